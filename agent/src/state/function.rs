@@ -1,0 +1,179 @@
+//! One sealed function, as the state folder keeps it.
+use std::{
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+/// How the unlocked container comes to its handler.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Rebuild {
+    /// Parked container, handler delivered into its mount namespace, in memory.
+    #[default]
+    Mount,
+    /// An image built at each unlock: plaintext touches the engine's and the registry's disks.
+    Image,
+}
+
+/// Where a parked process waits for its handler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Park {
+    /// Inside the import of the handler package, everything else loaded.
+    Python,
+    /// Before the process starts, behind the gate binary.
+    Gate,
+}
+
+/// What the agent needs to know of a sealed function.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SealedFunction {
+    /// The function's OpenFaaS name, also the record's file name.
+    pub name: String,
+    /// Absolute path of the sealed handler; authoritative, replaced atomically at each close.
+    pub sealed: PathBuf,
+    /// Image without a handler (and with the gate), as the provider pulls it.
+    pub base_image: String,
+    /// Image of the locked function.
+    pub locked_image: String,
+    /// Handler folder inside the container, absolute.
+    pub handler_dir: PathBuf,
+    /// Where the process waits.
+    pub park: Park,
+    /// Port on which the function's own process listens (`upstream_url`), or the container's port.
+    pub upstream_port: u16,
+    /// How the unlocked container comes to its handler.
+    #[serde(default)]
+    pub rebuild: Rebuild,
+    /// The function's entry of the stack file, as written (environment, labels, secrets, limits),
+    /// with paths made absolute.
+    pub stack: serde_json::Value,
+    /// `provider.gateway` of the stack file, if it names one.
+    #[serde(default)]
+    pub gateway: Option<String>,
+}
+
+/// The agent's folder for what outlives it.
+#[derive(Debug, Clone)]
+pub struct StateDir {
+    root: PathBuf,
+}
+
+/// What can go wrong in the state folder; each variant names the path.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// A file or folder could not be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A record is not valid JSON, or lacks a field.
+    #[error("{path}: not a record of a sealed function: {source}; seal the function again")]
+    Record {
+        /// The record.
+        path: PathBuf,
+        /// What the parser said.
+        source: serde_json::Error,
+    },
+}
+
+impl StateDir {
+    /// Where the agent keeps its state unless told otherwise.
+    pub const DEFAULT: &'static str = "/var/lib/rsfaas";
+
+    /// Names a state folder; nothing is created yet.
+    #[must_use]
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The folder itself.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The folder of the records, one `NAME.json` a function.
+    #[must_use]
+    pub fn functions(&self) -> PathBuf {
+        self.root.join("functions")
+    }
+
+    fn record(&self, name: &str) -> PathBuf {
+        self.functions().join(format!("{name}.json"))
+    }
+
+    /// Writes a record: temporary file, sync, rename.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or the file not be written.
+    pub fn register(&self, function: &SealedFunction) -> Result<(), StateError> {
+        let path = self.record(&function.name);
+        let io = |source| StateError::Io { path: path.clone(), source };
+        std::fs::create_dir_all(self.functions()).map_err(io)?;
+        let text = serde_json::to_vec_pretty(function)
+            .map_err(|source| StateError::Record { path: path.clone(), source })?;
+        let mut file = tempfile::NamedTempFile::new_in(self.functions()).map_err(io)?;
+        file.write_all(&text).map_err(io)?;
+        file.as_file().sync_all().map_err(io)?;
+        file.persist(&path).map_err(|error| io(error.error))?;
+        Ok(())
+    }
+
+    /// Removes a record; one that is not there is no error.
+    ///
+    /// # Errors
+    /// When the file is there and cannot be removed.
+    pub fn unregister(&self, name: &str) -> Result<(), StateError> {
+        let path = self.record(name);
+        match std::fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(StateError::Io { path, source })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// One record, or `None` where the function is not sealed.
+    ///
+    /// # Errors
+    /// When the record is there and cannot be read.
+    pub fn function(&self, name: &str) -> Result<Option<SealedFunction>, StateError> {
+        let path = self.record(name);
+        match std::fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text)
+                .map(Some)
+                .map_err(|source| StateError::Record { path, source }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(StateError::Io { path, source }),
+        }
+    }
+
+    /// Every record, by name; a record that cannot be read stands as its error.
+    ///
+    /// # Errors
+    /// When the folder is there and cannot be read.
+    pub fn all(&self) -> Result<Vec<Result<SealedFunction, StateError>>, StateError> {
+        let folder = self.functions();
+        let entries = match std::fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(source) => return Err(StateError::Io { path: folder, source }),
+        };
+        let mut names: Vec<String> = entries
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .filter_map(|file| Some(file.strip_suffix(".json")?.to_owned()))
+            .filter(|name| !name.starts_with('.'))
+            .collect();
+        names.sort();
+        Ok(names
+            .iter()
+            .filter_map(|name| self.function(name).transpose())
+            .collect())
+    }
+}

@@ -1,0 +1,7 @@
+//! The state folder: which functions are sealed, and how each is rebuilt.
+//!
+//! `seal` writes one record a function; the agent reads them and follows changes. A record holds no
+//! secret: the key is the caller's, the handler is ciphertext in a file of its own.
+mod function;
+
+pub use function::{Park, Rebuild, SealedFunction, StateDir, StateError};

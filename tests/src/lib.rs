@@ -1,0 +1,1 @@
+#![doc = "End-to-end tests and what they share."]
