@@ -4,7 +4,7 @@ pub mod cli;
 pub mod head;
 pub mod openfaas;
 pub mod rebuild;
-pub mod release;
+pub mod spot;
 pub mod seal;
 pub mod stack;
 pub mod state;

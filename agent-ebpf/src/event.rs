@@ -1,0 +1,73 @@
+//! What the programs tell the agent through the ring buffer.
+
+use crate::FlowKey;
+
+/// Why an event was sent.
+#[repr(u32)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventKind {
+    /// A segment was held: its frame follows the header.
+    Held = 1,
+    /// The client sent a FIN.
+    ClientFin = 2,
+    /// The gateway sent a FIN.
+    ServerFin = 3,
+    /// One of the two sent a RST.
+    Reset = 4,
+}
+
+impl EventKind {
+    /// The kind of a number read from the ring buffer.
+    #[must_use]
+    pub const fn from_number(number: u32) -> Option<Self> {
+        match number {
+            1 => Some(Self::Held),
+            2 => Some(Self::ClientFin),
+            3 => Some(Self::ServerFin),
+            4 => Some(Self::Reset),
+            _ => None,
+        }
+    }
+}
+
+/// The fixed part of an event; the bytes of a held frame follow it.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventHeader {
+    /// Kernel's monotonic clock at the hook, in nanoseconds.
+    pub time: u64,
+    /// An [`EventKind`].
+    pub kind: u32,
+    /// The interface at which the packet was seen.
+    pub interface: u32,
+    /// Bytes of the frame that follow; fewer than the frame had where it was larger than a record.
+    /// A shortened segment does no harm: the client sends the rest again.
+    pub length: u32,
+    /// The VLAN tag that the interface stripped: `1 << 16 | TCI`, or zero where there was none.
+    pub vlan: u32,
+    /// The flow.
+    pub flow: FlowKey,
+    /// One where the frame starts with an Ethernet header, zero where with the IP header.
+    pub ethernet: u32,
+}
+crate::plain!(EventHeader, 64);
+
+/// A record of the ring buffer with room for `N` bytes of frame.
+#[repr(C)]
+pub struct Capture<const N: usize> {
+    /// The fixed part.
+    pub header: EventHeader,
+    /// The frame, `header.length` bytes of it.
+    pub frame: [u8; N],
+}
+
+/// Sizes of the records that a held frame may take. The largest holds what generic segmentation
+/// offload builds at most, 64 KiB, and the headers before it.
+pub mod room {
+    /// An ordinary segment.
+    pub const SMALL: usize = 2 * 1024;
+    /// What generic receive offload commonly merges.
+    pub const MEDIUM: usize = 16 * 1024;
+    /// A full 64 KiB and headers.
+    pub const LARGE: usize = 66 * 1024;
+}

@@ -1,0 +1,91 @@
+//! One client-to-gateway TCP flow, as both sides know it.
+
+/// A flow's addresses and ports. IPv4 addresses are mapped into IPv6 (`::ffff:a.b.c.d`).
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FlowKey {
+    /// The client's address, network byte order.
+    pub source: [u8; 16],
+    /// The gateway's address, network byte order.
+    pub destination: [u8; 16],
+    /// The client's port, host byte order.
+    pub source_port: u16,
+    /// The gateway's port, host byte order.
+    pub destination_port: u16,
+}
+crate::plain!(FlowKey, 36);
+
+/// What the kernel does with a flow's segments.
+#[repr(u32)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FlowState {
+    /// The agent has the flow: segments outside the window are held.
+    Owned = 1,
+    /// Nothing is held any more; the flow's end is still reported.
+    Opaque = 2,
+}
+
+/// A flow that the agent has taken, and what of it may pass by itself.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flow {
+    /// A [`FlowState`]; never zero, so that an empty slot cannot be taken for a flow.
+    pub state: u32,
+    /// First sequence number of the window that passes.
+    pub pass_start: u32,
+    /// Sequence number after the window; equal to `pass_start` where nothing passes.
+    pub pass_end: u32,
+}
+crate::plain!(Flow, 12);
+
+impl Flow {
+    /// A flow of which every segment is held.
+    #[must_use]
+    pub const fn held() -> Self {
+        Self { state: FlowState::Owned as u32, pass_start: 0, pass_end: 0 }
+    }
+
+    /// Whether a segment's payload, `length` bytes from `sequence` on, lies wholly in the window.
+    #[must_use]
+    #[inline(always)]
+    pub const fn passes(&self, sequence: u32, length: u32) -> bool {
+        let window = self.pass_end.wrapping_sub(self.pass_start);
+        let offset = sequence.wrapping_sub(self.pass_start);
+        // Compared without adding first: a sum could wrap around to a small number.
+        offset < window && length <= window - offset
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn window(pass_start: u32, pass_end: u32) -> Flow {
+        Flow { state: FlowState::Owned as u32, pass_start, pass_end }
+    }
+
+    #[test]
+    fn a_held_flow_passes_nothing() {
+        assert!(!Flow::held().passes(0, 1));
+        assert!(!Flow::held().passes(u32::MAX, 1));
+    }
+
+    #[test]
+    fn a_segment_inside_the_window_passes() {
+        assert!(window(100, 200).passes(100, 100));
+        assert!(window(100, 200).passes(199, 1));
+    }
+
+    #[test]
+    fn a_segment_that_reaches_out_of_the_window_is_held() {
+        assert!(!window(100, 200).passes(99, 2));
+        assert!(!window(100, 200).passes(150, 51));
+        assert!(!window(100, 200).passes(200, 1));
+    }
+
+    #[test]
+    fn the_window_may_wrap_around() {
+        assert!(window(u32::MAX - 10, 10).passes(u32::MAX, 5));
+        assert!(!window(u32::MAX - 10, 10).passes(5, 6));
+    }
+}

@@ -1,0 +1,282 @@
+//! From a packet to a TCP segment, by direct packet access.
+
+use agent_ebpf::FlowKey;
+use aya_ebpf::programs::TcContext;
+
+use crate::maps;
+
+const ETHERNET_LEN: usize = 14;
+const VLAN_LEN: usize = 4;
+const IPV4_LEN: usize = 20;
+const IPV6_LEN: usize = 40;
+const TCP_LEN: usize = 20;
+/// Headers lie in the first bytes; a packet whose linear part ends earlier is pulled together once.
+const HEADERS_LEN: u32 = 192;
+/// Longest chain of IPv6 extension headers that is followed.
+const EXTENSIONS: usize = 6;
+
+const ETHERTYPE_IPV4: u16 = 0x0800;
+const ETHERTYPE_IPV6: u16 = 0x86dd;
+const ETHERTYPE_VLAN: u16 = 0x8100;
+const ETHERTYPE_SERVICE_VLAN: u16 = 0x88a8;
+const PROTOCOL_TCP: u8 = 6;
+const FRAGMENT_MASK: u16 = 0x3fff;
+
+const FIN: u8 = 0x01;
+const SYN: u8 = 0x02;
+const RST: u8 = 0x04;
+const ACK: u8 = 0x10;
+
+/// What a packet starts with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Link {
+    Ethernet,
+    Ip,
+}
+
+/// Which of the two ports is the gateway's.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    ToGateway,
+    FromGateway,
+}
+
+/// A TCP segment of a flow to the gateway. The flow is always seen from the client's side.
+pub(crate) struct Segment {
+    pub(crate) flow: FlowKey,
+    pub(crate) link: Link,
+    pub(crate) sequence: u32,
+    pub(crate) payload_offset: u32,
+    pub(crate) payload_length: u32,
+    flags: u8,
+}
+
+impl Segment {
+    #[inline(always)]
+    pub(crate) fn is_fin(&self) -> bool {
+        self.flags & FIN != 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_reset(&self) -> bool {
+        self.flags & RST != 0
+    }
+
+    /// Only a client's first segment: a SYN without an ACK.
+    #[inline(always)]
+    pub(crate) fn is_syn(&self) -> bool {
+        self.flags & (SYN | ACK) == SYN
+    }
+
+    /// The segment, or `None` where the packet is none to or from the gateway's port.
+    #[inline(always)]
+    pub(crate) fn parse(ctx: &TcContext, link: Link, direction: Direction) -> Option<Self> {
+        match Self::parse_linear(ctx, link, direction) {
+            Parsed::Segment(segment) => Some(segment),
+            Parsed::NotOurs => None,
+            Parsed::TooShort => {
+                // The headers may lie outside the linear part.
+                let wanted = if ctx.len() < HEADERS_LEN { ctx.len() } else { HEADERS_LEN };
+                ctx.pull_data(wanted).ok()?;
+                match Self::parse_linear(ctx, link, direction) {
+                    Parsed::Segment(segment) => Some(segment),
+                    Parsed::NotOurs | Parsed::TooShort => None,
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn parse_linear(ctx: &TcContext, link: Link, direction: Direction) -> Parsed {
+        parse(ctx, link, direction).unwrap_or(Parsed::TooShort)
+    }
+}
+
+enum Parsed {
+    Segment(Segment),
+    NotOurs,
+    TooShort,
+}
+
+/// `None` where the linear part ends too early.
+#[inline(always)]
+fn parse(ctx: &TcContext, link: Link, direction: Direction) -> Option<Parsed> {
+    let (ethertype, network) = match link {
+        Link::Ethernet => ethernet(ctx)?,
+        Link::Ip => {
+            let version = load::<u8>(ctx, 0)? >> 4;
+            (if version == 4 { ETHERTYPE_IPV4 } else { ETHERTYPE_IPV6 }, 0)
+        }
+    };
+    let network = match ethertype {
+        ETHERTYPE_IPV4 => ipv4(ctx, network)?,
+        ETHERTYPE_IPV6 => ipv6(ctx, network)?,
+        _ => return Some(Parsed::NotOurs),
+    };
+    let Some(network) = network else {
+        return Some(Parsed::NotOurs);
+    };
+    tcp(ctx, link, direction, network)
+}
+
+/// What the network layer told.
+struct Network {
+    source: [u8; 16],
+    destination: [u8; 16],
+    transport: usize,
+    /// Where the packet ends by its own word, which is before any padding of the link.
+    end: usize,
+}
+
+#[inline(always)]
+fn ethernet(ctx: &TcContext) -> Option<(u16, usize)> {
+    let mut ethertype = u16::from_be(load::<u16>(ctx, 12)?);
+    let mut offset = ETHERNET_LEN;
+    // At most two tags (802.1ad around 802.1Q) stand in the frame itself.
+    for _ in 0..2 {
+        if ethertype == ETHERTYPE_VLAN || ethertype == ETHERTYPE_SERVICE_VLAN {
+            ethertype = u16::from_be(load::<u16>(ctx, offset + 2)?);
+            offset += VLAN_LEN;
+        }
+    }
+    Some((ethertype, offset))
+}
+
+#[inline(always)]
+fn ipv4(ctx: &TcContext, offset: usize) -> Option<Option<Network>> {
+    let header = load::<[u8; IPV4_LEN]>(ctx, offset)?;
+    let fragment = u16::from_be_bytes([header[6], header[7]]) & FRAGMENT_MASK;
+    if header[0] >> 4 != 4 || header[9] != PROTOCOL_TCP || fragment != 0 {
+        return Some(None);
+    }
+    let header_length = (header[0] & 0x0f) as usize * 4;
+    if header_length < IPV4_LEN {
+        return Some(None);
+    }
+    let total = u16::from_be_bytes([header[2], header[3]]) as usize;
+    Some(Some(Network {
+        source: mapped([header[12], header[13], header[14], header[15]]),
+        destination: mapped([header[16], header[17], header[18], header[19]]),
+        transport: offset + header_length,
+        end: end(ctx, offset, total),
+    }))
+}
+
+#[inline(always)]
+fn ipv6(ctx: &TcContext, offset: usize) -> Option<Option<Network>> {
+    let header = load::<[u8; IPV6_LEN]>(ctx, offset)?;
+    if header[0] >> 4 != 6 {
+        return Some(None);
+    }
+    let mut next = header[6];
+    let mut transport = offset + IPV6_LEN;
+    for _ in 0..EXTENSIONS {
+        // Hop-by-hop options, routing, destination options; a fragment is none of ours.
+        if next != 0 && next != 43 && next != 60 {
+            break;
+        }
+        let extension = load::<[u8; 2]>(ctx, transport)?;
+        next = extension[0];
+        transport += (extension[1] as usize + 1) * 8;
+    }
+    if next != PROTOCOL_TCP {
+        return Some(None);
+    }
+    let length = u16::from_be_bytes([header[4], header[5]]) as usize;
+    let total = if length == 0 { 0 } else { length + IPV6_LEN };
+    let mut source = [0; 16];
+    let mut destination = [0; 16];
+    source.copy_from_slice(&header[8..24]);
+    destination.copy_from_slice(&header[24..40]);
+    Some(Some(Network { source, destination, transport, end: end(ctx, offset, total) }))
+}
+
+#[inline(always)]
+fn tcp(
+    ctx: &TcContext,
+    link: Link,
+    direction: Direction,
+    network: Network,
+) -> Option<Parsed> {
+    let header = load::<[u8; TCP_LEN]>(ctx, network.transport)?;
+    let source_port = u16::from_be_bytes([header[0], header[1]]);
+    let destination_port = u16::from_be_bytes([header[2], header[3]]);
+    let flow = match direction {
+        Direction::ToGateway => FlowKey {
+            source: network.source,
+            destination: network.destination,
+            source_port,
+            destination_port,
+        },
+        Direction::FromGateway => FlowKey {
+            source: network.destination,
+            destination: network.source,
+            source_port: destination_port,
+            destination_port: source_port,
+        },
+    };
+    if flow.destination_port != maps::gateway_port() {
+        return Some(Parsed::NotOurs);
+    }
+    let payload_offset = network.transport + (header[12] >> 4) as usize * 4;
+    Some(Parsed::Segment(Segment {
+        flow,
+        link,
+        sequence: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
+        payload_offset: payload_offset as u32,
+        payload_length: network.end.saturating_sub(payload_offset) as u32,
+        flags: header[13],
+    }))
+}
+
+/// A length of zero stands for more than the field can say (BIG TCP): then the buffer's end counts.
+#[inline(always)]
+fn end(ctx: &TcContext, offset: usize, total: usize) -> usize {
+    let buffer = ctx.len() as usize;
+    if total == 0 || offset + total > buffer { buffer } else { offset + total }
+}
+
+#[inline(always)]
+fn mapped(address: [u8; 4]) -> [u8; 16] {
+    let [a, b, c, d] = address;
+    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
+}
+
+/// Reads a value from the linear part.
+#[inline(always)]
+fn load<T: Copy>(ctx: &TcContext, offset: usize) -> Option<T> {
+    let start = ctx.data() + offset;
+    if start + size_of::<T>() > ctx.data_end() {
+        return None;
+    }
+    // SAFETY: the bytes lie between the packet's start and the end of its linear part, as checked
+    // just before; `T` is an array of bytes or an integer, read without regard to alignment.
+    Some(unsafe { core::ptr::read_unaligned(start as *const T) })
+}
+
+/// The packet's mark.
+#[inline(always)]
+pub(crate) fn mark(ctx: &TcContext) -> u32 {
+    // SAFETY: the kernel hands a valid context, and rewrites this access to the packet's field.
+    unsafe { (*ctx.skb.skb).mark }
+}
+
+/// Index of the interface at whose hook the program runs.
+#[inline(always)]
+pub(crate) fn interface(ctx: &TcContext) -> u32 {
+    // SAFETY: as above.
+    unsafe { (*ctx.skb.skb).ifindex }
+}
+
+/// The VLAN tag that the interface stripped, as in `EventHeader::vlan`.
+#[inline(always)]
+pub(crate) fn stripped_vlan(ctx: &TcContext) -> u32 {
+    // SAFETY: as above.
+    let present = unsafe { (*ctx.skb.skb).vlan_present };
+    if present == 0 {
+        return 0;
+    }
+    // SAFETY: as above.
+    let tag = unsafe { (*ctx.skb.skb).vlan_tci };
+    1 << 16 | (tag & 0xffff)
+}

@@ -1,0 +1,13 @@
+//! The spotter's userspace half: loads the programs, attaches them to interfaces, follows interfaces
+//! as they come and go, keeps the kernel's tables, and reads what the programs hold.
+mod error;
+mod events;
+mod interfaces;
+mod load;
+mod tables;
+
+pub use error::SpotError;
+pub use events::{Event, Events, HeldFrame};
+pub use interfaces::{Interface, InterfaceChange, Interfaces};
+pub use load::{Options, Spotter};
+pub use tables::{Counters, Flows, Names};
