@@ -15,6 +15,8 @@ use crate::{
 /// Longest method that is taken for one; the longest registered is of 17 letters
 /// (<https://www.iana.org/assignments/http-methods>).
 const METHOD_LEN: usize = 20;
+/// Longest scheme of an absolute target that is looked through.
+const SCHEME_LEN: u32 = 16;
 const FUNCTION: &[u8; 10] = b"/function/";
 const ASYNC_FUNCTION: &[u8; 16] = b"/async-function/";
 
@@ -187,12 +189,7 @@ fn name(scratch: &mut Scratch) -> Start {
 fn other_path(scratch: &Scratch) -> Start {
     let target = scratch.cursor;
     if at(scratch, target) != b'/' {
-        // Absolute form or `*`; an absolute form may lead anywhere.
-        return match at(scratch, target) {
-            0 => Start::Incomplete,
-            b'*' => Start::Other,
-            _ => Start::Unusual,
-        };
+        return absolute(scratch, target);
     }
     match at(scratch, target + 1) {
         b'/' | b'.' => return Start::Unusual,
@@ -207,4 +204,18 @@ fn other_path(scratch: &Scratch) -> Start {
         }
     }
     Start::Other
+}
+
+/// A target that starts with a scheme (RFC 9112, section 3.2.2) may lead anywhere.
+#[inline(always)]
+fn absolute(scratch: &Scratch, target: u32) -> Start {
+    for index in 0..SCHEME_LEN {
+        match at(scratch, target + index) {
+            0 => return Start::Incomplete,
+            b':' => return Start::Unusual,
+            byte if byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.') => {}
+            _ => return Start::Other,
+        }
+    }
+    Start::Unusual
 }

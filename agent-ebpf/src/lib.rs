@@ -8,6 +8,7 @@ mod counter;
 mod event;
 mod flow;
 mod name;
+pub mod search;
 
 pub use counter::Counter;
 pub use event::{Capture, EventHeader, EventKind, room};

@@ -147,8 +147,7 @@ fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
     loop {}
 }
 
-/// Some helpers (`bpf_loop` among them here) are for any licence, `bpf_redirect` too; logging by
-/// the kernel's trace pipe is not, and the dual licence keeps that door open.
+/// The kernel gives some helpers to programs under the GPL only; the dual licence keeps them open.
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,9 +1,9 @@
 //! Maps, and the globals that the agent sets before it loads the programs.
 
-use agent_ebpf::{Counter, Flow, FlowKey, HeaderName, NAME_LEN, NameKey};
+use agent_ebpf::{Counter, Flow, FlowKey, NameKey, search};
 use aya_ebpf::{
     macros::map,
-    maps::{HashMap, LruHashMap, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
     programs::TcContext,
 };
 use aya_log_ebpf::warn;
@@ -24,6 +24,10 @@ pub(crate) static STARTS: LruHashMap<FlowKey, u32> = LruHashMap::with_max_entrie
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(16 * 1024 * 1024, 0);
 
+/// The automaton that finds the key header; the agent fills it before it attaches the programs.
+#[map]
+static SEARCH: Array<[u8; search::TABLE_LEN]> = Array::with_max_entries(1, 0);
+
 #[map]
 static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counter::COUNT, 0);
 
@@ -33,7 +37,7 @@ static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
 /// Bytes of a request's start that are looked at: method, the longer of the two prefixes, a name.
 pub(crate) const PREFIX_LEN: usize = 128;
 /// Bytes that the search for the key header loads at a time.
-pub(crate) const CHUNK_LEN: usize = 128;
+pub(crate) const CHUNK_LEN: usize = 256;
 
 /// Working memory: the stack is too small, and what lives in a map is an unknown number to the
 /// verifier, which keeps it from following every value that a loop counter can take.
@@ -43,9 +47,8 @@ pub(crate) struct Scratch {
     pub(crate) chunk: [u8; CHUNK_LEN],
     pub(crate) name: NameKey,
     pub(crate) cursor: u32,
-    pub(crate) line_length: u32,
-    pub(crate) matched: u32,
-    pub(crate) found: u32,
+    /// Where numbers go that the compiler and the verifier are to know nothing of.
+    pub(crate) unknown: u32,
 }
 
 /// This CPU's working memory. Programs on the hook do not interrupt one another on a CPU.
@@ -54,6 +57,12 @@ pub(crate) fn scratch() -> Option<&'static mut Scratch> {
     // SAFETY: the slot is this CPU's own, and no other reference to it is alive: each program takes
     // it once.
     SCRATCH.get_ptr_mut(0).map(|scratch| unsafe { &mut *scratch })
+}
+
+/// The automaton that finds the key header.
+#[inline(always)]
+pub(crate) fn search_table() -> Option<&'static [u8; search::TABLE_LEN]> {
+    SEARCH.get(0)
 }
 
 /// Adds one, and gives the new number.
@@ -83,9 +92,6 @@ static GATEWAY_PORT: u16 = 8080;
 #[unsafe(no_mangle)]
 static RELEASE_MARK: u32 = 0;
 
-#[unsafe(no_mangle)]
-static KEY_HEADER: HeaderName = HeaderName { bytes: [0; NAME_LEN], length: 0 };
-
 /// Port of the gateway, host byte order.
 #[inline(always)]
 pub(crate) fn gateway_port() -> u16 {
@@ -98,19 +104,4 @@ pub(crate) fn gateway_port() -> u16 {
 pub(crate) fn release_mark() -> u32 {
     // SAFETY: as above.
     unsafe { core::ptr::read_volatile(&raw const RELEASE_MARK) }
-}
-
-/// Length of the key header's name.
-#[inline(always)]
-pub(crate) fn key_header_length() -> u32 {
-    // SAFETY: as above.
-    unsafe { core::ptr::read_volatile(&raw const KEY_HEADER.length) }
-}
-
-/// One byte of the key header's name.
-#[inline(always)]
-pub(crate) fn key_header_byte(index: u32) -> u8 {
-    let index = index as usize & (NAME_LEN - 1);
-    // SAFETY: the index is inside the array, whose length is a power of two; volatile as above.
-    unsafe { core::ptr::read_volatile((&raw const KEY_HEADER.bytes).cast::<u8>().add(index)) }
 }

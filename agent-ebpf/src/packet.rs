@@ -104,7 +104,9 @@ fn parse(ctx: &TcContext, link: Link, direction: Direction) -> Option<Parsed> {
     let (ethertype, network) = match link {
         Link::Ethernet => ethernet(ctx)?,
         Link::Ip => {
-            let version = load::<u8>(ctx, 0)? >> 4;
+            // A single byte's check would be turned into a comparison that the verifier does not
+            // know; the shortest header is needed anyway.
+            let version = load::<[u8; IPV4_LEN]>(ctx, 0)?[0] >> 4;
             (if version == 4 { ETHERTYPE_IPV4 } else { ETHERTYPE_IPV6 }, 0)
         }
     };

@@ -1,10 +1,10 @@
 //! Loading the programs and attaching them to interfaces.
 use std::collections::HashMap;
 
-use agent_ebpf::HeaderName;
+use agent_ebpf::{HeaderName, search};
 use aya::{
     Ebpf, EbpfError, EbpfLoader,
-    maps::{MapData, RingBuf},
+    maps::{Array, MapData, RingBuf},
     programs::{
         LinkOrder, ProgramError, SchedClassifier, TcAttachType,
         tc::{self, NlOptions, SchedClassifierLinkId, TcAttachOptions},
@@ -65,7 +65,6 @@ impl Spotter {
         let mut ebpf = EbpfLoader::new()
             .override_global("GATEWAY_PORT", &options.port, true)
             .override_global("RELEASE_MARK", &options.release_mark, true)
-            .override_global("KEY_HEADER", &header, true)
             .load(OBJECT)
             .map_err(not_permitted)?;
         for name in [ETHERNET.ingress, ETHERNET.egress, IP.ingress, IP.egress, RELEASE] {
@@ -73,6 +72,7 @@ impl Spotter {
                 .load()
                 .map_err(|source| SpotError::Program { name, source: Box::new(source) })?;
         }
+        fill_search_table(&mut ebpf, &header)?;
         Ok(Self { ebpf, attached: HashMap::new() })
     }
 
@@ -159,6 +159,19 @@ impl Spotter {
     pub fn ebpf(&mut self) -> &mut Ebpf {
         &mut self.ebpf
     }
+}
+
+/// Writes the automaton that finds the key header.
+fn fill_search_table(ebpf: &mut Ebpf, header: &HeaderName) -> Result<(), SpotError> {
+    let mut table = [0; search::TABLE_LEN];
+    for (state, row) in (0_u8..).zip(table.chunks_exact_mut(256)) {
+        for (byte, next) in (0_u8..=255).zip(row) {
+            *next = search::next(header, state, byte);
+        }
+    }
+    let mut map = Array::<_, [u8; search::TABLE_LEN]>::try_from(take_map(ebpf, "SEARCH")?)
+        .map_err(SpotError::map("SEARCH"))?;
+    map.set(0, table, 0).map_err(SpotError::map("SEARCH"))
 }
 
 fn program<'a>(
