@@ -14,6 +14,8 @@ pub enum EventKind {
     ServerFin = 3,
     /// One of the two sent a RST.
     Reset = 4,
+    /// The gateway sent payload on a flow whose answer the agent awaits.
+    Answer = 5,
 }
 
 impl EventKind {
@@ -25,6 +27,7 @@ impl EventKind {
             2 => Some(Self::ClientFin),
             3 => Some(Self::ServerFin),
             4 => Some(Self::Reset),
+            5 => Some(Self::Answer),
             _ => None,
         }
     }

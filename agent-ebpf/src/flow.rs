@@ -35,14 +35,16 @@ pub struct Flow {
     pub pass_start: u32,
     /// Sequence number after the window; equal to `pass_start` where nothing passes.
     pub pass_end: u32,
+    /// One while the agent wants to hear of the gateway's next payload, else zero.
+    pub awaits_answer: u32,
 }
-crate::plain!(Flow, 12);
+crate::plain!(Flow, 16);
 
 impl Flow {
     /// A flow of which every segment is held.
     #[must_use]
     pub const fn held() -> Self {
-        Self { state: FlowState::Owned as u32, pass_start: 0, pass_end: 0 }
+        Self { state: FlowState::Owned as u32, pass_start: 0, pass_end: 0, awaits_answer: 0 }
     }
 
     /// Whether a segment's payload, `length` bytes from `sequence` on, lies wholly in the window.
@@ -61,7 +63,7 @@ mod tests {
     use super::*;
 
     const fn window(pass_start: u32, pass_end: u32) -> Flow {
-        Flow { state: FlowState::Owned as u32, pass_start, pass_end }
+        Flow { state: FlowState::Owned as u32, pass_start, pass_end, awaits_answer: 0 }
     }
 
     #[test]

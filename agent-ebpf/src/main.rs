@@ -127,6 +127,21 @@ fn notice_end(ctx: &TcContext, segment: &Segment) -> i32 {
     PASS
 }
 
+/// Tells the agent of the first payload of an answer that it awaits.
+#[inline(always)]
+fn notice_answer(ctx: &TcContext, segment: &Segment) {
+    let Some(flow) = FLOWS.get_ptr_mut(&segment.flow) else {
+        return;
+    };
+    // SAFETY: the entry stays in memory while the program runs; a concurrent change of one number
+    // shows as the old or the new one.
+    let awaits = unsafe { &mut (*flow).awaits_answer };
+    if *awaits != 0 {
+        *awaits = 0;
+        hold::notice(ctx, segment, EventKind::Answer);
+    }
+}
+
 #[inline(always)]
 fn watch(ctx: &TcContext, link: Link) -> i32 {
     let Some(segment) = Segment::parse(ctx, link, Direction::FromGateway) else {
@@ -136,6 +151,8 @@ fn watch(ctx: &TcContext, link: Link) -> i32 {
         hold::notice(ctx, &segment, EventKind::Reset);
     } else if segment.is_fin() {
         hold::notice(ctx, &segment, EventKind::ServerFin);
+    } else if segment.payload_length != 0 {
+        notice_answer(ctx, &segment);
     }
     PASS
 }

@@ -16,6 +16,8 @@ pub enum Event {
     ServerFin(FlowKey),
     /// One of the two gave the connection up.
     Reset(FlowKey),
+    /// The first payload of an answer went out, at this time (monotonic clock, nanoseconds).
+    Answer(FlowKey, u64),
 }
 
 /// A held segment.
@@ -36,7 +38,7 @@ pub struct HeldFrame {
 
 /// A record of the ring buffer that cannot be an event of this agent's programs.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum BadEvent {
+enum BadEvent {
     /// Shorter than its header.
     #[error("an event of {0} bytes is shorter than its header")]
     Short(usize),
@@ -122,6 +124,7 @@ fn parse(record: &[u8]) -> Result<Event, BadEvent> {
         EventKind::ClientFin => Event::ClientFin(header.flow),
         EventKind::ServerFin => Event::ServerFin(header.flow),
         EventKind::Reset => Event::Reset(header.flow),
+        EventKind::Answer => Event::Answer(header.flow, header.time),
     })
 }
 

@@ -51,8 +51,15 @@ impl Flows {
     /// # Errors
     /// When the kernel refuses.
     pub fn pass(&mut self, flow: &FlowKey, start: u32, end: u32) -> Result<(), SpotError> {
-        let state = FlowState::Owned as u32;
-        self.set(flow, Flow { state, pass_start: start, pass_end: end })
+        self.set(flow, Flow { pass_start: start, pass_end: end, ..Flow::held() })
+    }
+
+    /// Holds every further segment of a flow, and reports the next payload of the gateway.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn await_answer(&mut self, flow: &FlowKey) -> Result<(), SpotError> {
+        self.set(flow, Flow { awaits_answer: 1, ..Flow::held() })
     }
 
     /// Holds nothing of a flow any more; its end is still reported.
@@ -61,7 +68,7 @@ impl Flows {
     /// When the kernel refuses.
     pub fn set_opaque(&mut self, flow: &FlowKey) -> Result<(), SpotError> {
         let state = FlowState::Opaque as u32;
-        self.set(flow, Flow { state, pass_start: 0, pass_end: 0 })
+        self.set(flow, Flow { state, ..Flow::held() })
     }
 
     fn set(&mut self, flow: &FlowKey, value: Flow) -> Result<(), SpotError> {

@@ -1,0 +1,213 @@
+//! The agent's configuration: a TOML file, every key of which has a default.
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::Deserialize;
+
+use crate::state::StateDir;
+
+/// What an operator may set; `deploy/agent.toml` explains each key.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The gateway's TCP port, where requests are spotted.
+    pub port: u16,
+    /// Name of the header that carries the key.
+    pub key_header: String,
+    /// The gateway's address for deployments; `http://127.0.0.1:PORT` unless set.
+    pub gateway: Option<String>,
+    /// File with the gateway's user and password as `user:password`; the login of faas-cli unless set.
+    pub credentials: Option<PathBuf>,
+    /// The faas-cli program.
+    pub faas_cli: PathBuf,
+    /// The agent's state folder.
+    pub state_dir: PathBuf,
+    /// The agent's control socket.
+    pub control_socket: PathBuf,
+    /// Parked containers kept ready for each function; 0 makes each unlock wait for a deployment.
+    pub standby: usize,
+    /// Seconds after which a lease ends, whoever still holds it.
+    pub lease_limit: u64,
+    /// Seconds that an unlock may take before its callers are told that it failed.
+    pub unlock_timeout: u64,
+    /// Seconds that an incomplete request head is held before its connection is left alone.
+    pub head_timeout: u64,
+    /// Wrong keys a minute and function after which keys are no longer looked at.
+    pub wrong_keys: usize,
+    /// Log format.
+    pub log: LogFormat,
+}
+
+/// How the agent writes its log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// One line of text an event.
+    #[default]
+    Text,
+    /// One JSON object an event.
+    Json,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            port: 8080,
+            key_header: "X-RsFaaS-Key".into(),
+            gateway: None,
+            credentials: None,
+            faas_cli: "faas-cli".into(),
+            state_dir: StateDir::DEFAULT.into(),
+            control_socket: "/run/rsfaas/agent.sock".into(),
+            standby: 1,
+            lease_limit: 3600,
+            unlock_timeout: 60,
+            head_timeout: 2,
+            wrong_keys: 10,
+            log: LogFormat::Text,
+        }
+    }
+}
+
+/// What is wrong with a configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is not valid; the parser says where.
+    #[error("the configuration {path} is not valid: {source}")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Line, column and cause.
+        source: Box<toml::de::Error>,
+    },
+    /// A key has a value that cannot be used.
+    #[error("the configuration {path} is not valid: {what}")]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// Key and cause.
+        what: &'static str,
+    },
+}
+
+impl Config {
+    /// Where the configuration is looked for unless told otherwise.
+    pub const DEFAULT_PATH: &'static str = "/etc/rsfaas/agent.toml";
+
+    /// Reads a configuration file. Without a path, the default one where it exists, else the defaults.
+    ///
+    /// # Errors
+    /// When the file cannot be read or used.
+    pub fn read(path: Option<&Path>) -> Result<Self, ConfigError> {
+        let (path, required) = match path {
+            Some(path) => (path, true),
+            None => (Path::new(Self::DEFAULT_PATH), false),
+        };
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(path, &text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !required => Ok(Self::default()),
+            Err(source) => Err(ConfigError::Read { path: path.to_owned(), source }),
+        }
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text).map_err(|source| ConfigError::Parse {
+            path: path.to_owned(),
+            source: Box::new(source),
+        })?;
+        let wrong = |what| Err(ConfigError::Value { path: path.to_owned(), what });
+        if config.port == 0 {
+            return wrong("`port` must not be 0");
+        }
+        if config.lease_limit == 0 || config.unlock_timeout == 0 || config.head_timeout == 0 {
+            return wrong("times must be at least 1 second");
+        }
+        if config.wrong_keys == 0 {
+            return wrong("`wrong_keys` must be at least 1, or no key would ever be looked at");
+        }
+        let token = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        if config.key_header.is_empty() || !config.key_header.bytes().all(token) {
+            return wrong("`key_header` must be letters, digits, `-` and `_`");
+        }
+        Ok(config)
+    }
+
+    /// The gateway's address for deployments.
+    #[must_use]
+    pub fn gateway(&self) -> String {
+        self.gateway.clone().unwrap_or_else(|| format!("http://127.0.0.1:{}", self.port))
+    }
+
+    /// How long a lease may last.
+    #[must_use]
+    pub fn lease_limit(&self) -> Duration {
+        Duration::from_secs(self.lease_limit)
+    }
+
+    /// How long an unlock may take.
+    #[must_use]
+    pub fn unlock_timeout(&self) -> Duration {
+        Duration::from_secs(self.unlock_timeout)
+    }
+
+    /// How long an incomplete head is held.
+    #[must_use]
+    pub fn head_timeout(&self) -> Duration {
+        Duration::from_secs(self.head_timeout)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, String> {
+        Config::parse(Path::new("agent.toml"), text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_empty_file_gives_the_defaults() {
+        assert_eq!(parse(""), Ok(Config::default()));
+    }
+
+    #[test]
+    fn a_gateway_on_another_port_is_also_the_one_deployed_to() {
+        assert_eq!(parse("port = 8090").unwrap().gateway(), "http://127.0.0.1:8090");
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_that_names_it() {
+        assert!(parse("prot = 8080").unwrap_err().contains("prot"));
+    }
+
+    #[test]
+    fn values_that_cannot_work_are_refused() {
+        for text in ["port = 0", "lease_limit = 0", "wrong_keys = 0", "key_header = \"a b\""] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_example_explains_and_repeats_the_defaults() {
+        let example = include_str!("../../deploy/agent.toml");
+        assert_eq!(parse(example), Ok(Config::default()));
+        let all: String = example
+            .lines()
+            .filter_map(|line| line.strip_prefix("#= "))
+            .fold(String::new(), |text, line| text + line + "\n");
+        let config = parse(&all).unwrap();
+        assert_eq!(config.port, Config::default().port);
+        assert_eq!(config.standby, Config::default().standby);
+    }
+}

@@ -1,0 +1,8 @@
+//! The control socket: how `rsfaas status` and `rsfaas lock` talk to a running agent.
+mod client;
+mod protocol;
+mod server;
+
+pub use client::{ClientError, ask};
+pub use protocol::{Command, Reply, Status};
+pub use server::{Server, ServerError};

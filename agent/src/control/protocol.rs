@@ -1,0 +1,50 @@
+//! What is said over the control socket: one JSON object a line, one answer a command.
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::lease::{FunctionStatus, Timeline};
+
+/// What a client may ask for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Command {
+    /// Everything that `rsfaas status` shows.
+    Status,
+    /// Ends a function's lease now; answered when everything is ciphertext again.
+    Lock {
+        /// The function.
+        function: String,
+    },
+}
+
+/// What the agent answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reply {
+    /// To [`Command::Status`].
+    Status(Box<Status>),
+    /// To [`Command::Lock`].
+    Locked,
+    /// The command could not be carried out.
+    Error(String),
+}
+
+/// The agent's state.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The agent's version.
+    pub version: String,
+    /// The agent's process.
+    pub pid: u32,
+    /// The gateway's TCP port.
+    pub port: u16,
+    /// Interfaces to which the spotter is attached.
+    pub interfaces: Vec<String>,
+    /// Sealed functions, by name.
+    pub functions: Vec<FunctionStatus>,
+    /// The spotter's and the agent's counters, by name.
+    pub counters: BTreeMap<String, u64>,
+    /// The latest leases, oldest first.
+    pub timelines: Vec<Timeline>,
+}

@@ -1,0 +1,49 @@
+//! What the agent counts beside the programs' own counters.
+use std::collections::BTreeMap;
+
+use rsfaas_shim::Refusal;
+
+/// Outcomes in the agent, since its start.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Counters {
+    /// Requests released to an unlocked container.
+    pub(super) served: u64,
+    /// Requests that named an unlocked container, hidden from the gateway.
+    pub(super) direct: u64,
+    /// Frames sent on.
+    pub(super) frames_released: u64,
+    /// Frames that could not be sent on; the client sends them again.
+    pub(super) frames_lost: u64,
+    /// Held frames that could not be read.
+    pub(super) frames_bad: u64,
+    /// Heads that did not come in time.
+    pub(super) heads_timed_out: u64,
+    /// Changes of the kernel's tables that failed.
+    pub(super) table_errors: u64,
+    refused: BTreeMap<&'static str, u64>,
+}
+
+impl Counters {
+    /// Counts a refused request.
+    pub(super) fn refused(&mut self, refusal: Refusal) {
+        *self.refused.entry(refusal.reason()).or_default() += 1;
+    }
+
+    /// Every counter by name.
+    pub(super) fn all(&self) -> BTreeMap<String, u64> {
+        let plain = [
+            ("served", self.served),
+            ("direct_hidden", self.direct),
+            ("frames_released", self.frames_released),
+            ("frames_lost", self.frames_lost),
+            ("frames_bad", self.frames_bad),
+            ("heads_timed_out", self.heads_timed_out),
+            ("table_errors", self.table_errors),
+        ];
+        let refused = self
+            .refused
+            .iter()
+            .map(|(reason, count)| (format!("refused_{}", reason.replace('-', "_")), *count));
+        plain.into_iter().map(|(name, count)| (name.to_owned(), count)).chain(refused).collect()
+    }
+}

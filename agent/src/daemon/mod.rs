@@ -1,0 +1,259 @@
+//! The agent: everything put together, and its life from start to stop.
+mod counters;
+mod registry;
+mod secrecy;
+mod switchboard;
+mod watch;
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+};
+
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+
+use self::{
+    registry::{Registry, Surroundings},
+    switchboard::Switchboard,
+    watch::StateWatch,
+};
+use crate::{
+    config::Config,
+    control::{self, Command, Reply, Server, Status},
+    lease::{Message, Timeline},
+    openfaas::{FaasCli, Gateway},
+    rebuild::UnlockedNames,
+    release::Port,
+    spot::{Events, InterfaceChange, Interfaces, Options, Spotter},
+    state::StateDir,
+};
+
+/// Leases whose timelines are kept for `rsfaas status`.
+const TIMELINES: usize = 32;
+/// Events that are taken from the ring buffer before others have their turn.
+const EVENTS_AT_ONCE: usize = 256;
+
+/// Why the agent could not start, or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The programs or the kernel's tables.
+    #[error(transparent)]
+    Spot(#[from] crate::spot::SpotError),
+    /// The way back into the host.
+    #[error(transparent)]
+    Release(#[from] crate::release::ReleaseError),
+    /// The state folder.
+    #[error(transparent)]
+    State(#[from] crate::state::StateError),
+    /// The control socket.
+    #[error(transparent)]
+    Control(#[from] control::ServerError),
+    /// The gateway or faas-cli.
+    #[error(transparent)]
+    Faas(#[from] crate::openfaas::FaasError),
+    /// Something of the system.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Netlink has ended.
+    #[error("interfaces can no longer be followed: netlink has ended")]
+    Netlink,
+}
+
+impl DaemonError {
+    fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::System { what, source }
+    }
+}
+
+/// Runs the agent until it is told to stop.
+///
+/// # Errors
+/// When it cannot start, or something that it cannot do without fails.
+pub async fn run(config: Config) -> Result<(), DaemonError> {
+    secrecy::keep();
+    let state = StateDir::new(&config.state_dir);
+    let server = Server::open(&config.control_socket)?;
+    let names = UnlockedNames::of_host(&state).map_err(DaemonError::system("the state folder"))?;
+    let faas = Arc::new(FaasCli::new(&config)?);
+    sweep(&Gateway::new(&config)?, &faas).await?;
+
+    let mut mark = [0; 4];
+    getrandom::fill(&mut mark)
+        .map_err(|error| DaemonError::System { what: "random bytes", source: error.into() })?;
+    let mut spotter = Spotter::load(&Options {
+        port: config.port,
+        key_header: config.key_header.clone(),
+        // Zero means no mark.
+        release_mark: u32::from_ne_bytes(mark) | 1,
+    })?;
+    let port = Port::open(&mut spotter).await?;
+    let (verdicts, mut verdict_inbox) = mpsc::unbounded_channel();
+    let (timelines, mut timeline_inbox) = mpsc::unbounded_channel();
+    let mut registry = Registry::new(
+        Surroundings { config: config.clone(), faas, names, verdicts, timelines },
+        spotter.names()?,
+    );
+    let mut switchboard =
+        Switchboard::new(spotter.flows()?, port, config.key_header.clone(), config.head_timeout());
+    let programs = spotter.counters()?;
+    let mut events = Events::new(spotter.ring()?)?;
+    let mut interfaces = Interfaces::follow().await?;
+    let mut watch = StateWatch::new(&state).map_err(DaemonError::system("the state folder"))?;
+    registry.follow(&state).await?;
+
+    let (commands, mut command_inbox) = mpsc::channel::<(Command, oneshot::Sender<Reply>)>(16);
+    let control = tokio::spawn(async move {
+        server
+            .serve(move |command| {
+                let commands = commands.clone();
+                async move { ask(&commands, command).await }
+            })
+            .await;
+    });
+    let mut terminate =
+        signal(SignalKind::terminate()).map_err(DaemonError::system("signals"))?;
+    let mut interrupt =
+        signal(SignalKind::interrupt()).map_err(DaemonError::system("signals"))?;
+    let mut leases: VecDeque<Timeline> = VecDeque::new();
+    let mut expiry: Option<Instant> = None;
+    tracing::info!(port = config.port, version = env!("CARGO_PKG_VERSION"), "the agent runs");
+
+    loop {
+        tokio::select! {
+            biased;
+            Some(verdict) = verdict_inbox.recv() => switchboard.verdict(verdict, &registry),
+            held = events.next(EVENTS_AT_ONCE) => {
+                for event in held? {
+                    switchboard.event(event, &registry);
+                }
+                expiry = switchboard.expire(Instant::now(), &registry);
+            }
+            () = at(expiry) => expiry = switchboard.expire(Instant::now(), &registry),
+            change = interfaces.next() => {
+                interface(&mut spotter, change.ok_or(DaemonError::Netlink)?);
+            }
+            changed = watch.changed() => {
+                changed.map_err(DaemonError::system("the state folder"))?;
+                registry.follow(&state).await?;
+            }
+            Some(timeline) = timeline_inbox.recv() => {
+                if leases.len() == TIMELINES {
+                    leases.pop_front();
+                }
+                leases.push_back(timeline);
+            }
+            Some((command, reply)) = command_inbox.recv() => match command {
+                Command::Lock { function } => lock(&registry, &function, reply),
+                Command::Status => {
+                    let mut counters = switchboard.counters.all();
+                    counters.extend(
+                        programs.read()?.into_iter().map(|(name, count)| (name.to_owned(), count)),
+                    );
+                    let status = Status {
+                        version: env!("CARGO_PKG_VERSION").to_owned(),
+                        pid: std::process::id(),
+                        port: config.port,
+                        interfaces: spotter.interfaces().map(str::to_owned).collect(),
+                        functions: Vec::new(),
+                        counters,
+                        timelines: leases.iter().cloned().collect(),
+                    };
+                    tell_status(&registry, status, reply);
+                }
+            },
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        }
+    }
+    tracing::info!("stopping: leases end, parked containers are removed");
+    // Detached first: from here on a retransmission reaches the gateway, and the locked function.
+    drop(spotter);
+    registry.stop_all().await;
+    control.abort();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Removes what an agent that was killed has left behind.
+async fn sweep(gateway: &Gateway, faas: &FaasCli) -> Result<(), DaemonError> {
+    for name in gateway.functions_with_label("com.rsfaas.role", "unlocked").await? {
+        tracing::info!(container = name, "left behind by an earlier agent; removed");
+        faas.remove(&name).await?;
+    }
+    Ok(())
+}
+
+fn interface(spotter: &mut Spotter, change: InterfaceChange) {
+    match change {
+        // The agent's own pair carries released frames only.
+        InterfaceChange::Up(interface) if Port::owns(&interface.name) => {}
+        InterfaceChange::Up(interface) => {
+            if let Err(error) = spotter.attach(&interface) {
+                tracing::warn!(%error, "requests through this interface are not spotted");
+            }
+        }
+        InterfaceChange::Gone(index) => spotter.detach(index),
+    }
+}
+
+async fn ask(
+    commands: &mpsc::Sender<(Command, oneshot::Sender<Reply>)>,
+    command: Command,
+) -> Reply {
+    let (reply, answer) = oneshot::channel();
+    let stopping = || Reply::Error("the agent is stopping".into());
+    if commands.send((command, reply)).await.is_err() {
+        return stopping();
+    }
+    answer.await.unwrap_or_else(|_| stopping())
+}
+
+fn lock(registry: &Registry, function: &str, reply: oneshot::Sender<Reply>) {
+    let (done, locked) = oneshot::channel();
+    let sent = registry
+        .lease(function)
+        .is_some_and(|lease| lease.send(Message::Lock(done)).is_ok());
+    let function = function.to_owned();
+    tokio::spawn(async move {
+        let answer = if sent && locked.await.is_ok() {
+            Reply::Locked
+        } else {
+            Reply::Error(format!("no sealed function {function:?} is served here"))
+        };
+        // Whoever asked may have gone.
+        let _ = reply.send(answer);
+    });
+}
+
+/// Asks every function in turn, without keeping the agent waiting.
+fn tell_status(registry: &Registry, mut status: Status, reply: oneshot::Sender<Reply>) {
+    let leases: Vec<_> = registry.leases().cloned().collect();
+    tokio::spawn(async move {
+        for lease in leases {
+            let (answer, function) = oneshot::channel();
+            if lease.send(Message::Status(answer)).is_ok()
+                && let Ok(function) = function.await
+            {
+                status.functions.push(function);
+            }
+        }
+        // Whoever asked may have gone.
+        let _ = reply.send(Reply::Status(Box::new(status)));
+    });
+}
+
+async fn at(when: Option<Instant>) {
+    match when {
+        Some(when) => tokio::time::sleep_until(when).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,253 @@
+//! Between the spotter and the leases: takes in what was held, asks who may be served, and lets the
+//! requests go on. Everything here is in memory and waits for nothing.
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use agent_ebpf::FlowKey;
+use rsfaas_shim::Refusal;
+use tokio::{sync::mpsc, time::Instant};
+
+use super::{counters::Counters, registry::Registry};
+use crate::{
+    head::{Action, Connection, Decision, Request, RequestId, Target},
+    lease::{Message, Request as LeaseRequest, Verdict, monotonic_now},
+    release::{Port, Template},
+    seal::Key,
+    spot::{Event, Flows, HeldFrame, SpotError},
+};
+
+/// The agent's side of every flow that it has.
+pub(super) struct Switchboard {
+    flows: HashMap<FlowKey, Flow>,
+    table: Flows,
+    port: Port,
+    key_header: String,
+    head_timeout: Duration,
+    pub(super) counters: Counters,
+}
+
+/// A flow.
+struct Flow {
+    connection: Connection,
+    /// How its newest segment was framed.
+    template: Template,
+    /// Functions that hold a lease for it, or may.
+    functions: HashSet<String>,
+    /// When the segment was held that is being looked at.
+    held: u64,
+    /// When a head that is not complete yet is left alone.
+    deadline: Option<Instant>,
+}
+
+impl Switchboard {
+    pub(super) fn new(table: Flows, port: Port, key_header: String, head_timeout: Duration) -> Self {
+        let counters = Counters::default();
+        Self { flows: HashMap::new(), table, port, key_header, head_timeout, counters }
+    }
+
+    /// Takes in one event of the spotter.
+    pub(super) fn event(&mut self, event: Event, registry: &Registry) {
+        match event {
+            Event::Held(held) => self.held(&held, registry),
+            // The client may still wait for its answer; the gateway's own end follows.
+            Event::ClientFin(_) => {}
+            Event::ServerFin(flow) | Event::Reset(flow) => self.ended(&flow, registry),
+            Event::Answer(flow, time) => {
+                self.tell(&flow, registry, |flow| Message::Answered(flow, time));
+            }
+        }
+    }
+
+    /// Carries out what a lease has decided.
+    pub(super) fn verdict(&mut self, verdict: Verdict, registry: &Registry) {
+        let Verdict { flow, id, outcome } = verdict;
+        // The connection may have ended meanwhile.
+        let Some(state) = self.flows.get_mut(&flow) else {
+            return;
+        };
+        let served = outcome.is_ok();
+        let decision = match outcome {
+            Ok(container) => Decision::Unlock(container),
+            Err(refusal) => {
+                self.counters.refused(refusal);
+                Decision::Refuse(refusal)
+            }
+        };
+        let actions = state.connection.decide(id, decision);
+        if served {
+            self.counters.served += 1;
+            if let Err(error) = self.table.await_answer(&flow) {
+                tracing::debug!(%error, "the answer's time will not be known");
+            }
+        }
+        self.act(&flow, actions, registry);
+        if served {
+            let now = monotonic_now();
+            self.tell(&flow, registry, |flow| Message::Released(flow, now));
+        }
+    }
+
+    /// Leaves connections alone whose head did not come in time; tells when to ask again.
+    pub(super) fn expire(&mut self, now: Instant, registry: &Registry) -> Option<Instant> {
+        let late: Vec<FlowKey> = self
+            .flows
+            .iter()
+            .filter(|(_, flow)| flow.deadline.is_some_and(|deadline| deadline <= now))
+            .map(|(key, _)| *key)
+            .collect();
+        for key in late {
+            if let Some(flow) = self.flows.get_mut(&key) {
+                flow.deadline = None;
+                self.counters.heads_timed_out += 1;
+                let actions = flow.connection.give_up();
+                self.act(&key, actions, registry);
+            }
+        }
+        self.flows.values().filter_map(|flow| flow.deadline).min()
+    }
+
+    fn held(&mut self, held: &HeldFrame, registry: &Registry) {
+        let template = match Template::of(held) {
+            Ok(template) => template,
+            Err(error) => {
+                // Dropped: the client sends it again.
+                self.counters.frames_bad += 1;
+                tracing::warn!(%error, "a held frame cannot be read");
+                return;
+            }
+        };
+        let flow = self.flows.entry(held.flow).or_insert_with(|| Flow {
+            connection: Connection::new(&self.key_header),
+            template: template.clone(),
+            functions: HashSet::new(),
+            held: held.time,
+            deadline: None,
+        });
+        flow.held = held.time;
+        let actions = flow.connection.segment(template.sequence(), template.payload(&held.frame));
+        flow.template = template;
+        flow.deadline = flow
+            .connection
+            .awaits_head()
+            .then(|| flow.deadline.unwrap_or_else(|| Instant::now() + self.head_timeout));
+        self.act(&held.flow, actions, registry);
+    }
+
+    fn act(&mut self, key: &FlowKey, actions: Vec<Action>, registry: &Registry) {
+        // Judging may lead to further actions, which come after those that are there.
+        let mut queue = std::collections::VecDeque::from(actions);
+        while let Some(action) = queue.pop_front() {
+            match action {
+                Action::Judge { id, request } => queue.extend(self.judge(key, id, request, registry)),
+                Action::Release { sequence, bytes } => self.release(key, sequence, &bytes),
+                Action::PassWindow { start, end } => {
+                    let result = self.table.pass(key, start, end);
+                    self.note(result);
+                }
+                Action::Opaque => {
+                    let result = self.table.set_opaque(key);
+                    self.note(result);
+                }
+            }
+        }
+    }
+
+    /// Decides about a request, or asks the function's lease to.
+    fn judge(
+        &mut self,
+        key: &FlowKey,
+        id: RequestId,
+        request: Request,
+        registry: &Registry,
+    ) -> Vec<Action> {
+        let Some(flow) = self.flows.get_mut(key) else {
+            return Vec::new();
+        };
+        let decision = match request.target {
+            Target::Other => Decision::Pass,
+            Target::Function { name } | Target::Async { name } if registry.is_unlocked(&name) => {
+                self.counters.direct += 1;
+                Decision::Hide
+            }
+            Target::Async { name } if registry.is_sealed(&name) && !request.keys.is_empty() => {
+                self.counters.refused(Refusal::AsyncUnsupported);
+                Decision::Refuse(Refusal::AsyncUnsupported)
+            }
+            Target::Async { .. } => Decision::Pass,
+            Target::Function { name } => match (registry.lease(&name), request.keys.as_slice()) {
+                (None, _) | (Some(_), []) => Decision::Pass,
+                (Some(lease), [text]) => match Key::parse(text) {
+                    Ok(key_bytes) => {
+                        let held = flow.held;
+                        flow.functions.insert(name);
+                        let request = LeaseRequest { flow: *key, id, key: key_bytes, held };
+                        if lease.send(Message::Request(request)).is_ok() {
+                            return Vec::new();
+                        }
+                        // The function has just been unsealed.
+                        Decision::Pass
+                    }
+                    Err(_) => self.malformed(),
+                },
+                // More than one key: none of them can be told to be the one.
+                (Some(_), _) => self.malformed(),
+            },
+        };
+        match self.flows.get_mut(key) {
+            Some(flow) => flow.connection.decide(id, decision),
+            None => Vec::new(),
+        }
+    }
+
+    fn malformed(&mut self) -> Decision {
+        self.counters.refused(Refusal::KeyMalformed);
+        Decision::Refuse(Refusal::KeyMalformed)
+    }
+
+    fn release(&mut self, key: &FlowKey, sequence: u32, bytes: &[u8]) {
+        let Some(flow) = self.flows.get(key) else {
+            return;
+        };
+        for frame in flow.template.frames(sequence, bytes) {
+            match self.port.send(&frame, flow.template.interface()) {
+                Ok(()) => self.counters.frames_released += 1,
+                Err(error) => {
+                    // The client sends it again, and gets the same bytes released.
+                    self.counters.frames_lost += 1;
+                    tracing::warn!(%error, "a frame could not be released");
+                }
+            }
+        }
+    }
+
+    fn ended(&mut self, key: &FlowKey, registry: &Registry) {
+        self.tell(key, registry, Message::Closed);
+        self.flows.remove(key);
+        let result = self.table.remove(key);
+        self.note(result);
+    }
+
+    fn tell(&self, key: &FlowKey, registry: &Registry, message: impl Fn(FlowKey) -> Message) {
+        let Some(flow) = self.flows.get(key) else {
+            return;
+        };
+        for name in &flow.functions {
+            if let Some(lease) = registry.lease(name) {
+                // A function that has just been unsealed has no lease left to tell.
+                let _ = lease.send(message(*key));
+            }
+        }
+    }
+
+    fn note(&mut self, result: Result<(), SpotError>) {
+        if let Err(error) = result {
+            self.counters.table_errors += 1;
+            tracing::warn!(%error, "the table of flows");
+        }
+    }
+}
+
+/// Where a verdict comes from.
+pub(super) type Verdicts = mpsc::UnboundedReceiver<Verdict>;

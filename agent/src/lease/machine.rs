@@ -1,0 +1,229 @@
+//! Who is served by a sealed function, and until when: a state machine without I/O or clock.
+//!
+//! Any number of connections share one unlock (single flight), and the last close ends it. What
+//! takes time (unlocking, locking) is asked for by an [`Action`] and reported back by a call.
+use std::{
+    collections::HashSet,
+    hash::Hash,
+};
+
+/// Where a function stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Ciphertext only.
+    Locked,
+    /// On the way to the first answer.
+    Unlocking,
+    /// A container serves.
+    Unlocked,
+    /// On the way back to ciphertext.
+    Locking,
+}
+
+/// What the driver is to do.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Action<C, R> {
+    /// Unlock; report with [`Machine::unlocked`] or [`Machine::failed`].
+    Unlock,
+    /// Lock; report with [`Machine::locked`].
+    Lock,
+    /// Let this request go to the unlocked container.
+    Serve(C, R),
+    /// Tell this request that the unlock failed.
+    Fail(C, R),
+}
+
+/// The lease of one function. `C` names a connection, `R` a request on it.
+#[derive(Debug)]
+pub struct Machine<C, R> {
+    phase: Phase,
+    waiting: Vec<(C, R)>,
+    holders: HashSet<C>,
+}
+
+impl<C: Copy + Eq + Hash, R> Default for Machine<C, R> {
+    fn default() -> Self {
+        Self { phase: Phase::Locked, waiting: Vec::new(), holders: HashSet::new() }
+    }
+}
+
+impl<C: Copy + Eq + Hash, R> Machine<C, R> {
+    /// Where the function stands.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// How many connections hold the lease or wait for it.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        let waiting: HashSet<C> = self.waiting.iter().map(|(connection, _)| *connection).collect();
+        self.holders.union(&waiting).count()
+    }
+
+    /// Whether a connection is being served.
+    #[must_use]
+    pub fn holds(&self, connection: C) -> bool {
+        self.holders.contains(&connection)
+    }
+
+    /// A request with the right key.
+    pub fn request(&mut self, connection: C, request: R) -> Vec<Action<C, R>> {
+        match self.phase {
+            Phase::Unlocked => {
+                self.holders.insert(connection);
+                vec![Action::Serve(connection, request)]
+            }
+            Phase::Locked => {
+                self.waiting.push((connection, request));
+                self.unlock()
+            }
+            // While it locks, the request waits for the next unlock.
+            Phase::Unlocking | Phase::Locking => {
+                self.waiting.push((connection, request));
+                Vec::new()
+            }
+        }
+    }
+
+    /// The container is ready.
+    pub fn unlocked(&mut self) -> Vec<Action<C, R>> {
+        if self.phase != Phase::Unlocking {
+            return Vec::new();
+        }
+        self.phase = Phase::Unlocked;
+        if self.waiting.is_empty() {
+            // Everybody who waited has gone.
+            return self.lock();
+        }
+        let waiting = std::mem::take(&mut self.waiting);
+        self.holders.extend(waiting.iter().map(|(connection, _)| *connection));
+        waiting.into_iter().map(|(connection, request)| Action::Serve(connection, request)).collect()
+    }
+
+    /// The unlock failed; what it left behind is to be cleaned up as at a close.
+    pub fn failed(&mut self) -> Vec<Action<C, R>> {
+        if self.phase != Phase::Unlocking {
+            return Vec::new();
+        }
+        let waiting = std::mem::take(&mut self.waiting);
+        let mut actions: Vec<_> = waiting
+            .into_iter()
+            .map(|(connection, request)| Action::Fail(connection, request))
+            .collect();
+        actions.extend(self.lock());
+        actions
+    }
+
+    /// A connection has ended.
+    pub fn closed(&mut self, connection: C) -> Vec<Action<C, R>> {
+        self.waiting.retain(|(waiting, _)| *waiting != connection);
+        let held = self.holders.remove(&connection);
+        if held && self.holders.is_empty() && self.phase == Phase::Unlocked {
+            return self.lock();
+        }
+        Vec::new()
+    }
+
+    /// The lease has reached its limit, or somebody asked for the lock.
+    pub fn expired(&mut self) -> Vec<Action<C, R>> {
+        match self.phase {
+            Phase::Unlocked => self.lock(),
+            Phase::Locked | Phase::Unlocking | Phase::Locking => Vec::new(),
+        }
+    }
+
+    /// Everything is ciphertext again.
+    pub fn locked(&mut self) -> Vec<Action<C, R>> {
+        self.phase = Phase::Locked;
+        if self.waiting.is_empty() { Vec::new() } else { self.unlock() }
+    }
+
+    fn unlock(&mut self) -> Vec<Action<C, R>> {
+        self.phase = Phase::Unlocking;
+        vec![Action::Unlock]
+    }
+
+    fn lock(&mut self) -> Vec<Action<C, R>> {
+        self.phase = Phase::Locking;
+        self.holders.clear();
+        vec![Action::Lock]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Lease = Machine<u8, u8>;
+
+    fn unlocked(connections: &[u8]) -> Lease {
+        let mut lease = Lease::default();
+        for connection in connections {
+            lease.request(*connection, 0);
+        }
+        lease.unlocked();
+        lease
+    }
+
+    #[test]
+    fn any_number_of_connections_share_one_unlock() {
+        let mut lease = Lease::default();
+        assert_eq!(lease.request(1, 10), [Action::Unlock]);
+        assert_eq!(lease.request(2, 20), []);
+        assert_eq!(lease.unlocked(), [Action::Serve(1, 10), Action::Serve(2, 20)]);
+        assert_eq!(lease.request(3, 30), [Action::Serve(3, 30)]);
+        assert_eq!(lease.connections(), 3);
+    }
+
+    #[test]
+    fn the_last_close_locks() {
+        let mut lease = unlocked(&[1, 2]);
+        assert_eq!(lease.closed(1), []);
+        assert_eq!(lease.closed(1), []);
+        assert_eq!(lease.closed(2), [Action::Lock]);
+        assert_eq!(lease.locked(), []);
+        assert_eq!(lease.phase(), Phase::Locked);
+    }
+
+    #[test]
+    fn a_request_that_comes_while_it_locks_unlocks_again_afterwards() {
+        let mut lease = unlocked(&[1]);
+        lease.closed(1);
+        assert_eq!(lease.request(2, 20), []);
+        assert_eq!(lease.locked(), [Action::Unlock]);
+        assert_eq!(lease.unlocked(), [Action::Serve(2, 20)]);
+    }
+
+    #[test]
+    fn a_failed_unlock_tells_everybody_and_cleans_up() {
+        let mut lease = Lease::default();
+        lease.request(1, 10);
+        lease.request(2, 20);
+        assert_eq!(lease.failed(), [Action::Fail(1, 10), Action::Fail(2, 20), Action::Lock]);
+        assert_eq!(lease.locked(), []);
+    }
+
+    #[test]
+    fn an_unlock_that_nobody_waits_for_any_more_locks_at_once() {
+        let mut lease = Lease::default();
+        lease.request(1, 10);
+        assert_eq!(lease.closed(1), []);
+        assert_eq!(lease.unlocked(), [Action::Lock]);
+    }
+
+    #[test]
+    fn the_limit_ends_a_lease_whoever_holds_it() {
+        let mut lease = unlocked(&[1]);
+        assert_eq!(lease.expired(), [Action::Lock]);
+        assert_eq!(lease.connections(), 0);
+        assert_eq!(lease.closed(1), [], "the close of a connection whose lease is over");
+        assert_eq!(lease.locked(), []);
+    }
+
+    #[test]
+    fn a_locked_function_has_nothing_to_expire() {
+        assert_eq!(Lease::default().expired(), []);
+    }
+}

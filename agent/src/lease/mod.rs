@@ -1,0 +1,11 @@
+//! Leases: who is served by a sealed function, and until when. The machine decides, the driver
+//! has the time and does the work through [`crate::rebuild`].
+mod function;
+mod limiter;
+mod machine;
+mod timeline;
+
+pub use function::{Driver, FunctionStatus, Message, Request, Verdict};
+pub use limiter::Limiter;
+pub use machine::{Action, Machine, Phase};
+pub use timeline::{Step, Timeline, monotonic_now};

@@ -1,0 +1,98 @@
+//! What happened during an unlock and when.
+use serde::{Deserialize, Serialize};
+
+/// A step of an unlock or of the lock after it, in their usual order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    /// The spotter held the request.
+    Held,
+    /// The key was found right.
+    KeyChecked,
+    /// The handler was decrypted, in memory.
+    Opened,
+    /// A parked container was taken from standby.
+    Taken,
+    /// None was there: a container was deployed, and parked.
+    Deployed,
+    /// The handler was delivered into the container, or its image built and deployed.
+    Delivered,
+    /// The function's process listens.
+    Ready,
+    /// The request went on to the gateway.
+    Released,
+    /// The first bytes of the answer left.
+    Answered,
+    /// The last keyed connection closed, or the lease's time was over.
+    Closed,
+    /// The delivered plaintext was overwritten and the process killed.
+    Wiped,
+    /// The handler was encrypted afresh.
+    Reencrypted,
+    /// The container was removed.
+    Removed,
+    /// The next container is parked.
+    Parked,
+}
+
+/// The steps of one lease, each with its time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Timeline {
+    /// The function.
+    pub function: String,
+    /// Step and milliseconds since the first one.
+    pub steps: Vec<(Step, f64)>,
+    #[serde(skip)]
+    start: u64,
+}
+
+impl Timeline {
+    /// Starts with the request that was held, at a time of the monotonic clock in nanoseconds.
+    #[must_use]
+    pub fn start(function: &str, held: u64) -> Self {
+        Self { function: function.to_owned(), steps: vec![(Step::Held, 0.0)], start: held }
+    }
+
+    /// Notes a step at a time of the monotonic clock in nanoseconds; a repeated one counts once.
+    pub fn note_at(&mut self, step: Step, time: u64) {
+        if self.steps.iter().any(|(known, _)| *known == step) {
+            return;
+        }
+        let milliseconds = time.saturating_sub(self.start) as f64 / 1e6;
+        let place = self.steps.partition_point(|(_, earlier)| *earlier <= milliseconds);
+        self.steps.insert(place, (step, milliseconds));
+    }
+
+    /// Notes a step that happens now.
+    pub fn note(&mut self, step: Step) {
+        self.note_at(step, monotonic_now());
+    }
+}
+
+/// The clock of the kernel's `bpf_ktime_get_ns`, in nanoseconds.
+#[must_use]
+pub fn monotonic_now() -> u64 {
+    // It cannot fail for this clock (clock_gettime(2)); a zero would only spoil a figure.
+    nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).map_or(0, |time| {
+        let seconds = u64::try_from(time.tv_sec()).unwrap_or(0);
+        let nanoseconds = u64::try_from(time.tv_nsec()).unwrap_or(0);
+        seconds * 1_000_000_000 + nanoseconds
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_told_in_the_order_of_their_times_and_once() {
+        let mut timeline = Timeline::start("pydict", 1_000_000);
+        timeline.note_at(Step::Answered, 9_000_000);
+        timeline.note_at(Step::Ready, 4_000_000);
+        timeline.note_at(Step::Answered, 12_000_000);
+        assert_eq!(
+            timeline.steps,
+            [(Step::Held, 0.0), (Step::Ready, 3.0), (Step::Answered, 8.0)]
+        );
+    }
+}

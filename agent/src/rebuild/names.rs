@@ -1,0 +1,88 @@
+//! Names of unlocked containers: `NAME-SUFFIX-SLOT`. The suffix is random, made once per host, so
+//! that nobody outside guesses them; slots are few and used again, so that the gateway's metrics
+//! by function stay bounded.
+use std::{io, path::Path};
+
+use crate::state::StateDir;
+
+/// Letters and digits of a suffix.
+const SUFFIX_LEN: usize = 6;
+const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+
+/// The names of this host's unlocked containers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnlockedNames {
+    suffix: String,
+}
+
+impl UnlockedNames {
+    /// The suffix of the state folder, made where there is none.
+    ///
+    /// # Errors
+    /// When the folder cannot be read or written.
+    pub fn of_host(state: &StateDir) -> io::Result<Self> {
+        let path = state.root().join("suffix");
+        match std::fs::read_to_string(&path) {
+            Ok(text) if is_suffix(text.trim()) => Ok(Self { suffix: text.trim().to_owned() }),
+            Ok(_) => Err(io::Error::other(format!(
+                "{} does not hold {SUFFIX_LEN} lower-case letters and digits; remove it",
+                path.display()
+            ))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::make(&path),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn make(path: &Path) -> io::Result<Self> {
+        let mut bytes = [0; SUFFIX_LEN];
+        getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+        let suffix: String =
+            bytes.iter().map(|byte| char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()])).collect();
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        std::fs::write(path, &suffix)?;
+        Ok(Self { suffix })
+    }
+
+    /// How many slots a function has: those on standby, one that serves, and two whose removal the
+    /// provider may not have finished.
+    #[must_use]
+    pub const fn slots(standby: usize) -> usize {
+        standby + 3
+    }
+
+    /// The name of a function's container in a slot.
+    #[must_use]
+    pub fn of(&self, function: &str, slot: usize) -> String {
+        format!("{function}-{}-{slot}", self.suffix)
+    }
+}
+
+fn is_suffix(text: &str) -> bool {
+    text.len() == SUFFIX_LEN
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_keeps_its_suffix() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDir::new(folder.path());
+        let names = UnlockedNames::of_host(&state).unwrap();
+        assert_eq!(UnlockedNames::of_host(&state).unwrap(), names);
+        assert!(names.of("pydict", 2).starts_with("pydict-"));
+        assert!(names.of("pydict", 2).ends_with("-2"));
+    }
+
+    #[test]
+    fn a_damaged_suffix_is_an_error_that_names_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("suffix"), "../../x").unwrap();
+        let error = UnlockedNames::of_host(&StateDir::new(folder.path())).unwrap_err();
+        assert!(error.to_string().contains("suffix"));
+    }
+}
