@@ -1,0 +1,154 @@
+//! The agent under test, started as its users start it.
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::Mutex,
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
+
+use crate::{
+    host::{Error, Host, check, eventually, fail, run},
+};
+
+/// A running agent with a state folder of its own.
+pub(crate) struct Agent {
+    folder: tempfile::TempDir,
+    rsfaas: PathBuf,
+    process: Mutex<Option<Child>>,
+}
+
+impl Agent {
+    /// Writes a configuration and starts the agent.
+    pub(crate) fn start(host: &Host) -> Result<Self, Error> {
+        let folder = tempfile::tempdir()?;
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        fs::write(
+            folder.path().join("agent.toml"),
+            format!(
+                "port = {}\nstate_dir = {:?}\ncontrol_socket = {:?}\n",
+                host.port,
+                path("state"),
+                path("agent.sock"),
+            ),
+        )?;
+        let agent = Self { folder, rsfaas: host.rsfaas.clone(), process: Mutex::new(None) };
+        agent.restart()?;
+        Ok(agent)
+    }
+
+    /// Starts it again after it has ended.
+    pub(crate) fn restart(&self) -> Result<(), Error> {
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.log())?;
+        let child = Command::new(&self.rsfaas)
+            .args(["agent", "--config"])
+            .arg(self.folder.path().join("agent.toml"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()?;
+        *self.slot()? = Some(child);
+        eventually("the agent's control socket", || {
+            if let Some(child) = self.slot()?.as_mut()
+                && let Some(status) = child.try_wait()?
+            {
+                return fail(format!("the agent ended with {status}:\n{}", self.log_text()));
+            }
+            Ok(self.status().is_ok())
+        })
+    }
+
+    /// The folder of records.
+    pub(crate) fn state_dir(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
+    /// What `rsfaas status --json` says.
+    pub(crate) fn status(&self) -> Result<Value, Error> {
+        let text = run(Command::new(&self.rsfaas)
+            .args(["status", "--json", "--control-socket"])
+            .arg(self.folder.path().join("agent.sock")))?;
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// What it says of one function.
+    pub(crate) fn function(&self, name: &str) -> Result<Value, Error> {
+        let status = self.status()?;
+        status["functions"]
+            .as_array()
+            .and_then(|functions| functions.iter().find(|function| function["name"] == name))
+            .cloned()
+            .ok_or_else(|| Error(format!("{name} is not served: {status}")))
+    }
+
+    /// How often a function was unlocked.
+    pub(crate) fn unlocks(&self, name: &str) -> Result<u64, Error> {
+        Ok(self.function(name)?["unlocks"].as_u64().unwrap_or(0))
+    }
+
+    /// One of its counters.
+    pub(crate) fn counter(&self, name: &str) -> Result<u64, Error> {
+        Ok(self.status()?["counters"][name].as_u64().unwrap_or(0))
+    }
+
+    /// Waits until a function is locked and its next container parked.
+    pub(crate) fn wait_until_locked(&self, name: &str) -> Result<(), Error> {
+        eventually("the function to be locked and parked again", || {
+            let function = self.function(name)?;
+            let parked = function["parked"].as_array().is_some_and(|parked| !parked.is_empty());
+            Ok(function["phase"] == "locked" && parked)
+        })
+    }
+
+    /// Waits until every function has a parked container.
+    pub(crate) fn wait_until_parked(&self) -> Result<(), Error> {
+        for function in crate::author::FUNCTIONS {
+            self.wait_until_locked(function)?;
+        }
+        Ok(())
+    }
+
+    /// Ends it as a service manager would; an error where it ends in another way than well.
+    pub(crate) fn stop(&self) -> Result<(), Error> {
+        let Some(mut child) = self.slot()?.take() else {
+            return Ok(());
+        };
+        signal(&child, Signal::SIGTERM)?;
+        let status = child.wait()?;
+        check!(status.success(), "the agent ended with {status}:\n{}", self.log_text());
+        Ok(())
+    }
+
+    /// Ends it without a chance to clean up.
+    pub(crate) fn kill(&self) -> Result<(), Error> {
+        let Some(mut child) = self.slot()?.take() else {
+            return fail("no agent runs");
+        };
+        signal(&child, Signal::SIGKILL)?;
+        child.wait()?;
+        Ok(())
+    }
+
+    /// Its log so far.
+    pub(crate) fn log_text(&self) -> String {
+        fs::read_to_string(self.log()).unwrap_or_default()
+    }
+
+    fn log(&self) -> PathBuf {
+        Path::join(self.folder.path(), "agent.log")
+    }
+
+    fn slot(&self) -> Result<std::sync::MutexGuard<'_, Option<Child>>, Error> {
+        self.process.lock().map_err(|_| Error("a test broke off while it had the agent".into()))
+    }
+}
+
+fn signal(child: &Child, signal: Signal) -> Result<(), Error> {
+    let pid = i32::try_from(child.id())?;
+    Ok(kill(Pid::from_raw(pid), signal)?)
+}

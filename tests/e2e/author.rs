@@ -1,0 +1,125 @@
+//! The author of the test functions: a project folder, keys, and what authors do with them.
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::{
+    agent::Agent,
+    host::{Error, Host, check, fail, run},
+};
+
+/// The test functions, each with a key of its own.
+pub(crate) const FUNCTIONS: [&str; 3] = ["pydict", "echo-headers", "packages"];
+
+/// A project folder.
+pub(crate) struct Author {
+    folder: tempfile::TempDir,
+}
+
+impl Author {
+    /// Copies the test functions and the templates, so that the checkout stays as it is.
+    pub(crate) fn new(host: &Host) -> Result<Self, Error> {
+        let folder = tempfile::tempdir()?;
+        run(Command::new("cp").arg("-r").arg(host.functions.join(".")).arg(folder.path()))?;
+        let templates = folder.path().join("template");
+        run(Command::new("cp").arg("-rL").arg(host.templates.join("template")).arg(&templates))?;
+        let stack = folder.path().join("stack.yaml");
+        let text = fs::read_to_string(&stack)?
+            .replace("127.0.0.1:5000/", &host.image_prefix)
+            .replace("http://127.0.0.1:8080", &format!("http://127.0.0.1:{}", host.port));
+        fs::write(&stack, text)?;
+        Ok(Self { folder })
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Where a function's sealed handler is.
+    pub(crate) fn sealed(&self, function: &str) -> PathBuf {
+        self.path(function).join("handler.sealed")
+    }
+
+    /// The key's text, as a caller would have it.
+    pub(crate) fn key(&self, function: &str) -> Result<String, Error> {
+        Ok(fs::read_to_string(self.key_file(function))?.trim().to_owned())
+    }
+
+    pub(crate) fn key_file(&self, function: &str) -> PathBuf {
+        self.path(&format!("{function}.key"))
+    }
+
+    /// The classic flow: build, push, deploy.
+    pub(crate) fn deploy(&self, host: &Host, function: &str) -> Result<(), Error> {
+        for step in ["build", "push", "deploy"] {
+            run(self.faas(host).args([step, "-f", "stack.yaml", "--filter", function]))?;
+        }
+        Ok(())
+    }
+
+    /// `keygen` and `seal`.
+    pub(crate) fn seal(&self, host: &Host, agent: &Agent, function: &str) -> Result<(), Error> {
+        let key = self.key_file(function);
+        if !key.exists() {
+            run(host.rsfaas().args(["keygen", "-o"]).arg(&key))?;
+        }
+        run(&mut self.seal_command(host, agent, function))?;
+        let left = plain_files(&self.path(function))?;
+        check!(left.is_empty(), "plaintext is left beside the sealed handler: {left:?}");
+        Ok(())
+    }
+
+    /// `seal`, not run yet.
+    pub(crate) fn seal_command(&self, host: &Host, agent: &Agent, function: &str) -> Command {
+        let mut command = host.rsfaas();
+        command
+            .current_dir(self.folder.path())
+            .args(["seal", "-f", "stack.yaml", "--function", function, "--key-file"])
+            .arg(self.key_file(function))
+            .arg("--state-dir")
+            .arg(agent.state_dir());
+        command
+    }
+
+    /// `unseal`.
+    pub(crate) fn unseal(&self, host: &Host, agent: &Agent, function: &str) -> Result<(), Error> {
+        let mut command = host.rsfaas();
+        command
+            .current_dir(self.folder.path())
+            .args(["unseal", "-f", "stack.yaml", "--function", function, "--key-file"])
+            .arg(self.key_file(function))
+            .arg("--state-dir")
+            .arg(agent.state_dir());
+        run(&mut command).map(drop)
+    }
+
+    /// Removes the deployed function.
+    pub(crate) fn remove(&self, host: &Host, function: &str) -> Result<(), Error> {
+        run(self.faas(host).args(["remove", function])).map(drop)
+    }
+
+    fn faas(&self, host: &Host) -> Command {
+        let mut command = Command::new("faas-cli");
+        command
+            .current_dir(self.folder.path())
+            .env("OPENFAAS_URL", format!("http://127.0.0.1:{}", host.port));
+        command
+    }
+}
+
+/// What in a sealed handler folder is neither the sealed handler nor a dependency manifest.
+fn plain_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let mut left = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+            return fail("a file name that is no text");
+        };
+        if !["handler.sealed", "requirements.txt", "tox.ini"].contains(&name) {
+            left.push(path);
+        }
+    }
+    Ok(left)
+}

@@ -1,0 +1,77 @@
+//! End-to-end tests: a real gateway, real containers, the agent as its users run it. They share one
+//! host and one agent, so they run one after the other; `cargo xtask test e2e` prepares the host.
+mod agent;
+mod author;
+mod cases;
+mod host;
+mod http;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use crate::{agent::Agent, author::Author, host::Host};
+
+/// What a test gets: a host with an agent, and functions that are sealed.
+pub(crate) struct World {
+    pub(crate) host: Host,
+    pub(crate) author: Author,
+    pub(crate) agent: Agent,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };
+    if arguments.list {
+        return libtest_mimic::run(&arguments, trials(None)).exit_code();
+    }
+    let world = match prepare() {
+        Ok(world) => world,
+        Err(error) => {
+            eprintln!("error: the end-to-end tests cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    // Leaked so that tests may borrow it; taken down by hand below.
+    let world: &'static World = Box::leak(Box::new(world));
+    let conclusion = libtest_mimic::run(&arguments, trials(Some(world)));
+    if let Err(error) = world.take_down() {
+        eprintln!("error: something was left behind: {error}");
+        return ExitCode::FAILURE;
+    }
+    conclusion.exit_code()
+}
+
+fn prepare() -> Result<World, host::Error> {
+    let host = Host::from_environment()?;
+    let author = Author::new(&host)?;
+    let agent = Agent::start(&host)?;
+    println!("preparing: building, sealing and parking the test functions");
+    for function in author::FUNCTIONS {
+        author.deploy(&host, function)?;
+        author.seal(&host, &agent, function)?;
+    }
+    agent.wait_until_parked()?;
+    Ok(World { host, author, agent })
+}
+
+impl World {
+    fn take_down(&self) -> Result<(), host::Error> {
+        let stopped = self.agent.stop();
+        for function in author::FUNCTIONS {
+            self.author.remove(&self.host, function)?;
+        }
+        stopped
+    }
+}
+
+fn trials(world: Option<&'static World>) -> Vec<Trial> {
+    cases::ALL
+        .iter()
+        .map(|(name, case)| {
+            Trial::test(*name, move || {
+                let world = world.ok_or("not prepared")?;
+                case(world).map_err(|error| Failed::from(error.to_string()))
+            })
+        })
+        .collect()
+}

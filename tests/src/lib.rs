@@ -1,1 +1,0 @@
-#![doc = "End-to-end tests and what they share."]
