@@ -1,2 +1,55 @@
-//! The one entry for people and CI.
-fn main() {}
+//! The one entry for people and CI: `cargo xtask COMMAND`.
+//!
+//! Main reads the command line and calls the command; each command is a module of its own.
+
+mod build;
+mod error;
+mod fingerprint;
+mod process;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use error::Error;
+
+/// Builds, sets up and tests RsFaaS.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Builds the eBPF programs that the agent embeds
+    BuildEbpf,
+    /// Builds the static programs that run inside containers, which the agent embeds too
+    BuildShim,
+    /// Builds all of these and the agent
+    Build {
+        /// With optimisation
+        #[arg(long)]
+        release: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<(), Error> {
+    match task {
+        Task::BuildEbpf => build::build_ebpf(),
+        Task::BuildShim => build::build_shim(),
+        Task::Build { release } => build::build(release),
+    }
+}
