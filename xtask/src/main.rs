@@ -6,6 +6,7 @@ mod build;
 mod error;
 mod fingerprint;
 mod process;
+mod setup;
 mod workspace;
 
 use std::process::ExitCode;
@@ -34,6 +35,12 @@ enum Task {
         #[arg(long)]
         release: bool,
     },
+    /// Installs what building and testing need (Debian, as root); skips what is there
+    Setup {
+        /// Only says what would be installed
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -51,5 +58,6 @@ fn run(task: Task) -> Result<(), Error> {
         Task::BuildEbpf => build::build_ebpf(),
         Task::BuildShim => build::build_shim(),
         Task::Build { release } => build::build(release),
+        Task::Setup { dry_run } => setup::run(dry_run),
     }
 }
