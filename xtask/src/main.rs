@@ -7,6 +7,7 @@ mod error;
 mod fingerprint;
 mod process;
 mod setup;
+mod testbed;
 mod workspace;
 
 use std::process::ExitCode;
@@ -41,6 +42,19 @@ enum Task {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Raises and removes an OpenFaaS on this host, for development and tests (as root)
+    #[command(subcommand)]
+    Testbed(Bed),
+}
+
+#[derive(Debug, Subcommand)]
+enum Bed {
+    /// Raises it; what runs already is used
+    Up,
+    /// Says how each part stands
+    Status,
+    /// Takes away everything that it left on the host
+    Down,
 }
 
 fn main() -> ExitCode {
@@ -59,5 +73,11 @@ fn run(task: Task) -> Result<(), Error> {
         Task::BuildShim => build::build_shim(),
         Task::Build { release } => build::build(release),
         Task::Setup { dry_run } => setup::run(dry_run),
+        Task::Testbed(Bed::Up) => testbed::up().map(drop),
+        Task::Testbed(Bed::Status) => {
+            testbed::status();
+            Ok(())
+        }
+        Task::Testbed(Bed::Down) => testbed::down(),
     }
 }
