@@ -1,2 +1,83 @@
-//! The one entry for people and CI.
-fn main() {}
+//! The one entry for people and CI: `cargo xtask COMMAND`.
+//!
+//! Main reads the command line and calls the command; each command is a module of its own.
+
+mod build;
+mod error;
+mod fingerprint;
+mod process;
+mod setup;
+mod testbed;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use error::Error;
+
+/// Builds, sets up and tests RsFaaS.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Builds the eBPF programs that the agent embeds
+    BuildEbpf,
+    /// Builds the static programs that run inside containers, which the agent embeds too
+    BuildShim,
+    /// Builds all of these and the agent
+    Build {
+        /// With optimisation
+        #[arg(long)]
+        release: bool,
+    },
+    /// Installs what building and testing need (Debian, as root); skips what is there
+    Setup {
+        /// Only says what would be installed
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Raises and removes an OpenFaaS on this host, for development and tests (as root)
+    #[command(subcommand)]
+    Testbed(Bed),
+}
+
+#[derive(Debug, Subcommand)]
+enum Bed {
+    /// Raises it; what runs already is used
+    Up,
+    /// Says how each part stands
+    Status,
+    /// Takes away everything that it left on the host
+    Down,
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<(), Error> {
+    match task {
+        Task::BuildEbpf => build::build_ebpf(),
+        Task::BuildShim => build::build_shim(),
+        Task::Build { release } => build::build(release),
+        Task::Setup { dry_run } => setup::run(dry_run),
+        Task::Testbed(Bed::Up) => testbed::up().map(drop),
+        Task::Testbed(Bed::Status) => {
+            testbed::status();
+            Ok(())
+        }
+        Task::Testbed(Bed::Down) => testbed::down(),
+    }
+}

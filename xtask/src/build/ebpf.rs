@@ -1,0 +1,39 @@
+//! The eBPF object.
+
+use super::{artifact::Pending, toolchain::Toolchain};
+use crate::{error::Error, fingerprint::SPOTTER, process, workspace};
+
+const TARGET: &str = "bpfel-unknown-none";
+
+/// Builds `target/artifacts/spotter.o`.
+pub(crate) fn build() -> Result<(), Error> {
+    let root = workspace::root();
+    let toolchain = Toolchain::find()?;
+    println!("eBPF: {}", toolchain.description());
+    let pending = Pending::new(SPOTTER, &root)?;
+    // A folder of its own: another compiler and other flags would throw out what is built already.
+    let target = root.join("target/ebpf");
+    process::run(
+        toolchain
+            .cargo()
+            .current_dir(&root)
+            .env("CARGO_TARGET_DIR", &target)
+            .args([
+                "build",
+                "--package",
+                "agent-ebpf",
+                "--bin",
+                "rsfaas-spotter",
+            ])
+            .args([
+                "--features",
+                "bpf",
+                "--target",
+                TARGET,
+                "-Z",
+                "build-std=core",
+                "--release",
+            ]),
+    )?;
+    pending.finish(&target.join(TARGET).join("release/rsfaas-spotter"))
+}

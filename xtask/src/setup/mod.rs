@@ -1,0 +1,98 @@
+//! `cargo xtask setup`: installs what building and testing need and this host lacks, and nothing
+//! else. Go and cargo are the prerequisites that it does not install.
+
+mod packages;
+mod plan;
+mod services;
+
+use std::process::Command;
+
+use crate::{
+    build::toolchain::{Found, LLVM},
+    error::Error,
+    process::{self, cargo, find},
+};
+use plan::{Host, Step};
+
+const BPF_LINKER: &str = "0.13.0";
+const CARGO_DENY: &str = "0.20.2";
+
+/// Installs what is missing; with `dry_run` only says what that is.
+pub(crate) fn run(dry_run: bool) -> Result<(), Error> {
+    let steps = plan::plan(&look());
+    if steps.is_empty() {
+        println!("set-up: everything is installed");
+    } else if !dry_run {
+        packages::check_rights()?;
+    }
+    for step in &steps {
+        println!("set-up: {step}");
+        if !dry_run {
+            carry_out(step)?;
+        }
+    }
+    if find("go").is_none() {
+        println!(
+            "set-up: Go is not installed; the testbed needs it (1.21 or newer), and this command leaves it to you"
+        );
+    }
+    Ok(())
+}
+
+fn look() -> Host {
+    Host {
+        ebpf: Found::look(),
+        formatter: find("cargo-fmt").is_some(),
+        deny: find("cargo-deny").is_some(),
+        missing: packages::missing(plan::ALL_PACKAGES),
+    }
+}
+
+fn carry_out(step: &Step) -> Result<(), Error> {
+    match step {
+        Step::Packages(names) => packages::install(names),
+        Step::BpfLinker => process::run(
+            cargo()
+                // Without the prefix, another LLVM on the host is found first.
+                .env("LLVM_PREFIX", format!("/usr/lib/llvm-{LLVM}"))
+                .args(["install", "bpf-linker", "--version", BPF_LINKER, "--locked"])
+                .args([
+                    "--no-default-features",
+                    "--features",
+                    &format!("llvm-{LLVM}"),
+                ]),
+        ),
+        Step::CargoDeny => process::run(cargo().args([
+            "install",
+            "cargo-deny",
+            "--version",
+            CARGO_DENY,
+            "--locked",
+        ])),
+    }
+}
+
+/// Which commands the testbed cannot do without and this host lacks.
+pub(crate) fn missing_for_testbed() -> Vec<&'static str> {
+    [
+        "docker",
+        "dockerd",
+        "containerd",
+        "docker-registry",
+        "prometheus",
+        "mmdebstrap",
+        "iptables",
+        "ip",
+        "go",
+    ]
+    .into_iter()
+    .filter(|program| find(program).is_none())
+    .collect()
+}
+
+/// Debian's own docker client, which comes with what builds need; another may be first on the path.
+pub(crate) fn docker() -> Command {
+    let mut command = Command::new("/usr/bin/docker");
+    command.env("DOCKER_BUILDKIT", "1");
+    command
+}

@@ -1,0 +1,63 @@
+//! Debian packages: which are missing, and installing them.
+
+use std::process::Command;
+
+use nix::unistd::Uid;
+
+use super::services::NotStarted;
+use crate::{
+    error::Error,
+    process::{self, find},
+};
+
+/// Those of the packages that are not installed. Where there is no dpkg, all of them.
+pub(super) fn missing(lists: &[&[&'static str]]) -> Vec<&'static str> {
+    lists
+        .concat()
+        .into_iter()
+        .filter(|package| !installed(package))
+        .collect()
+}
+
+fn installed(package: &str) -> bool {
+    process::output(Command::new("dpkg-query").args(["-W", "-f=${db:Status-Status}", package]))
+        .is_ok_and(|status| status == "installed")
+}
+
+/// Refuses where packages cannot be installed.
+pub(super) fn check_rights() -> Result<(), Error> {
+    if find("apt-get").is_none() {
+        return Err(Error::Needs(
+            "there is no apt-get: this command knows Debian alone; `cargo xtask setup --dry-run` \
+             lists what to install by the means of this system"
+                .into(),
+        ));
+    }
+    if !Uid::effective().is_root() {
+        return Err(Error::Needs(
+            "packages can only be installed by root: run `cargo xtask setup` as root, or see \
+             `cargo xtask setup --dry-run` for what to install"
+                .into(),
+        ));
+    }
+    Ok(())
+}
+
+/// Installs packages. The services among them are not started.
+pub(super) fn install(packages: &[&str]) -> Result<(), Error> {
+    let _not_started = NotStarted::new()?;
+    process::run(apt().args(["update", "-qq"]))?;
+    process::run(
+        apt()
+            .args(["install", "-qq", "-y", "--no-install-recommends"])
+            .args(packages),
+    )
+}
+
+fn apt() -> Command {
+    let mut command = Command::new("apt-get");
+    command
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .args(["-o", "Dpkg::Use-Pty=0"]);
+    command
+}

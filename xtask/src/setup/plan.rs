@@ -1,0 +1,174 @@
+//! What has to be installed, decided from what is there.
+
+use std::fmt;
+
+use crate::build::toolchain::Found;
+
+/// Always needed: to build, and for the testbed.
+const BASE: &[&str] = &[
+    "build-essential",
+    "ca-certificates",
+    "curl",
+    "docker.io",
+    "docker-registry",
+    "git",
+    "iproute2",
+    "iptables",
+    "mmdebstrap",
+    "pkg-config",
+    "prometheus",
+];
+/// The compiler for eBPF, where rustup's nightly cannot be it.
+const COMPILER: &[&str] = &["rustc-web", "cargo-web", "rust-web-src"];
+/// What bpf-linker is built with, and runs with.
+const LINKER: &[&str] = &["llvm-22-dev", "libpolly-22-dev", "zlib1g-dev"];
+/// Formatting, where rustup has not brought it.
+const FORMATTER: &[&str] = &["rustfmt-web"];
+
+/// The lists of packages that a host may need.
+pub(super) const ALL_PACKAGES: &[&[&str]] = &[BASE, COMPILER, LINKER, FORMATTER];
+
+/// What is there.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Host {
+    /// Compilers and linker for eBPF.
+    pub(super) ebpf: Found,
+    /// Whether `cargo fmt` works.
+    pub(super) formatter: bool,
+    /// Whether `cargo deny` works.
+    pub(super) deny: bool,
+    /// Those of [`ALL_PACKAGES`] that are not installed.
+    pub(super) missing: Vec<&'static str>,
+}
+
+/// A step of the set-up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Debian packages.
+    Packages(Vec<&'static str>),
+    /// The linker for eBPF, built from source.
+    BpfLinker,
+    /// The check of licences and sources, built from source.
+    CargoDeny,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Packages(names) => write!(out, "install Debian packages {}", names.join(" ")),
+            Self::BpfLinker => {
+                write!(
+                    out,
+                    "build bpf-linker {} (a minute or two)",
+                    super::BPF_LINKER
+                )
+            }
+            Self::CargoDeny => {
+                write!(out, "build cargo-deny {} (some minutes)", super::CARGO_DENY)
+            }
+        }
+    }
+}
+
+/// The steps, in order; empty where nothing is missing.
+pub(super) fn plan(host: &Host) -> Vec<Step> {
+    let mut wanted = BASE.to_vec();
+    if host.ebpf.compiler().is_err() {
+        wanted.extend(COMPILER);
+    }
+    if host.ebpf.linker.is_none() {
+        wanted.extend(LINKER);
+    }
+    if !host.formatter {
+        wanted.extend(FORMATTER);
+    }
+    wanted.retain(|package| host.missing.contains(package));
+
+    let mut steps = Vec::new();
+    if !wanted.is_empty() {
+        steps.push(Step::Packages(wanted));
+    }
+    if host.ebpf.linker.is_none() {
+        steps.push(Step::BpfLinker);
+    }
+    if !host.deny {
+        steps.push(Step::CargoDeny);
+    }
+    steps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::build::toolchain::LLVM;
+
+    fn complete() -> Host {
+        Host {
+            ebpf: Found {
+                nightly: None,
+                debian: Some(LLVM),
+                debian_sources: true,
+                linker: Some("/bin/bpf-linker".into()),
+            },
+            formatter: true,
+            deny: true,
+            missing: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_complete_host_needs_nothing() {
+        assert_eq!(plan(&complete()), []);
+    }
+
+    #[test]
+    fn only_what_is_missing_is_installed() {
+        let host = Host {
+            missing: vec!["prometheus"],
+            ..complete()
+        };
+        assert_eq!(plan(&host), [Step::Packages(vec!["prometheus"])]);
+    }
+
+    #[test]
+    fn a_nightly_with_sources_makes_the_compiler_packages_needless() {
+        let mut host = Host {
+            missing: COMPILER.to_vec(),
+            ..complete()
+        };
+        host.ebpf = Found {
+            nightly: Some(LLVM),
+            debian: None,
+            ..host.ebpf
+        };
+        assert_eq!(plan(&host), []);
+    }
+
+    #[test]
+    fn without_a_compiler_its_packages_are_installed() {
+        let mut host = Host {
+            missing: COMPILER.to_vec(),
+            ..complete()
+        };
+        host.ebpf.debian = None;
+        assert_eq!(plan(&host), [Step::Packages(COMPILER.to_vec())]);
+    }
+
+    #[test]
+    fn a_missing_linker_is_built_after_what_it_is_built_with() {
+        let mut host = Host {
+            missing: LINKER.to_vec(),
+            ..complete()
+        };
+        host.ebpf.linker = None;
+        assert_eq!(
+            plan(&host),
+            [Step::Packages(LINKER.to_vec()), Step::BpfLinker]
+        );
+    }
+
+    #[test]
+    fn the_linkers_packages_are_those_of_the_llvm_that_it_is_built_for() {
+        assert!(LINKER.contains(&format!("llvm-{LLVM}-dev").as_str()));
+    }
+}

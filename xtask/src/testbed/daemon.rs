@@ -1,0 +1,286 @@
+//! Processes that outlive this command: started in a session of their own, remembered by their
+//! process ID and start time, and ended only while both still fit.
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    errno::Errno,
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde::{Deserialize, Serialize};
+
+use super::layout::Layout;
+use crate::error::{At as _, Error};
+
+/// How long a daemon may take to end before it is killed.
+const PATIENCE: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(50);
+
+/// A process, told from any other that may get its number later.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Record {
+    pid: i32,
+    /// Clock ticks from boot to the start (field 22 of `/proc/PID/stat`).
+    started: u64,
+    /// Identifies the boot.
+    boot: String,
+    /// What it was started as; see [`Daemon::start`].
+    version: String,
+}
+
+/// A daemon of the testbed, running or not.
+#[derive(Debug)]
+pub(super) struct Daemon {
+    /// Its name in messages and file names.
+    pub(super) name: &'static str,
+    record: PathBuf,
+    log: PathBuf,
+}
+
+impl Daemon {
+    /// The daemon of that name.
+    pub(super) fn new(layout: &Layout, name: &'static str) -> Self {
+        Self {
+            name,
+            record: layout.run().join(format!("{name}.json")),
+            log: layout.logs().join(format!("{name}.log")),
+        }
+    }
+
+    /// Its process ID, where we started it and it still runs.
+    pub(super) fn running(&self) -> Option<i32> {
+        self.living().map(|record| record.pid)
+    }
+
+    /// Whether it runs and was started as `version`.
+    pub(super) fn runs_as(&self, version: &str) -> bool {
+        self.living()
+            .is_some_and(|record| record.version == version)
+    }
+
+    fn living(&self) -> Option<Record> {
+        let record: Record = serde_json::from_slice(&fs::read(&self.record).ok()?).ok()?;
+        (record.boot == boot() && start_time(record.pid) == Some(record.started)).then_some(record)
+    }
+
+    /// Starts it detached, its output going to its log. `version` stands for everything it was
+    /// started with, so that a later start can tell whether it still fits.
+    pub(super) fn start(&self, command: &Command, version: &str) -> Result<Child, Error> {
+        for file in [&self.record, &self.log] {
+            if let Some(folder) = file.parent() {
+                fs::create_dir_all(folder).at(folder)?;
+            }
+        }
+        let log = fs::File::create(&self.log).at(&self.log)?;
+        // Not forking where it need not, setsid(1) leaves the process its number.
+        let mut detached = Command::new("setsid");
+        detached
+            .arg(command.get_program())
+            .args(command.get_args())
+            .current_dir("/");
+        for (variable, value) in command.get_envs() {
+            match value {
+                Some(value) => detached.env(variable, value),
+                None => detached.env_remove(variable),
+            };
+        }
+        let child = detached
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().at(&self.log)?)
+            .stderr(log)
+            .spawn()
+            .map_err(|source| Error::Start {
+                program: command.get_program().to_string_lossy().into_owned(),
+                source,
+            })?;
+        let pid = child.id().cast_signed();
+        let record = Record {
+            pid,
+            started: start_time(pid).unwrap_or_default(),
+            boot: boot(),
+            version: version.to_owned(),
+        };
+        let text = serde_json::to_vec(&record).map_err(std::io::Error::other);
+        fs::write(&self.record, text.at(&self.record)?).at(&self.record)?;
+        Ok(child)
+    }
+
+    /// Waits until `healthy`, the end of the process, or the time limit.
+    pub(super) fn wait(
+        &self,
+        mut child: Option<Child>,
+        limit: Duration,
+        healthy: impl Fn() -> bool,
+    ) -> Result<(), Error> {
+        let start = Instant::now();
+        while !healthy() {
+            if let Some(Ok(Some(status))) = child.as_mut().map(Child::try_wait) {
+                return Err(self.problem(format!("ended at once ({status})")));
+            }
+            if start.elapsed() > limit {
+                return Err(self.problem(format!("not healthy within {} s", limit.as_secs())));
+            }
+            thread::sleep(POLL);
+        }
+        Ok(())
+    }
+
+    /// An error that shows the end of its log.
+    fn problem(&self, problem: String) -> Error {
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        let end = lines[lines.len().saturating_sub(6)..].join("\n  ");
+        let log = self.log.display();
+        Error::Part {
+            part: self.name,
+            problem: format!("{problem}; the end of {log}:\n  {end}"),
+        }
+    }
+
+    /// Ends it, where we started it and it still runs; says whether that was so.
+    pub(super) fn stop(&self) -> Result<bool, Error> {
+        let Some(record) = self.living() else {
+            self.forget()?;
+            return Ok(false);
+        };
+        self.signal(record.pid, Signal::SIGTERM)?;
+        let start = Instant::now();
+        while start_time(record.pid) == Some(record.started) {
+            if start.elapsed() > PATIENCE {
+                println!("testbed: {} does not end; killing it", self.name);
+                self.signal(record.pid, Signal::SIGKILL)?;
+                thread::sleep(POLL);
+                break;
+            }
+            thread::sleep(POLL);
+        }
+        self.forget()?;
+        Ok(true)
+    }
+
+    fn signal(&self, pid: i32, signal: Signal) -> Result<(), Error> {
+        match kill(Pid::from_raw(pid), signal) {
+            Ok(()) | Err(Errno::ESRCH) => Ok(()),
+            Err(error) => Err(Error::Part {
+                part: self.name,
+                problem: format!("process {pid} cannot be ended: {error}"),
+            }),
+        }
+    }
+
+    fn forget(&self) -> Result<(), Error> {
+        match fs::remove_file(&self.record) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).at(&self.record)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Identifies the boot; empty where the kernel does not say, which fits itself.
+fn boot() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
+}
+
+/// When a process started; `None` where it does not run.
+fn start_time(pid: i32) -> Option<u64> {
+    parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// The start time in the text of `/proc/PID/stat` (proc_pid_stat(5)); `None` for a process that has
+/// ended and only waits for its parent to take note.
+fn parse_stat(stat: &str) -> Option<u64> {
+    // The name, in parentheses, may itself hold spaces and parentheses.
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let mut fields = fields.split(' ');
+    if matches!(fields.next()?, "Z" | "X") {
+        return None;
+    }
+    // Field 3 was the state; field 22 follows 18 others.
+    fields.nth(18)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn daemon(test: &str) -> (Daemon, PathBuf) {
+        let root = std::env::temp_dir().join(format!("xtask-daemon-{test}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&root);
+        (Daemon::new(&Layout::new(&root), "sleeper"), root)
+    }
+
+    fn sleeper() -> Command {
+        let mut command = Command::new("sleep");
+        command.arg("60");
+        command
+    }
+
+    #[test]
+    fn the_start_time_is_found_behind_an_odd_name() {
+        let stat = "7 (a) b (c) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4711 99 0";
+        assert_eq!(parse_stat(stat), Some(4711));
+    }
+
+    #[test]
+    fn an_ended_process_that_is_not_waited_for_does_not_run() {
+        assert_eq!(
+            parse_stat("7 (a) Z 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4711 9"),
+            None
+        );
+    }
+
+    #[test]
+    fn a_started_daemon_is_known_by_another_command_until_it_is_stopped() {
+        let (daemon, root) = daemon("known");
+        let mut child = daemon.start(&sleeper(), "one").unwrap();
+        let again = Daemon::new(&Layout::new(&root), "sleeper");
+        assert_eq!(again.running(), Some(child.id().cast_signed()));
+        assert!(again.runs_as("one") && !again.runs_as("two"));
+        assert!(again.stop().unwrap());
+        assert_eq!(again.running(), None);
+        child.wait().unwrap();
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn a_process_that_got_the_number_later_is_left_alone() {
+        let (daemon, root) = daemon("reused");
+        let mut child = daemon.start(&sleeper(), "one").unwrap();
+        let mut record: Record =
+            serde_json::from_slice(&fs::read(&daemon.record).unwrap()).unwrap();
+        record.started -= 1;
+        fs::write(&daemon.record, serde_json::to_vec(&record).unwrap()).unwrap();
+        assert!(!daemon.stop().unwrap());
+        assert!(child.try_wait().unwrap().is_none(), "it was ended");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn a_daemon_that_ends_at_once_is_reported_with_its_last_words() {
+        let (daemon, root) = daemon("ends");
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo cannot bind; exit 3"]);
+        let child = daemon.start(&command, "one").unwrap();
+        let error = daemon
+            .wait(Some(child), Duration::from_secs(20), || false)
+            .unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("ended at once (exit status: 3)"), "{text}");
+        assert!(text.contains("cannot bind"), "{text}");
+        fs::remove_dir_all(root).unwrap();
+    }
+}

@@ -1,0 +1,190 @@
+//! Docker Engine: the one that answers on the usual socket, or else one of ours, with data, state and
+//! settings of its own, which `down` takes away to the last bridge and firewall rule.
+
+use std::{fs, path::PathBuf, process::Command, time::Duration};
+
+use super::{
+    daemon::Daemon,
+    host::Before,
+    http,
+    layout::{ENGINE, Layout},
+    service::{Service, Standing},
+};
+use crate::{
+    error::{At as _, Error},
+    process::{self, find},
+    setup::docker,
+};
+
+/// Sockets and state of the running daemons; their paths must be short, and must not be on a disk.
+const RUN: &str = "/run/rsfaas-testbed";
+const CONTAINERD: &str = "/run/rsfaas-testbed/containerd.sock";
+
+/// Docker Engine on this host.
+pub(super) struct Engine {
+    layout: Layout,
+    containerd: Daemon,
+    /// The engine itself.
+    pub(super) dockerd: Service,
+}
+
+impl Engine {
+    /// The engine of this testbed.
+    pub(super) fn new(layout: &Layout) -> Self {
+        Self {
+            layout: layout.clone(),
+            containerd: Daemon::new(layout, "containerd"),
+            dockerd: Service {
+                daemon: Daemon::new(layout, "Docker Engine"),
+                place: ENGINE,
+                health: "/_ping",
+                shareable: true,
+            },
+        }
+    }
+
+    /// Makes sure that it runs.
+    pub(super) fn ensure(&self) -> Result<(), Error> {
+        if matches!(
+            self.dockerd.standing(),
+            Standing::Absent | Standing::Ailing(_)
+        ) {
+            Before::note(&self.layout)?;
+            self.ensure_containerd()?;
+        }
+        self.dockerd.ensure("1", &self.dockerd_command()?)
+    }
+
+    fn ensure_containerd(&self) -> Result<(), Error> {
+        if self.containerd.running().is_some() {
+            return Ok(());
+        }
+        fs::create_dir_all(RUN).at(RUN)?;
+        let config = self.write_config("containerd.toml", &self.containerd_config())?;
+        let mut command = Command::new(program("containerd")?);
+        command.arg("--config").arg(config);
+        let child = self.containerd.start(&command, "1")?;
+        self.containerd
+            .wait(Some(child), Duration::from_secs(30), || {
+                http::listens(CONTAINERD)
+            })
+    }
+
+    fn containerd_config(&self) -> String {
+        let root = self.data().join("containerd");
+        // The plug-in for Kubernetes would open a port, and is of no use here.
+        format!(
+            "version = 2\nroot = {root:?}\nstate = \"{RUN}/containerd\"\n\
+             disabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n[grpc]\naddress = \"{CONTAINERD}\"\n"
+        )
+    }
+
+    fn dockerd_command(&self) -> Result<Command, Error> {
+        // The host's own settings may clash with these.
+        let config = self.write_config("docker.json", "{}\n")?;
+        let mut command = Command::new(program("dockerd")?);
+        command
+            .arg("--config-file")
+            .arg(config)
+            .arg("--data-root")
+            .arg(self.data().join("docker"))
+            .args([
+                "--host",
+                &format!("unix://{ENGINE}"),
+                "--containerd",
+                CONTAINERD,
+            ])
+            .args(["--exec-root", &format!("{RUN}/docker")])
+            .args(["--pidfile", &format!("{RUN}/docker.pid")]);
+        Ok(command)
+    }
+
+    fn write_config(&self, name: &str, text: &str) -> Result<PathBuf, Error> {
+        let folder = self.layout.config();
+        fs::create_dir_all(&folder).at(&folder)?;
+        let path = folder.join(name);
+        fs::write(&path, text).at(&path)?;
+        Ok(path)
+    }
+
+    fn data(&self) -> PathBuf {
+        self.layout.data()
+    }
+
+    /// Ends it if it is ours, and puts the host's network back as it was.
+    pub(super) fn down(&self) -> Result<(), Error> {
+        if self.dockerd.daemon.running().is_some() {
+            remove_containers(&[])?;
+            process::output(docker().args(["network", "prune", "--force"]))?;
+            self.dockerd.daemon.stop()?;
+            println!("testbed: Docker Engine is ended");
+        }
+        self.containerd.stop()?;
+        if let Some(before) = Before::read(&self.layout)? {
+            before.restore(&self.layout)?;
+        }
+        super::host::unmount_below(&self.data())?;
+        super::host::unmount_below(RUN.as_ref())?;
+        for folder in [
+            self.data().join("docker"),
+            self.data().join("containerd"),
+            RUN.into(),
+        ] {
+            super::remove_folder(&folder)?;
+        }
+        Ok(())
+    }
+}
+
+/// Removes the containers that fit the filters (`docker ps --filter`), all where there are none.
+pub(super) fn remove_containers(filters: &[String]) -> Result<(), Error> {
+    let mut list = docker();
+    list.args(["ps", "--all", "--quiet", "--no-trunc"]);
+    for filter in filters {
+        list.args(["--filter", filter]);
+    }
+    remove(
+        &["rm", "--force", "--volumes"],
+        &process::output(&mut list)?,
+    )
+}
+
+/// Removes the networks with a label.
+pub(super) fn remove_networks(label: &str) -> Result<(), Error> {
+    let list = process::output(docker().args([
+        "network",
+        "ls",
+        "--quiet",
+        "--filter",
+        &format!("label={label}"),
+    ]))?;
+    remove(&["network", "rm"], &list)
+}
+
+/// Removes the images whose repository lies under a prefix.
+pub(super) fn remove_images(prefix: &str) -> Result<(), Error> {
+    let list = process::output(docker().args([
+        "image",
+        "ls",
+        "--format",
+        "{{.Repository}}:{{.Tag}}",
+        "--filter",
+        &format!("reference={prefix}/*:*"),
+    ]))?;
+    remove(&["image", "rm", "--force"], &list.replace(":<none>", ""))
+}
+
+/// Calls docker with each line of a list as an argument; an empty list is nothing to do.
+fn remove(command: &[&str], list: &str) -> Result<(), Error> {
+    if list.trim().is_empty() {
+        return Ok(());
+    }
+    process::output(docker().args(command).args(list.lines())).map(drop)
+}
+
+pub(super) fn program(name: &str) -> Result<PathBuf, Error> {
+    find(name).ok_or_else(|| Error::Missing {
+        what: name.to_owned(),
+        command: "cargo xtask setup",
+    })
+}

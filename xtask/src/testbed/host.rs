@@ -1,0 +1,132 @@
+//! How the host's network was before our Docker Engine started, so that it can be put back.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use nix::{
+    errno::Errno,
+    mount::{MntFlags, umount2},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{engine::program, layout::Layout, netfilter};
+use crate::{
+    error::{At as _, Error},
+    process,
+};
+
+const BRIDGE: &str = "docker0";
+const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
+
+/// What Docker Engine changes of the host's network.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Before {
+    bridge: bool,
+    forwarding: String,
+    iptables: String,
+}
+
+impl Before {
+    /// Notes it, unless an earlier start did that which no `down` has followed.
+    pub(super) fn note(layout: &Layout) -> Result<(), Error> {
+        let path = Self::path(layout);
+        if path.exists() {
+            return Ok(());
+        }
+        let before = Self {
+            bridge: bridge_exists(),
+            forwarding: fs::read_to_string(FORWARDING).at(FORWARDING)?,
+            iptables: process::output(&mut Command::new(program("iptables-save")?))?,
+        };
+        let folder = layout.run();
+        fs::create_dir_all(&folder).at(&folder)?;
+        let text = serde_json::to_vec(&before)
+            .map_err(io::Error::other)
+            .at(&path)?;
+        fs::write(&path, text).at(path)
+    }
+
+    /// What was noted, if anything was.
+    pub(super) fn read(layout: &Layout) -> Result<Option<Self>, Error> {
+        let path = Self::path(layout);
+        match fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text)
+                .map_err(io::Error::other)
+                .at(path)
+                .map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).at(path),
+        }
+    }
+
+    /// Puts it back, and forgets the note.
+    pub(super) fn restore(&self, layout: &Layout) -> Result<(), Error> {
+        let after = process::output(&mut Command::new(program("iptables-save")?))?;
+        let iptables = program("iptables")?;
+        for arguments in netfilter::removals(&self.iptables, &after, BRIDGE) {
+            process::output(Command::new(&iptables).args(arguments))?;
+        }
+        if !self.bridge && bridge_exists() {
+            process::output(Command::new(program("ip")?).args(["link", "delete", BRIDGE]))?;
+        }
+        fs::write(FORWARDING, &self.forwarding).at(FORWARDING)?;
+        let path = Self::path(layout);
+        fs::remove_file(&path).at(path)
+    }
+
+    fn path(layout: &Layout) -> PathBuf {
+        layout.run().join("host-before.json")
+    }
+}
+
+fn bridge_exists() -> bool {
+    Path::new("/sys/class/net").join(BRIDGE).exists()
+}
+
+/// Unmounts everything at and below a folder, the innermost first.
+pub(super) fn unmount_below(folder: &Path) -> Result<(), Error> {
+    const MOUNTS: &str = "/proc/self/mountinfo";
+    let mounts = fs::read_to_string(MOUNTS).at(MOUNTS)?;
+    for point in mount_points(&mounts, folder) {
+        match umount2(&point, MntFlags::MNT_DETACH) {
+            Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => {}
+            Err(error) => return Err(io::Error::from(error)).at(point),
+        }
+    }
+    Ok(())
+}
+
+/// The mount points at and below a folder in the text of `/proc/PID/mountinfo`, the last one first.
+fn mount_points(mounts: &str, folder: &Path) -> Vec<PathBuf> {
+    let mut points: Vec<PathBuf> = mounts
+        .lines()
+        .filter_map(|line| line.split(' ').nth(4))
+        .map(|point| PathBuf::from(point.replace("\\040", " ")))
+        .filter(|point| point.starts_with(folder))
+        .collect();
+    points.reverse();
+    points
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_mounts_below_the_folder_count_and_the_innermost_comes_first() {
+        let mounts = "21 1 254:0 / / rw - ext4 /dev/vda rw\n\
+            30 21 254:0 /d /my\\040data rw - ext4 /dev/vda rw\n\
+            31 30 0:5 / /my\\040data/docker/overlay2/x/merged rw - overlay overlay rw\n\
+            32 21 0:6 / /my\\040database rw - tmpfs tmpfs rw\n";
+        assert_eq!(
+            mount_points(mounts, Path::new("/my data")),
+            [
+                Path::new("/my data/docker/overlay2/x/merged"),
+                Path::new("/my data")
+            ]
+        );
+    }
+}

@@ -1,0 +1,242 @@
+//! `cargo xtask testbed`: a real OpenFaaS on this one host, for development and tests.
+//!
+//! Everything of it lies under `target/testbed/`. `up` uses what answers already, starts what is
+//! missing and may be repeated; `down` takes away what `up` and the functions deployed since have
+//! left, and touches nothing else. Over `down` only built programs, the cached base and the logs stay.
+
+mod daemon;
+mod engine;
+mod host;
+mod http;
+mod images;
+mod layout;
+mod netfilter;
+mod openfaas;
+mod python;
+mod service;
+mod store;
+mod tools;
+
+use std::{
+    env, fs, io,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use nix::unistd::Uid;
+
+use crate::{
+    error::{At as _, Error},
+    process::{find, path_with},
+    setup, workspace,
+};
+use engine::Engine;
+use layout::{ENGINE, GATEWAY, Layout, PREFIX};
+use service::{Service, Standing};
+
+/// The label that the provider puts on every container of a function.
+const FUNCTION_LABEL: &str = "com.openfaas.function";
+/// The label that the provider puts on the networks that it makes.
+const NETWORK_LABEL: &str = "com.rsfaas.testbed";
+
+/// An OpenFaaS to work with: the testbed, or one that was there before.
+#[derive(Debug, Clone)]
+pub(crate) struct Testbed {
+    /// The gateway's address, as `OPENFAAS_URL` takes it.
+    pub(crate) gateway: String,
+    /// What images are to be named under, so that the host's OpenFaaS can pull them.
+    pub(crate) registry_prefix: String,
+    /// The faas-cli to use.
+    pub(crate) faas_cli: PathBuf,
+    /// The folder that holds `template/`; none where upstream's are to be pulled.
+    pub(crate) templates: Option<PathBuf>,
+    /// The folder with `basic-auth-user` and `basic-auth-password`; none where the faas-cli's login
+    /// has to do.
+    pub(crate) credentials: Option<PathBuf>,
+    /// The faas-cli's own folder (`OPENFAAS_CONFIG`); none where it is the usual one.
+    cli_config: Option<PathBuf>,
+    /// What comes first on the search path.
+    bin: Option<PathBuf>,
+}
+
+impl Testbed {
+    fn own(layout: &Layout) -> Self {
+        Self {
+            gateway: format!("http://{GATEWAY}"),
+            registry_prefix: PREFIX.to_owned(),
+            faas_cli: layout.bin().join("faas-cli"),
+            templates: Some(layout.sources()),
+            credentials: Some(layout.secrets()),
+            cli_config: Some(layout.faas_cli_config()),
+            bin: Some(layout.bin()),
+        }
+    }
+
+    /// The OpenFaaS that the environment names: `OPENFAAS_URL`, the registry prefix in
+    /// `RSFAAS_REGISTRY_PREFIX`, the faas-cli on the search path and its login; templates from
+    /// `RSFAAS_TEMPLATES` where that is set.
+    ///
+    /// # Errors
+    /// When one of these is missing.
+    pub(crate) fn existing() -> Result<Self, Error> {
+        let variable = |name: &str, what: &str| {
+            env::var(name).map_err(|_| Error::Needs(format!("--existing needs {name}: {what}")))
+        };
+        Ok(Self {
+            gateway: variable("OPENFAAS_URL", "the gateway's address")?,
+            registry_prefix: variable(
+                "RSFAAS_REGISTRY_PREFIX",
+                "what images are named under, such as registry.example/team",
+            )?,
+            faas_cli: find("faas-cli").ok_or_else(|| {
+                Error::Needs("--existing needs faas-cli on the search path, logged in".into())
+            })?,
+            templates: env::var_os("RSFAAS_TEMPLATES").map(PathBuf::from),
+            credentials: None,
+            cli_config: None,
+            bin: None,
+        })
+    }
+
+    /// Hands a program what it needs to work with this OpenFaaS, in its environment.
+    pub(crate) fn lend(&self, command: &mut Command) {
+        command
+            .env("OPENFAAS_URL", &self.gateway)
+            .env("RSFAAS_REGISTRY_PREFIX", &self.registry_prefix)
+            .env("RSFAAS_FAAS_CLI", &self.faas_cli)
+            .env("DOCKER_BUILDKIT", "1");
+        for (variable, path) in [
+            ("RSFAAS_TEMPLATES", &self.templates),
+            ("RSFAAS_CREDENTIALS", &self.credentials),
+            ("OPENFAAS_CONFIG", &self.cli_config),
+        ] {
+            if let Some(path) = path {
+                command.env(variable, path);
+            }
+        }
+        if let Some(bin) = &self.bin {
+            command.env("PATH", path_with(&[bin]));
+            command.env("DOCKER_HOST", format!("unix://{ENGINE}"));
+        }
+    }
+}
+
+/// Raises the testbed, and returns it once everything is healthy.
+///
+/// # Errors
+/// When something is missing, a place is taken, or a part does not become healthy.
+pub(crate) fn up() -> Result<Testbed, Error> {
+    let layout = Layout::new(&workspace::root());
+    check_rights()?;
+    let missing = setup::missing_for_testbed();
+    if !missing.is_empty() {
+        let what = missing.join(", ");
+        return Err(Error::Missing {
+            what,
+            command: "cargo xtask setup",
+        });
+    }
+    tools::ensure(&layout)?;
+    Engine::new(&layout).ensure()?;
+    store::ensure_registry(&layout)?;
+    store::ensure_prometheus(&layout)?;
+    images::ensure(&layout)?;
+    openfaas::ensure_secrets(&layout)?;
+    openfaas::ensure_provider(&layout)?;
+    openfaas::ensure_gateway(&layout)?;
+    let testbed = Testbed::own(&layout);
+    openfaas::log_in(&testbed, &layout)?;
+    println!("testbed: OpenFaaS answers on {}", testbed.gateway);
+    Ok(testbed)
+}
+
+/// Prints how each part stands.
+pub(crate) fn status() {
+    let layout = Layout::new(&workspace::root());
+    for service in services(&layout) {
+        let standing = match service.standing() {
+            Standing::Ours(pid) => format!("healthy, process {pid}"),
+            Standing::Ailing(pid) => format!("not healthy, process {pid}"),
+            Standing::Foreign => "healthy, not started by this testbed".to_owned(),
+            Standing::Taken => "something else listens there".to_owned(),
+            Standing::Absent => "not running".to_owned(),
+        };
+        println!(
+            "{:<14} {:<22} {standing}",
+            service.daemon.name, service.place
+        );
+    }
+}
+
+/// The parts, in the order in which they are ended.
+fn services(layout: &Layout) -> [Service; 5] {
+    [
+        openfaas::gateway(layout),
+        openfaas::provider(layout),
+        store::prometheus(layout),
+        store::registry(layout),
+        Engine::new(layout).dockerd,
+    ]
+}
+
+/// Takes the testbed away. What was running before goes on running.
+///
+/// # Errors
+/// When something of it cannot be ended or removed.
+pub(crate) fn down() -> Result<(), Error> {
+    let layout = Layout::new(&workspace::root());
+    check_rights()?;
+    let [gateway, provider, prometheus, registry, dockerd] = services(&layout);
+    for service in [gateway, provider] {
+        stop(&service)?;
+    }
+    if matches!(dockerd.standing(), Standing::Ours(_) | Standing::Foreign) {
+        engine::remove_containers(&[format!("label={FUNCTION_LABEL}")])?;
+        engine::remove_networks(NETWORK_LABEL)?;
+        engine::remove_images(PREFIX)?;
+        println!("testbed: containers and images are removed");
+    }
+    for service in [prometheus, registry] {
+        stop(&service)?;
+    }
+    Engine::new(&layout).down()?;
+    for folder in [
+        layout.data(),
+        layout.secrets(),
+        layout.config(),
+        layout.faas_cli_config(),
+        layout.run(),
+    ] {
+        remove_folder(&folder)?;
+    }
+    println!(
+        "testbed: gone; programs, cache and logs stay in {}",
+        layout.state().display()
+    );
+    Ok(())
+}
+
+fn stop(service: &Service) -> Result<(), Error> {
+    if service.daemon.stop()? {
+        println!("testbed: {} is ended", service.daemon.name);
+    }
+    Ok(())
+}
+
+fn check_rights() -> Result<(), Error> {
+    if Uid::effective().is_root() {
+        Ok(())
+    } else {
+        Err(Error::Needs(
+            "the testbed runs containers and needs root".into(),
+        ))
+    }
+}
+
+/// Removes a folder with all that is in it; one that is not there is fine.
+fn remove_folder(folder: &Path) -> Result<(), Error> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).at(folder),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,73 @@
+//! The registry and Prometheus: Debian's programs, with data and settings of the testbed's own.
+
+use std::{fs, process::Command};
+
+use super::{
+    daemon::Daemon,
+    engine::program,
+    layout::{GATEWAY_METRICS, Layout, PROMETHEUS, REGISTRY},
+    service::Service,
+};
+use crate::error::{At as _, Error};
+
+/// The registry.
+pub(super) fn registry(layout: &Layout) -> Service {
+    Service {
+        daemon: Daemon::new(layout, "registry"),
+        place: REGISTRY,
+        health: "/v2/",
+        shareable: true,
+    }
+}
+
+/// Makes sure that the registry runs; images can be deleted in it.
+pub(super) fn ensure_registry(layout: &Layout) -> Result<(), Error> {
+    let data = layout.data().join("registry");
+    let config = format!(
+        "version: 0.1\nlog:\n  level: warn\n  accesslog:\n    disabled: true\nstorage:\n  \
+         filesystem:\n    rootdirectory: {data:?}\n  delete:\n    enabled: true\nhttp:\n  addr: \
+         {REGISTRY}\n"
+    );
+    let path = write(layout, "registry.yml", &config)?;
+    let mut command = Command::new(program("docker-registry")?);
+    command.arg("serve").arg(path);
+    registry(layout).ensure(&config, &command)
+}
+
+/// Prometheus.
+pub(super) fn prometheus(layout: &Layout) -> Service {
+    Service {
+        daemon: Daemon::new(layout, "Prometheus"),
+        place: PROMETHEUS,
+        health: "/-/ready",
+        shareable: true,
+    }
+}
+
+/// Makes sure that Prometheus runs; it reads the gateway's figures.
+pub(super) fn ensure_prometheus(layout: &Layout) -> Result<(), Error> {
+    let config = format!(
+        "global:\n  scrape_interval: 5s\nscrape_configs:\n  - job_name: gateway\n    \
+         static_configs:\n      - targets: [\"{GATEWAY_METRICS}\"]\n"
+    );
+    let path = write(layout, "prometheus.yml", &config)?;
+    let mut command = Command::new(program("prometheus")?);
+    command
+        .arg(format!("--config.file={}", path.display()))
+        .arg(format!(
+            "--storage.tsdb.path={}",
+            layout.data().join("prometheus").display()
+        ))
+        .args(["--storage.tsdb.retention.time=2h", "--log.level=warn"])
+        .arg(format!("--web.listen-address={PROMETHEUS}"));
+    prometheus(layout).ensure(&config, &command)
+}
+
+fn write(layout: &Layout, name: &str, text: &str) -> Result<std::path::PathBuf, Error> {
+    for folder in [layout.config(), layout.data()] {
+        fs::create_dir_all(&folder).at(folder)?;
+    }
+    let path = layout.config().join(name);
+    fs::write(&path, text).at(&path)?;
+    Ok(path)
+}
