@@ -98,10 +98,12 @@ fn the_handler_is_ciphertext_again_with_other_bytes_after_the_close(
 
 fn a_wrong_key_is_refused_and_nothing_is_built(world: &World) -> Result<(), Error> {
     let unlocks = world.agent.unlocks("pydict")?;
+    let refused = world.agent.counter("refused_key_wrong")?;
     let wrong = run(world.host.rsfaas().arg("keygen"))?;
     let answer = Request::call("pydict", NIGHT).key(wrong.trim()).send(&world.host)?;
     expect(&answer, 403, "key-wrong")?;
     check!(world.agent.unlocks("pydict")? == unlocks, "a wrong key unlocked");
+    check!(world.agent.counter("refused_key_wrong")? == refused + 1, "it was not counted");
     Ok(())
 }
 

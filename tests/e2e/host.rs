@@ -62,7 +62,7 @@ impl Host {
         Ok(Self {
             rsfaas: variable("RSFAAS_BIN")?.into(),
             port,
-            image_prefix: variable("RSFAAS_IMAGE_PREFIX")?,
+            image_prefix: variable("RSFAAS_REGISTRY_PREFIX")? + "/",
             templates: variable("RSFAAS_TEMPLATES")?.into(),
             functions: PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("functions"),
         })

@@ -52,6 +52,9 @@ pub(crate) enum Error {
         /// What is wrong and what to do.
         problem: String,
     },
+    /// Something that was to be shown was not seen.
+    #[error("not seen: {0}")]
+    NotSeen(String),
     /// Some of the steps of `cargo xtask test` failed; the summary names them.
     #[error("{0} of the steps failed")]
     Steps(usize),

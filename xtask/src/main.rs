@@ -3,6 +3,7 @@
 //! Main reads the command line and calls the command; each command is a module of its own.
 
 mod build;
+mod demo;
 mod error;
 mod fingerprint;
 mod process;
@@ -45,6 +46,15 @@ enum Task {
     /// Raises and removes an OpenFaaS on this host, for development and tests (as root)
     #[command(subcommand)]
     Testbed(Bed),
+    /// Shows the main job from nothing to the answer (as root)
+    Demo {
+        /// Leaves everything running and says how to play with it
+        #[arg(long)]
+        keep: bool,
+        /// Uses the OpenFaaS that OPENFAAS_URL, the faas-cli login and RSFAAS_REGISTRY_PREFIX name
+        #[arg(long)]
+        existing: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -79,5 +89,6 @@ fn run(task: Task) -> Result<(), Error> {
             Ok(())
         }
         Task::Testbed(Bed::Down) => testbed::down(),
+        Task::Demo { keep, existing } => demo::run(&demo::Options { keep, existing }),
     }
 }

@@ -98,6 +98,18 @@ impl Testbed {
         })
     }
 
+    /// The gateway's TCP port.
+    ///
+    /// # Errors
+    /// When the address names none.
+    pub(crate) fn port(&self) -> Result<u16, Error> {
+        self.gateway
+            .trim_end_matches('/')
+            .rsplit_once(':')
+            .and_then(|(_, port)| port.parse().ok())
+            .ok_or_else(|| Error::Needs(format!("{} names no port", self.gateway)))
+    }
+
     /// Hands a program what it needs to work with this OpenFaaS, in its environment.
     pub(crate) fn lend(&self, command: &mut Command) {
         command

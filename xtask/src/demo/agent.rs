@@ -1,0 +1,151 @@
+//! The agent that is shown, with a state folder of its own.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
+
+use super::{PATIENCE, parse, project::Project, rsfaas};
+use crate::{
+    error::{At as _, Error},
+    process::output,
+    testbed::Testbed,
+};
+
+pub(super) struct Agent {
+    folder: PathBuf,
+    process: Child,
+}
+
+impl Agent {
+    /// Starts it and waits until it answers.
+    pub(super) fn start(testbed: &Testbed, project: &Project) -> Result<Self, Error> {
+        let folder = project.folder().join("agent");
+        fs::create_dir_all(&folder).at(&folder)?;
+        let config = folder.join("agent.toml");
+        let mut text = format!(
+            "port = {}\nstate_dir = {:?}\ncontrol_socket = {:?}\nfaas_cli = {:?}\n",
+            testbed.port()?,
+            folder.join("state"),
+            folder.join("agent.sock"),
+            testbed.faas_cli,
+        );
+        if !testbed.gateway.starts_with("http://127.0.0.1") {
+            text += &format!("gateway = {:?}\n", testbed.gateway);
+        }
+        fs::write(&config, text).at(&config)?;
+        let log_path = folder.join("agent.log");
+        let log = fs::File::create(&log_path).at(&log_path)?;
+        let mut command = Command::new(rsfaas());
+        testbed.lend(&mut command);
+        command.arg("agent").arg("--config").arg(&config);
+        let process = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .at(rsfaas())?;
+        let mut agent = Self { folder, process };
+        let deadline = Instant::now() + PATIENCE;
+        while agent.status().is_err() {
+            let ended = agent.process.try_wait().at(rsfaas())?;
+            if ended.is_some() || Instant::now() > deadline {
+                let text = fs::read_to_string(agent.log()).unwrap_or_default();
+                return Err(Error::NotSeen(format!("a running agent; its log says:\n{text}")));
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        println!("the agent runs as process {}, its log is {}", agent.pid(), agent.log().display());
+        Ok(agent)
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    pub(super) fn log(&self) -> PathBuf {
+        self.folder.join("agent.log")
+    }
+
+    pub(super) fn state_dir(&self) -> PathBuf {
+        self.folder.join("state")
+    }
+
+    /// The command that shows its status.
+    pub(super) fn status_command(&self) -> String {
+        format!("{} status --control-socket {}", rsfaas().display(), self.socket().display())
+    }
+
+    fn socket(&self) -> PathBuf {
+        Path::join(&self.folder, "agent.sock")
+    }
+
+    fn status(&self) -> Result<Value, Error> {
+        let mut command = Command::new(rsfaas());
+        command.args(["status", "--json", "--control-socket"]).arg(self.socket());
+        parse(&output(&mut command)?)
+    }
+
+    /// What it says of a function.
+    pub(super) fn function(&self, name: &str) -> Result<Value, Error> {
+        let status = self.status()?;
+        status["functions"]
+            .as_array()
+            .and_then(|functions| functions.iter().find(|function| function["name"] == name))
+            .cloned()
+            .ok_or_else(|| Error::NotSeen(format!("{name} among the agent's functions")))
+    }
+
+    /// The latest lease of a function, step by step.
+    pub(super) fn timeline(&self, name: &str) -> Result<Value, Error> {
+        let status = self.status()?;
+        status["timelines"]
+            .as_array()
+            .and_then(|all| all.iter().rfind(|timeline| timeline["function"] == name))
+            .cloned()
+            .ok_or_else(|| Error::NotSeen(format!("a timeline of {name}")))
+    }
+
+    /// Waits until a function is locked and a container parked for the next call.
+    pub(super) fn wait_until_parked(&self, name: &str) -> Result<(), Error> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Ok(function) = self.function(name)
+                && function["phase"] == "locked"
+                && function["parked"].as_array().is_some_and(|parked| !parked.is_empty())
+            {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                let log = self.log();
+                let what = format!("{name} locked, a container parked; see {}", log.display());
+                return Err(Error::NotSeen(what));
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Ends it as a service manager would.
+    pub(super) fn stop(mut self) -> Result<(), Error> {
+        if let Ok(pid) = i32::try_from(self.pid()) {
+            // It may have ended by itself, which its exit status tells.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        }
+        let status = self.process.wait().at(rsfaas())?;
+        super::verify(status.success(), "the agent has ended, and everything is sealed")
+    }
+
+    /// Leaves it running.
+    pub(super) fn leave(self) {
+        drop(self.process);
+    }
+}

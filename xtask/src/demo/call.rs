@@ -1,0 +1,66 @@
+//! A call of a function through the gateway, by plain curl.
+
+use std::process::Command;
+
+use crate::{error::Error, process::feed, testbed::Testbed};
+
+pub(super) struct Call {
+    url: String,
+    body: String,
+    key: Option<String>,
+}
+
+pub(super) struct Answer {
+    status: u16,
+    body: String,
+    milliseconds: f64,
+}
+
+impl Call {
+    pub(super) fn of(testbed: &Testbed, function: &str, body: &str) -> Self {
+        let url = format!("{}/function/{function}", testbed.gateway);
+        Self { url, body: body.to_owned(), key: None }
+    }
+
+    pub(super) fn key(self, key: &str) -> Self {
+        Self { key: Some(key.to_owned()), ..self }
+    }
+
+    /// Calls. The key goes through curl's standard input, since arguments are seen by everybody.
+    pub(super) fn run(&self) -> Result<Answer, Error> {
+        let mut command = Command::new("curl");
+        command.args(["-sS", "--max-time", "120", "-d", &self.body]);
+        command.args(["-w", "\n%{http_code} %{time_total}", "-H", "@-", &self.url]);
+        let header = self.key.as_ref().map_or_else(String::new, |key| format!("X-RsFaaS-Key: {key}\n"));
+        let text = feed(&mut command, header.as_bytes())?;
+        let unexpected = || Error::NotSeen(format!("an answer, but curl wrote {text:?}"));
+        let (body, figures) = text.rsplit_once('\n').ok_or_else(unexpected)?;
+        let (status, seconds) = figures.split_once(' ').ok_or_else(unexpected)?;
+        Ok(Answer {
+            status: status.parse().map_err(|_| unexpected())?,
+            body: body.trim().to_owned(),
+            milliseconds: seconds.parse::<f64>().map_err(|_| unexpected())? * 1e3,
+        })
+    }
+}
+
+impl Answer {
+    pub(super) fn show(&self) {
+        println!("{} in {:.1} ms: {}", self.status, self.milliseconds, self.body);
+    }
+
+    /// Fails unless the answer has this status and contains this text.
+    pub(super) fn expect(&self, status: u16, part: &str) -> Result<(), Error> {
+        if self.status == status && self.body.contains(part) {
+            return Ok(());
+        }
+        Err(Error::NotSeen(format!(
+            "{status} with {part:?}, but {} with {:?}",
+            self.status, self.body
+        )))
+    }
+
+    pub(super) fn is(&self, status: u16, part: &str) -> bool {
+        self.status == status && self.body.contains(part)
+    }
+}

@@ -1,0 +1,156 @@
+//! `cargo xtask demo`: the main job, seen from the outside. An author seals a function, a caller
+//! without the key is told so, a caller with it is answered, and afterwards all is ciphertext again.
+
+mod agent;
+mod call;
+mod classic;
+mod project;
+mod timeline;
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::{build, error::Error, setup, testbed, testbed::Testbed, workspace};
+use agent::Agent;
+use call::Call;
+use project::Project;
+
+/// The example: a word in, its translation out.
+const FUNCTION: &str = "pydict";
+const QUESTION: &str = r#"{"word": "night"}"#;
+const ANSWER: &str = "noche";
+
+/// What to do, and with which OpenFaaS.
+pub(crate) struct Options {
+    /// Leave everything running.
+    pub(crate) keep: bool,
+    /// Use the OpenFaaS that the environment names.
+    pub(crate) existing: bool,
+}
+
+/// Runs the demonstration.
+///
+/// # Errors
+/// When anything is not as it should be.
+pub(crate) fn run(options: &Options) -> Result<(), Error> {
+    heading("Set-up: tools, the agent, an OpenFaaS on this host");
+    setup::run(false)?;
+    build::build(false)?;
+    let testbed = if options.existing { Testbed::existing()? } else { testbed::up()? };
+    let project = Project::new(&testbed)?;
+    let agent = Agent::start(&testbed, &project)?;
+    let shown = show(&testbed, &project, &agent);
+    if options.keep {
+        keep(&testbed, &project, &agent);
+        agent.leave();
+        return shown;
+    }
+    heading("Taking it down");
+    let stopped = agent.stop();
+    let removed = project.remove(&[FUNCTION, classic::FUNCTION]);
+    shown.and(stopped).and(removed)?;
+    if options.existing {
+        println!("the functions are removed");
+    } else {
+        println!("the functions are removed; `cargo xtask testbed down` removes the OpenFaaS too");
+    }
+    Ok(())
+}
+
+fn show(testbed: &Testbed, project: &Project, agent: &Agent) -> Result<(), Error> {
+    heading("The author deploys a function the classic way, then seals it");
+    project.build_push_deploy(FUNCTION)?;
+    let key = project.keygen()?;
+    project.seal(FUNCTION, agent)?;
+    agent.wait_until_parked(FUNCTION)?;
+    let sealed = project.sealed_bytes(FUNCTION)?;
+    println!("on disk now: {}", project.listing(FUNCTION)?);
+
+    heading("1. A call without the key");
+    let answer = Call::of(testbed, FUNCTION, QUESTION).run()?;
+    answer.show();
+    answer.expect(423, "X-RsFaaS-Key")?;
+
+    heading("2. The same call with the key");
+    let answer = Call::of(testbed, FUNCTION, QUESTION).key(&key).run()?;
+    answer.show();
+    answer.expect(200, ANSWER)?;
+
+    heading("3. After the connection has closed (no key is needed to see this)");
+    agent.wait_until_parked(FUNCTION)?;
+    let after = project.sealed_bytes(FUNCTION)?;
+    verify(sealed != after, "the handler on disk is ciphertext with other bytes than before")?;
+    verify(!contains(&after, ANSWER), "and the answer's word is not to be found in it")?;
+    let function = agent.function(FUNCTION)?;
+    verify(function["unlocked"].is_null(), "the unlocked container is gone")?;
+    print!("{}", project.inspect(FUNCTION)?);
+
+    heading("4. A call with a wrong key");
+    let unlocks = function["unlocks"].clone();
+    let wrong = project.other_key()?;
+    let answer = Call::of(testbed, FUNCTION, QUESTION).key(&wrong).run()?;
+    answer.show();
+    answer.expect(403, "key-wrong")?;
+    verify(agent.function(FUNCTION)?["unlocks"] == unlocks, "nothing was built for it")?;
+
+    heading("The keyed call, step by step");
+    let timeline = agent.timeline(FUNCTION)?;
+    timeline::show(&timeline)?;
+
+    heading("5. The classic flow beside it: a changed handler, built, pushed, deployed, called");
+    let classic = classic::run(testbed, project, QUESTION, ANSWER)?;
+    println!(
+        "from a locked function to its answer: {:.1} ms; the classic flow: {:.0} ms",
+        timeline::answered(&timeline)?,
+        classic.as_secs_f64() * 1e3,
+    );
+    Ok(())
+}
+
+fn keep(testbed: &Testbed, project: &Project, agent: &Agent) {
+    heading("Everything is left running");
+    let key = project.key_file();
+    println!(
+        "call it:     curl -i {}/function/{FUNCTION} -d '{QUESTION}' -H \"X-RsFaaS-Key: $(cat {})\"\n\
+         look at it:  {}\n\
+         its log:     {}\n\
+         end it:      kill {} && cargo xtask testbed down",
+        testbed.gateway,
+        key.display(),
+        agent.status_command(),
+        agent.log().display(),
+        agent.pid(),
+    );
+}
+
+fn heading(text: &str) {
+    println!("\n== {text}");
+}
+
+/// Says what holds, or fails with it.
+fn verify(holds: bool, what: &str) -> Result<(), Error> {
+    if holds {
+        println!("{what}");
+        Ok(())
+    } else {
+        Err(Error::NotSeen(what.to_owned()))
+    }
+}
+
+fn contains(bytes: &[u8], word: &str) -> bool {
+    bytes.windows(word.len()).any(|window| window == word.as_bytes())
+}
+
+/// For hangs only: long enough for the slowest machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Where the program under show is.
+fn rsfaas() -> std::path::PathBuf {
+    workspace::root().join("target/debug/rsfaas")
+}
+
+fn parse(text: &str) -> Result<Value, Error> {
+    serde_json::from_str(text)
+        .map_err(|error| Error::NotSeen(format!("JSON from rsfaas, but {error} in {text:?}")))
+}

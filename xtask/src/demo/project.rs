@@ -1,0 +1,137 @@
+//! The author's project folder: the example function, its templates, its key.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use super::{agent::Agent, rsfaas};
+use crate::{
+    error::{At as _, Error},
+    process::{output, run},
+    testbed::Testbed,
+    workspace,
+};
+
+pub(super) struct Project {
+    folder: PathBuf,
+    testbed: Testbed,
+}
+
+impl Project {
+    /// A fresh project in `target/demo`.
+    pub(super) fn new(testbed: &Testbed) -> Result<Self, Error> {
+        let folder = workspace::root().join("target/demo");
+        match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).at(&folder);
+            }
+            _ => {}
+        }
+        fs::create_dir_all(&folder).at(&folder)?;
+        let functions = workspace::root().join("tests/functions");
+        run(Command::new("cp").arg("-r").arg(functions.join(".")).arg(&folder))?;
+        let project = Self { folder, testbed: testbed.clone() };
+        match &testbed.templates {
+            Some(templates) => {
+                run(Command::new("cp").arg("-rL").arg(templates.join("template")).arg(&project.folder))?;
+            }
+            None => run(project.faas().args(["template", "store", "pull", "python3-flask-debian"]))?,
+        }
+        let stack = project.folder.join("stack.yaml");
+        let text = fs::read_to_string(&stack).at(&stack)?;
+        let text = text
+            .replace("127.0.0.1:5000/", &format!("{}/", testbed.registry_prefix))
+            .replace("http://127.0.0.1:8080", &testbed.gateway);
+        fs::write(&stack, text).at(&stack)?;
+        Ok(project)
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(super) fn key_file(&self) -> PathBuf {
+        self.folder.join("pydict.key")
+    }
+
+    /// faas-cli in the project folder.
+    pub(super) fn faas(&self) -> Command {
+        let mut command = Command::new(&self.testbed.faas_cli);
+        self.testbed.lend(&mut command);
+        command.current_dir(&self.folder);
+        command
+    }
+
+    /// One step of faas-cli for one function; what it says is kept for the case that it fails.
+    pub(super) fn step(&self, step: &str, function: &str) -> Result<(), Error> {
+        output(self.faas().args([step, "-f", "stack.yaml", "--filter", function])).map(drop)
+    }
+
+    pub(super) fn build_push_deploy(&self, function: &str) -> Result<(), Error> {
+        for step in ["build", "push", "deploy"] {
+            println!("faas-cli {step} -f stack.yaml --filter {function}");
+            self.step(step, function)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the key and returns its text.
+    pub(super) fn keygen(&self) -> Result<String, Error> {
+        println!("rsfaas keygen -o pydict.key");
+        run(Command::new(rsfaas()).args(["keygen", "-o"]).arg(self.key_file()))?;
+        let key = self.key_file();
+        Ok(fs::read_to_string(&key).at(&key)?.trim().to_owned())
+    }
+
+    /// A key that opens nothing.
+    pub(super) fn other_key(&self) -> Result<String, Error> {
+        Ok(output(Command::new(rsfaas()).arg("keygen"))?.trim().to_owned())
+    }
+
+    pub(super) fn seal(&self, function: &str, agent: &Agent) -> Result<(), Error> {
+        println!("rsfaas seal -f stack.yaml --function {function} --key-file pydict.key");
+        let mut command = Command::new(rsfaas());
+        self.testbed.lend(&mut command);
+        command
+            .current_dir(&self.folder)
+            .args(["seal", "-f", "stack.yaml", "--function", function, "--key-file"])
+            .arg(self.key_file())
+            .arg("--state-dir")
+            .arg(agent.state_dir());
+        run(&mut command)
+    }
+
+    pub(super) fn sealed_bytes(&self, function: &str) -> Result<Vec<u8>, Error> {
+        let path = self.sealed(function);
+        fs::read(&path).at(&path)
+    }
+
+    pub(super) fn inspect(&self, function: &str) -> Result<String, Error> {
+        output(Command::new(rsfaas()).arg("inspect").arg(self.sealed(function)))
+    }
+
+    fn sealed(&self, function: &str) -> PathBuf {
+        self.folder.join(function).join("handler.sealed")
+    }
+
+    /// The names of the files in a function's handler folder.
+    pub(super) fn listing(&self, function: &str) -> Result<String, Error> {
+        let folder = self.folder.join(function);
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&folder).at(&folder)? {
+            names.push(entry.at(&folder)?.file_name().to_string_lossy().into_owned());
+        }
+        names.sort();
+        Ok(names.join(" "))
+    }
+
+    /// Removes deployed functions.
+    pub(super) fn remove(&self, functions: &[&str]) -> Result<(), Error> {
+        for function in functions {
+            output(self.faas().args(["remove", function]))?;
+        }
+        Ok(())
+    }
+}
