@@ -1,10 +1,6 @@
 //! Functions whose source is ciphertext on an OpenFaaS host, except while a caller with the key is
-//! being served. Data flows one way: [`spot`] -> [`head`] -> [`lease`] -> [`rebuild`] -> [`release`].
+//! being served. Data flows one way: `spot` -> `head` -> `lease` -> `rebuild` -> `release`.
 pub mod cli;
 pub mod head;
-pub mod openfaas;
-pub mod rebuild;
 pub mod spot;
-pub mod seal;
-pub mod stack;
 pub mod state;

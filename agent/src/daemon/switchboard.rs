@@ -72,10 +72,10 @@ impl Switchboard {
             Ok(container) => Decision::Unlock(container),
             Err(refusal) => {
                 self.counters.refused(refusal);
-                Decision::Refuse(refusal)
+                Decision::Refuse(refusal.reason())
             }
         };
-        let actions = state.connection.decide(id, decision);
+        let actions = state.connection.decide(id, &decision);
         if served {
             self.counters.served += 1;
             if let Err(error) = self.table.await_answer(&flow) {
@@ -173,11 +173,13 @@ impl Switchboard {
             }
             Target::Async { name } if registry.is_sealed(&name) && !request.keys.is_empty() => {
                 self.counters.refused(Refusal::AsyncUnsupported);
-                Decision::Refuse(Refusal::AsyncUnsupported)
+                Decision::Refuse(Refusal::AsyncUnsupported.reason())
             }
             Target::Async { .. } => Decision::Pass,
             Target::Function { name } => match (registry.lease(&name), request.keys.as_slice()) {
                 (None, _) | (Some(_), []) => Decision::Pass,
+                // The gateway redirects to the plain form, or the locked function answers.
+                (Some(_), _) if !request.plain => Decision::Strip,
                 (Some(lease), [text]) => match Key::parse(text) {
                     Ok(key_bytes) => {
                         let held = flow.held;
@@ -196,14 +198,14 @@ impl Switchboard {
             },
         };
         match self.flows.get_mut(key) {
-            Some(flow) => flow.connection.decide(id, decision),
+            Some(flow) => flow.connection.decide(id, &decision),
             None => Vec::new(),
         }
     }
 
     fn malformed(&mut self) -> Decision {
         self.counters.refused(Refusal::KeyMalformed);
-        Decision::Refuse(Refusal::KeyMalformed)
+        Decision::Refuse(Refusal::KeyMalformed.reason())
     }
 
     fn release(&mut self, key: &FlowKey, sequence: u32, bytes: &[u8]) {

@@ -1,1 +1,11 @@
-//! (see docs/architecture.md)
+//! From held bytes to requests, and from requests to the bytes that go on. Pure: no I/O, no clock.
+//!
+//! Whatever is rewritten keeps its length, so that the connection's sequence numbers stay true.
+mod connection;
+mod framing;
+mod request;
+mod rewrite;
+mod stream;
+
+pub use connection::{Action, Connection, Decision, RequestId};
+pub use request::{Request, Target};

@@ -1,0 +1,244 @@
+//! Heads of the same length that say something else.
+use zeroize::Zeroizing;
+
+use super::request::Head;
+
+/// The header that tells the locked function why a request was refused.
+pub(super) const REFUSED: &str = "X-RsFaaS-Refused";
+/// Fills room; gateways pass it on, functions may ignore it.
+const PAD: &str = "X-RsFaaS-Pad";
+
+/// The rewritten head would not fit into the room of the old one.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct NoRoom;
+
+/// To another function, without the key.
+pub(super) fn to_function(
+    bytes: &[u8],
+    head: &Head,
+    key_header: &str,
+    name: &str,
+) -> Result<Zeroizing<Vec<u8>>, NoRoom> {
+    let range = head.name_range.clone().ok_or(NoRoom)?;
+    let mut line = request_line(bytes);
+    line.splice(range, name.bytes());
+    assemble(bytes, head, key_header, line, None)
+}
+
+/// To the locked function, with the reason in the key's place.
+pub(super) fn refused(
+    bytes: &[u8],
+    head: &Head,
+    key_header: &str,
+    reason: &str,
+) -> Result<Zeroizing<Vec<u8>>, NoRoom> {
+    let mut line = request_line(bytes);
+    let asynchronous = head.target_range.start..head.target_range.start + "/async-function/".len();
+    if line.get(asynchronous.clone()) == Some(b"/async-function/") {
+        line.splice(asynchronous, "/function/".bytes());
+    }
+    assemble(bytes, head, key_header, line, Some(reason))
+}
+
+/// To where it goes, without the key.
+pub(super) fn stripped(
+    bytes: &[u8],
+    head: &Head,
+    key_header: &str,
+) -> Result<Zeroizing<Vec<u8>>, NoRoom> {
+    assemble(bytes, head, key_header, request_line(bytes), None)
+}
+
+/// To a function of a name of the same length that cannot be deployed: names start with a letter
+/// or digit (RFC 1123).
+pub(super) fn hidden(
+    bytes: &[u8],
+    head: &Head,
+    key_header: &str,
+) -> Result<Zeroizing<Vec<u8>>, NoRoom> {
+    let mut line = request_line(bytes);
+    let range = head.name_range.clone().unwrap_or_else(|| {
+        // Not in plain form: the first slash stays, and the rest leads nowhere.
+        head.target_range.start + 1..head.target_range.end
+    });
+    for byte in line.get_mut(range).into_iter().flatten() {
+        *byte = b'-';
+    }
+    assemble(bytes, head, key_header, line, None)
+}
+
+/// The request line with its line end.
+fn request_line(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
+    let end = lines(bytes).next().map_or(0, <[u8]>::len);
+    Zeroizing::new(bytes[..end].to_vec())
+}
+
+/// The lines of a head, each with its end.
+fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.split_inclusive(|byte| *byte == b'\n')
+}
+
+fn has_name(line: &[u8], name: &str) -> bool {
+    line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes()))
+        && line.get(name.len()) == Some(&b':')
+}
+
+/// A request line, the head's lines without those of ours, the reason, and what fills the room.
+fn assemble(
+    bytes: &[u8],
+    head: &Head,
+    key_header: &str,
+    line: Zeroizing<Vec<u8>>,
+    reason: Option<&str>,
+) -> Result<Zeroizing<Vec<u8>>, NoRoom> {
+    let all: Vec<&[u8]> = lines(&bytes[..head.length]).collect();
+    let [_, headers @ .., end] = all.as_slice() else {
+        return Err(NoRoom);
+    };
+    let kept: Vec<&[u8]> = headers
+        .iter()
+        .copied()
+        .filter(|line| ![key_header, REFUSED].iter().any(|name| has_name(line, name)))
+        .collect();
+    let reason = reason.map_or_else(String::new, |reason| format!("{REFUSED}: {reason}\r\n"));
+    let used = line.len() + kept.iter().map(|line| line.len()).sum::<usize>() + reason.len() + end.len();
+    let room = head.length.checked_sub(used).ok_or(NoRoom)?;
+
+    // With the capacity reserved, the vector never moves, and leaves no copy behind.
+    let mut rewritten = Zeroizing::new(Vec::with_capacity(head.length));
+    rewritten.extend_from_slice(&line);
+    rewritten.extend(kept.concat());
+    rewritten.extend_from_slice(reason.as_bytes());
+    if room > 3 {
+        rewritten.extend_from_slice(pad_line(room).as_bytes());
+    } else if rewritten.len() > line.len() {
+        // Too little for a header line: white space behind the last value (RFC 9110, section 5.5).
+        let end_of_value = rewritten.len() - line_end(&rewritten);
+        rewritten.splice(end_of_value..end_of_value, std::iter::repeat_n(b' ', room));
+    } else if room > 0 {
+        return Err(NoRoom);
+    }
+    rewritten.extend_from_slice(end);
+    Ok(rewritten)
+}
+
+/// A header line of so many bytes, four at least.
+fn pad_line(length: usize) -> String {
+    let filled = length.saturating_sub(PAD.len() + ": \r\n".len());
+    if filled > 0 {
+        format!("{PAD}: {}\r\n", "0".repeat(filled))
+    } else {
+        format!("{}:\r\n", "P".repeat(length - ":\r\n".len()))
+    }
+}
+
+/// Bytes of the line end at the end of some lines.
+fn line_end(lines: &[u8]) -> usize {
+    if lines.ends_with(b"\r\n") { 2 } else { 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{super::request::{Parsed, parse}, *};
+
+    const KEY: &str = "x-rsfaas-key";
+    const TEXT: &str = "rsfaas1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq";
+
+    fn head(text: &[u8]) -> Head {
+        match parse(text, KEY) {
+            Parsed::Whole(head) => *head,
+            _ => panic!("no head"),
+        }
+    }
+
+    fn keyed(path: &str) -> String {
+        format!("POST {path} HTTP/1.1\r\nHost: a\r\nX-RsFaaS-Key: {TEXT}\r\nAccept: */*\r\n\r\n")
+    }
+
+    #[test]
+    fn an_unlocked_request_has_the_same_length_another_name_and_no_key() {
+        let text = keyed("/function/pydict/more?x=1");
+        let bytes = to_function(text.as_bytes(), &head(text.as_bytes()), KEY, "pydict-abc123-0").unwrap();
+        assert_eq!(bytes.len(), text.len());
+        let rewritten = head(&bytes);
+        assert_eq!(rewritten.length, text.len());
+        assert!(rewritten.keys.is_empty());
+        let text = std::str::from_utf8(&bytes).unwrap();
+        assert!(text.starts_with("POST /function/pydict-abc123-0/more?x=1 HTTP/1.1\r\nHost: a\r\n"));
+        assert!(text.contains("Accept: */*\r\n"));
+        assert!(!text.contains("rsfaas1"));
+    }
+
+    #[test]
+    fn a_refused_request_tells_the_locked_function_why() {
+        let text = keyed("/function/pydict");
+        let bytes = refused(text.as_bytes(), &head(text.as_bytes()), KEY, "key-wrong").unwrap();
+        assert_eq!(bytes.len(), text.len());
+        let text = std::str::from_utf8(&bytes).unwrap();
+        assert!(text.contains("\r\nX-RsFaaS-Refused: key-wrong\r\n"));
+        assert!(!text.contains("rsfaas1"));
+    }
+
+    #[test]
+    fn a_refused_asynchronous_request_goes_to_the_function_itself() {
+        let text = keyed("/async-function/pydict");
+        let bytes = refused(text.as_bytes(), &head(text.as_bytes()), KEY, "async-unsupported").unwrap();
+        assert!(bytes.starts_with(b"POST /function/pydict HTTP/1.1\r\n"));
+        assert_eq!(bytes.len(), text.len());
+    }
+
+    #[test]
+    fn a_reason_that_the_client_sent_is_taken_out() {
+        let text = format!("GET /function/a HTTP/1.1\r\nx-rsfaas-refused: x\r\nX-RsFaaS-Key: {TEXT}\r\n\r\n");
+        let bytes = refused(text.as_bytes(), &head(text.as_bytes()), KEY, "key-wrong").unwrap();
+        assert_eq!(String::from_utf8_lossy(&bytes).to_lowercase().matches("refused").count(), 1);
+    }
+
+    #[test]
+    fn a_request_that_names_an_unlocked_container_leads_nowhere() {
+        for path in ["/function/pydict-abc123-0/a", "/%66unction/pydict-abc123-0"] {
+            let text = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+            let bytes = hidden(text.as_bytes(), &head(text.as_bytes()), KEY).unwrap();
+            assert_eq!(bytes.len(), text.len());
+            assert!(!String::from_utf8_lossy(&bytes).contains("pydict"), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_does_not_fit_is_an_error() {
+        let text = "GET /function/a HTTP/1.1\r\nX-RsFaaS-Key: k\r\n\r\n";
+        let long = "a".repeat(40);
+        assert_eq!(to_function(text.as_bytes(), &head(text.as_bytes()), KEY, &long), Err(NoRoom));
+    }
+
+    proptest! {
+        #[test]
+        fn any_room_is_filled_with_a_head_that_reads_the_same(
+            room in 0_usize..200,
+            line_end in prop_oneof![Just("\n"), Just("\r\n")],
+        ) {
+            let value = "v".repeat(room);
+            let text = format!(
+                "GET /function/a HTTP/1.1{line_end}X-RsFaaS-Key:{value}{line_end}Host: h{line_end}{line_end}"
+            );
+            let bytes = stripped(text.as_bytes(), &head(text.as_bytes()), KEY).unwrap();
+            prop_assert_eq!(bytes.len(), text.len());
+            let rewritten = head(&bytes);
+            prop_assert_eq!(rewritten.length, text.len());
+            prop_assert!(rewritten.keys.is_empty());
+            let kept = String::from_utf8_lossy(&bytes).contains("Host: h");
+            prop_assert!(kept);
+        }
+
+        #[test]
+        fn names_of_any_length_that_fit_leave_a_readable_head(length in 1_usize..70) {
+            let text = keyed("/function/a");
+            let name = "n".repeat(length);
+            let bytes = to_function(text.as_bytes(), &head(text.as_bytes()), KEY, &name).unwrap();
+            prop_assert_eq!(bytes.len(), text.len());
+            prop_assert_eq!(head(&bytes).length, text.len());
+        }
+    }
+}

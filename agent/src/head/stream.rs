@@ -1,0 +1,256 @@
+//! A connection's client bytes in order: what was held, where it starts, what has gone on already.
+use std::collections::{BTreeMap, VecDeque};
+
+use zeroize::Zeroizing;
+
+/// Most bytes that are kept of a connection while it waits, 1 MiB. What comes beyond is dropped, and
+/// sent again by the client.
+const CAPACITY: usize = 1 << 20;
+/// Rewritten heads that are kept for retransmissions.
+const HISTORY: usize = 64;
+
+/// Bytes at a place of the stream.
+pub(super) struct Piece {
+    pub(super) sequence: u32,
+    pub(super) bytes: Zeroizing<Vec<u8>>,
+}
+
+/// The stream. Places are counted from its first held byte.
+pub(super) struct Stream {
+    /// Sequence number of the place zero.
+    base: u32,
+    /// The first place that has not gone on.
+    cursor: u64,
+    /// What is held from the cursor on, without a gap.
+    ready: Zeroizing<Vec<u8>>,
+    /// What is held behind a gap.
+    ahead: BTreeMap<u64, Zeroizing<Vec<u8>>>,
+    /// Heads that went on in another form.
+    rewritten: VecDeque<(u64, Zeroizing<Vec<u8>>)>,
+    /// What lies before this place is no longer known.
+    forgotten: u64,
+}
+
+impl Stream {
+    /// A stream whose first held byte has a sequence number.
+    pub(super) fn new(base: u32) -> Self {
+        Self {
+            base,
+            cursor: 0,
+            ready: Zeroizing::default(),
+            ahead: BTreeMap::new(),
+            rewritten: VecDeque::new(),
+            forgotten: 0,
+        }
+    }
+
+    /// What is held from the cursor on.
+    pub(super) fn ready(&self) -> &[u8] {
+        &self.ready
+    }
+
+    /// The cursor's sequence number.
+    pub(super) fn sequence(&self) -> u32 {
+        self.sequence_of(self.cursor)
+    }
+
+    fn sequence_of(&self, place: u64) -> u32 {
+        // Truncation is meant: sequence numbers wrap around.
+        self.base.wrapping_add(place as u32)
+    }
+
+    /// Takes in a segment. What of it has gone on already comes back in the form in which it did.
+    pub(super) fn insert(&mut self, sequence: u32, payload: &[u8]) -> Option<Piece> {
+        let distance = sequence.wrapping_sub(self.sequence()) as i32;
+        let Some(start) = self.cursor.checked_add_signed(i64::from(distance)) else {
+            // Before the first held byte: it passed the spotter at its time, and was acknowledged.
+            let known = payload.get(self.base.wrapping_sub(sequence) as usize..)?;
+            return self.insert(self.base, known);
+        };
+        let again = self.again(start, payload);
+        let old = usize::try_from(self.cursor.saturating_sub(start)).unwrap_or(usize::MAX);
+        if let Some(new) = payload.get(old..).filter(|new| !new.is_empty()) {
+            self.keep(start + old as u64, new);
+        }
+        again
+    }
+
+    /// The part of a segment before the cursor, in the form in which it went on.
+    fn again(&self, start: u64, payload: &[u8]) -> Option<Piece> {
+        if start < self.forgotten {
+            return None;
+        }
+        let length = usize::try_from(self.cursor.checked_sub(start)?).ok()?.min(payload.len());
+        if length == 0 {
+            return None;
+        }
+        let mut bytes = Zeroizing::new(payload[..length].to_vec());
+        for (place, head) in &self.rewritten {
+            let end = place + head.len() as u64;
+            let (from, to) = (start.max(*place), (start + length as u64).min(end));
+            if from < to {
+                let target = (from - start) as usize..(to - start) as usize;
+                let source = (from - place) as usize..(to - place) as usize;
+                bytes[target].copy_from_slice(&head[source]);
+            }
+        }
+        Some(Piece { sequence: self.sequence_of(start), bytes })
+    }
+
+    fn keep(&mut self, place: u64, bytes: &[u8]) {
+        let waiting: usize = self.ahead.values().map(|bytes| bytes.len()).sum();
+        if self.ready.len() + waiting + bytes.len() > CAPACITY {
+            return;
+        }
+        let end = self.cursor + self.ready.len() as u64;
+        if place > end {
+            let known = self.ahead.get(&place).map_or(0, |known| known.len());
+            if bytes.len() > known {
+                self.ahead.insert(place, Zeroizing::new(bytes.to_vec()));
+            }
+            return;
+        }
+        self.append(place, bytes);
+        // What lay behind the gap may follow now.
+        while let Some(entry) = self.ahead.first_entry() {
+            if *entry.key() > self.cursor + self.ready.len() as u64 {
+                break;
+            }
+            let (place, bytes) = entry.remove_entry();
+            self.append(place, &bytes);
+        }
+    }
+
+    /// Adds what of some bytes lies behind the ready ones.
+    fn append(&mut self, place: u64, bytes: &[u8]) {
+        let end = self.cursor + self.ready.len() as u64;
+        let known = usize::try_from(end.saturating_sub(place)).unwrap_or(usize::MAX);
+        let Some(new) = bytes.get(known..) else {
+            return;
+        };
+        // A new vector instead of one that grows: growing would leave a copy behind.
+        let mut joined = Zeroizing::new(Vec::with_capacity(self.ready.len() + new.len()));
+        joined.extend_from_slice(&self.ready);
+        joined.extend_from_slice(new);
+        self.ready = joined;
+    }
+
+    /// Lets ready bytes go on as they are, at most so many.
+    pub(super) fn pass(&mut self, most: u64) -> Option<Piece> {
+        let length = usize::try_from(most).unwrap_or(usize::MAX).min(self.ready.len());
+        if length == 0 {
+            return None;
+        }
+        let piece = Piece {
+            sequence: self.sequence(),
+            bytes: Zeroizing::new(self.ready[..length].to_vec()),
+        };
+        self.advance(length);
+        Some(piece)
+    }
+
+    /// Lets ready bytes go on in another form of the same length.
+    pub(super) fn replace(&mut self, bytes: Zeroizing<Vec<u8>>) -> Piece {
+        if self.rewritten.len() == HISTORY
+            && let Some((place, oldest)) = self.rewritten.pop_front()
+        {
+            self.forgotten = place + oldest.len() as u64;
+        }
+        self.rewritten.push_back((self.cursor, bytes.clone()));
+        let piece = Piece { sequence: self.sequence(), bytes };
+        self.advance(piece.bytes.len());
+        piece
+    }
+
+    /// Goes over bytes that pass by themselves.
+    pub(super) fn skip(&mut self, length: u64) {
+        self.cursor += length;
+        self.ready = Zeroizing::default();
+        let cursor = self.cursor;
+        let ahead = std::mem::take(&mut self.ahead);
+        for (place, bytes) in ahead {
+            let old = usize::try_from(cursor.saturating_sub(place)).unwrap_or(usize::MAX);
+            if let Some(new) = bytes.get(old..).filter(|new| !new.is_empty()) {
+                self.keep(place + old as u64, new);
+            }
+        }
+    }
+
+    fn advance(&mut self, length: usize) {
+        self.cursor += length as u64;
+        self.ready = Zeroizing::new(self.ready[length..].to_vec());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn bytes_come_in_order_whatever_the_order_of_the_segments() {
+        let mut stream = Stream::new(u32::MAX - 2);
+        assert!(stream.insert(u32::MAX - 2, b"ab").is_none());
+        assert!(stream.insert(4, b"hij").is_none());
+        assert_eq!(stream.ready(), b"ab");
+        assert!(stream.insert(u32::MAX, b"cdefgh").is_none());
+        assert_eq!(stream.ready(), b"abcdefghij");
+    }
+
+    #[test]
+    fn a_retransmission_of_a_rewritten_head_comes_back_rewritten() {
+        let mut stream = Stream::new(100);
+        stream.insert(100, b"headbody");
+        stream.replace(Zeroizing::new(b"HEAD".to_vec()));
+        stream.pass(4);
+        let again = stream.insert(102, b"adbo").unwrap();
+        assert_eq!((again.sequence, again.bytes.as_slice()), (102, b"ADbo".as_slice()));
+        assert!(stream.ready().is_empty());
+    }
+
+    #[test]
+    fn a_segment_may_repeat_old_bytes_and_bring_new_ones() {
+        let mut stream = Stream::new(0);
+        stream.insert(0, b"abc");
+        stream.pass(3);
+        let again = stream.insert(1, b"bcde").unwrap();
+        assert_eq!(again.bytes.as_slice(), b"bc");
+        assert_eq!(stream.ready(), b"de");
+    }
+
+    #[test]
+    fn bytes_that_pass_by_themselves_are_gone_over() {
+        let mut stream = Stream::new(0);
+        stream.insert(8, b"next");
+        stream.skip(8);
+        assert_eq!(stream.ready(), b"next");
+        assert_eq!(stream.sequence(), 8);
+    }
+
+    #[test]
+    fn more_than_the_capacity_is_left_to_the_client() {
+        let mut stream = Stream::new(0);
+        stream.insert(0, &vec![1; CAPACITY]);
+        stream.insert(u32::try_from(CAPACITY).unwrap(), b"x");
+        assert_eq!(stream.ready().len(), CAPACITY);
+    }
+
+    proptest! {
+        #[test]
+        fn any_cuts_in_any_order_give_the_same_bytes(
+            base in any::<u32>(),
+            order in Just((0..40_usize).collect::<Vec<_>>()).prop_shuffle(),
+        ) {
+            let text: Vec<u8> = (0..200).collect();
+            let mut stream = Stream::new(base);
+            // The first byte is where the stream starts, so that it is held first.
+            stream.insert(base, &text[..1]);
+            for piece in order {
+                let (start, end) = (piece * 5, (piece * 5 + 9).min(text.len()));
+                stream.insert(base.wrapping_add(start as u32), &text[start..end]);
+            }
+            prop_assert_eq!(stream.ready(), text.as_slice());
+        }
+    }
+}
