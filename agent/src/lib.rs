@@ -2,5 +2,6 @@
 //! being served. Data flows one way: `spot` -> `head` -> `lease` -> `rebuild` -> `release`.
 pub mod cli;
 pub mod head;
+pub mod release;
 pub mod spot;
 pub mod state;

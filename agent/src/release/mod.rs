@@ -1,0 +1,8 @@
+//! The way back into the host: frames of the same bytes at the same sequence numbers, sent through a
+//! veth pair to the ingress of the interface on which they were caught.
+mod checksum;
+mod port;
+mod template;
+
+pub use port::{Port, ReleaseError};
+pub use template::{BadFrame, Template};

@@ -1,0 +1,127 @@
+//! The near end of the veth pair: what is sent here enters the host again at the interface that the
+//! packet's mark names.
+use std::{
+    io,
+    os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
+};
+
+use nix::{
+    libc,
+    net::if_::if_nametoindex,
+    sys::socket::{
+        AddressFamily, MsgFlags, SockFlag, SockType, send, setsockopt, socket, sockopt::Mark,
+    },
+};
+use rtnetlink::{LinkUnspec, LinkVeth};
+
+use crate::spot::{SpotError, Spotter};
+
+const NEAR: &str = "rsfaas0";
+const FAR: &str = "rsfaas1";
+/// Largest MTU of a veth device, so that any interface's frames fit.
+const MTU: u32 = 65_535;
+
+/// The way back could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum ReleaseError {
+    /// The pair could not be made.
+    #[error("cannot make the pair of interfaces {NEAR} and {FAR}: {0}; is the veth module there?")]
+    Pair(String),
+    /// The socket could not be opened.
+    #[error("cannot send on interface {NEAR}: {0}")]
+    Socket(io::Error),
+    /// The program at the far end could not be attached.
+    #[error(transparent)]
+    Spot(#[from] SpotError),
+}
+
+/// The open way back. It is closed with [`Port::close`].
+pub struct Port {
+    socket: OwnedFd,
+    /// The mark that the socket has at present.
+    mark: Option<u32>,
+    handle: rtnetlink::Handle,
+}
+
+impl Port {
+    /// Makes the pair, also where an agent that was killed left one behind, and attaches the program.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub async fn open(spotter: &mut Spotter) -> Result<Self, ReleaseError> {
+        let (connection, handle, _) =
+            rtnetlink::new_connection().map_err(|error| ReleaseError::Pair(error.to_string()))?;
+        tokio::spawn(connection);
+        let pair = |error: rtnetlink::Error| ReleaseError::Pair(error.to_string());
+        if let Ok(index) = if_nametoindex(NEAR) {
+            handle.link().del(index).execute().await.map_err(pair)?;
+        }
+        handle.link().add(LinkVeth::new(NEAR, FAR).build()).execute().await.map_err(pair)?;
+        for name in [NEAR, FAR] {
+            without_ipv6(name);
+            let up = LinkUnspec::new_with_name(name).mtu(MTU).up().build();
+            handle.link().set(up).execute().await.map_err(pair)?;
+        }
+        let socket = open_socket().map_err(ReleaseError::Socket)?;
+        spotter.attach_release(FAR)?;
+        Ok(Self { socket, mark: None, handle })
+    }
+
+    /// Whether an interface is one of the pair.
+    #[must_use]
+    pub fn owns(interface: &str) -> bool {
+        interface == NEAR || interface == FAR
+    }
+
+    /// Sends a frame to the ingress of an interface.
+    ///
+    /// # Errors
+    /// When the kernel refuses; the client then sends its segment again.
+    pub fn send(&mut self, frame: &[u8], interface: u32) -> io::Result<()> {
+        if self.mark != Some(interface) {
+            setsockopt(&self.socket.as_fd(), Mark, &interface)?;
+            self.mark = Some(interface);
+        }
+        let sent = send(self.socket.as_raw_fd(), frame, MsgFlags::MSG_DONTWAIT)?;
+        if sent == frame.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
+    }
+
+    /// Removes the pair.
+    pub async fn close(self) {
+        let Ok(index) = if_nametoindex(NEAR) else {
+            return;
+        };
+        if let Err(error) = self.handle.link().del(index).execute().await {
+            tracing::warn!(%error, "interface {NEAR} is left behind");
+        }
+    }
+}
+
+/// Keeps the kernel from sending its own packets there; a kernel without IPv6 sends none.
+fn without_ipv6(name: &str) {
+    let path = format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6");
+    if let Err(error) = std::fs::write(&path, "1") {
+        tracing::debug!(path, %error, "IPv6 stays as it is");
+    }
+}
+
+/// A packet socket that sends whole frames and receives nothing.
+fn open_socket() -> io::Result<OwnedFd> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    // Without a protocol nothing is received (packet(7)).
+    let socket = socket(AddressFamily::Packet, SockType::Raw, flags, None)?;
+    let index = i32::try_from(if_nametoindex(NEAR)?).map_err(io::Error::other)?;
+    bind(&socket, index)?;
+    Ok(socket)
+}
+
+fn bind(socket: &OwnedFd, index: i32) -> io::Result<()> {
+    // SAFETY: all zeros is a value of this plain C structure.
+    let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+    address.sll_family = libc::AF_PACKET as u16;
+    address.sll_ifindex = index;
+    let length = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+    // SAFETY: the pointer is to a structure of that length, which the kernel only reads.
+    let result = unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
