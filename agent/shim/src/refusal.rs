@@ -1,0 +1,173 @@
+//! Why a request was refused, and what the locked function answers: the one table that the agent
+//! (which names the reason) and the locked function (which explains it) share.
+
+/// Why a request did not reach the function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// No key came with the request.
+    Locked,
+    /// The key's text is no key: wrong prefix, length or checksum.
+    KeyMalformed,
+    /// The key's time is over.
+    KeyExpired,
+    /// A well-formed key that is not this function's.
+    KeyWrong,
+    /// Too many wrong keys from this caller.
+    TooManyWrongKeys,
+    /// The key was right, but the container could not be rebuilt.
+    RebuildFailed,
+    /// The key was right, but the container was not ready in time.
+    RebuildTimeout,
+    /// A key on the asynchronous path, where a queue would store it.
+    AsyncUnsupported,
+}
+
+impl Refusal {
+    /// Header in which the agent names the reason to the locked function.
+    pub const HEADER: &'static str = "X-RsFaaS-Refused";
+
+    /// Every refusal.
+    pub const ALL: [Self; 8] = [
+        Self::Locked,
+        Self::KeyMalformed,
+        Self::KeyExpired,
+        Self::KeyWrong,
+        Self::TooManyWrongKeys,
+        Self::RebuildFailed,
+        Self::RebuildTimeout,
+        Self::AsyncUnsupported,
+    ];
+
+    /// The reason as it stands in the header, and as `error` in the answer's body.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Locked => "locked",
+            Self::KeyMalformed => "key-malformed",
+            Self::KeyExpired => "key-expired",
+            Self::KeyWrong => "key-wrong",
+            Self::TooManyWrongKeys => "too-many-wrong-keys",
+            Self::RebuildFailed => "rebuild-failed",
+            Self::RebuildTimeout => "rebuild-timeout",
+            Self::AsyncUnsupported => "async-unsupported",
+        }
+    }
+
+    /// The refusal that a header value names, letter case and outer blanks aside.
+    #[must_use]
+    pub fn from_reason(text: &str) -> Option<Self> {
+        let text = text.trim();
+        Self::ALL
+            .into_iter()
+            .find(|refusal| refusal.reason().eq_ignore_ascii_case(text))
+    }
+
+    /// HTTP status of the answer.
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::Locked => 423,
+            Self::KeyMalformed | Self::KeyExpired => 401,
+            Self::KeyWrong => 403,
+            Self::TooManyWrongKeys => 429,
+            Self::RebuildFailed => 503,
+            Self::RebuildTimeout => 504,
+            Self::AsyncUnsupported => 501,
+        }
+    }
+
+    /// Reason phrase of the status line.
+    #[must_use]
+    pub const fn phrase(self) -> &'static str {
+        match self {
+            Self::Locked => "Locked",
+            Self::KeyMalformed | Self::KeyExpired => "Unauthorized",
+            Self::KeyWrong => "Forbidden",
+            Self::TooManyWrongKeys => "Too Many Requests",
+            Self::RebuildFailed => "Service Unavailable",
+            Self::RebuildTimeout => "Gateway Timeout",
+            Self::AsyncUnsupported => "Not Implemented",
+        }
+    }
+
+    /// Seconds after which another try makes sense (`Retry-After`), where waiting helps at all.
+    #[must_use]
+    pub const fn retry_after(self) -> Option<u32> {
+        match self {
+            Self::TooManyWrongKeys => Some(60),
+            Self::RebuildFailed => Some(5),
+            Self::RebuildTimeout => Some(10),
+            _ => None,
+        }
+    }
+
+    /// What happened to a call of `function` and what to do; `header` is the key header's name.
+    #[must_use]
+    pub fn message(self, function: &str, header: &str) -> String {
+        match self {
+            Self::Locked => format!(
+                "{function} is sealed, and no key came with the request; send its key in the header {header}"
+            ),
+            Self::KeyMalformed => format!(
+                "the header {header} does not hold a key; send the text of the key file, rsfaas1 and what follows, unchanged"
+            ),
+            Self::KeyExpired => format!(
+                "this key for {function} has expired; ask the function's owner for a new one"
+            ),
+            Self::KeyWrong => format!(
+                "this key does not open {function}; check that it is the key with which the function was sealed"
+            ),
+            Self::TooManyWrongKeys => {
+                format!("too many wrong keys were sent for {function}; wait before you try again")
+            }
+            Self::RebuildFailed => format!(
+                "the key is right, but {function} could not be started; try again, and if it stays so, the host's agent log has the reason"
+            ),
+            Self::RebuildTimeout => {
+                format!("the key is right, but {function} was not ready in time; try again shortly")
+            }
+            Self::AsyncUnsupported => format!(
+                "a queue would store the key, so {function} cannot be called with one on /async-function/; call /function/{function}"
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_names_its_refusal_in_any_letter_case() {
+        for refusal in Refusal::ALL {
+            let text = format!(" {} ", refusal.reason().to_uppercase());
+            assert_eq!(Refusal::from_reason(&text), Some(refusal));
+        }
+    }
+
+    #[test]
+    fn an_unknown_reason_names_none() {
+        assert_eq!(Refusal::from_reason("key-wrong-ish"), None);
+        assert_eq!(Refusal::from_reason(""), None);
+    }
+
+    #[test]
+    fn waiting_is_advised_exactly_where_it_helps() {
+        let waits = Refusal::ALL
+            .into_iter()
+            .filter(|refusal| refusal.retry_after().is_some());
+        assert_eq!(
+            waits.map(Refusal::status).collect::<Vec<_>>(),
+            [429, 503, 504]
+        );
+    }
+
+    #[test]
+    fn the_locked_answer_names_function_and_header() {
+        let text = Refusal::Locked.message("pydict", "X-Key");
+        assert_eq!(
+            text,
+            "pydict is sealed, and no key came with the request; send its key in the header X-Key"
+        );
+    }
+}
