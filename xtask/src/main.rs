@@ -8,6 +8,7 @@ mod error;
 mod fingerprint;
 mod process;
 mod setup;
+mod test;
 mod testbed;
 mod workspace;
 
@@ -55,6 +56,8 @@ enum Task {
         #[arg(long)]
         existing: bool,
     },
+    /// Runs the checks: all of them, or one part
+    Test(test::Options),
 }
 
 #[derive(Debug, Subcommand)]
@@ -89,6 +92,7 @@ fn run(task: Task) -> Result<(), Error> {
             Ok(())
         }
         Task::Testbed(Bed::Down) => testbed::down(),
+        Task::Test(options) => test::run(&options),
         Task::Demo { keep, existing } => demo::run(&demo::Options { keep, existing }),
     }
 }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::{engine::program, layout::Layout, netfilter};
 use crate::{
     error::{At as _, Error},
-    process,
+    process::{self, find, succeeds},
 };
 
 const BRIDGE: &str = "docker0";
@@ -83,7 +83,7 @@ impl Before {
 }
 
 fn bridge_exists() -> bool {
-    Path::new("/sys/class/net").join(BRIDGE).exists()
+    find("ip").is_some_and(|ip| succeeds(Command::new(ip).args(["link", "show", BRIDGE])))
 }
 
 /// Unmounts everything at and below a folder, the innermost first.

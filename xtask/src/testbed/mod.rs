@@ -72,9 +72,9 @@ impl Testbed {
         }
     }
 
-    /// The OpenFaaS that the environment names: `OPENFAAS_URL`, the registry prefix in
-    /// `RSFAAS_REGISTRY_PREFIX`, the faas-cli on the search path and its login; templates from
-    /// `RSFAAS_TEMPLATES` where that is set.
+    /// The OpenFaaS that the environment names: its gateway in `OPENFAAS_URL`, the registry prefix in
+    /// `RSFAAS_REGISTRY_PREFIX`, the faas-cli on the search path and its login; the folder that holds
+    /// `template/` in `RSFAAS_TEMPLATES`, where that is set.
     ///
     /// # Errors
     /// When one of these is missing.
@@ -160,6 +160,14 @@ pub(crate) fn up() -> Result<Testbed, Error> {
     openfaas::log_in(&testbed, &layout)?;
     println!("testbed: OpenFaaS answers on {}", testbed.gateway);
     Ok(testbed)
+}
+
+/// Whether the testbed's gateway runs, started by this testbed.
+pub(crate) fn is_up() -> bool {
+    matches!(
+        openfaas::gateway(&Layout::new(&workspace::root())).standing(),
+        Standing::Ours(_)
+    )
 }
 
 /// Prints how each part stands.

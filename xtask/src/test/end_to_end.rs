@@ -1,0 +1,106 @@
+//! The checks on a real OpenFaaS: the testbed's own parts, then the agent's.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use super::report::{Report, Stop};
+use crate::{
+    error::{At as _, Error},
+    process::{self, cargo, find},
+    testbed::{self, Testbed},
+    workspace,
+};
+
+/// Runs them. A testbed that was not there before is gone afterwards.
+pub(super) fn run(report: &mut Report, existing: bool) {
+    let keep = existing || testbed::is_up();
+    let found = report.step("OpenFaaS", || {
+        Ok(if existing {
+            Testbed::existing()?
+        } else {
+            testbed::up()?
+        })
+    });
+    if let Some(testbed) = found {
+        if !existing {
+            report.step("the testbed's own parts", || go_tests(&testbed));
+        }
+        report.step("end-to-end tests", || rust_tests(&testbed));
+    }
+    if !keep {
+        report.step("the testbed goes", || Ok(testbed::down()?));
+    }
+}
+
+fn rust_tests(testbed: &Testbed) -> Result<(), Stop> {
+    if testbed.templates.is_none() {
+        let needs = "the end-to-end tests need RSFAAS_TEMPLATES: the folder that holds template/, as \
+                     `faas-cli template pull` leaves it";
+        return Err(Error::Needs(needs.into()).into());
+    }
+    let root = workspace::root();
+    process::run(
+        cargo()
+            .current_dir(&root)
+            .args(["build", "--package", "rsfaas"]),
+    )?;
+    let mut command = cargo();
+    testbed.lend(&mut command);
+    command
+        .current_dir(&root)
+        .env("RSFAAS_BIN", root.join("target/debug/rsfaas"))
+        .args([
+            "test",
+            "--package",
+            "rsfaas-tests",
+            "--",
+            "--test-threads=1",
+        ]);
+    Ok(process::run(&mut command)?)
+}
+
+fn go_tests(testbed: &Testbed) -> Result<(), Stop> {
+    let Some(go) = find("go") else {
+        return Err(Stop::Skipped("Go is not installed".into()));
+    };
+    let sources = workspace::root().join("tests/openfaas");
+    for module in tested_modules(&sources).at(&sources)? {
+        for verb in ["vet", "test"] {
+            let mut command = Command::new(&go);
+            testbed.lend(&mut command);
+            process::run(command.current_dir(&module).args([verb, "./..."]))?;
+        }
+    }
+    Ok(())
+}
+
+/// The Go modules below a folder that have tests.
+fn tested_modules(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut modules = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.join("go.mod").is_file() && has_tests(&path)? {
+            modules.push(path);
+        }
+    }
+    modules.sort();
+    Ok(modules)
+}
+
+fn has_tests(folder: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let found = if entry.file_type()?.is_dir() {
+            has_tests(&entry.path())?
+        } else {
+            entry.file_name().to_string_lossy().ends_with("_test.go")
+        };
+        if found {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

@@ -1,0 +1,92 @@
+//! `cargo xtask test`: the same checks on every machine, each under a heading, with a summary.
+//!
+//! A check that this machine cannot make is shown as skipped, with the reason; it never counts as
+//! passed.
+
+mod end_to_end;
+mod lint;
+mod report;
+
+use clap::{Args, ValueEnum};
+
+use crate::{
+    build,
+    error::Error,
+    process::{self, cargo},
+    setup, workspace,
+};
+use report::{Report, Stop};
+
+/// A part of the checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Formatting, clippy, licences and sources of dependencies
+    Lint,
+    /// Unit tests
+    Unit,
+    /// Tests in the kernel: eBPF programs through its test run, mounts, namespaces (root)
+    Bpf,
+    /// A real OpenFaaS with the agent (root)
+    E2e,
+}
+
+/// What to check.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// The part to run; all where none is named
+    part: Option<Part>,
+    /// For e2e: use the OpenFaaS that `OPENFAAS_URL`, `RSFAAS_REGISTRY_PREFIX` and
+    /// `RSFAAS_TEMPLATES` name, and the faas-cli's login
+    #[arg(long)]
+    existing: bool,
+}
+
+/// Runs the checks.
+///
+/// # Errors
+/// When one of them failed; the summary has been printed then.
+pub(crate) fn run(options: &Options) -> Result<(), Error> {
+    let wants = |part| options.part.is_none_or(|wanted| wanted == part);
+    let mut report = Report::default();
+    let ready = prepare(&mut report, options);
+    if ready && wants(Part::Lint) {
+        lint::run(&mut report);
+    }
+    if ready && wants(Part::Unit) {
+        report.step("unit tests", || cargo_test(&["--lib", "--bins"]));
+        report.step("documentation tests", || cargo_test(&["--doc"]));
+    }
+    if ready && wants(Part::Bpf) {
+        report.step("kernel tests", || cargo_test(&["--test", "*"]));
+    }
+    if ready && wants(Part::E2e) {
+        end_to_end::run(&mut report, options.existing);
+    }
+    report.finish()
+}
+
+/// What every check needs. All checks together also set the machine up.
+fn prepare(report: &mut Report, options: &Options) -> bool {
+    let all = options.part.is_none();
+    if all && report.step("set-up", || Ok(setup::run(false)?)).is_none() {
+        return false;
+    }
+    report
+        .step("build what the agent embeds", || Ok(build::artifacts()?))
+        .is_some()
+}
+
+fn cargo_test(which: &[&str]) -> Result<(), Stop> {
+    let mut command = cargo();
+    command
+        .current_dir(workspace::root())
+        .args([
+            "test",
+            "--quiet",
+            "--workspace",
+            "--exclude",
+            "rsfaas-tests",
+        ])
+        .args(which);
+    Ok(process::run(&mut command)?)
+}

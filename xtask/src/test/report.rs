@@ -1,0 +1,150 @@
+//! What was checked, how it ended and how long it took.
+
+use std::{
+    io::Write as _,
+    time::{Duration, Instant},
+};
+
+use crate::error::Error;
+
+/// Why a step did not pass.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// It failed.
+    Failed(Error),
+    /// It cannot be done on this machine, for this reason.
+    Skipped(String),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Outcome {
+    Passed,
+    Failed,
+    Skipped(String),
+}
+
+/// The steps so far.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    steps: Vec<(&'static str, Outcome, Duration)>,
+}
+
+impl Report {
+    /// Carries out a step under a heading; what it yields, if it passed.
+    pub(super) fn step<T>(
+        &mut self,
+        name: &'static str,
+        run: impl FnOnce() -> Result<T, Stop>,
+    ) -> Option<T> {
+        println!("\n== {name}");
+        // What programs that are run now print must come after the heading.
+        let _ = std::io::stdout().flush();
+        let start = Instant::now();
+        let (outcome, value) = match run() {
+            Ok(value) => (Outcome::Passed, Some(value)),
+            Err(Stop::Failed(error)) => {
+                println!("failed: {error}");
+                (Outcome::Failed, None)
+            }
+            Err(Stop::Skipped(reason)) => {
+                println!("skipped: {reason}");
+                (Outcome::Skipped(reason), None)
+            }
+        };
+        self.steps.push((name, outcome, start.elapsed()));
+        value
+    }
+
+    /// Prints the summary.
+    ///
+    /// # Errors
+    /// When a step failed.
+    pub(super) fn finish(self) -> Result<(), Error> {
+        print!("\n{}", self.summary());
+        match self.count(|outcome| *outcome == Outcome::Failed) {
+            0 => Ok(()),
+            failed => Err(Error::Steps(failed)),
+        }
+    }
+
+    fn count(&self, which: impl Fn(&Outcome) -> bool) -> usize {
+        self.steps
+            .iter()
+            .filter(|(_, outcome, _)| which(outcome))
+            .count()
+    }
+
+    fn summary(&self) -> String {
+        let mut text = String::new();
+        for (name, outcome, time) in &self.steps {
+            let outcome = match outcome {
+                Outcome::Passed => "passed",
+                Outcome::Failed => "FAILED",
+                Outcome::Skipped(_) => "skipped",
+            };
+            text.push_str(&format!(
+                "{name:<45} {outcome:<8} {:>7.1} s\n",
+                time.as_secs_f64()
+            ));
+        }
+        for (name, outcome, _) in &self.steps {
+            if let Outcome::Skipped(reason) = outcome {
+                text.push_str(&format!("skipped: {name}: {reason}\n"));
+            }
+        }
+        let skipped = self.count(|outcome| matches!(outcome, Outcome::Skipped(_)));
+        let failed = self.count(|outcome| *outcome == Outcome::Failed);
+        let passed = self.steps.len() - failed - skipped;
+        text.push_str(&format!(
+            "{passed} passed, {failed} failed, {skipped} skipped\n"
+        ));
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> Report {
+        let time = Duration::from_millis(1234);
+        Report {
+            steps: vec![
+                ("formatting", Outcome::Passed, time),
+                ("advisories", Outcome::Skipped("no database".into()), time),
+            ],
+        }
+    }
+
+    #[test]
+    fn a_skipped_step_counts_as_neither_passed_nor_failed_and_says_why() {
+        let summary = report().summary();
+        assert!(
+            summary.ends_with("1 passed, 0 failed, 1 skipped\n"),
+            "{summary}"
+        );
+        assert!(
+            summary.contains("skipped: advisories: no database\n"),
+            "{summary}"
+        );
+        assert!(summary.contains("1.2 s"), "{summary}");
+        report().finish().unwrap();
+    }
+
+    #[test]
+    fn one_failed_step_fails_the_whole() {
+        let mut report = report();
+        let value = report.step::<()>("clippy", || Err(Error::Needs("a change".into()).into()));
+        assert_eq!(value, None);
+        assert_eq!(
+            report.finish().unwrap_err().to_string(),
+            "1 of the steps failed"
+        );
+    }
+}
