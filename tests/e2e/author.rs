@@ -117,7 +117,7 @@ fn plain_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
             return fail("a file name that is no text");
         };
-        if !["handler.sealed", "requirements.txt", "tox.ini"].contains(&name) {
+        if !["handler.sealed", "requirements.txt"].contains(&name) {
             left.push(path);
         }
     }

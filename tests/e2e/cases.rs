@@ -195,7 +195,7 @@ fn the_function_never_sees_the_key(world: &World) -> Result<(), Error> {
 }
 
 fn a_function_of_packages_a_data_file_and_a_slow_import_works(world: &World) -> Result<(), Error> {
-    expect(&keyed(world, "packages", "")?, 200, "")?;
+    expect(&keyed(world, "packages", "")?, 200, "\"total\":7")?;
     world.agent.wait_until_locked("packages")
 }
 

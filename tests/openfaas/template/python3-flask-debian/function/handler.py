@@ -1,0 +1,3 @@
+def handle(req):
+    """Answers a request; `req` is its body."""
+    return req

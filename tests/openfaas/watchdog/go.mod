@@ -1,0 +1,3 @@
+module rsfaas/watchdog
+
+go 1.22
