@@ -203,3 +203,5 @@ fn associated(header: &[u8], label: &str) -> Result<Vec<u8>, FormatError> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;
