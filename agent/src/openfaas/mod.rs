@@ -1,1 +1,69 @@
-//! (see docs/architecture.md)
+//! The OpenFaaS that is there: faas-cli for deployments, the gateway's API for listings.
+mod cli;
+mod gateway;
+mod login;
+
+pub use cli::FaasCli;
+pub use gateway::Gateway;
+
+use std::{io, path::PathBuf};
+
+/// What can go wrong with a deployment or a listing.
+#[derive(Debug, thiserror::Error)]
+pub enum FaasError {
+    /// faas-cli is not there.
+    #[error("cannot run {program} ({source}); install faas-cli, or say where it is in `faas_cli`")]
+    NoCli {
+        /// What was tried.
+        program: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// faas-cli ended with a failure.
+    #[error("faas-cli {step} failed: {said}")]
+    Cli {
+        /// Its subcommand.
+        step: &'static str,
+        /// The end of what it wrote.
+        said: String,
+    },
+    /// faas-cli did not end.
+    #[error("faas-cli {0} did not end within {limit} s", limit = cli::TIMEOUT.as_secs())]
+    CliTimeout(&'static str),
+    /// A stack file for faas-cli could not be written.
+    #[error("cannot hand a stack file to faas-cli: {0}")]
+    Stack(String),
+    /// The gateway's address cannot be used.
+    #[error("the gateway's address {0:?} is not of the form http://HOST:PORT")]
+    Address(String),
+    /// The gateway does not answer.
+    #[error("the gateway {gateway} does not answer: {what}")]
+    Unreachable {
+        /// Its address.
+        gateway: String,
+        /// What was said.
+        what: String,
+    },
+    /// The gateway wants another login.
+    #[error(
+        "the gateway {0} does not accept the login; run `faas-cli login`, or set `credentials` in \
+         the agent's configuration"
+    )]
+    Unauthorized(String),
+    /// The gateway answered with an error.
+    #[error("the gateway {gateway} answered {status}")]
+    Status {
+        /// Its address.
+        gateway: String,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// The login cannot be read.
+    #[error("cannot read the login in {path}: {what}")]
+    Login {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+}

@@ -1,1 +1,6 @@
-//! (see docs/architecture.md)
+//! Stack files: what an author deploys, and the one-function files that are deployed in its place.
+mod deployment;
+mod file;
+
+pub use deployment::Deployment;
+pub use file::{Function, StackError, StackFile};

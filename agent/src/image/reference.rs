@@ -1,0 +1,69 @@
+//! Names of images (<https://github.com/distribution/reference>).
+
+/// An image's name, apart from its tag.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    /// Registry and path.
+    pub repository: String,
+    /// The tag; `latest` where none is written.
+    pub tag: String,
+}
+
+impl Reference {
+    /// Reads an image's name as stack files have it.
+    #[must_use]
+    pub fn parse(image: &str) -> Self {
+        let image = image.split('@').next().unwrap_or(image);
+        // A colon before a slash belongs to the registry's port.
+        match image.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')) {
+            Some((repository, tag)) => {
+                Self { repository: repository.to_owned(), tag: tag.to_owned() }
+            }
+            None => Self { repository: image.to_owned(), tag: "latest".to_owned() },
+        }
+    }
+
+    /// The same repository with another tag.
+    #[must_use]
+    pub fn tagged(&self, tag: &str) -> Self {
+        Self { repository: self.repository.clone(), tag: tag.to_owned() }
+    }
+
+    /// Host and path of the registry, where the name has one (it has a dot, a port, or is localhost).
+    #[must_use]
+    pub fn registry(&self) -> Option<(&str, &str)> {
+        let (host, path) = self.repository.split_once('/')?;
+        (host.contains(['.', ':']) || host == "localhost").then_some((host, path))
+    }
+}
+
+impl std::fmt::Display for Reference {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}:{}", self.repository, self.tag)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_told_from_a_tag() {
+        for (text, repository, tag) in [
+            ("pydict", "pydict", "latest"),
+            ("127.0.0.1:5000/pydict", "127.0.0.1:5000/pydict", "latest"),
+            ("127.0.0.1:5000/a/pydict:1", "127.0.0.1:5000/a/pydict", "1"),
+            ("user/pydict:v1@sha256:00", "user/pydict", "v1"),
+        ] {
+            let parsed = Reference::parse(text);
+            assert_eq!((parsed.repository.as_str(), parsed.tag.as_str()), (repository, tag));
+        }
+    }
+
+    #[test]
+    fn a_registry_is_told_from_a_user() {
+        assert_eq!(Reference::parse("r.example/a/b").registry(), Some(("r.example", "a/b")));
+        assert_eq!(Reference::parse("user/b").registry(), None);
+        assert_eq!(Reference::parse("b").registry(), None);
+    }
+}

@@ -1,0 +1,165 @@
+//! faas-cli: deploys, removes, and writes build contexts. Secrets never stand in its arguments.
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::{Output, Stdio},
+    time::Duration,
+};
+
+use tokio::process::Command;
+
+use super::{FaasError, login};
+use crate::stack::Deployment;
+
+/// For hangs only: a deployment may pull a large image.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(600);
+/// So much of the end of what faas-cli wrote goes into an error, in bytes.
+const SAID: usize = 600;
+
+/// The faas-cli on this host, with its gateway.
+pub struct FaasCli {
+    program: PathBuf,
+    gateway: String,
+    /// A login of its own, where one was configured; removed with this value.
+    login: Option<tempfile::TempDir>,
+}
+
+impl FaasCli {
+    /// A faas-cli for a gateway, with faas-cli's own login or that of a `user:password` file.
+    ///
+    /// # Errors
+    /// When the credentials cannot be read.
+    pub fn new(
+        program: &Path,
+        gateway: &str,
+        credentials: Option<&Path>,
+    ) -> Result<Self, FaasError> {
+        let login = credentials.map(|file| login::folder_for(gateway, file)).transpose()?;
+        Ok(Self { program: program.to_owned(), gateway: gateway.to_owned(), login })
+    }
+
+    /// The gateway's address.
+    #[must_use]
+    pub fn gateway(&self) -> &str {
+        &self.gateway
+    }
+
+    /// Deploys a function, or updates it.
+    ///
+    /// # Errors
+    /// When faas-cli cannot be run, or fails.
+    pub async fn deploy(&self, deployment: &Deployment) -> Result<(), FaasError> {
+        let stack = |error: &dyn std::fmt::Display| FaasError::Stack(error.to_string());
+        let text = deployment.to_yaml().map_err(|error| stack(&error))?;
+        // Readable by this user alone, as tempfile makes it: the function's environment is in it.
+        let mut file = tempfile::Builder::new()
+            .suffix(".yaml")
+            .tempfile()
+            .map_err(|error| stack(&error))?;
+        file.write_all(text.as_bytes()).map_err(|error| stack(&error))?;
+        let mut command = self.command();
+        command.args(["deploy", "--yaml"]).arg(file.path());
+        finish("deploy", self.run("deploy", &mut command).await?)
+    }
+
+    /// Removes a function; one that is not there is no error.
+    ///
+    /// # Errors
+    /// When faas-cli cannot be run, or fails.
+    pub async fn remove(&self, name: &str) -> Result<(), FaasError> {
+        let mut command = self.command();
+        command.args(["remove", name, "--gateway", &self.gateway]);
+        let output = self.run("remove", &mut command).await?;
+        if !output.status.success() && said(&output).to_lowercase().contains("not found") {
+            return Ok(());
+        }
+        finish("remove", output)
+    }
+
+    /// Runs a step on a stack file, in its folder.
+    ///
+    /// # Errors
+    /// When faas-cli cannot be run, or fails.
+    pub async fn step(
+        &self,
+        step: &'static str,
+        stack: &Path,
+        function: &str,
+        more: &[&str],
+    ) -> Result<(), FaasError> {
+        let mut command = self.command();
+        command.args([step, "--filter", function]).args(more).arg("--yaml").arg(stack);
+        if let Some(folder) = stack.parent() {
+            command.current_dir(folder);
+        }
+        finish(step, self.run(step, &mut command).await?)
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.env("OPENFAAS_URL", &self.gateway);
+        if let Some(login) = &self.login {
+            command.env("OPENFAAS_CONFIG", login.path());
+        }
+        command
+    }
+
+    async fn run(&self, step: &'static str, command: &mut Command) -> Result<Output, FaasError> {
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        match tokio::time::timeout(TIMEOUT, command.output()).await {
+            Ok(Ok(output)) => Ok(output),
+            Ok(Err(source)) => Err(FaasError::NoCli { program: self.program.clone(), source }),
+            Err(_) => Err(FaasError::CliTimeout(step)),
+        }
+    }
+}
+
+fn finish(step: &'static str, output: Output) -> Result<(), FaasError> {
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(FaasError::Cli { step, said: format!("{} ({})", said(&output), output.status) })
+}
+
+/// The end of what it wrote.
+fn said(output: &Output) -> String {
+    let text = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
+    let end = String::from_utf8_lossy(&text[text.len().saturating_sub(SAID)..]).trim().to_owned();
+    end.replace('\n', " / ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn script(text: &str) -> (tempfile::TempDir, FaasCli) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("faas-cli");
+        std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let cli = FaasCli::new(&path, "http://g", None).unwrap();
+        (folder, cli)
+    }
+
+    #[tokio::test]
+    async fn a_failure_tells_the_end_of_what_was_said() {
+        let (_folder, cli) = script("echo unauthorized >&2; exit 1");
+        let error = cli.remove("pydict").await.unwrap_err().to_string();
+        assert!(error.contains("faas-cli remove failed: unauthorized"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn removing_what_is_not_there_is_no_error() {
+        let (_folder, cli) = script("echo No existing function found; echo Function not found; exit 1");
+        cli.remove("pydict").await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_missing_program_is_told_with_what_to_do() {
+        let cli = FaasCli::new(Path::new("/nonexistent/faas-cli"), "http://g", None).unwrap();
+        let error = cli.remove("pydict").await.unwrap_err().to_string();
+        assert!(error.contains("install faas-cli"), "{error}");
+    }
+}

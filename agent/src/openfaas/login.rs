@@ -1,0 +1,134 @@
+//! The login to the gateway: faas-cli's own, or one that the agent's configuration names.
+use std::{
+    env,
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use super::FaasError;
+
+/// faas-cli's file of logins.
+#[derive(Default, Serialize, Deserialize)]
+struct File {
+    #[serde(default)]
+    auths: Vec<Entry>,
+}
+
+#[derive(Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
+struct Entry {
+    gateway: String,
+    auth: String,
+    #[serde(default)]
+    token: String,
+}
+
+/// Where faas-cli keeps its logins: `OPENFAAS_CONFIG`, else `~/.openfaas`.
+fn default_folder() -> PathBuf {
+    env::var_os("OPENFAAS_CONFIG").map_or_else(
+        || PathBuf::from(env::var_os("HOME").unwrap_or_else(|| "/root".into())).join(".openfaas"),
+        PathBuf::from,
+    )
+}
+
+/// The `Authorization` header for a gateway; `None` where there is no login for it.
+pub(super) fn authorization(gateway: &str) -> Result<Option<Zeroizing<String>>, FaasError> {
+    let path = default_folder().join("config.yml");
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => Zeroizing::new(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(FaasError::Login { path, what: error.to_string() }),
+    };
+    let file: Option<File> = serde_norway::from_str(&text)
+        .map_err(|_| FaasError::Login { path, what: "it is not faas-cli's YAML".into() })?;
+    let entries = file.unwrap_or_default().auths;
+    let entry = entries.iter().find(|entry| same(&entry.gateway, gateway));
+    Ok(entry.map(|entry| {
+        let scheme = if entry.auth == "basic" { "Basic" } else { "Bearer" };
+        Zeroizing::new(format!("{scheme} {}", entry.token))
+    }))
+}
+
+fn same(one: &str, other: &str) -> bool {
+    one.trim_end_matches('/') == other.trim_end_matches('/')
+}
+
+/// A folder for faas-cli (`OPENFAAS_CONFIG`) with the login of a `user:password` file.
+pub(super) fn folder_for(gateway: &str, credentials: &Path) -> Result<tempfile::TempDir, FaasError> {
+    let failed = |what: String| FaasError::Login { path: credentials.to_owned(), what };
+    let text = std::fs::read_to_string(credentials)
+        .map(Zeroizing::new)
+        .map_err(|error| failed(error.to_string()))?;
+    let pair = text.trim();
+    if !pair.contains(':') {
+        return Err(failed("it must be `user:password`".into()));
+    }
+    let file = File {
+        auths: vec![Entry {
+            gateway: gateway.to_owned(),
+            auth: "basic".into(),
+            token: base64(pair.as_bytes()),
+        }],
+    };
+    let text = serde_norway::to_string(&file)
+        .map(Zeroizing::new)
+        .map_err(|_| failed("it cannot be written as YAML".into()))?;
+    // Readable by this user alone, as tempfile makes it.
+    let folder = tempfile::tempdir().map_err(|error| failed(error.to_string()))?;
+    std::fs::OpenOptions::new()
+        .create_new(true)
+        .write(true)
+        .mode(0o600)
+        .open(folder.path().join("config.yml"))
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(|error| failed(error.to_string()))?;
+    Ok(folder)
+}
+
+/// Base64 of RFC 4648, section 4.
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    bytes
+        .chunks(3)
+        .flat_map(|chunk| {
+            let word = chunk.iter().fold(0_u32, |word, byte| word << 8 | u32::from(*byte));
+            let word = word << (8 * (3 - chunk.len()));
+            (0..4).map(move |index| {
+                if index <= chunk.len() {
+                    char::from(ALPHABET[(word >> (18 - 6 * index) & 63) as usize])
+                } else {
+                    '='
+                }
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_pads_as_rfc_4648_says() {
+        for (plain, coded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
+            assert_eq!(base64(plain.as_bytes()), coded);
+        }
+    }
+
+    #[test]
+    fn a_password_file_becomes_a_login_that_only_this_user_reads() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let source = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(source.path(), "admin:secret\n").unwrap();
+        let folder = folder_for("http://g", source.path()).unwrap();
+        let path = folder.path().join("config.yml");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let text = std::fs::read_to_string(path).unwrap();
+        assert!(text.contains("YWRtaW46c2VjcmV0") && !text.contains("secret"));
+        std::fs::write(source.path(), "nothing").unwrap();
+        assert!(folder_for("http://g", source.path()).is_err());
+    }
+}

@@ -1,0 +1,154 @@
+//! A stack file of one function, made from a sealed function's entry.
+use serde_json::{Map, Value, json};
+
+use crate::state::SealedFunction;
+
+/// Keys of an entry that only building needs, or that are set anew.
+const BUILD_KEYS: [&str; 7] =
+    ["build_args", "build_options", "handler", "image", "lang", "skip_build", "platforms"];
+
+/// A deployment in the making.
+#[derive(Debug, Clone)]
+pub struct Deployment {
+    name: String,
+    gateway: String,
+    entry: Map<String, Value>,
+}
+
+impl Deployment {
+    /// Everything as the author has it, deployed through a gateway.
+    #[must_use]
+    pub fn of(function: &SealedFunction, gateway: &str) -> Self {
+        let mut entry = function.stack.as_object().cloned().unwrap_or_default();
+        entry.retain(|key, _| !BUILD_KEYS.contains(&key.as_str()));
+        let deployment =
+            Self { name: function.name.clone(), gateway: gateway.to_owned(), entry };
+        deployment.label("com.rsfaas.function", &function.name)
+    }
+
+    /// Without what only the function itself may have: environment, secrets, its process.
+    #[must_use]
+    pub fn bare(mut self) -> Self {
+        for key in ["environment", "environment_file", "secrets", "fprocess"] {
+            self.entry.remove(key);
+        }
+        self
+    }
+
+    /// Under another name.
+    #[must_use]
+    pub fn named(self, name: &str) -> Self {
+        Self { name: name.to_owned(), ..self }
+    }
+
+    /// From this image, with its role.
+    #[must_use]
+    pub fn image(mut self, image: &str, role: &str) -> Self {
+        self.entry.insert("image".into(), image.into());
+        self.label("com.rsfaas.role", role)
+    }
+
+    /// With a variable.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.put("environment", name, value);
+        self
+    }
+
+    /// With the entry's own process behind a program, where the entry names a process.
+    #[must_use]
+    pub fn behind(mut self, program: &str) -> Self {
+        if let Some(process) = self.entry.get("fprocess").and_then(Value::as_str) {
+            let process = format!("{program} {process}");
+            self.entry.insert("fprocess".into(), process.into());
+        }
+        self
+    }
+
+    fn label(mut self, name: &str, value: &str) -> Self {
+        self.put("labels", name, value);
+        self
+    }
+
+    fn put(&mut self, map: &str, name: &str, value: &str) {
+        let entry = self.entry.entry(map).or_insert_with(|| json!({}));
+        if !entry.is_object() {
+            *entry = json!({});
+        }
+        entry[name] = value.into();
+    }
+
+    /// The stack file's text. Without a template (`lang: dockerfile`) faas-cli needs none to deploy.
+    ///
+    /// # Errors
+    /// When the entry cannot be written as YAML.
+    pub fn to_yaml(&self) -> Result<String, serde_norway::Error> {
+        let mut entry = self.entry.clone();
+        entry.insert("lang".into(), "dockerfile".into());
+        entry.insert("handler".into(), "./".into());
+        serde_norway::to_string(&json!({
+            "version": "1.0",
+            "provider": {"name": "openfaas", "gateway": self.gateway},
+            "functions": {self.name.as_str(): entry},
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::{Park, Rebuild};
+
+    fn function() -> SealedFunction {
+        SealedFunction {
+            name: "pydict".into(),
+            sealed: "/f/handler.sealed".into(),
+            base_image: "r/pydict:base".into(),
+            locked_image: "r/pydict:locked".into(),
+            handler_dir: "/home/app/function".into(),
+            park: Park::Python,
+            upstream_port: 5000,
+            rebuild: Rebuild::Mount,
+            stack: json!({
+                "lang": "python3", "handler": "./pydict", "image": "r/pydict:1", "fprocess": "python x",
+                "environment": {"A": 1}, "secrets": ["token"], "labels": {"team": "a"},
+                "limits": {"memory": "64m"}, "build_args": {"B": 1},
+            }),
+            gateway: None,
+        }
+    }
+
+    fn entry(deployment: &Deployment) -> Value {
+        let text = deployment.to_yaml().unwrap();
+        let file: Value = serde_norway::from_str(&text).unwrap();
+        assert_eq!(file["provider"]["gateway"], "http://g");
+        file["functions"][deployment.name.as_str()].clone()
+    }
+
+    #[test]
+    fn an_unlocked_container_has_everything_that_the_function_has() {
+        let deployment = Deployment::of(&function(), "http://g")
+            .named("pydict-abc123-0")
+            .image("r/pydict:base", "unlocked")
+            .environment("TOKEN", "t")
+            .behind("/.rsfaas/gate");
+        let entry = entry(&deployment);
+        assert_eq!(entry["image"], "r/pydict:base");
+        assert_eq!(entry["environment"], json!({"A": 1, "TOKEN": "t"}));
+        assert_eq!(entry["secrets"], json!(["token"]));
+        assert_eq!(entry["limits"]["memory"], "64m");
+        assert_eq!(entry["fprocess"], "/.rsfaas/gate python x");
+        assert_eq!(entry["labels"]["team"], "a");
+        assert_eq!(entry["labels"]["com.rsfaas.role"], "unlocked");
+        assert_eq!(entry["labels"]["com.rsfaas.function"], "pydict");
+        assert!(entry["build_args"].is_null());
+    }
+
+    #[test]
+    fn a_locked_function_has_neither_environment_nor_secrets() {
+        let entry = entry(&Deployment::of(&function(), "http://g").bare().image("l", "locked"));
+        for key in ["environment", "secrets", "fprocess"] {
+            assert!(entry[key].is_null(), "{key}");
+        }
+    }
+}
