@@ -1,1 +1,2 @@
-//! (see docs/architecture.md)
+//! Rebuilds a sealed function's container for one lease (see docs/architecture.md).
+pub mod mount;
