@@ -63,6 +63,16 @@ def handle(word):
     return WORDS[word]
 "#;
 
+/// Makes the home folder an overlay, as containers' folders are, and becomes the rest.
+const OVERLAY: &str = r#"
+mount -t tmpfs tmpfs "$0/scratch"
+mkdir "$0/scratch/upper" "$0/scratch/work"
+mount -t overlay overlay "$0/home" \
+    -o "lowerdir=$0/home,upperdir=$0/scratch/upper,workdir=$0/scratch/work"
+cd "$0/home"
+exec "$@"
+"#;
+
 /// Processes in namespaces of their own; ended on drop.
 struct Container {
     child: Child,
@@ -80,6 +90,7 @@ impl Container {
         fs::write(root.path().join("home/index.py"), INDEX).unwrap();
         fs::write(root.path().join("home/function/__init__.py"), "").unwrap();
         let hook = Path::new(env!("CARGO_MANIFEST_DIR")).join("shim/python/sitecustomize.py");
+        fs::create_dir(root.path().join("scratch")).unwrap();
         fs::create_dir(root.path().join("python")).unwrap();
         fs::copy(hook, root.path().join("python/sitecustomize.py")).unwrap();
         root
@@ -95,12 +106,13 @@ impl Container {
         let mut unshare = Command::new("unshare");
         unshare
             .args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"])
+            .args(["sh", "-ec", OVERLAY])
+            .arg(root.path())
             // setpriv, since a change of user undoes what unshare asked for.
             .args(["setpriv", "--pdeathsig", "KILL", "--clear-groups"])
             .arg(format!("--reuid={USER}"))
             .arg(format!("--regid={USER}"))
             .args(command)
-            .current_dir(root.path().join("home"))
             .env(PARK_TOKEN, token.expose())
             .env(HANDLER_DIR, root.path().join("home/function"))
             .env("PYTHONDONTWRITEBYTECODE", "1")

@@ -28,6 +28,9 @@ impl Gate {
     /// Starts the gate and returns once it waits.
     fn waiting(command: &[&str]) -> Self {
         let folder = TempDir::new().unwrap();
+        let handler = folder.path().join("function");
+        fs::create_dir(&handler).unwrap();
+        fs::create_dir(folder.path().join("prepared")).unwrap();
         let unshare = Command::new("unshare")
             .args([
                 "--mount",
@@ -38,9 +41,9 @@ impl Gate {
                 GATE,
             ])
             .args(command)
-            .current_dir(&folder)
+            .current_dir(&handler)
             .env(PARK_TOKEN, "0")
-            .env(HANDLER_DIR, folder.path())
+            .env(HANDLER_DIR, &handler)
             .stdout(Stdio::piped())
             .spawn()
             .expect("unshare (util-linux) is there");
@@ -60,15 +63,18 @@ impl Gate {
         }
     }
 
+    /// Mounts a folder that is complete already over the handler's.
     fn mount(&self, source: &str) {
-        let mut file = self.folder.path().to_owned();
-        file.push("handler");
+        let script = r#"
+            mount -t ramfs "$0" "$1/prepared"
+            echo delivered > "$1/prepared/handler"
+            mount --move "$1/prepared" "$1/function"
+        "#;
         let status = Command::new("nsenter")
-            .args(["--mount", "--target", &self.pid, "sh", "-ec"])
-            .arg(r#"mount -t ramfs "$0" "$1"; echo delivered > "$2""#)
-            .arg(source)
+            .args([
+                "--mount", "--target", &self.pid, "sh", "-ec", script, source,
+            ])
             .arg(self.folder.path())
-            .arg(file)
             .status()
             .unwrap();
         assert!(status.success());

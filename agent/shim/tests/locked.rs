@@ -8,14 +8,19 @@ use std::{
     thread,
 };
 
+use tempfile::TempDir;
+
 struct Locked {
     child: Child,
+    temporary: TempDir,
     address: String,
 }
 
 impl Locked {
     fn start() -> Self {
+        let temporary = TempDir::new().unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_locked"))
+            .env("TMPDIR", temporary.path())
             .arg("127.0.0.1:0")
             .env("RSFAAS_FUNCTION", "pydict")
             .stderr(Stdio::piped())
@@ -26,7 +31,11 @@ impl Locked {
             .map_while(Result::ok)
             .find_map(|line| Some(line.split_once("answering on ")?.1.to_owned()))
             .unwrap();
-        Self { child, address }
+        Self {
+            child,
+            temporary,
+            address,
+        }
     }
 
     fn connect(&self) -> BufReader<TcpStream> {
@@ -103,6 +112,12 @@ fn one_connection_gets_one_answer_after_the_other() {
             "{head}"
         );
     }
+}
+
+#[test]
+fn probes_that_look_for_the_lock_file_find_it() {
+    let locked = Locked::start();
+    assert!(locked.temporary.path().join(".lock").exists());
 }
 
 #[test]

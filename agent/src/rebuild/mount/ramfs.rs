@@ -1,7 +1,8 @@
 //! The memory that holds one delivered handler: a ramfs without a name, reached by its descriptor only.
 //!
-//! ramfs rather than tmpfs, because its pages are never swapped. Written once, overwritten with zeros at
-//! the end, at the latest when dropped.
+//! ramfs rather than tmpfs, because its pages are never swapped. Written once; [`wipe`] has its end.
+mod wipe;
+
 use std::{
     collections::BTreeMap,
     fs::File,
@@ -13,8 +14,8 @@ use std::{
 use rsfaas_shim::MOUNT_SOURCE;
 use rustix::{
     fs::{
-        AtFlags, Gid, Mode, OFlags, ResolveFlags, Uid, chownat, fchmod, fchown, fstat, ftruncate,
-        mkdirat, openat2, symlinkat,
+        AtFlags, Gid, Mode, OFlags, ResolveFlags, Uid, chownat, fchmod, fchown, mkdirat, openat2,
+        symlinkat,
     },
     io::Errno,
     mount::{
@@ -28,8 +29,6 @@ use super::{
     entry::{Entry, EntryKind, dir_mode, file_mode},
     process::Owner,
 };
-
-const ZEROS: [u8; 16 * 1024] = [0; 16 * 1024];
 
 /// A detached ramfs and what was delivered into it.
 pub(super) struct Ramfs {
@@ -164,48 +163,6 @@ impl Ramfs {
         }
         Ok(())
     }
-
-    /// Overwrites every delivered file with zeros and cuts it to nothing. May be called again: only what
-    /// has failed is tried again.
-    pub(super) fn wipe(&mut self) -> Result<(), MountError> {
-        let mut first = Ok(());
-        for path in std::mem::take(&mut self.files) {
-            if let Err(source) = self
-                .overwrite(&path)
-                .and_then(|file| Ok(ftruncate(&file, 0)?))
-            {
-                first = first.and(Err(MountError::Wipe {
-                    path: path.clone(),
-                    source,
-                }));
-                self.files.push(path);
-            }
-        }
-        first
-    }
-
-    fn overwrite(&self, path: &Path) -> io::Result<File> {
-        let mut file = match beneath(self.mount(), path, OFlags::WRONLY) {
-            Ok(file) => File::from(file),
-            // Noted, but its writing failed before it was there.
-            Err(Errno::NOENT) => return File::open("/dev/null"),
-            Err(errno) => return Err(errno.into()),
-        };
-        let mut left = u64::try_from(fstat(&file)?.st_size).unwrap_or(0);
-        while left > 0 {
-            let step = usize::try_from(left).unwrap_or(usize::MAX).min(ZEROS.len());
-            file.write_all(&ZEROS[..step])?;
-            left -= step as u64;
-        }
-        Ok(file)
-    }
-}
-
-impl Drop for Ramfs {
-    fn drop(&mut self) {
-        // Nobody is left to hear of an error; the memory itself is freed with the last reference.
-        let _ = self.wipe();
-    }
 }
 
 /// Makes a filesystem that is mounted nowhere.
@@ -255,14 +212,16 @@ fn chown(file: impl AsFd, owner: Owner) -> io::Result<()> {
 mod tests {
     use std::io::Read as _;
 
+    use rustix::fs::fstat;
+
     use super::*;
 
-    const OWNER: Owner = Owner {
+    pub(super) const OWNER: Owner = Owner {
         user: 12,
         group: 34,
     };
 
-    fn file<'a>(path: &'a str, content: &'a str) -> Entry<'a> {
+    pub(super) fn file<'a>(path: &'a str, content: &'a str) -> Entry<'a> {
         Entry {
             path: Path::new(path),
             mode: 0o755,
@@ -270,7 +229,7 @@ mod tests {
         }
     }
 
-    fn delivered(entries: &[Entry<'_>]) -> Ramfs {
+    pub(super) fn delivered(entries: &[Entry<'_>]) -> Ramfs {
         let mut ramfs = Ramfs::new().expect("a ramfs (needs root)");
         ramfs.write(entries, OWNER).unwrap();
         ramfs
@@ -280,7 +239,7 @@ mod tests {
         beneath(ramfs.mount(), Path::new(path), OFlags::RDONLY).map(File::from)
     }
 
-    fn content(ramfs: &Ramfs, path: &str) -> String {
+    pub(super) fn content(ramfs: &Ramfs, path: &str) -> String {
         let mut text = String::new();
         open_in(ramfs, path)
             .unwrap()
@@ -302,30 +261,6 @@ mod tests {
                 "{path}"
             );
         }
-    }
-
-    #[test]
-    fn overwriting_leaves_zeros_of_the_same_length_behind() {
-        let text = "x".repeat(ZEROS.len() + 5);
-        let ramfs = delivered(&[file("secret", &text)]);
-        ramfs.overwrite(Path::new("secret")).unwrap();
-        assert_eq!(content(&ramfs, "secret"), "\0".repeat(text.len()));
-    }
-
-    #[test]
-    fn a_wipe_empties_every_delivered_file() {
-        let mut ramfs = delivered(&[file("a", "1"), file("b/c", "2")]);
-        ramfs.wipe().unwrap();
-        assert_eq!(content(&ramfs, "a") + &content(&ramfs, "b/c"), "");
-    }
-
-    #[test]
-    fn what_was_written_before_a_failure_is_wiped_all_the_same() {
-        let mut ramfs = Ramfs::new().unwrap();
-        let failed = ramfs.write(&[file("a", "1"), file("a", "again")], OWNER);
-        assert!(matches!(failed, Err(MountError::Write { .. })));
-        ramfs.wipe().unwrap();
-        assert_eq!(content(&ramfs, "a"), "");
     }
 
     #[test]
