@@ -44,7 +44,7 @@ impl Scan {
 
 /// Tells whether the process of that number carries the token.
 pub(super) fn carries(pid: i32, token: &ParkToken) -> bool {
-    std::fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environ| token.is_in(&environ))
+    process::environ_of(pid).is_ok_and(|environ| token.is_in(&environ))
 }
 
 #[cfg(test)]

@@ -164,11 +164,12 @@ impl Delivered {
     /// [`MountError::Survivors`] when processes are still there after two seconds, [`MountError::Wipe`]
     /// when the files could not be overwritten. Both parts are tried in any case.
     pub async fn wipe_and_kill(mut self) -> Result<(), MountError> {
-        self.process.kill()?;
+        let first = self.process.kill();
+        // What fails at once, because a program is still running from it, is tried again at the end.
+        let _ = self.ramfs.wipe();
         let killed = kill::kill_all(&self.token, &self.namespace).await;
-        // After the kill: a program that is running cannot be written to.
         let wiped = self.ramfs.wipe();
-        killed.and(wiped)
+        first.and(killed).and(wiped)
     }
 }
 

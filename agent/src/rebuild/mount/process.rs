@@ -177,7 +177,19 @@ pub(super) fn all() -> io::Result<Vec<i32>> {
     Ok(pids)
 }
 
-/// The same for a process that is not held (see [`Process::mount_namespace`]); `None` once it is gone.
+/// Environment of a process that is not held.
+pub(super) fn environ_of(pid: i32) -> io::Result<Vec<u8>> {
+    read_all(File::open(format!("/proc/{pid}/environ"))?)
+}
+
+/// Reads a file that does not know its size, with room enough for few calls.
+fn read_all(mut file: File) -> io::Result<Vec<u8>> {
+    let mut content = Vec::with_capacity(8 * 1024);
+    file.read_to_end(&mut content)?;
+    Ok(content)
+}
+
+/// Mount namespace of a process that is not held; `None` once it is gone.
 pub(super) fn mount_namespace_of(pid: i32) -> Option<String> {
     let name = std::fs::read_link(format!("/proc/{pid}/ns/mnt")).ok()?;
     name.into_os_string().into_string().ok()
