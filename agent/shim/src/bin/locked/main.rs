@@ -59,8 +59,12 @@ fn run() -> Result<(), (u8, String)> {
 
     let (listener, address) = listen()?;
     // Probes of the exec kind look for it; one over HTTP does without, so a read-only root is no harm.
-    if let Err(error) = File::create("/tmp/.lock") {
-        eprintln!("locked: /tmp/.lock: {error}; /_/health answers all the same");
+    let lock = env::temp_dir().join(".lock");
+    if let Err(error) = File::create(&lock) {
+        eprintln!(
+            "locked: {}: {error}; /_/health answers all the same",
+            lock.display()
+        );
     }
     eprintln!(
         "locked: {} is locked, answering on {address}",

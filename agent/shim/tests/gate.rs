@@ -1,0 +1,209 @@
+//! The gate as process 1 of namespaces of its own. Needs root.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a step that fails is a test that fails"
+)]
+
+use std::{
+    fs,
+    io::Read as _,
+    process::{Child, Command, ExitStatus, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rsfaas_shim::{HANDLER_DIR, PARK_TOKEN};
+use tempfile::TempDir;
+
+const GATE: &str = env!("CARGO_BIN_EXE_gate");
+
+struct Gate {
+    folder: TempDir,
+    unshare: Child,
+    pid: String,
+}
+
+impl Gate {
+    /// Starts the gate and returns once it waits.
+    fn waiting(command: &[&str]) -> Self {
+        let folder = TempDir::new().unwrap();
+        let handler = folder.path().join("function");
+        fs::create_dir(&handler).unwrap();
+        fs::create_dir(folder.path().join("prepared")).unwrap();
+        let unshare = Command::new("unshare")
+            .args([
+                "--mount",
+                "--pid",
+                "--fork",
+                "--kill-child",
+                "--mount-proc",
+                GATE,
+            ])
+            .args(command)
+            .current_dir(&handler)
+            .env(PARK_TOKEN, "0")
+            .env(HANDLER_DIR, &handler)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("unshare (util-linux) is there");
+        let children = format!("/proc/{0}/task/{0}/children", unshare.id());
+        let pid = until(|| {
+            let pid = fs::read_to_string(&children).ok()?.trim().to_owned();
+            let waits = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.any(|file| {
+                let target = fs::read_link(file.unwrap().path()).unwrap_or_default();
+                target.ends_with("mountinfo")
+            });
+            waits.then_some(pid)
+        });
+        Self {
+            folder,
+            unshare,
+            pid,
+        }
+    }
+
+    /// Mounts a folder that is complete already over the handler's.
+    fn mount(&self, source: &str) {
+        let script = r#"
+            mount -t ramfs "$0" "$1/prepared"
+            echo delivered > "$1/prepared/handler"
+            mount --move "$1/prepared" "$1/function"
+        "#;
+        let status = Command::new("nsenter")
+            .args([
+                "--mount", "--target", &self.pid, "sh", "-ec", script, source,
+            ])
+            .arg(self.folder.path())
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+
+    fn signal(&self, name: &str) {
+        assert!(
+            Command::new("kill")
+                .args(["-s", name, &self.pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    fn end(mut self) -> (ExitStatus, String) {
+        let mut output = String::new();
+        self.unshare
+            .stdout
+            .take()
+            .unwrap()
+            .read_to_string(&mut output)
+            .unwrap();
+        (self.unshare.wait().unwrap(), output)
+    }
+}
+
+/// Asks until there is an answer; a test that never gets one fails.
+fn until<T>(mut ask: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(
+            start.elapsed() < Duration::from_secs(20),
+            "nothing came of it (needs root)"
+        );
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn the_command_starts_with_the_delivered_files_around_it() {
+    let gate = Gate::waiting(&["cat", "handler"]);
+    gate.mount("rsfaas");
+    let (status, output) = gate.end();
+    assert!(status.success());
+    assert_eq!(output, "delivered\n");
+}
+
+#[test]
+fn the_command_does_not_see_the_gates_variables() {
+    let gate = Gate::waiting(&["sh", "-c", "env; echo $$"]);
+    gate.mount("rsfaas");
+    let (_, output) = gate.end();
+    assert!(
+        !output.contains(PARK_TOKEN) && !output.contains(HANDLER_DIR),
+        "{output}"
+    );
+    assert!(
+        output.ends_with("\n1\n"),
+        "the command is not process 1: {output}"
+    );
+}
+
+#[test]
+fn a_foreign_mount_does_not_open_the_gate() {
+    let gate = Gate::waiting(&["cat", "handler"]);
+    gate.mount("foreign");
+    // Signals are looked at after the mount table: had the gate opened, this would find `cat` gone.
+    gate.signal("TERM");
+    let (status, output) = gate.end();
+    assert_eq!((status.code(), output.as_str()), (Some(143), ""));
+}
+
+#[test]
+fn a_signal_ends_the_wait_even_of_process_1() {
+    for (name, code) in [("TERM", 143), ("INT", 130)] {
+        let gate = Gate::waiting(&["true"]);
+        gate.signal(name);
+        assert_eq!(gate.end().0.code(), Some(code), "{name}");
+    }
+}
+
+#[test]
+fn the_command_gets_signals_again() {
+    let gate = Gate::waiting(&[
+        "sh",
+        "-c",
+        "trap 'exit 7' TERM; echo up; while :; do sleep 0.01; done",
+    ]);
+    gate.mount("rsfaas");
+    until(|| {
+        let command = fs::read_to_string(format!("/proc/{}/comm", gate.pid)).ok()?;
+        let caught = fs::read_to_string(format!("/proc/{}/status", gate.pid)).ok()?;
+        let caught = caught
+            .lines()
+            .find_map(|line| line.strip_prefix("SigCgt:\t"))?;
+        let traps = u64::from_str_radix(caught, 16).ok()? & 1 << 14 != 0;
+        (command == "sh\n" && traps).then_some(())
+    });
+    gate.signal("TERM");
+    assert_eq!(gate.end().0.code(), Some(7));
+}
+
+#[test]
+fn misuse_is_explained_and_has_its_own_codes() {
+    let run = |arguments: &[&str], folder: Option<&str>| {
+        let mut gate = Command::new(GATE);
+        gate.args(arguments).env_remove(HANDLER_DIR);
+        gate.envs(folder.map(|folder| (HANDLER_DIR, folder)));
+        let output = gate.output().unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let (code, text) = run(&[], Some("/"));
+    assert_eq!(code, Some(64));
+    assert!(text.contains("usage: gate COMMAND"), "{text}");
+    let (code, text) = run(&["true"], None);
+    assert_eq!(code, Some(78));
+    assert!(text.contains(HANDLER_DIR), "{text}");
+}
+
+#[test]
+fn a_command_that_is_not_there_is_named() {
+    let gate = Gate::waiting(&["/no/such/command"]);
+    gate.mount("rsfaas");
+    assert_eq!(gate.end().0.code(), Some(127));
+}

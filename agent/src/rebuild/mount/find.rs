@@ -1,0 +1,88 @@
+//! Finds the processes of a container by the token in their environment: the same with every runtime.
+use super::{
+    MountError, ParkToken,
+    process::{self, Process},
+};
+
+/// What one look through `/proc` found.
+pub(super) struct Scan {
+    /// The process that waits for its handler. Of several (a supervisor may have a mount table open for
+    /// a moment) the last, which is the innermost.
+    pub(super) waiting: Option<Process>,
+    /// How many processes carry the token.
+    pub(super) carriers: usize,
+}
+
+impl Scan {
+    /// Looks through all processes once (some milliseconds on a busy host).
+    pub(super) fn of(token: &ParkToken) -> Result<Self, MountError> {
+        let mut scan = Self {
+            waiting: None,
+            carriers: 0,
+        };
+        let pids = process::all().map_err(MountError::kernel("reading /proc"))?;
+        for pid in pids.into_iter().filter(|&pid| carries(pid, token)) {
+            // A process that ends under our hands is as good as never seen.
+            let Ok(process) = Process::open(pid) else {
+                continue;
+            };
+            // Asked again of the very process that is now held.
+            if !process
+                .read("environ")
+                .is_ok_and(|environ| token.is_in(&environ))
+            {
+                continue;
+            }
+            scan.carriers += 1;
+            if process.is_waiting().unwrap_or(false) {
+                scan.waiting = Some(process);
+            }
+        }
+        Ok(scan)
+    }
+}
+
+/// Tells whether the process of that number carries the token.
+pub(super) fn carries(pid: i32, token: &ParkToken) -> bool {
+    process::environ_of(pid).is_ok_and(|environ| token.is_in(&environ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{BufRead as _, BufReader, Write as _},
+        process::{Command, Stdio},
+    };
+
+    use rsfaas_shim::PARK_TOKEN;
+
+    use super::*;
+
+    #[test]
+    fn a_carrier_that_does_not_wait_is_counted_only() {
+        let token = ParkToken::generate().unwrap();
+        // `cat` has started, environment and all, once it copies a line.
+        let mut child = Command::new("cat")
+            .env(PARK_TOKEN, token.expose())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        writeln!(child.stdin.as_ref().unwrap(), "started").unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let scan = Scan::of(&token).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(scan.carriers, 1);
+        assert!(scan.waiting.is_none());
+    }
+
+    #[test]
+    fn a_token_that_nobody_carries_finds_nobody() {
+        let scan = Scan::of(&ParkToken::generate().unwrap()).unwrap();
+        assert_eq!(scan.carriers, 0);
+    }
+}

@@ -1,0 +1,57 @@
+//! Ends all processes of a container, those that the handler started included.
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{
+    MountError, ParkToken, find,
+    process::{self, Process},
+};
+
+const TIMEOUT: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// Kills what carries the token or lives in the mount namespace, again and again until nothing is left:
+/// a process may have forked between two looks.
+pub(super) async fn kill_all(
+    token: &std::sync::Arc<ParkToken>,
+    namespace: &str,
+) -> Result<(), MountError> {
+    let start = Instant::now();
+    loop {
+        let (token, namespace) = (std::sync::Arc::clone(token), namespace.to_owned());
+        let left = tokio::task::spawn_blocking(move || kill_once(&token, &namespace))
+            .await
+            .map_err(|_| MountError::Stopped)??;
+        if left.is_empty() {
+            return Ok(());
+        }
+        if start.elapsed() >= TIMEOUT {
+            return Err(MountError::Survivors { pids: left });
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Kills each process of the container once; returns their numbers.
+fn kill_once(token: &ParkToken, namespace: &str) -> Result<Vec<i32>, MountError> {
+    let belongs = |pid| {
+        // An ended process has neither namespace nor environment, only its number.
+        process::mount_namespace_of(pid).is_some_and(|name| name == namespace)
+            || find::carries(pid, token)
+    };
+    let mut killed = Vec::new();
+    for pid in process::all().map_err(MountError::kernel("reading /proc"))? {
+        if !belongs(pid) {
+            continue;
+        }
+        // Held first, then asked again: the number may have gone to somebody else.
+        if let Ok(process) = Process::open(pid)
+            && belongs(pid)
+        {
+            process.kill()?;
+            killed.push(pid);
+        }
+    }
+    Ok(killed)
+}

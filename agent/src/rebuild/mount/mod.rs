@@ -1,0 +1,181 @@
+//! Park and deliver: a container of the base image waits without a handler, and gets it as a mount that
+//! exists in memory only and in that container only.
+//!
+//! In order: [`ParkToken`] goes into the container's environment, [`wait_parked`] finds the process that
+//! waits, [`Parked::deliver`] puts the handler into the container, [`Delivered::ready`] waits for the
+//! function's socket, [`Delivered::wipe_and_kill`] ends it. Nothing here asks a container runtime.
+//!
+//! Promises: plaintext is written to an unnamed ramfs only (never swapped, never on a disk, in no mount
+//! table but the container's); what is delivered is read-only for the function; dropping a [`Delivered`]
+//! zeroes it and kills the process that had it.
+//!
+//! Needs `CAP_SYS_ADMIN`, `CAP_SYS_CHROOT`, `CAP_SYS_PTRACE`, `CAP_CHOWN`, `CAP_DAC_OVERRIDE`,
+//! `CAP_FOWNER` and `CAP_KILL`, and a kernel from 5.6 on (openat2, pidfds and the new mount calls).
+mod attach;
+mod base;
+mod entry;
+mod error;
+mod find;
+mod kill;
+mod listen;
+mod process;
+mod ramfs;
+mod ready;
+mod token;
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+pub use self::{
+    entry::{Entry, EntryKind},
+    error::MountError,
+    token::ParkToken,
+};
+use self::{find::Scan, process::Process, ramfs::Ramfs};
+
+/// First and longest pause between two looks for a parked process: each look reads all of `/proc`.
+const LOOK: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(80));
+
+/// A process that waits for its handler.
+pub struct Parked {
+    process: Process,
+    token: Arc<ParkToken>,
+    namespace: String,
+}
+
+/// A process that has its handler.
+///
+/// Dropping it closes it too, as well as that goes without waiting: the process is killed and the
+/// delivered files are overwritten, errors are not told.
+pub struct Delivered {
+    process: Process,
+    token: Arc<ParkToken>,
+    namespace: String,
+    ramfs: Ramfs,
+}
+
+/// Waits until a process that carries `token` in its environment waits for its handler.
+///
+/// # Errors
+/// [`MountError::NotParked`] when none does within `timeout`, [`MountError::NotIsolated`] when it shares
+/// its mount namespace with the agent.
+pub async fn wait_parked(token: Arc<ParkToken>, timeout: Duration) -> Result<Parked, MountError> {
+    let start = Instant::now();
+    let mut pause = LOOK.0;
+    loop {
+        let scanned = Arc::clone(&token);
+        let scan = tokio::task::spawn_blocking(move || Scan::of(&scanned))
+            .await
+            .map_err(|_| MountError::Stopped)??;
+        if let Some(process) = scan.waiting {
+            let namespace = process.mount_namespace()?;
+            if namespace == Process::own_mount_namespace()? {
+                return Err(MountError::NotIsolated { pid: process.pid() });
+            }
+            return Ok(Parked {
+                process,
+                token,
+                namespace,
+            });
+        }
+        if start.elapsed() >= timeout {
+            return Err(MountError::NotParked {
+                waited: timeout,
+                carriers: scan.carriers,
+            });
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LOOK.1);
+    }
+}
+
+impl Parked {
+    /// The process's number, as the host counts.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.process.pid()
+    }
+
+    /// Tells whether the process has ended, so that nobody waits any more.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.process.is_ended()
+    }
+
+    /// Puts the handler into the container, over `handler_dir` (absolute, as the container sees it).
+    ///
+    /// What the base image has in that folder stays visible where no entry takes its place. Files come
+    /// to belong to the process's user and are read-only. Blocks for about a millisecond; when it returns,
+    /// the process has been woken.
+    ///
+    /// # Errors
+    /// When the folder is not there, an entry's path leaves it, the process has ended, or the kernel
+    /// refuses. Nothing has been delivered then, and what was written is overwritten again.
+    pub fn deliver(
+        self,
+        handler_dir: &Path,
+        entries: &[Entry<'_>],
+    ) -> Result<Delivered, MountError> {
+        let folder = self.process.folder(handler_dir)?;
+        let mut ramfs = Ramfs::new()?;
+        ramfs.write(entries, self.process.owner()?)?;
+        let layering = base::merge(&mut ramfs, &folder)?;
+        ramfs.finish()?;
+        attach::attach(&ramfs, &self.process.namespace_handle()?, &folder, layering)?;
+        let Self {
+            process,
+            token,
+            namespace,
+        } = self;
+        Ok(Delivered {
+            process,
+            token,
+            namespace,
+            ramfs,
+        })
+    }
+}
+
+impl Delivered {
+    /// The process's number, as the host counts.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.process.pid()
+    }
+
+    /// Tells whether the process has ended by itself.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.process.is_ended()
+    }
+
+    /// Waits until something listens on TCP port `port` in the container's network namespace.
+    ///
+    /// # Errors
+    /// [`MountError::Ended`] when the process ends first, [`MountError::NotListening`] after `timeout`.
+    pub async fn ready(&self, port: u16, timeout: Duration) -> Result<(), MountError> {
+        ready::ready(&self.process, port, timeout).await
+    }
+
+    /// Kills every process of the container and overwrites what was delivered.
+    ///
+    /// # Errors
+    /// [`MountError::Survivors`] when processes are still there after two seconds, [`MountError::Wipe`]
+    /// when the files could not be overwritten. Both parts are tried in any case.
+    pub async fn wipe_and_kill(mut self) -> Result<(), MountError> {
+        let first = self.process.kill();
+        // What fails at once, because a program is still running from it, is tried again at the end.
+        let _ = self.ramfs.wipe();
+        let killed = kill::kill_all(&self.token, &self.namespace).await;
+        let wiped = self.ramfs.wipe();
+        first.and(killed).and(wiped)
+    }
+}
+
+impl Drop for Delivered {
+    fn drop(&mut self) {
+        // Nobody is left to hear of an error; after `wipe_and_kill` the process is gone already.
+        let _ = self.process.kill();
+    }
+}

@@ -1,0 +1,263 @@
+//! One process of a container, held so that a number that is used again cannot be taken for it.
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    os::fd::{AsFd as _, OwnedFd},
+    path::Path,
+};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustix::{
+    fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2, readlinkat},
+    process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
+};
+
+use super::MountError;
+
+/// A process: its folder in `/proc`, which answers for this very process or not at all, and its pidfd.
+pub(super) struct Process {
+    pid: i32,
+    folder: OwnedFd,
+    pidfd: OwnedFd,
+}
+
+/// User and group of a process, as the host counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Owner {
+    /// Effective user.
+    pub(super) user: u32,
+    /// Effective group.
+    pub(super) group: u32,
+}
+
+impl Process {
+    /// Takes hold of a process.
+    pub(super) fn open(pid: i32) -> io::Result<Self> {
+        let path = format!("/proc/{pid}");
+        let folder = openat(
+            CWD,
+            path,
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
+        let number = Pid::from_raw(pid).ok_or(io::ErrorKind::InvalidInput)?;
+        let process = Self {
+            pid,
+            folder,
+            pidfd: pidfd_open(number, PidfdFlags::empty())?,
+        };
+        // The folder still answers, so the number was not given away before the pidfd was opened.
+        process.read("stat")?;
+        Ok(process)
+    }
+
+    /// The process's number, as the host counts.
+    pub(super) fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Reads a file of the process's folder.
+    pub(super) fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        let mut content = Vec::new();
+        self.open_file(name, OFlags::RDONLY)?
+            .read_to_end(&mut content)?;
+        Ok(content)
+    }
+
+    fn open_file(&self, name: &str, flags: OFlags) -> io::Result<File> {
+        Ok(openat(&self.folder, name, flags | OFlags::CLOEXEC, Mode::empty())?.into())
+    }
+
+    /// Tells whether the process follows a mount table, as parked ones do: it has the file open.
+    pub(super) fn is_waiting(&self) -> io::Result<bool> {
+        let files = self.open_file("fd", OFlags::RDONLY | OFlags::DIRECTORY)?;
+        for entry in rustix::fs::Dir::read_from(&files)? {
+            // A file that was closed meanwhile has no target any more.
+            if let Ok(target) = readlinkat(&files, entry?.file_name(), Vec::new())
+                && is_mount_table(target.as_bytes())
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// User and group as which the process acts.
+    pub(super) fn owner(&self) -> Result<Owner, MountError> {
+        let status = self.read("status").map_err(self.failed("the user"))?;
+        owner(&String::from_utf8_lossy(&status))
+            .ok_or_else(|| self.failed("the user")(io::Error::from(io::ErrorKind::InvalidData)))
+    }
+
+    /// Name of the mount namespace: equal names are one namespace.
+    pub(super) fn mount_namespace(&self) -> Result<String, MountError> {
+        let name = readlinkat(&self.folder, "ns/mnt", Vec::new());
+        Ok(name
+            .map_err(self.failed("the mount namespace"))?
+            .to_string_lossy()
+            .into_owned())
+    }
+
+    /// Name of the agent's own mount namespace.
+    pub(super) fn own_mount_namespace() -> Result<String, MountError> {
+        let name = readlinkat(CWD, "/proc/self/ns/mnt", Vec::new())
+            .map_err(MountError::kernel("reading /proc/self/ns/mnt"))?;
+        Ok(name.to_string_lossy().into_owned())
+    }
+
+    /// The mount namespace, to be entered; keeps it alive.
+    pub(super) fn namespace_handle(&self) -> Result<OwnedFd, MountError> {
+        let file = self.open_file("ns/mnt", OFlags::RDONLY);
+        Ok(file.map_err(self.failed("the mount namespace"))?.into())
+    }
+
+    /// The network namespace, to be entered.
+    pub(super) fn network_handle(&self) -> Result<OwnedFd, MountError> {
+        let file = self.open_file("ns/net", OFlags::RDONLY);
+        Ok(file.map_err(self.failed("the network namespace"))?.into())
+    }
+
+    /// A folder as the process sees it: its links cannot lead out of the container.
+    pub(super) fn folder(&self, path: &Path) -> Result<OwnedFd, MountError> {
+        let root = self
+            .open_file("root", OFlags::PATH | OFlags::DIRECTORY)
+            .map_err(self.failed("the root folder"))?;
+        openat2(
+            &root,
+            path,
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+            ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
+        )
+        .map_err(|errno| MountError::HandlerDir {
+            folder: path.to_owned(),
+            source: errno.into(),
+        })
+    }
+
+    /// Tells whether the process has ended.
+    pub(super) fn is_ended(&self) -> bool {
+        let mut ended = [PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)];
+        matches!(poll(&mut ended, PollTimeout::ZERO), Ok(1..))
+    }
+
+    /// Kills the process; one that has ended already is no error.
+    pub(super) fn kill(&self) -> Result<(), MountError> {
+        match pidfd_send_signal(&self.pidfd, Signal::KILL) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+            Err(errno) => Err(MountError::Kill {
+                pid: self.pid,
+                source: errno.into(),
+            }),
+        }
+    }
+
+    fn failed<E: Into<io::Error>>(&self, what: &'static str) -> impl FnOnce(E) -> MountError {
+        let pid = self.pid;
+        move |source| MountError::Process {
+            pid,
+            what,
+            source: source.into(),
+        }
+    }
+}
+
+/// Numbers of all processes, in ascending order.
+pub(super) fn all() -> io::Result<Vec<i32>> {
+    let mut pids = Vec::new();
+    for entry in std::fs::read_dir("/proc")? {
+        pids.extend(
+            entry?
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse::<i32>().ok()),
+        );
+    }
+    pids.sort_unstable();
+    Ok(pids)
+}
+
+/// Environment of a process that is not held.
+pub(super) fn environ_of(pid: i32) -> io::Result<Vec<u8>> {
+    read_all(File::open(format!("/proc/{pid}/environ"))?)
+}
+
+/// Reads a file that does not know its size, with room enough for few calls.
+fn read_all(mut file: File) -> io::Result<Vec<u8>> {
+    let mut content = Vec::with_capacity(8 * 1024);
+    file.read_to_end(&mut content)?;
+    Ok(content)
+}
+
+/// Mount namespace of a process that is not held; `None` once it is gone.
+pub(super) fn mount_namespace_of(pid: i32) -> Option<String> {
+    let name = std::fs::read_link(format!("/proc/{pid}/ns/mnt")).ok()?;
+    name.into_os_string().into_string().ok()
+}
+
+/// Tells whether a link in `/proc/PID/fd` points to a mount table. The kernel shows the path as the
+/// process sees it, with the process's number in its own namespace.
+fn is_mount_table(target: &[u8]) -> bool {
+    target.starts_with(b"/proc/") && target.ends_with(b"/mountinfo")
+}
+
+/// Effective user and group from `/proc/PID/status`.
+fn owner(status: &str) -> Option<Owner> {
+    let effective = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_whitespace().nth(1)?.parse().ok()
+    };
+    Some(Owner {
+        user: effective("Uid:")?,
+        group: effective("Gid:")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_effective_user_and_group_are_read() {
+        let status = "Name:\tx\nUid:\t1\t100\t2\t3\nGid:\t4\t101\t5\t6\n";
+        assert_eq!(
+            owner(status),
+            Some(Owner {
+                user: 100,
+                group: 101
+            })
+        );
+        assert_eq!(owner("Name:\tUid:\n"), None);
+    }
+
+    #[test]
+    fn mount_tables_are_known_by_their_path_in_any_namespace() {
+        assert!(is_mount_table(b"/proc/1/mountinfo"));
+        assert!(is_mount_table(b"/proc/7/task/8/mountinfo"));
+        assert!(!is_mount_table(b"/tmp/mountinfo"));
+        assert!(!is_mount_table(b"/proc/1/mounts"));
+    }
+
+    #[test]
+    fn a_process_that_follows_its_mount_table_waits() {
+        let process = Process::open(std::process::id().cast_signed()).unwrap();
+        let table = File::open("/proc/self/mountinfo").unwrap();
+        assert!(process.is_waiting().unwrap());
+        drop(table);
+    }
+
+    #[test]
+    fn an_ended_process_is_known_to_have_ended() {
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
+        let process = Process::open(child.id().cast_signed()).unwrap();
+        assert!(!process.is_ended());
+        process.kill().unwrap();
+        child.wait().unwrap();
+        assert!(process.is_ended());
+        assert!(process.kill().is_ok());
+        assert!(matches!(process.owner(), Err(MountError::Process { .. })));
+    }
+}

@@ -1,0 +1,477 @@
+//! Park, deliver, ready and wipe against real processes in namespaces of their own, without a container
+//! runtime. Needs root.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a step that fails is a test that fails"
+)]
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use rsfaas::rebuild::mount::{
+    Delivered, Entry, EntryKind, MountError, ParkToken, Parked, wait_parked,
+};
+use rsfaas_shim::{HANDLER_DIR, PARK_TOKEN};
+use tempfile::TempDir;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const USER: u32 = 4321;
+
+/// A template as OpenFaaS has them: the server imports the handler and listens afterwards.
+const INDEX: &str = r#"
+import http.server, json, os, sys
+from function import handler
+
+class Server(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = json.dumps(handler.handle(self.path[1:])).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *arguments):
+        pass
+
+http.server.HTTPServer(("127.0.0.1", int(os.environ["TEST_PORT"])), Server).serve_forever()
+"#;
+
+const HANDLER: &str = r#"
+import errno, os
+from .words import WORDS
+HERE = os.path.dirname(__file__)
+
+def handle(word):
+    if word == "write":
+        try:
+            os.chmod(os.path.join(HERE, "handler.py"), 0o644)
+        except OSError as error:
+            return errno.errorcode[error.errno]
+    if word == "base":
+        from .base import NAME
+        return NAME
+    if word == "environment":
+        return sorted(name for name in os.environ if name in ("RSFAAS_PARK_TOKEN", "RSFAAS_HANDLER_DIR"))
+    return WORDS[word]
+"#;
+
+/// Makes the home folder an overlay, as containers' folders are, and becomes the rest.
+const OVERLAY: &str = r#"
+mount -t tmpfs tmpfs "$0/scratch"
+mkdir "$0/scratch/upper" "$0/scratch/work"
+mount -t overlay overlay "$0/home" \
+    -o "lowerdir=$0/home,upperdir=$0/scratch/upper,workdir=$0/scratch/work"
+cd "$0/home"
+exec "$@"
+"#;
+
+/// Processes in namespaces of their own; ended on drop.
+struct Container {
+    child: Child,
+    token: Arc<ParkToken>,
+    root: TempDir,
+    port: u16,
+}
+
+impl Container {
+    /// The parts that all tests share: a home folder, its handler folder with an `__init__.py`, the hook.
+    fn folder() -> TempDir {
+        let root = TempDir::new().unwrap();
+        fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::create_dir_all(root.path().join("home/function")).unwrap();
+        fs::write(root.path().join("home/index.py"), INDEX).unwrap();
+        fs::write(root.path().join("home/function/__init__.py"), "").unwrap();
+        let hook = Path::new(env!("CARGO_MANIFEST_DIR")).join("shim/python/sitecustomize.py");
+        fs::create_dir(root.path().join("scratch")).unwrap();
+        fs::create_dir(root.path().join("python")).unwrap();
+        fs::copy(hook, root.path().join("python/sitecustomize.py")).unwrap();
+        root
+    }
+
+    fn start(root: TempDir, hook: bool, command: &[&str]) -> Self {
+        let token = Arc::new(ParkToken::generate().unwrap());
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let mut unshare = Command::new("unshare");
+        unshare
+            .args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"])
+            .args(["sh", "-ec", OVERLAY])
+            .arg(root.path())
+            // setpriv, since a change of user undoes what unshare asked for.
+            .args(["setpriv", "--pdeathsig", "KILL", "--clear-groups"])
+            .arg(format!("--reuid={USER}"))
+            .arg(format!("--regid={USER}"))
+            .args(command)
+            .env(PARK_TOKEN, token.expose())
+            .env(HANDLER_DIR, root.path().join("home/function"))
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("TEST_PORT", port.to_string())
+            .stdin(Stdio::null());
+        if hook {
+            unshare.env("PYTHONPATH", root.path().join("python"));
+        }
+        let child = unshare
+            .spawn()
+            .expect("unshare and setpriv (util-linux) are there");
+        Self {
+            child,
+            token,
+            root,
+            port,
+        }
+    }
+
+    fn python() -> Self {
+        Self::start(Self::folder(), true, &["/usr/bin/python3", "index.py"])
+    }
+
+    fn handler_dir(&self) -> PathBuf {
+        self.root.path().join("home/function")
+    }
+
+    async fn parked(&self) -> Parked {
+        wait_parked(Arc::clone(&self.token), PATIENCE)
+            .await
+            .expect("it parks (needs root)")
+    }
+
+    async fn deliver(&self, entries: &[Entry<'_>]) -> Delivered {
+        self.parked()
+            .await
+            .deliver(&self.handler_dir(), entries)
+            .unwrap()
+    }
+
+    async fn serve(&self) -> Delivered {
+        let delivered = self.deliver(&handler()).await;
+        delivered.ready(self.port, PATIENCE).await.unwrap();
+        delivered
+    }
+
+    fn call(&self, word: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        write!(stream, "GET /{word} HTTP/1.0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+    }
+
+    /// The handler folder as the container sees it.
+    fn seen(&self, delivered: &Delivered) -> PathBuf {
+        let inside = self.handler_dir();
+        PathBuf::from(format!("/proc/{}/root", delivered.pid()))
+            .join(inside.strip_prefix("/").unwrap())
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn file<'a>(path: &'a str, content: &'a str) -> Entry<'a> {
+    Entry {
+        path: Path::new(path),
+        mode: 0o644,
+        kind: EntryKind::File(content.as_bytes()),
+    }
+}
+
+fn handler() -> [Entry<'static>; 3] {
+    [
+        file("handler.py", HANDLER),
+        Entry {
+            path: Path::new("words"),
+            mode: 0o755,
+            kind: EntryKind::Dir,
+        },
+        file("words/__init__.py", "WORDS = {'night': 'Nacht'}\n"),
+    ]
+}
+
+#[tokio::test]
+async fn a_python_process_parked_in_its_import_serves_what_is_delivered() {
+    let container = Container::python();
+    let delivered = container.serve().await;
+    assert_eq!(container.call("night"), "\"Nacht\"");
+    delivered.wipe_and_kill().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_handler_does_not_see_how_it_was_found() {
+    let container = Container::python();
+    let _delivered = container.serve().await;
+    assert_eq!(container.call("environment"), "[]");
+}
+
+#[tokio::test]
+async fn a_gated_process_starts_once_the_handler_is_there() {
+    let root = Container::folder();
+    let gate = root.path().join("gate");
+    fs::copy(build_gate(), &gate).unwrap();
+    let command = [gate.to_str().unwrap(), "/usr/bin/python3", "index.py"];
+    let container = Container::start(root, false, &command);
+    let _delivered = container.serve().await;
+    assert_eq!(container.call("night"), "\"Nacht\"");
+    assert_eq!(container.call("environment"), "[]");
+}
+
+#[tokio::test]
+async fn delivered_files_are_read_only_and_belong_to_the_functions_user() {
+    let container = Container::python();
+    let delivered = container.serve().await;
+    assert_eq!(container.call("write"), "\"EROFS\"");
+    for (path, mode) in [
+        ("handler.py", 0o444),
+        ("words", 0o555),
+        ("words/__init__.py", 0o444),
+        ("", 0o555),
+    ] {
+        let found = fs::metadata(container.seen(&delivered).join(path)).unwrap();
+        assert_eq!(
+            (found.uid(), found.gid(), found.mode() & 0o7777),
+            (USER, USER, mode),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_host_sees_neither_the_mount_nor_the_files() {
+    let container = Container::python();
+    let _delivered = container.serve().await;
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(
+        !mounts.contains(container.root.path().to_str().unwrap()),
+        "{mounts}"
+    );
+    let names: Vec<_> = fs::read_dir(container.handler_dir())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(names, ["__init__.py"]);
+}
+
+#[tokio::test]
+async fn what_the_base_image_keeps_in_a_small_folder_stays_visible() {
+    let root = Container::folder();
+    let base = root.path().join("home/function/base");
+    fs::create_dir(&base).unwrap();
+    fs::write(base.join("__init__.py"), "NAME = 'from the base'\n").unwrap();
+    fs::write(root.path().join("home/function/handler.py"), "stale").unwrap();
+    let container = Container::start(root, true, &["/usr/bin/python3", "index.py"]);
+    let _delivered = container.serve().await;
+    assert_eq!(container.call("base"), "\"from the base\"");
+}
+
+#[tokio::test]
+async fn what_the_base_image_keeps_in_a_large_folder_stays_visible() {
+    let root = Container::folder();
+    let folder = root.path().join("home/function");
+    fs::create_dir(folder.join("base")).unwrap();
+    fs::write(folder.join("base/__init__.py"), "NAME = 'from the base'\n").unwrap();
+    fs::write(folder.join("large.bin"), vec![7; 3 << 20]).unwrap();
+    let container = Container::start(root, true, &["/usr/bin/python3", "index.py"]);
+    let delivered = container.serve().await;
+    assert_eq!(container.call("base"), "\"from the base\"");
+    assert_eq!(container.call("write"), "\"EROFS\"");
+    let mounts = fs::read_to_string(format!("/proc/{}/mountinfo", delivered.pid())).unwrap();
+    assert!(mounts.contains(" - overlay rsfaas "), "{mounts}");
+    let mut open = fs::File::open(container.seen(&delivered).join("handler.py")).unwrap();
+    delivered.wipe_and_kill().await.unwrap();
+    let mut left = String::new();
+    open.read_to_string(&mut left).unwrap();
+    assert_eq!(left, "");
+}
+
+#[tokio::test]
+async fn after_the_wipe_an_open_file_is_empty_and_no_process_is_left() {
+    let container = Container::python();
+    let delivered = container.serve().await;
+    let mut open = fs::File::open(container.seen(&delivered).join("handler.py")).unwrap();
+    let pid = delivered.pid();
+    delivered.wipe_and_kill().await.unwrap();
+    let mut left = String::new();
+    open.read_to_string(&mut left).unwrap();
+    assert_eq!(left, "");
+    assert!(!fs::exists(format!("/proc/{pid}/root/")).unwrap());
+}
+
+#[tokio::test]
+async fn dropping_a_delivery_wipes_and_kills_too() {
+    let mut container = Container::python();
+    let delivered = container.serve().await;
+    let mut open = fs::File::open(container.seen(&delivered).join("handler.py")).unwrap();
+    drop(delivered);
+    let mut left = String::new();
+    open.read_to_string(&mut left).unwrap();
+    assert_eq!(left, "");
+    container.child.wait().unwrap();
+}
+
+#[tokio::test]
+async fn a_handler_that_fails_to_load_is_told_from_a_slow_one() {
+    let container = Container::python();
+    let delivered = container
+        .deliver(&[file("handler.py", "raise SystemExit(3)\n")])
+        .await;
+    let error = delivered.ready(container.port, PATIENCE).await.unwrap_err();
+    assert!(matches!(error, MountError::Ended { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_function_that_never_listens_is_told_after_the_time_limit() {
+    let container = Container::python();
+    let delivered = container
+        .deliver(&[file("handler.py", "import time\ntime.sleep(600)\n")])
+        .await;
+    let error = delivered
+        .ready(container.port, Duration::from_millis(50))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, MountError::NotListening { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn an_entry_that_would_leave_the_folder_delivers_nothing() {
+    let container = Container::python();
+    let entries = [file("handler.py", HANDLER), file("../outside.py", "x")];
+    let parked = container.parked().await;
+    let error = parked
+        .deliver(&container.handler_dir(), &entries)
+        .err()
+        .unwrap();
+    assert!(matches!(error, MountError::Path { .. }), "{error}");
+    assert!(!container.root.path().join("home/outside.py").exists());
+    container.parked().await;
+}
+
+#[tokio::test]
+async fn a_missing_handler_folder_is_named() {
+    let container = Container::python();
+    let error = container
+        .parked()
+        .await
+        .deliver(Path::new("/no/such/folder"), &[])
+        .err()
+        .unwrap();
+    assert!(error.to_string().contains("/no/such/folder"), "{error}");
+}
+
+#[tokio::test]
+async fn links_are_delivered_as_links() {
+    let container = Container::python();
+    let mut entries = handler().to_vec();
+    let kind = EntryKind::Symlink(Path::new("/etc/hostname"));
+    entries.push(Entry {
+        path: Path::new("link"),
+        mode: 0o777,
+        kind,
+    });
+    let delivered = container.deliver(&entries).await;
+    let target = fs::read_link(container.seen(&delivered).join("link")).unwrap();
+    assert_eq!(target, Path::new("/etc/hostname"));
+}
+
+#[tokio::test]
+async fn a_process_outside_of_any_container_gets_nothing() {
+    let root = Container::folder();
+    let token = Arc::new(ParkToken::generate().unwrap());
+    let mut child = Command::new("/usr/bin/python3")
+        .arg("index.py")
+        .current_dir(root.path().join("home"))
+        .env("PYTHONPATH", root.path().join("python"))
+        .env(PARK_TOKEN, token.expose())
+        .env(HANDLER_DIR, root.path().join("home/function"))
+        .spawn()
+        .unwrap();
+    let error = wait_parked(token, PATIENCE).await.err();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(
+        matches!(error, Some(MountError::NotIsolated { .. })),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn nobody_parked_is_told_after_the_time_limit() {
+    let token = Arc::new(ParkToken::generate().unwrap());
+    let error = wait_parked(token, Duration::from_millis(30))
+        .await
+        .err()
+        .unwrap();
+    assert!(
+        matches!(error, MountError::NotParked { carriers: 0, .. }),
+        "{error}"
+    );
+}
+
+#[test]
+fn python_that_does_not_import_the_handler_is_not_held_up() {
+    let root = Container::folder();
+    let run = Command::new("/usr/bin/python3")
+        .args([
+            "-c",
+            "import json, sitecustomize; print(sitecustomize.__file__)",
+        ])
+        .current_dir(root.path().join("home"))
+        .env("PYTHONPATH", root.path().join("python"))
+        .env(PARK_TOKEN, "0")
+        .env(HANDLER_DIR, root.path().join("home/function"))
+        .output()
+        .unwrap();
+    assert!(run.status.success(), "{run:?}");
+}
+
+#[test]
+fn the_hook_hands_over_to_the_sitecustomize_that_it_hides() {
+    let root = Container::folder();
+    let other = root.path().join("other");
+    fs::create_dir(&other).unwrap();
+    fs::write(
+        other.join("sitecustomize.py"),
+        "import sys\nsys.handed_over = True\n",
+    )
+    .unwrap();
+    let path = std::env::join_paths([root.path().join("python"), other]).unwrap();
+    let run = Command::new("/usr/bin/python3")
+        .args(["-c", "import sys; print(sys.handed_over)"])
+        .env("PYTHONPATH", path)
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&run.stdout), "True\n", "{run:?}");
+}
+
+/// The gate belongs to another package, whose programs cargo does not build for these tests.
+fn build_gate() -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    let status = Command::new(env!("CARGO"))
+        .args([
+            "build",
+            "--quiet",
+            "--package",
+            "rsfaas-shim",
+            "--bin",
+            "gate",
+            "--target-dir",
+        ])
+        .arg(target)
+        .status()
+        .unwrap();
+    assert!(status.success());
+    target.join("debug/gate")
+}
