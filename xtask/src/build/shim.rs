@@ -18,7 +18,10 @@ pub(crate) fn build() -> Result<(), Error> {
         cargo()
             .current_dir(&root)
             .env("CARGO_TARGET_DIR", &target)
-            .env("RUSTFLAGS", "-C target-feature=+crt-static -C strip=symbols")
+            .env(
+                "RUSTFLAGS",
+                "-C target-feature=+crt-static -C strip=symbols",
+            )
             .env_remove("CARGO_ENCODED_RUSTFLAGS")
             // With the target named, the flags do not reach build scripts and macros, which cannot
             // be static.

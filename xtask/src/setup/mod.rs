@@ -90,9 +90,12 @@ pub(crate) fn missing_for_testbed() -> Vec<&'static str> {
     .collect()
 }
 
-/// Debian's own docker client, which comes with what builds need; another may be first on the path.
+/// Debian's own docker client, which comes with what builds need (another may be first on the path),
+/// for the engine of this host, whatever the environment says.
 pub(crate) fn docker() -> Command {
     let mut command = Command::new("/usr/bin/docker");
-    command.env("DOCKER_BUILDKIT", "1");
+    command
+        .env("DOCKER_BUILDKIT", "1")
+        .env("DOCKER_HOST", "unix:///var/run/docker.sock");
     command
 }

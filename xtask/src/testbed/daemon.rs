@@ -9,31 +9,17 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::{layout::Layout, record::Record};
+use crate::error::{At as _, Error};
 use nix::{
     errno::Errno,
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use serde::{Deserialize, Serialize};
-
-use super::layout::Layout;
-use crate::error::{At as _, Error};
 
 /// How long a daemon may take to end before it is killed.
 const PATIENCE: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(50);
-
-/// A process, told from any other that may get its number later.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Record {
-    pid: i32,
-    /// Clock ticks from boot to the start (field 22 of `/proc/PID/stat`).
-    started: u64,
-    /// Identifies the boot.
-    boot: String,
-    /// What it was started as; see [`Daemon::start`].
-    version: String,
-}
 
 /// A daemon of the testbed, running or not.
 #[derive(Debug)]
@@ -66,8 +52,7 @@ impl Daemon {
     }
 
     fn living(&self) -> Option<Record> {
-        let record: Record = serde_json::from_slice(&fs::read(&self.record).ok()?).ok()?;
-        (record.boot == boot() && start_time(record.pid) == Some(record.started)).then_some(record)
+        Record::read(&self.record).filter(Record::runs)
     }
 
     /// Starts it detached, its output going to its log. `version` stands for everything it was
@@ -101,14 +86,9 @@ impl Daemon {
                 source,
             })?;
         let pid = child.id().cast_signed();
-        let record = Record {
-            pid,
-            started: start_time(pid).unwrap_or_default(),
-            boot: boot(),
-            version: version.to_owned(),
-        };
-        let text = serde_json::to_vec(&record).map_err(std::io::Error::other);
-        fs::write(&self.record, text.at(&self.record)?).at(&self.record)?;
+        Record::new(pid, version)
+            .write(&self.record)
+            .at(&self.record)?;
         Ok(child)
     }
 
@@ -120,16 +100,19 @@ impl Daemon {
         healthy: impl Fn() -> bool,
     ) -> Result<(), Error> {
         let start = Instant::now();
-        while !healthy() {
+        loop {
+            // First, since another process may be the one that answers in its place.
             if let Some(Ok(Some(status))) = child.as_mut().map(Child::try_wait) {
                 return Err(self.problem(format!("ended at once ({status})")));
+            }
+            if healthy() {
+                return Ok(());
             }
             if start.elapsed() > limit {
                 return Err(self.problem(format!("not healthy within {} s", limit.as_secs())));
             }
             thread::sleep(POLL);
         }
-        Ok(())
     }
 
     /// An error that shows the end of its log.
@@ -152,7 +135,7 @@ impl Daemon {
         };
         self.signal(record.pid, Signal::SIGTERM)?;
         let start = Instant::now();
-        while start_time(record.pid) == Some(record.started) {
+        while record.runs() {
             if start.elapsed() > PATIENCE {
                 println!("testbed: {} does not end; killing it", self.name);
                 self.signal(record.pid, Signal::SIGKILL)?;
@@ -185,32 +168,6 @@ impl Daemon {
     }
 }
 
-/// Identifies the boot; empty where the kernel does not say, which fits itself.
-fn boot() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id")
-        .unwrap_or_default()
-        .trim()
-        .to_owned()
-}
-
-/// When a process started; `None` where it does not run.
-fn start_time(pid: i32) -> Option<u64> {
-    parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
-}
-
-/// The start time in the text of `/proc/PID/stat` (proc_pid_stat(5)); `None` for a process that has
-/// ended and only waits for its parent to take note.
-fn parse_stat(stat: &str) -> Option<u64> {
-    // The name, in parentheses, may itself hold spaces and parentheses.
-    let (_, fields) = stat.rsplit_once(") ")?;
-    let mut fields = fields.split(' ');
-    if matches!(fields.next()?, "Z" | "X") {
-        return None;
-    }
-    // Field 3 was the state; field 22 follows 18 others.
-    fields.nth(18)?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,20 +182,6 @@ mod tests {
         let mut command = Command::new("sleep");
         command.arg("60");
         command
-    }
-
-    #[test]
-    fn the_start_time_is_found_behind_an_odd_name() {
-        let stat = "7 (a) b (c) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4711 99 0";
-        assert_eq!(parse_stat(stat), Some(4711));
-    }
-
-    #[test]
-    fn an_ended_process_that_is_not_waited_for_does_not_run() {
-        assert_eq!(
-            parse_stat("7 (a) Z 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4711 9"),
-            None
-        );
     }
 
     #[test]
@@ -258,10 +201,9 @@ mod tests {
     fn a_process_that_got_the_number_later_is_left_alone() {
         let (daemon, root) = daemon("reused");
         let mut child = daemon.start(&sleeper(), "one").unwrap();
-        let mut record: Record =
-            serde_json::from_slice(&fs::read(&daemon.record).unwrap()).unwrap();
+        let mut record = Record::read(&daemon.record).unwrap();
         record.started -= 1;
-        fs::write(&daemon.record, serde_json::to_vec(&record).unwrap()).unwrap();
+        record.write(&daemon.record).unwrap();
         assert!(!daemon.stop().unwrap());
         assert!(child.try_wait().unwrap().is_none(), "it was ended");
         child.kill().unwrap();

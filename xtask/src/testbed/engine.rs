@@ -114,7 +114,7 @@ impl Engine {
     /// Ends it if it is ours, and puts the host's network back as it was.
     pub(super) fn down(&self) -> Result<(), Error> {
         if self.dockerd.daemon.running().is_some() {
-            remove_containers(&[])?;
+            remove_all_containers()?;
             process::output(docker().args(["network", "prune", "--force"]))?;
             self.dockerd.daemon.stop()?;
             println!("testbed: Docker Engine is ended");
@@ -136,17 +136,35 @@ impl Engine {
     }
 }
 
-/// Removes the containers that fit the filters (`docker ps --filter`), all where there are none.
-pub(super) fn remove_containers(filters: &[String]) -> Result<(), Error> {
-    let mut list = docker();
-    list.args(["ps", "--all", "--quiet", "--no-trunc"]);
-    for filter in filters {
-        list.args(["--filter", filter]);
-    }
+/// Removes every container.
+fn remove_all_containers() -> Result<(), Error> {
+    let list = process::output(docker().args(["ps", "--all", "--quiet", "--no-trunc"]))?;
+    remove(&["rm", "--force", "--volumes"], &list)
+}
+
+/// Removes the containers that bear a label, or whose image lies under a prefix.
+pub(super) fn remove_containers(label: &str, prefix: &str) -> Result<(), Error> {
+    let format = format!("{{{{.ID}}}} {{{{.Image}}}} {{{{.Label \"{label}\"}}}}");
+    let list = process::output(docker().args(["ps", "--all", "--no-trunc", "--format", &format]))?;
     remove(
         &["rm", "--force", "--volumes"],
-        &process::output(&mut list)?,
+        &of_testbed(&list, prefix).join("\n"),
     )
+}
+
+/// The containers of the testbed in lines of ID, image and label, the last one empty where there is
+/// none.
+fn of_testbed<'a>(list: &'a str, prefix: &str) -> Vec<&'a str> {
+    list.lines()
+        .filter_map(|line| {
+            let mut words = line.split_whitespace();
+            let (id, image, label) = (words.next()?, words.next()?, words.next());
+            let below = image
+                .strip_prefix(prefix)
+                .is_some_and(|rest| rest.starts_with('/'));
+            (below || label.is_some()).then_some(id)
+        })
+        .collect()
 }
 
 /// Removes the networks with a label.
@@ -187,4 +205,18 @@ pub(super) fn program(name: &str) -> Result<PathBuf, Error> {
         what: name.to_owned(),
         command: "cargo xtask setup",
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn containers_are_ours_by_image_or_label_and_others_are_left_alone() {
+        let list = "a1 127.0.0.1:5000/rsfaas-dev/pydict:latest \n\
+            b2 127.0.0.1:5000/rsfaas-developers/thing:1 \n\
+            c3 sha256:0123 true\n\
+            d4 postgres:16 \n";
+        assert_eq!(of_testbed(list, "127.0.0.1:5000/rsfaas-dev"), ["a1", "c3"]);
+    }
 }

@@ -12,7 +12,9 @@ mod images;
 mod layout;
 mod netfilter;
 mod openfaas;
+mod owner;
 mod python;
+mod record;
 mod service;
 mod store;
 mod tools;
@@ -32,11 +34,12 @@ use crate::{
 };
 use engine::Engine;
 use layout::{ENGINE, GATEWAY, Layout, PREFIX};
+use owner::Owner;
 use service::{Service, Standing};
 
-/// The label that the provider puts on every container of a function.
-const FUNCTION_LABEL: &str = "com.openfaas.function";
-/// The label that the provider puts on the networks that it makes.
+/// The label that the provider puts on the containers of functions.
+const CONTAINER_LABEL: &str = "com.rsfaas.testbed.deployment";
+/// The label that the provider puts on networks.
 const NETWORK_LABEL: &str = "com.rsfaas.testbed";
 
 /// An OpenFaaS to work with: the testbed, or one that was there before.
@@ -149,6 +152,7 @@ pub(crate) fn up() -> Result<Testbed, Error> {
         });
     }
     tools::ensure(&layout)?;
+    Owner::of_host().claim(&layout)?;
     Engine::new(&layout).ensure()?;
     store::ensure_registry(&layout)?;
     store::ensure_prometheus(&layout)?;
@@ -206,12 +210,19 @@ fn services(layout: &Layout) -> [Service; 5] {
 pub(crate) fn down() -> Result<(), Error> {
     let layout = Layout::new(&workspace::root());
     check_rights()?;
+    if let Some(other) = Owner::of_host().other(&layout) {
+        println!(
+            "testbed: none of this checkout's is up; the one in {} stays",
+            other.display()
+        );
+        return Ok(());
+    }
     let [gateway, provider, prometheus, registry, dockerd] = services(&layout);
     for service in [gateway, provider] {
         stop(&service)?;
     }
     if matches!(dockerd.standing(), Standing::Ours(_) | Standing::Foreign) {
-        engine::remove_containers(&[format!("label={FUNCTION_LABEL}")])?;
+        engine::remove_containers(CONTAINER_LABEL, PREFIX)?;
         engine::remove_networks(NETWORK_LABEL)?;
         engine::remove_images(PREFIX)?;
         println!("testbed: containers and images are removed");
@@ -229,6 +240,7 @@ pub(crate) fn down() -> Result<(), Error> {
     ] {
         remove_folder(&folder)?;
     }
+    Owner::of_host().release()?;
     println!(
         "testbed: gone; programs, cache and logs stay in {}",
         layout.state().display()
