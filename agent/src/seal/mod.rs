@@ -10,7 +10,10 @@
 //!   read back and opened.
 //!
 //! `docs/sealed-format.md` is the specification; `tests/vectors/sealed-v1.json` its test vectors.
+pub mod archive;
 mod derive;
+pub mod file;
+pub mod folder;
 pub mod format;
 pub mod header;
 pub mod key;

@@ -1,0 +1,136 @@
+//! A look through a handler folder: what is to be sealed, what stays, what goes.
+use std::{
+    fs,
+    os::unix::{
+        ffi::OsStrExt as _,
+        fs::{FileTypeExt as _, MetadataExt as _},
+    },
+    path::{Path, PathBuf},
+};
+
+use super::{Archive, ArchiveError, TEMP_PREFIX, check_link, is_manifest, write};
+use crate::seal::FILE_NAME;
+
+/// What lies in a handler folder, without any content. Paths are relative to the folder.
+pub struct Survey {
+    pub(super) folder: PathBuf,
+    pub(super) found: Vec<Found>,
+    /// Dependency manifests: they stay readable.
+    pub manifests: Vec<PathBuf>,
+    /// Folders of compiled source: not sealed, since they are made again, and removed by sealing.
+    pub caches: Vec<PathBuf>,
+    /// What an interrupted run left.
+    pub leftovers: Vec<PathBuf>,
+    /// The folder's own `.git`, which may hold the source's history; left alone.
+    pub history: Option<PathBuf>,
+    /// Files that other names link to: the content stays under those names.
+    pub hard_linked: Vec<PathBuf>,
+}
+
+/// A file, folder or link that is to be sealed.
+pub(super) struct Found {
+    pub(super) path: PathBuf,
+    pub(super) mode: u32,
+    pub(super) kind: FoundKind,
+}
+
+pub(super) enum FoundKind {
+    Folder,
+    File { size: u64 },
+    Link(PathBuf),
+}
+
+impl Survey {
+    /// Looks through `folder`; links are not followed.
+    ///
+    /// # Errors
+    /// When something cannot be read, is of a kind that no handler holds, or leads out.
+    pub fn of(folder: &Path) -> Result<Self, ArchiveError> {
+        let mut survey = Self {
+            folder: folder.to_owned(),
+            found: Vec::new(),
+            manifests: Vec::new(),
+            caches: Vec::new(),
+            leftovers: Vec::new(),
+            history: None,
+            hard_linked: Vec::new(),
+        };
+        survey.walk(Path::new(""))?;
+        survey.found.sort_by(|a, b| {
+            a.path
+                .as_os_str()
+                .as_bytes()
+                .cmp(b.path.as_os_str().as_bytes())
+        });
+        Ok(survey)
+    }
+
+    /// Whether there is nothing that sealing would read or remove.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.found.is_empty() && self.caches.is_empty() && self.leftovers.is_empty()
+    }
+
+    /// Reads what was found into an archive; the same folder gives the same bytes.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or is not what it was a moment ago.
+    pub fn read(&self) -> Result<Archive, ArchiveError> {
+        Archive::parse(write::tar(&self.folder, &self.found)?)
+    }
+
+    fn walk(&mut self, relative: &Path) -> Result<(), ArchiveError> {
+        let folder = self.folder.join(relative);
+        for entry in fs::read_dir(&folder).map_err(ArchiveError::io(&folder))? {
+            let name = entry.map_err(ArchiveError::io(&folder))?.file_name();
+            let path = relative.join(&name);
+            let full = folder.join(&name);
+            let status = fs::symlink_metadata(&full).map_err(ArchiveError::io(&full))?;
+            let (kind, mode) = (status.file_type(), status.mode() & 0o777);
+            let at_top = relative.as_os_str().is_empty();
+            if at_top && name == FILE_NAME {
+                continue;
+            } else if at_top && name.as_bytes().starts_with(TEMP_PREFIX.as_bytes()) {
+                self.leftovers.push(path);
+            } else if at_top && name == ".git" {
+                self.history = Some(path);
+            } else if kind.is_dir() && name == "__pycache__" {
+                self.caches.push(path);
+            } else if at_top && kind.is_file() && is_manifest(&name) {
+                self.manifests.push(path);
+            } else if kind.is_dir() {
+                self.found.push(Found {
+                    path: path.clone(),
+                    mode,
+                    kind: FoundKind::Folder,
+                });
+                self.walk(&path)?;
+            } else if kind.is_file() {
+                if status.nlink() > 1 {
+                    self.hard_linked.push(path.clone());
+                }
+                self.found.push(Found {
+                    path,
+                    mode,
+                    kind: FoundKind::File { size: status.len() },
+                });
+            } else if kind.is_symlink() {
+                let target = fs::read_link(&full).map_err(ArchiveError::io(&full))?;
+                check_link(&path, &target)?;
+                self.found.push(Found {
+                    path,
+                    mode,
+                    kind: FoundKind::Link(target),
+                });
+            } else {
+                let kind = match kind {
+                    it if it.is_socket() => "a socket",
+                    it if it.is_fifo() => "a named pipe",
+                    _ => "a device",
+                };
+                return Err(ArchiveError::Kind { path: full, kind });
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,198 @@
+//! Sealing and unsealing a folder, and what an interruption leaves.
+use super::*;
+
+const SOURCE: &str = "def handle(req): return 'canary-5b1f'\n";
+
+fn handler() -> (tempfile::TempDir, Key) {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    fs::create_dir_all(root.join("pkg/__pycache__")).unwrap();
+    fs::write(root.join("handler.py"), SOURCE).unwrap();
+    fs::write(root.join("pkg/more.py"), SOURCE).unwrap();
+    fs::write(root.join("pkg/__pycache__/more.pyc"), SOURCE).unwrap();
+    fs::write(root.join("requirements.txt"), "requests\n").unwrap();
+    (folder, Key::generate().unwrap())
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+fn seal(folder: &Path, key: &Key) -> Outcome {
+    seal_folder(folder, "pydict", key, 1).unwrap().outcome
+}
+
+#[test]
+fn sealing_leaves_the_manifest_and_ciphertext_alone() {
+    let (folder, key) = handler();
+    let report = seal_folder(folder.path(), "pydict", &key, 1).unwrap();
+    assert_eq!(report.outcome, Outcome::Done);
+    assert_eq!(report.key_id, key.id());
+    assert_eq!(report.manifests, [Path::new("requirements.txt")]);
+    assert_eq!(names(folder.path()), ["handler.sealed", "requirements.txt"]);
+    let sealed = fs::read(folder.path().join("handler.sealed")).unwrap();
+    assert!(!sealed.windows(11).any(|window| window == b"canary-5b1f"));
+}
+
+#[test]
+fn unsealing_gives_everything_back_but_caches() {
+    let (folder, key) = handler();
+    seal(folder.path(), &key);
+    assert_eq!(
+        unseal_folder(folder.path(), "pydict", &key).unwrap(),
+        Outcome::Done
+    );
+    assert_eq!(
+        names(folder.path()),
+        ["handler.py", "pkg", "requirements.txt"]
+    );
+    assert_eq!(names(&folder.path().join("pkg")), ["more.py"]);
+    assert_eq!(
+        fs::read_to_string(folder.path().join("handler.py")).unwrap(),
+        SOURCE
+    );
+}
+
+#[test]
+fn sealing_again_changes_nothing_and_needs_no_right_key() {
+    let (folder, key) = handler();
+    seal(folder.path(), &key);
+    let before = fs::read(folder.path().join("handler.sealed")).unwrap();
+    let report = seal_folder(folder.path(), "pydict", &Key::generate().unwrap(), 2).unwrap();
+    assert_eq!(
+        (report.outcome, report.key_id),
+        (Outcome::Already, key.id())
+    );
+    assert_eq!(
+        fs::read(folder.path().join("handler.sealed")).unwrap(),
+        before
+    );
+}
+
+#[test]
+fn sealing_interrupted_before_the_file_has_its_name_starts_afresh() {
+    let (folder, key) = handler();
+    fs::write(folder.path().join(".rsfaas-tmp.abc"), "half a ciphertext").unwrap();
+    assert_eq!(seal(folder.path(), &key), Outcome::Done);
+    assert_eq!(names(folder.path()), ["handler.sealed", "requirements.txt"]);
+}
+
+#[test]
+fn sealing_interrupted_among_the_removals_is_completed() {
+    let (folder, key) = handler();
+    let archive = Survey::of(folder.path()).unwrap().read().unwrap();
+    SealedFile::in_folder(folder.path())
+        .store(&key, "pydict", &archive, 1)
+        .unwrap();
+    fs::remove_file(folder.path().join("handler.py")).unwrap();
+    assert_eq!(seal(folder.path(), &key), Outcome::Completed);
+    assert_eq!(names(folder.path()), ["handler.sealed", "requirements.txt"]);
+    assert_eq!(
+        unseal_folder(folder.path(), "pydict", &key).unwrap(),
+        Outcome::Done
+    );
+    assert_eq!(
+        fs::read_to_string(folder.path().join("handler.py")).unwrap(),
+        SOURCE
+    );
+}
+
+#[test]
+fn plain_files_that_differ_from_the_sealed_ones_are_never_removed() {
+    let (folder, key) = handler();
+    seal(folder.path(), &key);
+    for (name, content) in [("handler.py", "edited"), ("new.py", SOURCE)] {
+        let path = folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        let error = seal_folder(folder.path(), "pydict", &key, 2).unwrap_err();
+        assert!(matches!(&error, FolderError::Differs { path: found } if *found == path));
+        let error = unseal_folder(folder.path(), "pydict", &key).unwrap_err();
+        assert!(matches!(&error, FolderError::Differs { path: found } if *found == path));
+        assert_eq!(fs::read_to_string(&path).unwrap(), content);
+        fs::remove_file(&path).unwrap();
+    }
+}
+
+#[test]
+fn a_wrong_key_completes_nothing() {
+    let (folder, key) = handler();
+    let archive = Survey::of(folder.path()).unwrap().read().unwrap();
+    SealedFile::in_folder(folder.path())
+        .store(&key, "pydict", &archive, 1)
+        .unwrap();
+    let other = Key::generate().unwrap();
+    assert!(seal_folder(folder.path(), "pydict", &other, 2).is_err());
+    assert!(unseal_folder(folder.path(), "pydict", &other).is_err());
+    assert_eq!(
+        fs::read_to_string(folder.path().join("handler.py")).unwrap(),
+        SOURCE
+    );
+}
+
+#[test]
+fn unsealing_interrupted_half_way_is_completed() {
+    let (folder, key) = handler();
+    seal(folder.path(), &key);
+    fs::create_dir(folder.path().join(".rsfaas-tmp.xyz")).unwrap();
+    fs::write(folder.path().join(".rsfaas-tmp.xyz/handler.py"), SOURCE).unwrap();
+    fs::create_dir(folder.path().join("pkg")).unwrap();
+    assert_eq!(
+        unseal_folder(folder.path(), "pydict", &key).unwrap(),
+        Outcome::Completed
+    );
+    assert_eq!(
+        names(folder.path()),
+        ["handler.py", "pkg", "requirements.txt"]
+    );
+    assert_eq!(
+        unseal_folder(folder.path(), "pydict", &key).unwrap(),
+        Outcome::Already
+    );
+}
+
+#[test]
+fn plaintext_left_by_an_interrupted_unsealing_is_removed_by_sealing() {
+    let (folder, key) = handler();
+    seal(folder.path(), &key);
+    fs::create_dir(folder.path().join(".rsfaas-tmp.xyz")).unwrap();
+    fs::write(folder.path().join(".rsfaas-tmp.xyz/handler.py"), SOURCE).unwrap();
+    assert_eq!(seal(folder.path(), &key), Outcome::Completed);
+    assert_eq!(names(folder.path()), ["handler.sealed", "requirements.txt"]);
+}
+
+#[test]
+fn history_is_left_and_told() {
+    let (folder, key) = handler();
+    fs::create_dir(folder.path().join(".git")).unwrap();
+    let report = seal_folder(folder.path(), "pydict", &key, 1).unwrap();
+    assert_eq!(report.history.as_deref(), Some(Path::new(".git")));
+    assert!(folder.path().join(".git").exists());
+}
+
+#[test]
+fn a_folder_with_nothing_but_manifests_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("requirements.txt"), "").unwrap();
+    let key = Key::generate().unwrap();
+    let error = seal_folder(folder.path(), "pydict", &key, 1).unwrap_err();
+    assert!(matches!(error, FolderError::Empty { .. }));
+    let error = unseal_folder(folder.path(), "pydict", &key).unwrap_err();
+    assert!(matches!(error, FolderError::NotSealed { .. }));
+}
+
+#[test]
+fn a_link_out_of_the_folder_stops_sealing_before_anything_is_written() {
+    let (folder, key) = handler();
+    std::os::unix::fs::symlink("/etc/hostname", folder.path().join("out")).unwrap();
+    assert!(seal_folder(folder.path(), "pydict", &key, 1).is_err());
+    assert!(!folder.path().join("handler.sealed").exists());
+    assert_eq!(
+        fs::read_to_string(folder.path().join("handler.py")).unwrap(),
+        SOURCE
+    );
+}
