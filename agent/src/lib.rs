@@ -1,7 +1,17 @@
 //! Functions whose source is ciphertext on an OpenFaaS host, except while a caller with the key is
-//! being served. Data flows one way: `spot` -> `head` -> `lease` -> `rebuild` -> `release`.
+//! being served. Data flows one way: [`spot`] -> [`head`] -> [`lease`] -> [`rebuild`] -> [`release`];
+//! [`daemon`] puts them together.
 pub mod cli;
+pub mod config;
+pub mod control;
+pub mod daemon;
 pub mod head;
+pub mod image;
+pub mod lease;
+pub mod openfaas;
+pub mod rebuild;
 pub mod release;
+pub mod seal;
 pub mod spot;
+pub mod stack;
 pub mod state;

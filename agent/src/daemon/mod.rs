@@ -83,8 +83,10 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let state = StateDir::new(&config.state_dir);
     let server = Server::open(&config.control_socket)?;
     let names = UnlockedNames::of_host(&state).map_err(DaemonError::system("the state folder"))?;
-    let faas = Arc::new(FaasCli::new(&config)?);
-    sweep(&Gateway::new(&config)?, &faas).await?;
+    let gateway = config.gateway();
+    let faas = FaasCli::new(&config.faas_cli, &gateway, config.credentials.as_deref())?;
+    let faas = Arc::new(faas);
+    sweep(&Gateway::new(&gateway)?, &faas).await?;
 
     let mut mark = [0; 4];
     getrandom::fill(&mut mark)
@@ -139,7 +141,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
             }
             () = at(expiry) => expiry = switchboard.expire(Instant::now(), &registry),
             change = interfaces.next() => {
-                interface(&mut spotter, change.ok_or(DaemonError::Netlink)?);
+                interface(&mut spotter, &mut switchboard, change.ok_or(DaemonError::Netlink)?);
             }
             changed = watch.changed() => {
                 changed.map_err(DaemonError::system("the state folder"))?;
@@ -178,6 +180,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     // Detached first: from here on a retransmission reaches the gateway, and the locked function.
     drop(spotter);
     registry.stop_all().await;
+    switchboard.close().await;
     control.abort();
     tracing::info!("stopped");
     Ok(())
@@ -192,11 +195,12 @@ async fn sweep(gateway: &Gateway, faas: &FaasCli) -> Result<(), DaemonError> {
     Ok(())
 }
 
-fn interface(spotter: &mut Spotter, change: InterfaceChange) {
+fn interface(spotter: &mut Spotter, switchboard: &mut Switchboard, change: InterfaceChange) {
     match change {
         // The agent's own pair carries released frames only.
         InterfaceChange::Up(interface) if Port::owns(&interface.name) => {}
         InterfaceChange::Up(interface) => {
+            switchboard.set_mtu(interface.index, interface.mtu);
             if let Err(error) = spotter.attach(&interface) {
                 tracing::warn!(%error, "requests through this interface are not spotted");
             }

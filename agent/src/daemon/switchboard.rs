@@ -7,14 +7,14 @@ use std::{
 
 use agent_ebpf::FlowKey;
 use rsfaas_shim::Refusal;
-use tokio::{sync::mpsc, time::Instant};
+use tokio::time::Instant;
 
 use super::{counters::Counters, registry::Registry};
 use crate::{
     head::{Action, Connection, Decision, Request, RequestId, Target},
     lease::{Message, Request as LeaseRequest, Verdict, monotonic_now},
     release::{Port, Template},
-    seal::Key,
+    seal::key::Key,
     spot::{Event, Flows, HeldFrame, SpotError},
 };
 
@@ -25,8 +25,13 @@ pub(super) struct Switchboard {
     port: Port,
     key_header: String,
     head_timeout: Duration,
+    /// Interfaces' MTUs, in bytes.
+    mtus: HashMap<u32, u32>,
     pub(super) counters: Counters,
 }
+
+/// The MTU of an interface that is not known: Ethernet's.
+const MTU: u32 = 1500;
 
 /// A flow.
 struct Flow {
@@ -44,7 +49,25 @@ struct Flow {
 impl Switchboard {
     pub(super) fn new(table: Flows, port: Port, key_header: String, head_timeout: Duration) -> Self {
         let counters = Counters::default();
-        Self { flows: HashMap::new(), table, port, key_header, head_timeout, counters }
+        Self {
+            flows: HashMap::new(),
+            table,
+            port,
+            key_header,
+            head_timeout,
+            mtus: HashMap::new(),
+            counters,
+        }
+    }
+
+    /// Learns an interface's MTU, in bytes.
+    pub(super) fn set_mtu(&mut self, interface: u32, mtu: u32) {
+        self.mtus.insert(interface, mtu);
+    }
+
+    /// Removes the way back into the host.
+    pub(super) async fn close(self) {
+        self.port.close().await;
     }
 
     /// Takes in one event of the spotter.
@@ -212,8 +235,10 @@ impl Switchboard {
         let Some(flow) = self.flows.get(key) else {
             return;
         };
-        for frame in flow.template.frames(sequence, bytes) {
-            match self.port.send(&frame, flow.template.interface()) {
+        let interface = flow.template.interface();
+        let mtu = self.mtus.get(&interface).copied().unwrap_or(MTU);
+        for frame in flow.template.frames(sequence, bytes, mtu as usize) {
+            match self.port.send(&frame, interface) {
                 Ok(()) => self.counters.frames_released += 1,
                 Err(error) => {
                     // The client sends it again, and gets the same bytes released.
@@ -250,6 +275,3 @@ impl Switchboard {
         }
     }
 }
-
-/// Where a verdict comes from.
-pub(super) type Verdicts = mpsc::UnboundedReceiver<Verdict>;

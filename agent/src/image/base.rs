@@ -10,7 +10,7 @@ use bollard::models::ImageConfig;
 use super::{Engine, ImageError, Reference, context::Context, locate};
 use crate::{
     openfaas::FaasCli,
-    seal::is_manifest,
+    seal::archive::is_manifest,
     stack::{Function, StackFile},
     state::Park,
 };

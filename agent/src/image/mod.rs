@@ -8,6 +8,7 @@ mod locked;
 mod purge;
 mod reference;
 
+pub(crate) use base::GATE_PATH;
 pub use base::{BaseImage, build_base};
 pub use engine::Engine;
 pub use locked::build_locked;

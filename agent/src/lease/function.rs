@@ -14,7 +14,7 @@ use crate::{
     config::Config,
     head::RequestId,
     rebuild::{ParkedStatus, Rebuilder},
-    seal::Key,
+    seal::key::Key,
 };
 
 /// A request with a well-formed key, to be judged.

@@ -1,4 +1,5 @@
 //! From a sealed handler to a container that serves it, and back.
+mod handler;
 pub mod mount;
 mod names;
 mod pool;
@@ -7,14 +8,16 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::Mutex;
 
+pub use handler::SealedHandler;
 pub use names::UnlockedNames;
 pub use pool::ParkedStatus;
+use mount::{Delivered, Entry, EntryKind};
 use pool::{Container, Pool};
 
 use crate::{
     lease::{Step, Timeline},
     openfaas::{FaasCli, FaasError},
-    seal::{Key, SealError, SealedHandler},
+    seal::{archive::{Archive, Content}, file::FileError, key::Key},
     state::SealedFunction,
 };
 
@@ -27,7 +30,7 @@ const READY_TIMEOUT: Duration = Duration::from_secs(600);
 pub enum RebuildError {
     /// The sealed handler.
     #[error("the sealed handler: {0}")]
-    Seal(#[from] SealError),
+    Seal(#[from] FileError),
     /// A deployment or removal.
     #[error(transparent)]
     Faas(#[from] FaasError),
@@ -45,12 +48,18 @@ pub enum RebuildError {
     BrokenOff,
 }
 
+/// A container that has been taken, and its handler once it is delivered.
+struct Serving {
+    container: Container,
+    delivered: Option<Delivered>,
+}
+
 /// Rebuilds one function.
 pub struct Rebuilder {
     function: SealedFunction,
     sealed: Arc<SealedHandler>,
     pool: Pool,
-    serving: Mutex<Option<Container>>,
+    serving: Mutex<Option<Serving>>,
 }
 
 impl Rebuilder {
@@ -117,16 +126,21 @@ impl Rebuilder {
                 .map_err(|_| RebuildError::BrokenOff)??
         };
         timeline.note(Step::Opened);
-        let (container, from_standby) = self.pool.take().await?;
-        timeline.note(if from_standby { Step::Taken } else { Step::Deployed });
         let mut serving = self.serving.lock().await;
-        let container = serving.insert(container);
-        container.parked.deliver(&handler, &self.function.handler_dir).await?;
-        drop(handler);
+        let (container, parked, from_standby) = self.pool.take().await?;
+        timeline.note(if from_standby { Step::Taken } else { Step::Deployed });
+        let serving = serving.insert(Serving { container, delivered: None });
+        let folder = self.function.handler_dir.clone();
+        // It enters namespaces and copies files, which is not for the threads that wait for packets.
+        let delivered =
+            tokio::task::spawn_blocking(move || parked.deliver(&folder, &entries(&handler)))
+                .await
+                .map_err(|_| RebuildError::BrokenOff)??;
+        let delivered = serving.delivered.insert(delivered);
         timeline.note(Step::Delivered);
-        container.parked.ready(self.function.upstream_port, READY_TIMEOUT).await?;
+        delivered.ready(self.function.upstream_port, READY_TIMEOUT).await?;
         timeline.note(Step::Ready);
-        Ok(container.name.clone())
+        Ok(serving.container.name.clone())
     }
 
     /// Overwrites and removes what serves, and encrypts the handler afresh where the key is given.
@@ -144,9 +158,12 @@ impl Rebuilder {
             }
         };
         note(Step::Closed);
-        let container = self.serving.lock().await.take();
-        let wiped = match &container {
-            Some(container) => container.parked.wipe_and_kill().await,
+        let (container, delivered) = match self.serving.lock().await.take() {
+            Some(serving) => (Some(serving.container), serving.delivered),
+            None => (None, None),
+        };
+        let wiped = match delivered {
+            Some(delivered) => delivered.wipe_and_kill().await,
             None => Ok(()),
         };
         note(Step::Wiped);
@@ -170,9 +187,18 @@ impl Rebuilder {
     }
 }
 
-/// A token that nobody guesses, as text.
-fn token() -> Result<String, getrandom::Error> {
-    let mut bytes = [0_u8; 16];
-    getrandom::fill(&mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+/// The handler's files, as the delivery takes them.
+fn entries(handler: &Archive) -> Vec<Entry<'_>> {
+    handler
+        .entries()
+        .map(|entry| Entry {
+            path: entry.path,
+            mode: entry.mode,
+            kind: match entry.content {
+                Content::Folder => EntryKind::Dir,
+                Content::File(bytes) => EntryKind::File(bytes),
+                Content::Link(target) => EntryKind::Symlink(target),
+            },
+        })
+        .collect()
 }

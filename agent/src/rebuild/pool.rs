@@ -4,11 +4,16 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-use super::{RebuildError, mount::Parked, names::UnlockedNames};
+use super::{
+    RebuildError,
+    mount::{ParkToken, Parked, wait_parked},
+    names::UnlockedNames,
+};
 use crate::{
+    image::GATE_PATH,
     openfaas::FaasCli,
-    stack,
-    state::SealedFunction,
+    stack::Deployment,
+    state::{Park, SealedFunction},
 };
 
 /// How long a deployed container may take until its process waits for the handler.
@@ -16,11 +21,10 @@ const PARK_TIMEOUT: Duration = Duration::from_secs(60);
 /// Times that a container is tried to be parked before it is left for the next unlock.
 const PARK_TRIES: u32 = 3;
 
-/// A container that waits, or serves.
+/// A container of ours, by its name.
 pub(super) struct Container {
     slot: usize,
     pub(super) name: String,
-    pub(super) parked: Parked,
 }
 
 /// A parked container, as `rsfaas status` shows it.
@@ -44,7 +48,7 @@ pub(super) struct Pool {
 }
 
 struct Inner {
-    parked: Vec<Container>,
+    parked: Vec<(Container, Parked)>,
     /// Free slots, the one that has been free for longest first: some providers finish a removal
     /// after they have answered.
     free: VecDeque<usize>,
@@ -63,16 +67,16 @@ impl Pool {
     }
 
     /// Takes a parked container, or deploys one; `true` where it was ready.
-    pub(super) async fn take(&self) -> Result<(Container, bool), RebuildError> {
+    pub(super) async fn take(&self) -> Result<(Container, Parked, bool), RebuildError> {
         let mut inner = self.inner.lock().await;
-        while let Some(container) = inner.parked.pop() {
-            if container.parked.is_alive() {
-                return Ok((container, true));
+        while let Some((container, parked)) = inner.parked.pop() {
+            if !parked.is_ended() {
+                return Ok((container, parked, true));
             }
             tracing::warn!(container = container.name, "a parked container has died; removed");
             self.discard(&mut inner, container).await;
         }
-        self.park(&mut inner).await.map(|container| (container, false))
+        self.park(&mut inner).await.map(|(container, parked)| (container, parked, false))
     }
 
     /// Parks containers up to the standby; `false` where one could not be parked.
@@ -84,7 +88,7 @@ impl Pool {
                 return true;
             }
             match self.park(&mut inner).await {
-                Ok(container) => inner.parked.push(container),
+                Ok(parked) => inner.parked.push(parked),
                 Err(error) => {
                     drop(inner);
                     tries += 1;
@@ -110,7 +114,7 @@ impl Pool {
     /// Removes everything that is parked.
     pub(super) async fn clear(&self) {
         let mut inner = self.inner.lock().await;
-        while let Some(container) = inner.parked.pop() {
+        while let Some((container, _)) = inner.parked.pop() {
             self.discard(&mut inner, container).await;
         }
     }
@@ -123,26 +127,26 @@ impl Pool {
         inner
             .parked
             .iter()
-            .map(|container| ParkedStatus {
+            .map(|(container, parked)| ParkedStatus {
                 name: container.name.clone(),
-                pid: container.parked.pid(),
-                memory_kib: container.parked.memory_kib(),
+                pid: parked.pid(),
+                memory_kib: memory_kib(parked.pid()),
             })
             .collect()
     }
 
     async fn discard(&self, inner: &mut Inner, container: Container) {
-        container.parked.kill();
         if let Err(error) = self.faas.remove(&container.name).await {
             tracing::warn!(container = container.name, %error, "not removed");
         }
         inner.free.push_back(container.slot);
     }
 
-    async fn park(&self, inner: &mut Inner) -> Result<Container, RebuildError> {
+    async fn park(&self, inner: &mut Inner) -> Result<(Container, Parked), RebuildError> {
         let slot = inner.free.pop_front().ok_or(RebuildError::NoSlot)?;
-        match self.deploy(slot).await {
-            Ok(container) => Ok(container),
+        let name = self.names.of(&self.function.name, slot);
+        match self.deploy(&name).await {
+            Ok(parked) => Ok((Container { slot, name }, parked)),
             Err(error) => {
                 inner.free.push_back(slot);
                 Err(error)
@@ -150,25 +154,36 @@ impl Pool {
         }
     }
 
-    async fn deploy(&self, slot: usize) -> Result<Container, RebuildError> {
-        let name = self.names.of(&self.function.name, slot);
-        let token = super::token()?;
-        let stack = stack::Deployment::of(&self.function)
-            .named(&name)
-            .image(&self.function.base_image)
-            .environment("RSFAAS_PARK_TOKEN", &token)
-            .environment("RSFAAS_HANDLER_DIR", &self.function.handler_dir.to_string_lossy())
-            .role("unlocked")
-            .to_yaml();
-        self.faas.deploy(&stack).await?;
-        match Parked::wait(&token, PARK_TIMEOUT).await {
-            Ok(parked) => Ok(Container { slot, name, parked }),
+    async fn deploy(&self, name: &str) -> Result<Parked, RebuildError> {
+        let token = Arc::new(ParkToken::generate()?);
+        let deployment = Deployment::of(&self.function, self.faas.gateway())
+            .named(name)
+            .image(&self.function.base_image, "unlocked")
+            .environment(rsfaas_shim::PARK_TOKEN, token.expose())
+            .environment(rsfaas_shim::HANDLER_DIR, &self.function.handler_dir.to_string_lossy());
+        let deployment = match self.function.park {
+            Park::Python => deployment,
+            Park::Gate => deployment.behind(GATE_PATH),
+        };
+        self.faas.deploy(&deployment).await?;
+        match wait_parked(token, PARK_TIMEOUT).await {
+            Ok(parked) => Ok(parked),
             Err(error) => {
-                if let Err(removal) = self.faas.remove(&name).await {
+                if let Err(removal) = self.faas.remove(name).await {
                     tracing::warn!(container = name, error = %removal, "not removed");
                 }
                 Err(error.into())
             }
         }
     }
+}
+
+/// Memory that a process alone has (proc(5), `smaps_rollup`), where the kernel tells.
+fn memory_kib(pid: i32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let of = |field: &str| -> Option<u64> {
+        let line = text.lines().find_map(|line| line.strip_prefix(field))?;
+        line.trim().trim_end_matches(" kB").parse().ok()
+    };
+    Some(of("Private_Clean:")? + of("Private_Dirty:")?)
 }
