@@ -1,8 +1,85 @@
-//! The command line: one file a subcommand.
+//! The command line: one file a subcommand, each with its arguments and a `run`.
+//!
+//! A subcommand writes its result to standard output and everything else to standard error, and
+//! ends with one of the codes of [`exit`]. Keys come from files or standard input, never from
+//! arguments or the environment, where other processes could read them.
+pub mod exit;
+mod inspect;
+mod key_file;
+mod keygen;
+mod open;
+mod output;
+mod target;
+
 use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use self::exit::{Exit, Failure};
+
+/// Functions on an OpenFaaS host whose source is ciphertext, except while a caller who holds the
+/// key is being served.
+#[derive(Debug, Parser)]
+#[command(
+    name = "rsfaas",
+    version,
+    after_help = "Begin with `rsfaas keygen -o NAME.key`. \
+                  Exit codes and their meaning: docs/exit-codes.md"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Keygen(keygen::Args),
+    Open(open::Args),
+    Inspect(inspect::Args),
+}
 
 /// Runs the subcommand that the arguments name.
 #[must_use]
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(told) => {
+            let exit = if told.use_stderr() {
+                Exit::Usage.into()
+            } else {
+                ExitCode::SUCCESS
+            };
+            return match told.print() {
+                Ok(()) => exit,
+                Err(_) => Exit::File.into(),
+            };
+        }
+    };
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            failure.exit().into()
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Keygen(args) => keygen::run(&args),
+        Command::Open(args) => open::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
 }

@@ -3,7 +3,10 @@ use std::{
     fmt,
     fs::File,
     io::{self, Read},
-    os::{fd::AsFd as _, unix::fs::PermissionsExt as _},
+    os::{
+        fd::AsFd as _,
+        unix::{ffi::OsStrExt as _, fs::PermissionsExt as _},
+    },
     path::PathBuf,
     str::FromStr,
 };
@@ -43,6 +46,12 @@ pub enum KeyReadError {
         /// What the system said.
         source: io::Error,
     },
+    /// The argument is a key, not where to find one.
+    #[error(
+        "--key-file takes a file, not a key; others on this host can see arguments, so consider \
+         making a new key"
+    )]
+    KeyInsteadOfFile,
     /// The source holds more than a key.
     #[error("{from} holds more than {LIMIT} bytes; that is not a key file")]
     TooLong {
@@ -65,6 +74,12 @@ impl KeySource {
     /// # Errors
     /// When the source cannot be read, is too long, or holds no key.
     pub fn read(&self) -> Result<ReadKey, KeyReadError> {
+        // Before the path can get into a message.
+        if let Self::File(path) = self
+            && Key::parse(path.as_os_str().as_bytes()).is_ok()
+        {
+            return Err(KeyReadError::KeyInsteadOfFile);
+        }
         let io = |source| KeyReadError::Io {
             from: self.clone(),
             source,
@@ -171,6 +186,14 @@ mod tests {
         let source = KeySource::File("/nowhere/pydict.key".into());
         let text = source.read().err().unwrap().to_string();
         assert_eq!(text, "cannot read the key from /nowhere/pydict.key");
+    }
+
+    #[test]
+    fn a_key_in_place_of_a_file_is_refused_without_repeating_it() {
+        let text = Key::generate().unwrap().to_text();
+        let error = text.parse::<KeySource>().unwrap().read().err().unwrap();
+        assert!(matches!(error, KeyReadError::KeyInsteadOfFile));
+        assert!(!format!("{error} {error:?}").contains(text.as_str()));
     }
 
     #[test]

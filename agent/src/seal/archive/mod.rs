@@ -199,7 +199,11 @@ impl Archive {
 
     /// Everything in it, each folder before what it holds.
     pub fn entries(&self) -> impl DoubleEndedIterator<Item = Entry<'_>> + ExactSizeIterator {
-        self.items.iter().map(|item| Entry {
+        self.items.iter().map(|item| self.entry(item))
+    }
+
+    fn entry<'a>(&'a self, item: &'a Item) -> Entry<'a> {
+        Entry {
             path: &item.path,
             mode: item.mode,
             content: match &item.kind {
@@ -207,13 +211,17 @@ impl Archive {
                 Kind::File(range) => Content::File(&self.tar[range.clone()]),
                 Kind::Link(target) => Content::Link(target),
             },
-        })
+        }
     }
 
     /// The entry of that path.
     #[must_use]
     pub fn get(&self, path: &Path) -> Option<Entry<'_>> {
-        self.entries().find(|entry| entry.path == path)
+        let bytes = path.as_os_str().as_bytes();
+        let found = self
+            .items
+            .binary_search_by(|it| it.path.as_os_str().as_bytes().cmp(bytes));
+        found.ok().map(|index| self.entry(&self.items[index]))
     }
 
     /// Whether there is nothing in it.

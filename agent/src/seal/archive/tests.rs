@@ -35,8 +35,11 @@ fn paths(archive: &Archive) -> Vec<&str> {
         .collect()
 }
 
-/// An archive made by hand, with one entry for each path and type.
-fn crafted(entries: &[(&[u8], tar::EntryType, &[u8])]) -> Result<Archive, ArchiveError> {
+/// Path, type and link target of an entry made by hand.
+type Crafted<'a> = (&'a [u8], tar::EntryType, &'a [u8]);
+
+/// An archive made by hand.
+fn crafted(entries: &[Crafted<'_>]) -> Result<Archive, ArchiveError> {
     let mut bytes = Vec::new();
     for (name, kind, target) in entries {
         let mut header = tar::Header::new_gnu();
@@ -218,7 +221,7 @@ fn a_file_that_changes_between_survey_and_reading_is_refused() {
 #[test]
 fn crafted_archives_are_refused() {
     use tar::EntryType as T;
-    let bad: &[(&str, &[(&[u8], T, &[u8])])] = &[
+    let bad: &[(&str, &[Crafted<'_>])] = &[
         ("absolute", &[(b"/etc/x", T::Regular, b"")]),
         ("up", &[(b"../x", T::Regular, b"")]),
         ("dot", &[(b"./x", T::Regular, b"")]),

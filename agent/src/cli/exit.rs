@@ -1,0 +1,239 @@
+//! Exit codes, and the errors that end a subcommand. `docs/exit-codes.md` explains them to users.
+use std::{error::Error, fmt, io, process::ExitCode};
+
+use crate::{
+    seal::{
+        archive::ArchiveError, file::FileError, folder::FolderError, format::FormatError,
+        source::KeyReadError,
+    },
+    state::StateError,
+};
+
+/// Why the program ended, as scripts see it. The numbers are a promise: they do not change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Something that no other code stands for.
+    Unexpected = 1,
+    /// The command line is not understood, or asks for something that does not go together.
+    Usage = 2,
+    /// The key is malformed or not the right one.
+    Key = 3,
+    /// The file or function is not sealed, or the sealed file is damaged.
+    NotSealed = 4,
+    /// Something is there already and was not overwritten.
+    Exists = 5,
+    /// No agent answers on its control socket.
+    NoAgent = 6,
+    /// The OpenFaaS gateway cannot be reached or refused.
+    Gateway = 7,
+    /// Docker Engine or the registry cannot be reached or refused.
+    Images = 8,
+    /// The system does not permit it.
+    Permission = 9,
+    /// The stack file has mistakes.
+    Stack = 10,
+    /// A file cannot be read or written: not there, disk full, device error.
+    File = 11,
+    /// The kernel lacks something that the agent needs, or refused it.
+    Kernel = 12,
+    /// The agent's configuration has mistakes.
+    Config = 13,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// An error that knows its exit code; `?` turns it into a [`Failure`].
+pub trait Classify: Error + Send + Sync + 'static {
+    /// The code that stands for this error.
+    fn exit(&self) -> Exit;
+}
+
+/// What ends a subcommand: an error and its exit code. Displays the whole chain of causes.
+#[derive(Debug)]
+pub struct Failure {
+    exit: Exit,
+    error: Box<dyn Error + Send + Sync>,
+}
+
+impl Failure {
+    /// An error under an exit code.
+    pub fn new(exit: Exit, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self {
+            exit,
+            error: error.into(),
+        }
+    }
+
+    /// An input or output error, and what it happened to.
+    pub fn io(what: impl fmt::Display, error: &io::Error) -> Self {
+        Self::new(io_exit(error), format!("{what}: {error}"))
+    }
+
+    /// The exit code.
+    #[must_use]
+    pub const fn exit(&self) -> Exit {
+        self.exit
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut told = self.error.to_string();
+        f.write_str(&told)?;
+        let mut cause = self.error.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            // Some errors name their cause in their own text already.
+            if !told.contains(&text) {
+                write!(f, ": {text}")?;
+                told = text;
+            }
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl<E: Classify> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::new(error.exit(), error)
+    }
+}
+
+/// The code for what the system said.
+#[must_use]
+pub fn io_exit(error: &io::Error) -> Exit {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => Exit::Permission,
+        _ => Exit::File,
+    }
+}
+
+impl Classify for KeyReadError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Io { source, .. } => io_exit(source),
+            Self::TooLong { .. } | Self::Key { .. } => Exit::Key,
+            Self::KeyInsteadOfFile => Exit::Usage,
+        }
+    }
+}
+
+impl Classify for FormatError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::WrongKey(_) => Exit::Key,
+            Self::NotSealed
+            | Self::Version { .. }
+            | Self::Truncated { .. }
+            | Self::Trailing { .. }
+            | Self::Header(_)
+            | Self::Corrupt { .. }
+            | Self::WrongName { .. } => Exit::NotSealed,
+            Self::NameLength { .. } => Exit::Usage,
+            Self::TooLarge | Self::Random(_) => Exit::Unexpected,
+        }
+    }
+}
+
+impl Classify for ArchiveError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Io { source, .. } => io_exit(source),
+            Self::Exists { .. } => Exit::Exists,
+            Self::Invalid(_) => Exit::NotSealed,
+            Self::Kind { .. } | Self::Link { .. } | Self::Changed { .. } => Exit::File,
+        }
+    }
+}
+
+impl Classify for FileError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Io { source, .. } => io_exit(source),
+            Self::Format { source, .. } => source.exit(),
+            Self::Archive { source, .. } => source.exit(),
+            Self::Verify { .. } => Exit::File,
+        }
+    }
+}
+
+impl Classify for FolderError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::File(error) => error.exit(),
+            Self::Archive(error) => error.exit(),
+            Self::Empty { .. } => Exit::File,
+            Self::Differs { .. } => Exit::Exists,
+            Self::NotSealed { .. } => Exit::NotSealed,
+        }
+    }
+}
+
+impl Classify for StateError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Io { source, .. } => io_exit(source),
+            Self::Record { .. } => Exit::File,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_for_users_has_a_row_for_every_code() {
+        let page = include_str!("../../../docs/exit-codes.md");
+        let codes = [
+            Exit::Unexpected,
+            Exit::Usage,
+            Exit::Key,
+            Exit::NotSealed,
+            Exit::Exists,
+            Exit::NoAgent,
+            Exit::Gateway,
+            Exit::Images,
+            Exit::Permission,
+            Exit::Stack,
+            Exit::File,
+            Exit::Kernel,
+            Exit::Config,
+        ];
+        for code in codes {
+            assert!(page.contains(&format!("\n| {} |", code as u8)), "{code:?}");
+        }
+    }
+
+    #[test]
+    fn a_failure_tells_the_chain_of_causes_once() {
+        let source = io::Error::other("disk on fire");
+        let failure = Failure::from(FileError::Io {
+            path: "/f".into(),
+            source,
+        });
+        assert_eq!(failure.to_string(), "/f: disk on fire");
+        let source = io::Error::other("disk on fire");
+        let failure = Failure::from(StateError::Io {
+            path: "/f".into(),
+            source,
+        });
+        assert_eq!(failure.to_string(), "/f: disk on fire");
+    }
+
+    #[test]
+    fn a_missing_permission_has_a_code_of_its_own() {
+        let source = io::Error::from(io::ErrorKind::PermissionDenied);
+        let failure = Failure::from(ArchiveError::Io {
+            path: "/f".into(),
+            source,
+        });
+        assert_eq!(failure.exit(), Exit::Permission);
+    }
+}

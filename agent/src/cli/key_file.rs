@@ -1,0 +1,26 @@
+//! The `--key-file` argument that several subcommands share.
+use super::exit::Failure;
+use crate::seal::{key::Key, source::KeySource};
+
+/// Where the key is.
+#[derive(Debug, clap::Args)]
+pub(super) struct KeyFile {
+    /// File that holds the key, or `-` for standard input. Keys are never given as arguments.
+    #[arg(long, value_name = "FILE|-")]
+    key_file: KeySource,
+}
+
+impl KeyFile {
+    /// Reads the key; warns where others may read its file.
+    pub(super) fn read(&self) -> Result<Key, Failure> {
+        let read = self.key_file.read()?;
+        if let Some(mode) = read.exposed {
+            let file = &self.key_file;
+            eprintln!(
+                "warning: {file} has mode {mode:04o}, so others on this host may read the key; \
+                 run `chmod 600 {file}`"
+            );
+        }
+        Ok(read.key)
+    }
+}
