@@ -3,13 +3,20 @@
 //! A subcommand writes its result to standard output and everything else to standard error, and
 //! ends with one of the codes of [`exit`]. Keys come from files or standard input, never from
 //! arguments or the environment, where other processes could read them.
+mod agent;
+mod classify;
 pub mod exit;
 mod inspect;
 mod key_file;
 mod keygen;
+mod lock;
 mod open;
+mod openfaas;
 mod output;
+mod seal;
+mod status;
 mod target;
+mod unseal;
 
 use std::process::ExitCode;
 
@@ -34,8 +41,13 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Keygen(keygen::Args),
+    Seal(seal::Args),
+    Unseal(unseal::Args),
     Open(open::Args),
     Inspect(inspect::Args),
+    Agent(agent::Args),
+    Status(status::Args),
+    Lock(lock::Args),
 }
 
 /// Runs the subcommand that the arguments name.
@@ -67,6 +79,11 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Keygen(args) => keygen::run(&args),
+        Command::Seal(args) => seal::run(&args),
+        Command::Unseal(args) => unseal::run(&args),
+        Command::Agent(args) => agent::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Lock(args) => lock::run(&args),
         Command::Open(args) => open::run(&args),
         Command::Inspect(args) => inspect::run(&args),
     }

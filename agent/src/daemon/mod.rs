@@ -90,7 +90,8 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
 
     let mut mark = [0; 4];
     getrandom::fill(&mut mark)
-        .map_err(|error| DaemonError::System { what: "random bytes", source: error.into() })?;
+        .map_err(std::io::Error::other)
+        .map_err(DaemonError::system("random bytes"))?;
     let mut spotter = Spotter::load(&Options {
         port: config.port,
         key_header: config.key_header.clone(),

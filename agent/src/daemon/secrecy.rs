@@ -1,9 +1,9 @@
 //! Keeps what passes through the agent's memory out of files: no core dumps, no swap.
 use nix::sys::{
-    mman::{MlockAllFlags, mlockall},
     prctl,
     resource::{Resource, setrlimit},
 };
+use rustix::mm::{MlockAllFlags, mlockall};
 
 /// Asks the kernel for each; what it refuses is told, and the agent runs all the same.
 pub(super) fn keep() {
@@ -22,5 +22,6 @@ pub(super) fn keep() {
 
 fn lock_memory() -> nix::Result<()> {
     // On fault: reserved stacks and arenas that are never touched need no memory.
-    mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE | MlockAllFlags::MCL_ONFAULT)
+    let flags = MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT;
+    mlockall(flags).map_err(|error| nix::Error::from_raw(error.raw_os_error()))
 }

@@ -1,5 +1,8 @@
 //! Tells when the state folder's records change: `rsfaas seal` needs no restart of the agent.
-use std::{io, os::fd::AsFd as _};
+use std::{
+    io,
+    os::fd::{AsFd as _, OwnedFd},
+};
 
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use tokio::io::unix::AsyncFd;
@@ -9,7 +12,7 @@ use crate::state::StateDir;
 /// A watch on the folder of the records.
 pub(super) struct StateWatch {
     inotify: Inotify,
-    ready: AsyncFd<std::os::fd::OwnedFd>,
+    ready: AsyncFd<OwnedFd>,
 }
 
 impl StateWatch {
@@ -19,7 +22,9 @@ impl StateWatch {
         let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
         let what = AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_DELETE | AddWatchFlags::IN_CLOSE_WRITE;
         inotify.add_watch(&state.functions(), what)?;
-        let ready = AsyncFd::new(inotify.as_fd().try_clone_to_owned()?)?;
+        let descriptor = inotify.as_fd().try_clone_to_owned()?;
+        // SAFETY: the descriptor is owned, and lives inside the `AsyncFd` from here on.
+        let ready = unsafe { AsyncFd::register(descriptor) }.map_err(io::Error::from)?;
         Ok(Self { inotify, ready })
     }
 

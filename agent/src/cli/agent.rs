@@ -1,0 +1,41 @@
+//! `rsfaas agent`: the daemon, in the foreground.
+use std::path::PathBuf;
+
+use tracing_subscriber::EnvFilter;
+
+use super::exit::Failure;
+use crate::{
+    config::{Config, LogFormat},
+    daemon,
+};
+
+/// Run the agent: hold keyed requests, serve sealed functions, lock them again.
+///
+/// Stays in the foreground and logs to standard error. SIGTERM and SIGINT end running leases, encrypt
+/// their handlers afresh and remove every container of the agent's own. RUST_LOG chooses what is
+/// logged, `info` unless set.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Configuration file; without it /etc/rsfaas/agent.toml where that exists, else the defaults.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let config = Config::read(args.config.as_deref())?;
+    start_log(config.log);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::io("the agent's threads", &error))?;
+    Ok(runtime.block_on(daemon::run(config))?)
+}
+
+fn start_log(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => log.with_ansi(false).init(),
+        LogFormat::Json => log.json().init(),
+    }
+}

@@ -1,0 +1,104 @@
+//! Exit codes of the errors of everything that is not the sealed format.
+use super::exit::{Classify, Exit, io_exit};
+use crate::{
+    config::ConfigError,
+    control::{ClientError, ServerError},
+    daemon::DaemonError,
+    image::ImageError,
+    openfaas::FaasError,
+    release::ReleaseError,
+    spot::SpotError,
+    stack::StackError,
+};
+
+impl Classify for ConfigError {
+    fn exit(&self) -> Exit {
+        Exit::Config
+    }
+}
+
+impl Classify for ClientError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::NoAgent { .. } | Self::Broken { .. } | Self::Unknown { .. } => Exit::NoAgent,
+            Self::NotPermitted { .. } => Exit::Permission,
+        }
+    }
+}
+
+impl Classify for ServerError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Taken(_) => Exit::Exists,
+            Self::Open { source, .. } => io_exit(source),
+        }
+    }
+}
+
+impl Classify for FaasError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Stack(_) => Exit::File,
+            Self::Address(_) | Self::Login { .. } => Exit::Config,
+            Self::NoCli { .. }
+            | Self::Cli { .. }
+            | Self::CliTimeout(_)
+            | Self::Unreachable { .. }
+            | Self::Unauthorized(_)
+            | Self::Status { .. } => Exit::Gateway,
+        }
+    }
+}
+
+impl Classify for ImageError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Engine(_) | Self::Build { .. } | Self::Push { .. } => Exit::Images,
+            Self::Context { source, .. } => io_exit(source),
+            Self::NoHandler { .. } | Self::NoTemplate { .. } => Exit::Stack,
+            Self::Faas(error) => error.exit(),
+        }
+    }
+}
+
+impl Classify for StackError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Read { source, .. } => io_exit(source),
+            Self::Parse { .. } | Self::NoFunction { .. } | Self::Function { .. } => Exit::Stack,
+        }
+    }
+}
+
+impl Classify for SpotError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::NotPermitted { .. } => Exit::Permission,
+            Self::Name(_) | Self::Header(_) => Exit::Config,
+            _ => Exit::Kernel,
+        }
+    }
+}
+
+impl Classify for ReleaseError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Spot(error) => error.exit(),
+            Self::Pair(_) | Self::Socket(_) => Exit::Kernel,
+        }
+    }
+}
+
+impl Classify for DaemonError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Spot(error) => error.exit(),
+            Self::Release(error) => error.exit(),
+            Self::State(error) => error.exit(),
+            Self::Control(error) => error.exit(),
+            Self::Faas(error) => error.exit(),
+            Self::System { source, .. } => io_exit(source),
+            Self::Netlink => Exit::Kernel,
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! What `seal` and `unseal` share: a stack file, and the OpenFaaS that it is deployed to.
+use std::path::PathBuf;
+
+use super::exit::{Exit, Failure};
+use crate::{
+    config::Config,
+    openfaas::FaasCli,
+    stack::{Function, StackFile},
+    state::StateDir,
+};
+
+/// Which functions, and where the agent's folders are.
+#[derive(Debug, clap::Args)]
+pub(super) struct Stack {
+    /// The stack file.
+    #[arg(short = 'f', long = "yaml", value_name = "FILE", default_value = "stack.yaml")]
+    pub(super) file: PathBuf,
+    /// One function of it; without this, all of them.
+    #[arg(long, value_name = "NAME")]
+    function: Option<String>,
+    /// The agent's configuration; without it /etc/rsfaas/agent.toml where that exists.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The agent's state folder; without it, that of the agent's configuration.
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+}
+
+/// What was found of them.
+pub(super) struct Setting {
+    pub(super) stack: StackFile,
+    pub(super) functions: Vec<Function>,
+    pub(super) state: StateDir,
+    pub(super) faas: FaasCli,
+    pub(super) key_header: String,
+}
+
+impl Stack {
+    pub(super) fn read(&self) -> Result<Setting, Failure> {
+        let config = Config::read(self.config.as_deref())?;
+        let stack = StackFile::read(&self.file)?;
+        let functions = stack.functions(self.function.as_deref())?;
+        // As with faas-cli: what the stack file names comes before what the host is set to.
+        let gateway = stack.gateway().map_or_else(|| config.gateway(), str::to_owned);
+        let faas = FaasCli::new(&config.faas_cli, &gateway, config.credentials.as_deref())?;
+        let state = StateDir::new(self.state_dir.as_ref().unwrap_or(&config.state_dir));
+        Ok(Setting { stack, functions, state, faas, key_header: config.key_header })
+    }
+}
+
+/// Runs work that waits for others.
+pub(super) fn wait_for<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Unexpected, error))?
+        .block_on(work)
+}

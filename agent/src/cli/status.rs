@@ -1,0 +1,107 @@
+//! `rsfaas status`: what a running agent does.
+use std::{fmt::Write as _, path::PathBuf};
+
+use super::{
+    exit::{Exit, Failure},
+    output,
+};
+use crate::{
+    config::Config,
+    control::{self, Command, Reply, Status},
+    lease::{FunctionStatus, Phase},
+};
+
+/// Show what the agent does: functions, leases, parked containers and their memory, counters.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    socket: Socket,
+}
+
+/// Where the agent answers.
+#[derive(Debug, clap::Args)]
+pub(super) struct Socket {
+    /// The agent's control socket; without it, that of the agent's configuration.
+    #[arg(long, value_name = "PATH")]
+    control_socket: Option<PathBuf>,
+}
+
+impl Socket {
+    /// Asks the agent; what it refuses is an error.
+    pub(super) fn ask(&self, command: &Command) -> Result<Reply, Failure> {
+        let path = match &self.control_socket {
+            Some(path) => path.clone(),
+            None => Config::read(None)?.control_socket,
+        };
+        match control::ask(&path, command)? {
+            Reply::Error(what) => Err(Failure::new(Exit::Unexpected, what)),
+            reply => Ok(reply),
+        }
+    }
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let Reply::Status(status) = args.socket.ask(&Command::Status)? else {
+        return Err(Failure::new(Exit::Unexpected, "the agent answered something else"));
+    };
+    let text = if args.json {
+        serde_json::to_string(&status).map_err(|error| Failure::new(Exit::Unexpected, error))? + "\n"
+    } else {
+        to_text(&status)
+    };
+    output::text(&text)
+}
+
+fn to_text(status: &Status) -> String {
+    let mut text = format!(
+        "agent {}, process {}, gateway port {}, on {}\n",
+        status.version,
+        status.pid,
+        status.port,
+        status.interfaces.join(" "),
+    );
+    if status.functions.is_empty() {
+        text += "no sealed functions; seal one with `rsfaas seal`\n";
+    }
+    for function in &status.functions {
+        text += &line(function);
+    }
+    for (name, count) in status.counters.iter().filter(|(_, count)| **count > 0) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{name:<24} {count}");
+    }
+    text
+}
+
+fn line(function: &FunctionStatus) -> String {
+    let phase = match function.phase {
+        Phase::Locked => "locked",
+        Phase::Unlocking => "unlocking",
+        Phase::Unlocked => "unlocked",
+        Phase::Locking => "locking",
+    };
+    let parked: Vec<String> = function
+        .parked
+        .iter()
+        .map(|parked| match parked.memory_kib {
+            Some(memory) => format!("{} ({memory} KiB)", parked.name),
+            None => parked.name.clone(),
+        })
+        .collect();
+    let mut text = format!(
+        "{:<20} {phase:<10} key {} connections {} unlocks {} parked {}\n",
+        function.name,
+        function.key_id.as_deref().unwrap_or("unreadable"),
+        function.connections,
+        function.unlocks,
+        if parked.is_empty() { "none".to_owned() } else { parked.join(", ") },
+    );
+    if let Some(error) = &function.last_error {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  last error: {error}");
+    }
+    text
+}
