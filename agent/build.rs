@@ -15,13 +15,21 @@ fn main() {
     };
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=../xtask/src/fingerprint.rs");
-    for (variable, artifact) in
-        [("RSFAAS_SPOTTER", SPOTTER), ("RSFAAS_GATE", GATE), ("RSFAAS_LOCKED", LOCKED)]
-    {
+    for (variable, artifact) in [
+        ("RSFAAS_SPOTTER", SPOTTER),
+        ("RSFAAS_GATE", GATE),
+        ("RSFAAS_LOCKED", LOCKED),
+    ] {
         let path = artifact.path(workspace);
         println!("cargo::rerun-if-changed={}", path.display());
-        println!("cargo::rerun-if-changed={}", artifact.sources_path(workspace).display());
-        println!("cargo::rerun-if-changed={}", workspace.join(artifact.sources).display());
+        println!(
+            "cargo::rerun-if-changed={}",
+            artifact.sources_path(workspace).display()
+        );
+        println!(
+            "cargo::rerun-if-changed={}",
+            workspace.join(artifact.sources).display()
+        );
         match artifact.verify(workspace) {
             Ok(()) => println!("cargo::rustc-env={variable}={}", path.display()),
             Err(error) => println!("cargo::error={error}"),

@@ -44,7 +44,12 @@ impl Flow {
     /// A flow of which every segment is held.
     #[must_use]
     pub const fn held() -> Self {
-        Self { state: FlowState::Owned as u32, pass_start: 0, pass_end: 0, awaits_answer: 0 }
+        Self {
+            state: FlowState::Owned as u32,
+            pass_start: 0,
+            pass_end: 0,
+            awaits_answer: 0,
+        }
     }
 
     /// Whether a segment's payload, `length` bytes from `sequence` on, lies wholly in the window.
@@ -63,7 +68,12 @@ mod tests {
     use super::*;
 
     const fn window(pass_start: u32, pass_end: u32) -> Flow {
-        Flow { state: FlowState::Owned as u32, pass_start, pass_end, awaits_answer: 0 }
+        Flow {
+            state: FlowState::Owned as u32,
+            pass_start,
+            pass_end,
+            awaits_answer: 0,
+        }
     }
 
     #[test]

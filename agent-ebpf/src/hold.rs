@@ -50,7 +50,12 @@ fn capture<const N: usize>(ctx: &TcContext, segment: &Segment, length: u32) -> O
     }
     // SAFETY: the length is at most the room behind the pointer, as checked just before.
     let result = unsafe {
-        bpf_skb_load_bytes(ctx.as_ptr().cast(), 0, (&raw mut (*capture).frame).cast(), length)
+        bpf_skb_load_bytes(
+            ctx.as_ptr().cast(),
+            0,
+            (&raw mut (*capture).frame).cast(),
+            length,
+        )
     };
     if result != 0 {
         record.discard(0);

@@ -56,7 +56,9 @@ pub(crate) struct Scratch {
 pub(crate) fn scratch() -> Option<&'static mut Scratch> {
     // SAFETY: the slot is this CPU's own, and no other reference to it is alive: each program takes
     // it once.
-    SCRATCH.get_ptr_mut(0).map(|scratch| unsafe { &mut *scratch })
+    SCRATCH
+        .get_ptr_mut(0)
+        .map(|scratch| unsafe { &mut *scratch })
 }
 
 /// The automaton that finds the key header.

@@ -71,6 +71,9 @@ mod tests {
 
     #[test]
     fn header_names_are_compared_in_lower_case() {
-        assert_eq!(HeaderName::new("X-RsFaaS-Key"), HeaderName::new("x-rsfaas-key"));
+        assert_eq!(
+            HeaderName::new("X-RsFaaS-Key"),
+            HeaderName::new("x-rsfaas-key")
+        );
     }
 }

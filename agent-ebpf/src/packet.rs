@@ -76,7 +76,11 @@ impl Segment {
             Parsed::NotOurs => None,
             Parsed::TooShort => {
                 // The headers may lie outside the linear part.
-                let wanted = if ctx.len() < HEADERS_LEN { ctx.len() } else { HEADERS_LEN };
+                let wanted = if ctx.len() < HEADERS_LEN {
+                    ctx.len()
+                } else {
+                    HEADERS_LEN
+                };
                 ctx.pull_data(wanted).ok()?;
                 match Self::parse_linear(ctx, link, direction) {
                     Parsed::Segment(segment) => Some(segment),
@@ -107,7 +111,14 @@ fn parse(ctx: &TcContext, link: Link, direction: Direction) -> Option<Parsed> {
             // A single byte's check would be turned into a comparison that the verifier does not
             // know; the shortest header is needed anyway.
             let version = load::<[u8; IPV4_LEN]>(ctx, 0)?[0] >> 4;
-            (if version == 4 { ETHERTYPE_IPV4 } else { ETHERTYPE_IPV6 }, 0)
+            (
+                if version == 4 {
+                    ETHERTYPE_IPV4
+                } else {
+                    ETHERTYPE_IPV6
+                },
+                0,
+            )
         }
     };
     let network = match ethertype {
@@ -190,16 +201,16 @@ fn ipv6(ctx: &TcContext, offset: usize) -> Option<Option<Network>> {
     let mut destination = [0; 16];
     source.copy_from_slice(&header[8..24]);
     destination.copy_from_slice(&header[24..40]);
-    Some(Some(Network { source, destination, transport, end: end(ctx, offset, total) }))
+    Some(Some(Network {
+        source,
+        destination,
+        transport,
+        end: end(ctx, offset, total),
+    }))
 }
 
 #[inline(always)]
-fn tcp(
-    ctx: &TcContext,
-    link: Link,
-    direction: Direction,
-    network: Network,
-) -> Option<Parsed> {
+fn tcp(ctx: &TcContext, link: Link, direction: Direction, network: Network) -> Option<Parsed> {
     let header = load::<[u8; TCP_LEN]>(ctx, network.transport)?;
     let source_port = u16::from_be_bytes([header[0], header[1]]);
     let destination_port = u16::from_be_bytes([header[2], header[3]]);
@@ -235,7 +246,11 @@ fn tcp(
 #[inline(always)]
 fn end(ctx: &TcContext, offset: usize, total: usize) -> usize {
     let buffer = ctx.len() as usize;
-    if total == 0 || offset + total > buffer { buffer } else { offset + total }
+    if total == 0 || offset + total > buffer {
+        buffer
+    } else {
+        offset + total
+    }
 }
 
 #[inline(always)]

@@ -85,7 +85,11 @@ fn load(ctx: &TcContext, scratch: &mut Scratch, offset: u32, available: u32) -> 
     if available == 0 {
         return None;
     }
-    let length = if available > CHUNK_LEN as u32 { CHUNK_LEN as u32 } else { available };
+    let length = if available > CHUNK_LEN as u32 {
+        CHUNK_LEN as u32
+    } else {
+        available
+    };
     scratch.chunk = [0; CHUNK_LEN];
     // SAFETY: the length is between one and the size of the buffer.
     let result = unsafe {

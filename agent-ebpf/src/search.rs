@@ -51,25 +51,41 @@ mod tests {
 
     fn run(head: &[u8]) -> u8 {
         let header = HeaderName::new("X-RsFaaS-Key").unwrap();
-        head.iter().fold(LINE_START, |state, byte| next(&header, state, *byte))
+        head.iter()
+            .fold(LINE_START, |state, byte| next(&header, state, *byte))
     }
 
     #[test]
     fn the_key_header_is_found_at_the_start_of_a_line_in_any_letter_case() {
         assert_eq!(run(b"GET / HTTP/1.1\r\nx-rsfaas-KEY:"), KEY_HEADER);
-        assert_eq!(run(b"GET / HTTP/1.1\nA: b\nX-RsFaaS-Key: k\r\n\r\n"), KEY_HEADER);
+        assert_eq!(
+            run(b"GET / HTTP/1.1\nA: b\nX-RsFaaS-Key: k\r\n\r\n"),
+            KEY_HEADER
+        );
     }
 
     #[test]
     fn the_same_bytes_elsewhere_are_not_the_key_header() {
-        assert_eq!(run(b"GET / HTTP/1.1\r\nA: X-RsFaaS-Key: k\r\n\r\n"), END_OF_HEAD);
-        assert_eq!(run(b"GET / HTTP/1.1\r\nX-RsFaaS-Key-2: k\r\n\r\n"), END_OF_HEAD);
-        assert_eq!(run(b"GET / HTTP/1.1\r\nX-RsFaaS-Ke: k\r\n\r\n"), END_OF_HEAD);
+        assert_eq!(
+            run(b"GET / HTTP/1.1\r\nA: X-RsFaaS-Key: k\r\n\r\n"),
+            END_OF_HEAD
+        );
+        assert_eq!(
+            run(b"GET / HTTP/1.1\r\nX-RsFaaS-Key-2: k\r\n\r\n"),
+            END_OF_HEAD
+        );
+        assert_eq!(
+            run(b"GET / HTTP/1.1\r\nX-RsFaaS-Ke: k\r\n\r\n"),
+            END_OF_HEAD
+        );
     }
 
     #[test]
     fn what_stands_behind_the_end_of_the_head_does_not_count() {
-        assert_eq!(run(b"GET / HTTP/1.1\r\n\r\nX-RsFaaS-Key: k\r\n"), END_OF_HEAD);
+        assert_eq!(
+            run(b"GET / HTTP/1.1\r\n\r\nX-RsFaaS-Key: k\r\n"),
+            END_OF_HEAD
+        );
     }
 
     #[test]

@@ -116,8 +116,13 @@ impl Config {
         };
         match std::fs::read_to_string(path) {
             Ok(text) => Self::parse(path, &text),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !required => Ok(Self::default()),
-            Err(source) => Err(ConfigError::Read { path: path.to_owned(), source }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !required => {
+                Ok(Self::default())
+            }
+            Err(source) => Err(ConfigError::Read {
+                path: path.to_owned(),
+                source,
+            }),
         }
     }
 
@@ -126,7 +131,12 @@ impl Config {
             path: path.to_owned(),
             source: Box::new(source),
         })?;
-        let wrong = |what| Err(ConfigError::Value { path: path.to_owned(), what });
+        let wrong = |what| {
+            Err(ConfigError::Value {
+                path: path.to_owned(),
+                what,
+            })
+        };
         if config.port == 0 {
             return wrong("`port` must not be 0");
         }
@@ -146,7 +156,9 @@ impl Config {
     /// The gateway's address for deployments.
     #[must_use]
     pub fn gateway(&self) -> String {
-        self.gateway.clone().unwrap_or_else(|| format!("http://127.0.0.1:{}", self.port))
+        self.gateway
+            .clone()
+            .unwrap_or_else(|| format!("http://127.0.0.1:{}", self.port))
     }
 
     /// How long a lease may last.
@@ -183,7 +195,10 @@ mod tests {
 
     #[test]
     fn a_gateway_on_another_port_is_also_the_one_deployed_to() {
-        assert_eq!(parse("port = 8090").unwrap().gateway(), "http://127.0.0.1:8090");
+        assert_eq!(
+            parse("port = 8090").unwrap().gateway(),
+            "http://127.0.0.1:8090"
+        );
     }
 
     #[test]
@@ -193,7 +208,12 @@ mod tests {
 
     #[test]
     fn values_that_cannot_work_are_refused() {
-        for text in ["port = 0", "lease_limit = 0", "wrong_keys = 0", "key_header = \"a b\""] {
+        for text in [
+            "port = 0",
+            "lease_limit = 0",
+            "wrong_keys = 0",
+            "key_header = \"a b\"",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

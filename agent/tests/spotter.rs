@@ -1,6 +1,12 @@
 //! The programs' verdicts on crafted packets, through the kernel's test run. Needs root.
 
-use agent_ebpf::{NameKind};
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on has failed"
+)]
+
+use agent_ebpf::NameKind;
 use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
 use rsfaas::spot::{Counters, Flows, Names, Options, Spotter};
 
@@ -32,13 +38,26 @@ impl Rig {
         names.insert("pydict-abc123-0", NameKind::Unlocked).unwrap();
         let flows = spotter.flows().unwrap();
         let counters = spotter.counters().unwrap();
-        Self { spotter, names, flows, counters }
+        Self {
+            spotter,
+            names,
+            flows,
+            counters,
+        }
     }
 
     fn run(&mut self, program: &str, packet: &[u8]) -> u32 {
-        let program: &mut SchedClassifier =
-            self.spotter.ebpf().program_mut(program).unwrap().try_into().unwrap();
-        let options = TestRunOptions { data_in: Some(packet), ..TestRunOptions::default() };
+        let program: &mut SchedClassifier = self
+            .spotter
+            .ebpf()
+            .program_mut(program)
+            .unwrap()
+            .try_into()
+            .unwrap();
+        let options = TestRunOptions {
+            data_in: Some(packet),
+            ..TestRunOptions::default()
+        };
         program.test_run(options).unwrap().return_value
     }
 
@@ -57,7 +76,11 @@ impl Rig {
 
     fn count(&self, name: &str) -> u64 {
         let counters = self.counters.read().unwrap();
-        counters.iter().find(|(counter, _)| *counter == name).unwrap().1
+        counters
+            .iter()
+            .find(|(counter, _)| *counter == name)
+            .unwrap()
+            .1
     }
 }
 
@@ -228,7 +251,10 @@ fn targets_that_are_not_in_plain_form_are_held_for_the_agent() {
 #[test]
 fn a_request_that_names_an_unlocked_function_is_held_even_without_a_key() {
     let mut rig = Rig::new();
-    assert_eq!(rig.request("GET /function/pydict-abc123-0 HTTP/1.1\r\nHost: a\r\n\r\n"), HOLD);
+    assert_eq!(
+        rig.request("GET /function/pydict-abc123-0 HTTP/1.1\r\nHost: a\r\n\r\n"),
+        HOLD
+    );
     assert_eq!(rig.count("held_direct"), 1);
 }
 
@@ -236,7 +262,11 @@ fn a_request_that_names_an_unlocked_function_is_held_even_without_a_key() {
 fn the_first_segment_of_a_flow_is_held_at_every_cut_until_the_key_can_be_ruled_out() {
     let mut rig = Rig::new();
     for cut in 1..KEYED.len() {
-        let syn = Packet { flags: SYN, sequence: 999, ..Packet::of(b"") };
+        let syn = Packet {
+            flags: SYN,
+            sequence: 999,
+            ..Packet::of(b"")
+        };
         assert_eq!(rig.spot(&syn), PASS);
         assert_eq!(rig.request(&KEYED[..cut]), HOLD, "cut at {cut}");
         rig.forget();
@@ -254,7 +284,10 @@ fn bytes_in_the_middle_of_a_flow_that_could_start_a_request_pass() {
 fn later_segments_of_a_held_flow_are_held_but_for_those_in_the_window() {
     let mut rig = Rig::new();
     assert_eq!(rig.request(KEYED), HOLD);
-    let body = Packet { sequence: 2000, ..Packet::of(b"body") };
+    let body = Packet {
+        sequence: 2000,
+        ..Packet::of(b"body")
+    };
     assert_eq!(rig.spot(&body), HOLD);
     assert_eq!(rig.count("held_flow"), 1);
     let flow = flow_key();
@@ -281,25 +314,59 @@ fn flow_key() -> agent_ebpf::FlowKey {
 fn ends_of_flows_always_pass() {
     let mut rig = Rig::new();
     assert_eq!(rig.request(KEYED), HOLD);
-    assert_eq!(rig.spot(&Packet { flags: FIN, ..Packet::of(b"") }), PASS);
+    assert_eq!(
+        rig.spot(&Packet {
+            flags: FIN,
+            ..Packet::of(b"")
+        }),
+        PASS
+    );
     assert_eq!(rig.run("watch_ethernet", &Packet::of(b"").build()), PASS);
 }
 
 #[test]
 fn other_ports_pass_uncounted() {
     let mut rig = Rig::new();
-    assert_eq!(rig.spot(&Packet { port: 8081, ..Packet::of(KEYED.as_bytes()) }), PASS);
-    assert!(rig.counters.read().unwrap().iter().all(|(_, count)| *count == 0));
+    assert_eq!(
+        rig.spot(&Packet {
+            port: 8081,
+            ..Packet::of(KEYED.as_bytes())
+        }),
+        PASS
+    );
+    assert!(
+        rig.counters
+            .read()
+            .unwrap()
+            .iter()
+            .all(|(_, count)| *count == 0)
+    );
 }
 
 #[test]
 fn ip_options_vlan_tags_padding_and_ipv6_extension_headers_are_understood() {
     let plain = Packet::of(KEYED.as_bytes());
     let packets = [
-        Packet { ip_options: 8, ..plain.clone() }.build(),
-        Packet { ip_options: 40, ..plain.clone() }.build(),
-        Packet { vlan: true, ..plain.clone() }.build(),
-        Packet { padding: 12, ..plain.clone() }.build(),
+        Packet {
+            ip_options: 8,
+            ..plain.clone()
+        }
+        .build(),
+        Packet {
+            ip_options: 40,
+            ..plain.clone()
+        }
+        .build(),
+        Packet {
+            vlan: true,
+            ..plain.clone()
+        }
+        .build(),
+        Packet {
+            padding: 12,
+            ..plain.clone()
+        }
+        .build(),
         plain.build_v6(),
     ];
     let mut rig = Rig::new();
@@ -313,7 +380,13 @@ fn ip_options_vlan_tags_padding_and_ipv6_extension_headers_are_understood() {
 #[test]
 fn a_segment_without_payload_but_with_link_padding_passes() {
     let mut rig = Rig::new();
-    assert_eq!(rig.spot(&Packet { padding: 6, ..Packet::of(b"") }), PASS);
+    assert_eq!(
+        rig.spot(&Packet {
+            padding: 6,
+            ..Packet::of(b"")
+        }),
+        PASS
+    );
     assert_eq!(rig.count("passed"), 0);
 }
 

@@ -12,9 +12,7 @@ use nix::{
 };
 use serde_json::Value;
 
-use crate::{
-    host::{Error, Host, check, eventually, fail, run},
-};
+use crate::host::{Error, Host, check, eventually, fail, run};
 
 /// A running agent with a state folder of its own.
 pub(crate) struct Agent {
@@ -37,14 +35,21 @@ impl Agent {
                 path("agent.sock"),
             ),
         )?;
-        let agent = Self { folder, rsfaas: host.rsfaas.clone(), process: Mutex::new(None) };
+        let agent = Self {
+            folder,
+            rsfaas: host.rsfaas.clone(),
+            process: Mutex::new(None),
+        };
         agent.restart()?;
         Ok(agent)
     }
 
     /// Starts it again after it has ended.
     pub(crate) fn restart(&self) -> Result<(), Error> {
-        let log = fs::OpenOptions::new().create(true).append(true).open(self.log())?;
+        let log = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.log())?;
         let child = Command::new(&self.rsfaas)
             .args(["agent", "--config"])
             .arg(self.folder.path().join("agent.toml"))
@@ -57,7 +62,10 @@ impl Agent {
             if let Some(child) = self.slot()?.as_mut()
                 && let Some(status) = child.try_wait()?
             {
-                return fail(format!("the agent ended with {status}:\n{}", self.log_text()));
+                return fail(format!(
+                    "the agent ended with {status}:\n{}",
+                    self.log_text()
+                ));
             }
             Ok(self.status().is_ok())
         })
@@ -100,7 +108,9 @@ impl Agent {
     pub(crate) fn wait_until_locked(&self, name: &str) -> Result<(), Error> {
         eventually("the function to be locked and parked again", || {
             let function = self.function(name)?;
-            let parked = function["parked"].as_array().is_some_and(|parked| !parked.is_empty());
+            let parked = function["parked"]
+                .as_array()
+                .is_some_and(|parked| !parked.is_empty());
             Ok(function["phase"] == "locked" && parked)
         })
     }
@@ -120,7 +130,11 @@ impl Agent {
         };
         signal(&child, Signal::SIGTERM)?;
         let status = child.wait()?;
-        check!(status.success(), "the agent ended with {status}:\n{}", self.log_text());
+        check!(
+            status.success(),
+            "the agent ended with {status}:\n{}",
+            self.log_text()
+        );
         Ok(())
     }
 
@@ -144,7 +158,9 @@ impl Agent {
     }
 
     fn slot(&self) -> Result<std::sync::MutexGuard<'_, Option<Child>>, Error> {
-        self.process.lock().map_err(|_| Error("a test broke off while it had the agent".into()))
+        self.process
+            .lock()
+            .map_err(|_| Error("a test broke off while it had the agent".into()))
     }
 }
 

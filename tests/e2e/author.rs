@@ -22,13 +22,22 @@ impl Author {
     /// Copies the test functions and the templates, so that the checkout stays as it is.
     pub(crate) fn new(host: &Host) -> Result<Self, Error> {
         let folder = tempfile::tempdir()?;
-        run(Command::new("cp").arg("-r").arg(host.functions.join(".")).arg(folder.path()))?;
+        run(Command::new("cp")
+            .arg("-r")
+            .arg(host.functions.join("."))
+            .arg(folder.path()))?;
         let templates = folder.path().join("template");
-        run(Command::new("cp").arg("-rL").arg(host.templates.join("template")).arg(&templates))?;
+        run(Command::new("cp")
+            .arg("-rL")
+            .arg(host.templates.join("template"))
+            .arg(&templates))?;
         let stack = folder.path().join("stack.yaml");
         let text = fs::read_to_string(&stack)?
             .replace("127.0.0.1:5000/", &host.image_prefix)
-            .replace("http://127.0.0.1:8080", &format!("http://127.0.0.1:{}", host.port));
+            .replace(
+                "http://127.0.0.1:8080",
+                &format!("http://127.0.0.1:{}", host.port),
+            );
         fs::write(&stack, text)?;
         Ok(Self { folder })
     }
@@ -44,7 +53,9 @@ impl Author {
 
     /// The key's text, as a caller would have it.
     pub(crate) fn key(&self, function: &str) -> Result<String, Error> {
-        Ok(fs::read_to_string(self.key_file(function))?.trim().to_owned())
+        Ok(fs::read_to_string(self.key_file(function))?
+            .trim()
+            .to_owned())
     }
 
     pub(crate) fn key_file(&self, function: &str) -> PathBuf {
@@ -54,7 +65,9 @@ impl Author {
     /// The classic flow: build, push, deploy.
     pub(crate) fn deploy(&self, host: &Host, function: &str) -> Result<(), Error> {
         for step in ["build", "push", "deploy"] {
-            run(self.faas(host).args([step, "-f", "stack.yaml", "--filter", function]))?;
+            run(self
+                .faas(host)
+                .args([step, "-f", "stack.yaml", "--filter", function]))?;
         }
         Ok(())
     }
@@ -67,7 +80,10 @@ impl Author {
         }
         run(&mut self.seal_command(host, agent, function))?;
         let left = plain_files(&self.path(function))?;
-        check!(left.is_empty(), "plaintext is left beside the sealed handler: {left:?}");
+        check!(
+            left.is_empty(),
+            "plaintext is left beside the sealed handler: {left:?}"
+        );
         Ok(())
     }
 
@@ -76,7 +92,14 @@ impl Author {
         let mut command = host.rsfaas();
         command
             .current_dir(self.folder.path())
-            .args(["seal", "-f", "stack.yaml", "--function", function, "--key-file"])
+            .args([
+                "seal",
+                "-f",
+                "stack.yaml",
+                "--function",
+                function,
+                "--key-file",
+            ])
             .arg(self.key_file(function))
             .arg("--state-dir")
             .arg(agent.state_dir());
@@ -88,7 +111,14 @@ impl Author {
         let mut command = host.rsfaas();
         command
             .current_dir(self.folder.path())
-            .args(["unseal", "-f", "stack.yaml", "--function", function, "--key-file"])
+            .args([
+                "unseal",
+                "-f",
+                "stack.yaml",
+                "--function",
+                function,
+                "--key-file",
+            ])
             .arg(self.key_file(function))
             .arg("--state-dir")
             .arg(agent.state_dir());

@@ -46,6 +46,8 @@ cases! {
     unsealing_gives_the_plain_function_back,
 }
 
+/// A sentence of the `pydict` handler.
+const CANARY: &[u8] = b"A dictionary: a word in, its translation out.";
 const NIGHT: &str = r#"{"word": "night"}"#;
 
 fn keyed(world: &World, function: &str, body: &str) -> Result<Answer, Error> {
@@ -83,11 +85,19 @@ fn the_handler_is_ciphertext_again_with_other_bytes_after_the_close(
     expect(&keyed(world, "pydict", NIGHT)?, 200, "noche")?;
     world.agent.wait_until_locked("pydict")?;
     let after = fs::read(&sealed)?;
-    check!(before != after, "the sealed handler has the same bytes as before");
-    check!(before.len() == after.len(), "the sealed handler has another length");
+    check!(
+        before != after,
+        "the sealed handler has the same bytes as before"
+    );
+    check!(
+        before.len() == after.len(),
+        "the sealed handler has another length"
+    );
     for plain in ["noche", "def handle", "translation"] {
         check!(
-            !after.windows(plain.len()).any(|window| window == plain.as_bytes()),
+            !after
+                .windows(plain.len())
+                .any(|window| window == plain.as_bytes()),
             "the sealed handler contains {plain:?}"
         );
     }
@@ -100,15 +110,25 @@ fn a_wrong_key_is_refused_and_nothing_is_built(world: &World) -> Result<(), Erro
     let unlocks = world.agent.unlocks("pydict")?;
     let refused = world.agent.counter("refused_key_wrong")?;
     let wrong = run(world.host.rsfaas().arg("keygen"))?;
-    let answer = Request::call("pydict", NIGHT).key(wrong.trim()).send(&world.host)?;
+    let answer = Request::call("pydict", NIGHT)
+        .key(wrong.trim())
+        .send(&world.host)?;
     expect(&answer, 403, "key-wrong")?;
-    check!(world.agent.unlocks("pydict")? == unlocks, "a wrong key unlocked");
-    check!(world.agent.counter("refused_key_wrong")? == refused + 1, "it was not counted");
+    check!(
+        world.agent.unlocks("pydict")? == unlocks,
+        "a wrong key unlocked"
+    );
+    check!(
+        world.agent.counter("refused_key_wrong")? == refused + 1,
+        "it was not counted"
+    );
     Ok(())
 }
 
 fn a_malformed_key_is_told_from_a_wrong_one(world: &World) -> Result<(), Error> {
-    let answer = Request::call("pydict", NIGHT).key("rsfaas1notakey").send(&world.host)?;
+    let answer = Request::call("pydict", NIGHT)
+        .key("rsfaas1notakey")
+        .send(&world.host)?;
     expect(&answer, 401, "key-malformed")
 }
 
@@ -143,7 +163,10 @@ fn fifty_clients_share_one_unlock(world: &World) -> Result<(), Error> {
     for connection in &mut connections {
         expect(&connection.answer()?, 200, "noche")?;
     }
-    check!(world.agent.unlocks("pydict")? == unlocks + 1, "more than one unlock");
+    check!(
+        world.agent.unlocks("pydict")? == unlocks + 1,
+        "more than one unlock"
+    );
     drop(connections);
     world.agent.wait_until_locked("pydict")
 }
@@ -156,7 +179,10 @@ fn keyless_callers_get_423_all_the_while(world: &World) -> Result<(), Error> {
             while !stop.load(Ordering::Relaxed) {
                 let answer = Request::call("pydict", NIGHT).send(&world.host)?;
                 expect(&answer, 423, "pydict")?;
-                check!(!answer.body.contains("noche"), "the secret result reached a keyless caller");
+                check!(
+                    !answer.body.contains("noche"),
+                    "the secret result reached a keyless caller"
+                );
                 calls += 1;
             }
             Ok::<_, Error>(calls)
@@ -189,8 +215,16 @@ fn the_function_never_sees_the_key(world: &World) -> Result<(), Error> {
     expect(&answer, 200, "X-Before")?;
     expect(&answer, 200, "X-After")?;
     let lower = answer.body.to_ascii_lowercase();
-    check!(!lower.contains("rsfaas1"), "the function saw the key: {}", answer.body);
-    check!(!lower.contains("x-rsfaas-key"), "the function saw the key's header: {}", answer.body);
+    check!(
+        !lower.contains("rsfaas1"),
+        "the function saw the key: {}",
+        answer.body
+    );
+    check!(
+        !lower.contains("x-rsfaas-key"),
+        "the function saw the key's header: {}",
+        answer.body
+    );
     world.agent.wait_until_locked("echo-headers")
 }
 
@@ -202,7 +236,15 @@ fn a_function_of_packages_a_data_file_and_a_slow_import_works(world: &World) -> 
 fn a_head_that_comes_in_pieces_is_held_until_it_is_whole(world: &World) -> Result<(), Error> {
     let key = world.author.key("pydict")?;
     let request = Request::call("pydict", NIGHT).key(&key).bytes();
-    for cut in [1, 10, 24, 40, 60, request.len() - NIGHT.len() - 2, request.len() - 3] {
+    for cut in [
+        1,
+        10,
+        24,
+        40,
+        60,
+        request.len() - NIGHT.len() - 2,
+        request.len() - 3,
+    ] {
         let mut connection = Connection::open(&world.host)?;
         connection.write(&request[..cut])?;
         thread::sleep(std::time::Duration::from_millis(30));
@@ -216,7 +258,9 @@ fn a_head_that_comes_in_pieces_is_held_until_it_is_whole(world: &World) -> Resul
 fn each_request_on_a_kept_connection_is_judged_by_itself(world: &World) -> Result<(), Error> {
     let mut connection = Connection::open(&world.host)?;
     let keyless = Request::call("pydict", NIGHT).bytes();
-    let keyed = Request::call("pydict", NIGHT).key(&world.author.key("pydict")?).bytes();
+    let keyed = Request::call("pydict", NIGHT)
+        .key(&world.author.key("pydict")?)
+        .bytes();
     for round in 0..2 {
         for (request, status, part) in [(&keyless, 423, "pydict"), (&keyed, 200, "noche")] {
             connection.write(request)?;
@@ -230,14 +274,19 @@ fn each_request_on_a_kept_connection_is_judged_by_itself(world: &World) -> Resul
 
 fn two_keyed_requests_on_one_connection_share_the_lease(world: &World) -> Result<(), Error> {
     let unlocks = world.agent.unlocks("pydict")?;
-    let request = Request::call("pydict", NIGHT).key(&world.author.key("pydict")?).bytes();
+    let request = Request::call("pydict", NIGHT)
+        .key(&world.author.key("pydict")?)
+        .bytes();
     let mut connection = Connection::open(&world.host)?;
     for _ in 0..5 {
         connection.write(&request)?;
         expect(&connection.answer()?, 200, "noche")?;
     }
     drop(connection);
-    check!(world.agent.unlocks("pydict")? == unlocks + 1, "more than one unlock");
+    check!(
+        world.agent.unlocks("pydict")? == unlocks + 1,
+        "more than one unlock"
+    );
     world.agent.wait_until_locked("pydict")
 }
 
@@ -250,7 +299,11 @@ fn a_large_body_arrives_whole(world: &World) -> Result<(), Error> {
 
 fn an_unlocked_container_cannot_be_called_by_its_name(world: &World) -> Result<(), Error> {
     let mut holder = Connection::open(&world.host)?;
-    holder.write(&Request::call("pydict", NIGHT).key(&world.author.key("pydict")?).bytes())?;
+    holder.write(
+        &Request::call("pydict", NIGHT)
+            .key(&world.author.key("pydict")?)
+            .bytes(),
+    )?;
     expect(&holder.answer()?, 200, "noche")?;
     let function = world.agent.function("pydict")?;
     let Some(name) = function["unlocked"].as_str() else {
@@ -258,14 +311,19 @@ fn an_unlocked_container_cannot_be_called_by_its_name(world: &World) -> Result<(
     };
     let answer = Request::call(name, NIGHT).send(&world.host)?;
     check!(answer.status != 200, "it answered: {}", answer.body);
-    check!(!answer.body.contains("noche"), "the secret result reached a keyless caller");
+    check!(
+        !answer.body.contains("noche"),
+        "the secret result reached a keyless caller"
+    );
     drop(holder);
     world.agent.wait_until_locked("pydict")
 }
 
 fn an_asynchronous_call_with_a_key_is_refused(world: &World) -> Result<(), Error> {
     let key = world.author.key("pydict")?;
-    let answer = Request::to("/async-function/pydict", NIGHT).key(&key).send(&world.host)?;
+    let answer = Request::to("/async-function/pydict", NIGHT)
+        .key(&key)
+        .send(&world.host)?;
     expect(&answer, 501, "async-unsupported")
 }
 
@@ -279,12 +337,15 @@ fn no_plaintext_is_in_any_layer_or_file_of_the_parked_container(
             return fail(format!("no {image} in the record"));
         };
         let file = tempfile::NamedTempFile::new()?;
-        run(std::process::Command::new("docker").args(["save", "-o"]).arg(file.path()).arg(image))?;
+        run(std::process::Command::new("docker")
+            .args(["save", "-o"])
+            .arg(file.path())
+            .arg(image))?;
         let bytes = fs::read(file.path())?;
         check!(bytes.len() > 1000, "{image} was not saved");
         check!(
-            !bytes.windows(5).any(|window| window == b"noche"),
-            "{image} contains a word of the handler"
+            !bytes.windows(CANARY.len()).any(|window| window == CANARY),
+            "{image} contains a sentence of the handler"
         );
     }
     Ok(())
@@ -292,12 +353,22 @@ fn no_plaintext_is_in_any_layer_or_file_of_the_parked_container(
 
 fn sealing_again_changes_nothing(world: &World) -> Result<(), Error> {
     let before = fs::read(world.author.sealed("pydict"))?;
-    let output = world.author.seal_command(&world.host, &world.agent, "pydict").output()?;
-    check!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = world
+        .author
+        .seal_command(&world.host, &world.agent, "pydict")
+        .output()?;
+    check!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let said = String::from_utf8_lossy(&output.stderr).into_owned()
         + &String::from_utf8_lossy(&output.stdout);
     check!(said.contains("already sealed"), "it says: {said}");
-    check!(before == fs::read(world.author.sealed("pydict"))?, "the sealed handler has changed");
+    check!(
+        before == fs::read(world.author.sealed("pydict"))?,
+        "the sealed handler has changed"
+    );
     Ok(())
 }
 
@@ -305,14 +376,25 @@ fn an_interrupted_seal_can_be_finished(world: &World) -> Result<(), Error> {
     // Interrupted after the ciphertext was complete, and before the last plaintext was removed.
     let folder = world.author.path("pydict");
     let opened = tempfile::tempdir()?;
-    run(world.host.rsfaas().arg("open").arg(world.author.sealed("pydict")).arg("--key-file").arg(
-        world.author.key_file("pydict"),
-    ).arg("-o").arg(opened.path().join("handler")))?;
+    run(world
+        .host
+        .rsfaas()
+        .arg("open")
+        .arg(world.author.sealed("pydict"))
+        .arg("--key-file")
+        .arg(world.author.key_file("pydict"))
+        .arg("-o")
+        .arg(opened.path().join("handler")))?;
     let handler = opened.path().join("handler/handler.py");
     fs::copy(&handler, folder.join("handler.py"))?;
-    let mut command = world.author.seal_command(&world.host, &world.agent, "pydict");
+    let mut command = world
+        .author
+        .seal_command(&world.host, &world.agent, "pydict");
     run(&mut command)?;
-    check!(!folder.join("handler.py").exists(), "the plaintext is still there");
+    check!(
+        !folder.join("handler.py").exists(),
+        "the plaintext is still there"
+    );
     expect(&keyed(world, "pydict", NIGHT)?, 200, "noche")?;
     world.agent.wait_until_locked("pydict")
 }
@@ -321,15 +403,26 @@ fn the_sealed_handler_can_be_inspected_without_and_opened_with_the_key(
     world: &World,
 ) -> Result<(), Error> {
     let sealed = world.author.sealed("pydict");
-    let text = run(world.host.rsfaas().arg("inspect").arg(&sealed).arg("--json"))?;
+    let text = run(world
+        .host
+        .rsfaas()
+        .arg("inspect")
+        .arg(&sealed)
+        .arg("--json"))?;
     let header: serde_json::Value = serde_json::from_str(&text)?;
     check!(header["function"] == "pydict", "inspect says {header}");
     let folder = tempfile::tempdir()?;
     let target = folder.path().join("handler");
     let mut open = world.host.rsfaas();
-    open.arg("open").arg(&sealed).arg("--key-file").arg(world.author.key_file("pydict"));
+    open.arg("open")
+        .arg(&sealed)
+        .arg("--key-file")
+        .arg(world.author.key_file("pydict"));
     run(open.arg("-o").arg(&target))?;
-    check!(fs::read_to_string(target.join("handler.py"))?.contains("noche"), "not the handler");
+    check!(
+        fs::read_to_string(target.join("handler.py"))?.contains("noche"),
+        "not the handler"
+    );
     let other = world.author.key_file("packages");
     let refused = world
         .host
@@ -342,19 +435,36 @@ fn the_sealed_handler_can_be_inspected_without_and_opened_with_the_key(
         .arg(folder.path().join("wrong"))
         .output()?;
     check!(!refused.status.success(), "a wrong key opened it");
-    check!(!folder.path().join("wrong").exists(), "a failed open left something behind");
+    check!(
+        !folder.path().join("wrong").exists(),
+        "a failed open left something behind"
+    );
     Ok(())
 }
 
 fn a_stopped_agent_leaves_nothing_unlocked(world: &World) -> Result<(), Error> {
     let before = fs::read(world.author.sealed("pydict"))?;
     let mut holder = Connection::open(&world.host)?;
-    holder.write(&Request::call("pydict", NIGHT).key(&world.author.key("pydict")?).bytes())?;
+    holder.write(
+        &Request::call("pydict", NIGHT)
+            .key(&world.author.key("pydict")?)
+            .bytes(),
+    )?;
     expect(&holder.answer()?, 200, "noche")?;
     world.agent.stop()?;
-    check!(before != fs::read(world.author.sealed("pydict"))?, "it was not encrypted afresh");
-    check!(unlocked_functions(world)?.is_empty(), "containers are left behind");
-    expect(&Request::call("pydict", NIGHT).send(&world.host)?, 423, "pydict")?;
+    check!(
+        before != fs::read(world.author.sealed("pydict"))?,
+        "it was not encrypted afresh"
+    );
+    check!(
+        unlocked_functions(world)?.is_empty(),
+        "containers are left behind"
+    );
+    expect(
+        &Request::call("pydict", NIGHT).send(&world.host)?,
+        423,
+        "pydict",
+    )?;
     world.agent.restart()?;
     world.agent.wait_until_parked()?;
     expect(&keyed(world, "pydict", NIGHT)?, 200, "noche")?;
@@ -367,7 +477,10 @@ fn a_killed_agent_leaves_a_locked_function_and_its_successor_sweeps(
     world.agent.kill()?;
     let answer = keyed(world, "pydict", NIGHT)?;
     expect(&answer, 423, "pydict")?;
-    check!(!unlocked_functions(world)?.is_empty(), "nothing was left to be swept");
+    check!(
+        !unlocked_functions(world)?.is_empty(),
+        "nothing was left to be swept"
+    );
     world.agent.restart()?;
     world.agent.wait_until_parked()?;
     expect(&keyed(world, "pydict", NIGHT)?, 200, "noche")?;
@@ -377,7 +490,10 @@ fn a_killed_agent_leaves_a_locked_function_and_its_successor_sweeps(
 fn unlocked_functions(world: &World) -> Result<Vec<String>, Error> {
     let text = run(std::process::Command::new("faas-cli")
         .args(["list", "--quiet"])
-        .env("OPENFAAS_URL", format!("http://127.0.0.1:{}", world.host.port)))?;
+        .env(
+            "OPENFAAS_URL",
+            format!("http://127.0.0.1:{}", world.host.port),
+        ))?;
     let suffix = fs::read_to_string(world.agent.state_dir().join("suffix"))?;
     Ok(text
         .split_whitespace()
@@ -388,8 +504,14 @@ fn unlocked_functions(world: &World) -> Result<Vec<String>, Error> {
 
 fn unsealing_gives_the_plain_function_back(world: &World) -> Result<(), Error> {
     world.author.unseal(&world.host, &world.agent, "pydict")?;
-    check!(!world.author.sealed("pydict").exists(), "the sealed handler is still there");
-    check!(world.author.path("pydict").join("handler.py").exists(), "the handler is not there");
+    check!(
+        !world.author.sealed("pydict").exists(),
+        "the sealed handler is still there"
+    );
+    check!(
+        world.author.path("pydict").join("handler.py").exists(),
+        "the handler is not there"
+    );
     eventually("the plain function to answer", || {
         let answer = Request::call("pydict", NIGHT).send(&world.host)?;
         Ok(answer.status == 200 && answer.body.contains("noche"))

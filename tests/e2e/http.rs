@@ -31,7 +31,12 @@ impl Request {
 
     /// A call of any path with a body.
     pub(crate) fn to(path: &str, body: &str) -> Self {
-        Self { method: "POST", path: path.into(), headers: Vec::new(), body: body.into() }
+        Self {
+            method: "POST",
+            path: path.into(),
+            headers: Vec::new(),
+            body: body.into(),
+        }
     }
 
     /// With the key.
@@ -47,7 +52,10 @@ impl Request {
 
     /// The bytes that go over the wire.
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        let mut text = format!("{} {} HTTP/1.1\r\nHost: 127.0.0.1\r\n", self.method, self.path);
+        let mut text = format!(
+            "{} {} HTTP/1.1\r\nHost: 127.0.0.1\r\n",
+            self.method, self.path
+        );
         for (name, value) in &self.headers {
             text += &format!("{name}: {value}\r\n");
         }
@@ -110,13 +118,20 @@ impl Connection {
             }
             body = unchunk(&body);
         }
-        Ok(Answer { status, head, body: String::from_utf8_lossy(&body).into_owned() })
+        Ok(Answer {
+            status,
+            head,
+            body: String::from_utf8_lossy(&body).into_owned(),
+        })
     }
 
     fn more(&mut self, bytes: &mut Vec<u8>) -> Result<(), Error> {
         let mut buffer = [0; 4096];
         match self.0.read(&mut buffer)? {
-            0 => fail(format!("closed early, after {:?}", String::from_utf8_lossy(bytes))),
+            0 => fail(format!(
+                "closed early, after {:?}",
+                String::from_utf8_lossy(bytes)
+            )),
             count => {
                 bytes.extend_from_slice(&buffer[..count]);
                 Ok(())
@@ -136,7 +151,10 @@ fn unchunk(mut bytes: &[u8]) -> Vec<u8> {
             .ok()
             .and_then(|size| usize::from_str_radix(size, 16).ok())
             .unwrap_or(0);
-        let Some(chunk) = bytes.get(end + 2..end + 2 + size).filter(|chunk| !chunk.is_empty()) else {
+        let Some(chunk) = bytes
+            .get(end + 2..end + 2 + size)
+            .filter(|chunk| !chunk.is_empty())
+        else {
             break;
         };
         body.extend_from_slice(chunk);

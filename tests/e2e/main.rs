@@ -20,7 +20,10 @@ pub(crate) struct World {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };
+    let arguments = Arguments {
+        test_threads: Some(1),
+        ..Arguments::from_args()
+    };
     if arguments.list {
         return libtest_mimic::run(&arguments, trials(None)).exit_code();
     }
@@ -51,7 +54,11 @@ fn prepare() -> Result<World, host::Error> {
         author.seal(&host, &agent, function)?;
     }
     agent.wait_until_parked()?;
-    Ok(World { host, author, agent })
+    Ok(World {
+        host,
+        author,
+        agent,
+    })
 }
 
 impl World {

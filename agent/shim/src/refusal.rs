@@ -23,8 +23,9 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// Header in which the agent names the reason to the locked function.
-    pub const HEADER: &'static str = "X-RsFaaS-Refused";
+    /// Header in which the agent tells the locked function why. Short, as its value is: it takes the
+    /// place of a key header, which may hold no more than a few wrong letters.
+    pub const HEADER: &'static str = "X-RsFaaS";
 
     /// Every refusal.
     pub const ALL: [Self; 8] = [
@@ -38,7 +39,22 @@ impl Refusal {
         Self::AsyncUnsupported,
     ];
 
-    /// The reason as it stands in the header, and as `error` in the answer's body.
+    /// The letter that stands in the header.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Locked => "l",
+            Self::KeyMalformed => "m",
+            Self::KeyExpired => "e",
+            Self::KeyWrong => "w",
+            Self::TooManyWrongKeys => "t",
+            Self::RebuildFailed => "f",
+            Self::RebuildTimeout => "o",
+            Self::AsyncUnsupported => "a",
+        }
+    }
+
+    /// The reason as it stands in counters and logs, and as `error` in the answer's body.
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
@@ -53,13 +69,12 @@ impl Refusal {
         }
     }
 
-    /// The refusal that a header value names, letter case and outer blanks aside.
+    /// The refusal that a header value stands for, outer blanks aside.
     #[must_use]
-    pub fn from_reason(text: &str) -> Option<Self> {
-        let text = text.trim();
+    pub fn from_code(text: &str) -> Option<Self> {
         Self::ALL
             .into_iter()
-            .find(|refusal| refusal.reason().eq_ignore_ascii_case(text))
+            .find(|refusal| refusal.code() == text.trim())
     }
 
     /// HTTP status of the answer.
@@ -138,17 +153,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_reason_names_its_refusal_in_any_letter_case() {
+    fn every_code_stands_for_its_refusal_alone() {
         for refusal in Refusal::ALL {
-            let text = format!(" {} ", refusal.reason().to_uppercase());
-            assert_eq!(Refusal::from_reason(&text), Some(refusal));
+            let text = format!(" {} ", refusal.code());
+            assert_eq!(Refusal::from_code(&text), Some(refusal));
         }
     }
 
     #[test]
-    fn an_unknown_reason_names_none() {
-        assert_eq!(Refusal::from_reason("key-wrong-ish"), None);
-        assert_eq!(Refusal::from_reason(""), None);
+    fn an_unknown_code_stands_for_none() {
+        assert_eq!(Refusal::from_code("key-wrong"), None);
+        assert_eq!(Refusal::from_code(""), None);
     }
 
     #[test]

@@ -95,11 +95,11 @@ fn one_connection_gets_one_answer_after_the_other() {
     for (request, status) in [
         ("GET / HTTP/1.1\r\n\r\n", "423 Locked"),
         (
-            "POST / HTTP/1.1\r\nContent-Length: 4\r\nX-RsFaaS-Refused: key-wrong\r\n\r\nbody",
+            "POST / HTTP/1.1\r\nContent-Length: 4\r\nX-RsFaaS: w\r\n\r\nbody",
             "403 Forbidden",
         ),
         (
-            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nX-RsFaaS-Refused: rebuild-timeout\r\n\r\n\
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nX-RsFaaS: o\r\n\r\n\
              4\r\nbody\r\n0\r\n\r\n",
             "504 Gateway Timeout",
         ),

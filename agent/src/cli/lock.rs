@@ -12,6 +12,8 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    args.socket.ask(&Command::Lock { function: args.function.clone() })?;
+    args.socket.ask(&Command::Lock {
+        function: args.function.clone(),
+    })?;
     output::text(&format!("{} is locked\n", args.function))
 }

@@ -13,8 +13,13 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(super) struct Stack {
     /// The stack file.
-    #[arg(short = 'f', long = "yaml", value_name = "FILE", default_value = "stack.yaml")]
-    pub(super) file: PathBuf,
+    #[arg(
+        short = 'f',
+        long = "yaml",
+        value_name = "FILE",
+        default_value = "stack.yaml"
+    )]
+    file: PathBuf,
     /// One function of it; without this, all of them.
     #[arg(long, value_name = "NAME")]
     function: Option<String>,
@@ -41,10 +46,18 @@ impl Stack {
         let stack = StackFile::read(&self.file)?;
         let functions = stack.functions(self.function.as_deref())?;
         // As with faas-cli: what the stack file names comes before what the host is set to.
-        let gateway = stack.gateway().map_or_else(|| config.gateway(), str::to_owned);
+        let gateway = stack
+            .gateway()
+            .map_or_else(|| config.gateway(), str::to_owned);
         let faas = FaasCli::new(&config.faas_cli, &gateway, config.credentials.as_deref())?;
         let state = StateDir::new(self.state_dir.as_ref().unwrap_or(&config.state_dir));
-        Ok(Setting { stack, functions, state, faas, key_header: config.key_header })
+        Ok(Setting {
+            stack,
+            functions,
+            state,
+            faas,
+            key_header: config.key_header,
+        })
     }
 }
 

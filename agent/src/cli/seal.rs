@@ -46,7 +46,10 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 async fn seal(setting: &Setting, function: &Function, key: &Key) -> Result<(), Failure> {
     let name = &function.name;
     let file = SealedFile::in_folder(&function.handler);
-    let known = setting.state.function(name)?.filter(|known| known.sealed == *file.path());
+    let known = setting
+        .state
+        .function(name)?
+        .filter(|known| known.sealed == *file.path());
     let record = match known {
         Some(record) if file.exists()? => record,
         _ => {
@@ -58,11 +61,20 @@ async fn seal(setting: &Setting, function: &Function, key: &Key) -> Result<(), F
         // A sealed handler of another key must not be taken for this key's.
         file.open(key, name)?;
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs();
     let report = seal_folder(&function.handler, name, key, now)?;
-    let deployed = setting.state.function(name)?.is_some_and(|known| known == record);
+    let deployed = setting
+        .state
+        .function(name)?
+        .is_some_and(|known| known == record);
     if report.outcome == Outcome::Already && deployed {
-        eprintln!("{name}: already sealed with key {}; nothing was changed", report.key_id);
+        eprintln!(
+            "{name}: already sealed with key {}; nothing was changed",
+            report.key_id
+        );
         return Ok(());
     }
     tell(name, &report);
@@ -104,20 +116,35 @@ async fn prepare(
 
 fn tell(name: &str, report: &Report) {
     match report.outcome {
-        Outcome::Done => eprintln!("{name}: handler encrypted to {FILE_NAME}, key {}", report.key_id),
+        Outcome::Done => eprintln!(
+            "{name}: handler encrypted to {FILE_NAME}, key {}",
+            report.key_id
+        ),
         Outcome::Completed => {
-            eprintln!("{name}: an interrupted sealing was finished, key {}", report.key_id);
+            eprintln!(
+                "{name}: an interrupted sealing was finished, key {}",
+                report.key_id
+            );
         }
         Outcome::Already => eprintln!("{name}: the handler is sealed, key {}", report.key_id),
     }
     for manifest in &report.manifests {
-        eprintln!("{name}: {} stays readable: the image is built from it", manifest.display());
+        eprintln!(
+            "{name}: {} stays readable: the image is built from it",
+            manifest.display()
+        );
     }
     if let Some(history) = &report.history {
-        eprintln!("warning: {name}: {} may still hold the source", history.display());
+        eprintln!(
+            "warning: {name}: {} may still hold the source",
+            history.display()
+        );
     }
     for file in &report.hard_linked {
-        eprintln!("warning: {name}: {} has another name elsewhere, still readable", file.display());
+        eprintln!(
+            "warning: {name}: {} has another name elsewhere, still readable",
+            file.display()
+        );
     }
 }
 
@@ -125,7 +152,10 @@ fn tell(name: &str, report: &Report) {
 async fn purge(name: &str, image: &str) -> Result<(), Failure> {
     let engine = Engine::connect().await?;
     for left in image::purge(&engine, &Reference::parse(image)).await? {
-        eprintln!("warning: {name}: left: {}; to remove it: {}", left.what, left.how);
+        eprintln!(
+            "warning: {name}: left: {}; to remove it: {}",
+            left.what, left.how
+        );
     }
     Ok(())
 }

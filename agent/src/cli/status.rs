@@ -45,10 +45,14 @@ impl Socket {
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let Reply::Status(status) = args.socket.ask(&Command::Status)? else {
-        return Err(Failure::new(Exit::Unexpected, "the agent answered something else"));
+        return Err(Failure::new(
+            Exit::Unexpected,
+            "the agent answered something else",
+        ));
     };
     let text = if args.json {
-        serde_json::to_string(&status).map_err(|error| Failure::new(Exit::Unexpected, error))? + "\n"
+        serde_json::to_string(&status).map_err(|error| Failure::new(Exit::Unexpected, error))?
+            + "\n"
     } else {
         to_text(&status)
     };
@@ -97,7 +101,11 @@ fn line(function: &FunctionStatus) -> String {
         function.key_id.as_deref().unwrap_or("unreadable"),
         function.connections,
         function.unlocks,
-        if parked.is_empty() { "none".to_owned() } else { parked.join(", ") },
+        if parked.is_empty() {
+            "none".to_owned()
+        } else {
+            parked.join(", ")
+        },
     );
     if let Some(error) = &function.last_error {
         // Writing to a string cannot fail.

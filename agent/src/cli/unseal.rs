@@ -30,18 +30,13 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let key = args.key.read()?;
     wait_for(async {
         for function in &setting.functions {
-            unseal(&setting, &args.stack, function, &key).await?;
+            unseal(&setting, function, &key).await?;
         }
         Ok(())
     })
 }
 
-async fn unseal(
-    setting: &Setting,
-    stack: &Stack,
-    function: &Function,
-    key: &Key,
-) -> Result<(), Failure> {
+async fn unseal(setting: &Setting, function: &Function, key: &Key) -> Result<(), Failure> {
     let name = &function.name;
     let file = SealedFile::in_folder(&function.handler);
     if file.exists()? {
@@ -57,7 +52,10 @@ async fn unseal(
     }
     for step in ["build", "push", "deploy"] {
         eprintln!("{name}: faas-cli {step}");
-        setting.faas.step(step, &stack.file, name, &[]).await?;
+        setting
+            .faas
+            .step(step, setting.stack.path(), name, &[])
+            .await?;
     }
     eprintln!("{name}: unsealed");
     Ok(())

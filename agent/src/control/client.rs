@@ -47,16 +47,29 @@ pub enum ClientError {
 /// # Errors
 /// When no agent answers.
 pub fn ask(path: &Path, command: &Command) -> Result<Reply, ClientError> {
-    let broken = |source| ClientError::Broken { path: path.to_owned(), source };
+    let broken = |source| ClientError::Broken {
+        path: path.to_owned(),
+        source,
+    };
     let mut stream = UnixStream::connect(path).map_err(|source| match source.kind() {
-        io::ErrorKind::PermissionDenied => ClientError::NotPermitted { path: path.to_owned() },
-        _ => ClientError::NoAgent { path: path.to_owned(), source },
+        io::ErrorKind::PermissionDenied => ClientError::NotPermitted {
+            path: path.to_owned(),
+        },
+        _ => ClientError::NoAgent {
+            path: path.to_owned(),
+            source,
+        },
     })?;
-    let unknown = |source| ClientError::Unknown { path: path.to_owned(), source };
+    let unknown = |source| ClientError::Unknown {
+        path: path.to_owned(),
+        source,
+    };
     let mut line = serde_json::to_vec(command).map_err(unknown)?;
     line.push(b'\n');
     stream.write_all(&line).map_err(broken)?;
     let mut answer = String::new();
-    BufReader::new(stream).read_line(&mut answer).map_err(broken)?;
+    BufReader::new(stream)
+        .read_line(&mut answer)
+        .map_err(broken)?;
     serde_json::from_str(&answer).map_err(unknown)
 }

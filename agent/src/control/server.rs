@@ -44,7 +44,10 @@ impl Server {
     /// # Errors
     /// When another agent has it, or the system refuses.
     pub fn open(path: &Path) -> Result<Self, ServerError> {
-        let failed = |source| ServerError::Open { path: path.to_owned(), source };
+        let failed = |source| ServerError::Open {
+            path: path.to_owned(),
+            source,
+        };
         if std::os::unix::net::UnixStream::connect(path).is_ok() {
             return Err(ServerError::Taken(path.to_owned()));
         }
@@ -57,7 +60,10 @@ impl Server {
         }
         let listener = UnixListener::bind(path).map_err(failed)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
-        Ok(Self { listener, path: path.to_owned() })
+        Ok(Self {
+            listener,
+            path: path.to_owned(),
+        })
     }
 
     /// Answers commands for as long as it is polled, each connection in its own task.
@@ -101,7 +107,9 @@ where
 {
     let (reader, mut writer) = stream.into_split();
     let mut line = String::new();
-    BufReader::new(reader.take(COMMAND_LEN)).read_line(&mut line).await?;
+    BufReader::new(reader.take(COMMAND_LEN))
+        .read_line(&mut line)
+        .await?;
     let reply = match serde_json::from_str(&line) {
         Ok(command) => answer(command).await,
         Err(error) => Reply::Error(format!("not a command: {error}")),
@@ -127,7 +135,12 @@ mod tests {
         let client = {
             let path = path.clone();
             tokio::task::spawn_blocking(move || {
-                ask(&path, &Command::Lock { function: "pydict".into() })
+                ask(
+                    &path,
+                    &Command::Lock {
+                        function: "pydict".into(),
+                    },
+                )
             })
         };
         let answer = |command| async move {

@@ -44,6 +44,10 @@ impl Counters {
             .refused
             .iter()
             .map(|(reason, count)| (format!("refused_{}", reason.replace('-', "_")), *count));
-        plain.into_iter().map(|(name, count)| (name.to_owned(), count)).chain(refused).collect()
+        plain
+            .into_iter()
+            .map(|(name, count)| (name.to_owned(), count))
+            .chain(refused)
+            .collect()
     }
 }

@@ -5,10 +5,7 @@ mod secrecy;
 mod switchboard;
 mod watch;
 
-use std::{
-    collections::VecDeque,
-    sync::Arc,
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -102,11 +99,21 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let (verdicts, mut verdict_inbox) = mpsc::unbounded_channel();
     let (timelines, mut timeline_inbox) = mpsc::unbounded_channel();
     let mut registry = Registry::new(
-        Surroundings { config: config.clone(), faas, names, verdicts, timelines },
+        Surroundings {
+            config: config.clone(),
+            faas,
+            names,
+            verdicts,
+            timelines,
+        },
         spotter.names()?,
     );
-    let mut switchboard =
-        Switchboard::new(spotter.flows()?, port, config.key_header.clone(), config.head_timeout());
+    let mut switchboard = Switchboard::new(
+        spotter.flows()?,
+        port,
+        config.key_header.clone(),
+        config.head_timeout(),
+    );
     let programs = spotter.counters()?;
     let mut events = Events::new(spotter.ring()?)?;
     let mut interfaces = Interfaces::follow().await?;
@@ -122,13 +129,15 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
             })
             .await;
     });
-    let mut terminate =
-        signal(SignalKind::terminate()).map_err(DaemonError::system("signals"))?;
-    let mut interrupt =
-        signal(SignalKind::interrupt()).map_err(DaemonError::system("signals"))?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::system("signals"))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::system("signals"))?;
     let mut leases: VecDeque<Timeline> = VecDeque::new();
     let mut expiry: Option<Instant> = None;
-    tracing::info!(port = config.port, version = env!("CARGO_PKG_VERSION"), "the agent runs");
+    tracing::info!(
+        port = config.port,
+        version = env!("CARGO_PKG_VERSION"),
+        "the agent runs"
+    );
 
     loop {
         tokio::select! {
@@ -189,7 +198,10 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
 
 /// Removes what an agent that was killed has left behind.
 async fn sweep(gateway: &Gateway, faas: &FaasCli) -> Result<(), DaemonError> {
-    for name in gateway.functions_with_label("com.rsfaas.role", "unlocked").await? {
+    for name in gateway
+        .functions_with_label("com.rsfaas.role", "unlocked")
+        .await?
+    {
         tracing::info!(container = name, "left behind by an earlier agent; removed");
         faas.remove(&name).await?;
     }

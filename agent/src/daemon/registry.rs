@@ -41,7 +41,12 @@ struct Served {
 
 impl Registry {
     pub(super) fn new(surroundings: Surroundings, table: Names) -> Self {
-        Self { surroundings, table, functions: BTreeMap::new(), unlocked: HashMap::new() }
+        Self {
+            surroundings,
+            table,
+            functions: BTreeMap::new(),
+            unlocked: HashMap::new(),
+        }
     }
 
     /// Whether a name is a sealed function's.
@@ -111,11 +116,25 @@ impl Registry {
     }
 
     fn start(&mut self, record: SealedFunction) -> Result<(), SpotError> {
-        let Surroundings { config, faas, names, verdicts, timelines } = &self.surroundings;
-        let rebuilder =
-            Rebuilder::new(record.clone(), names.clone(), Arc::clone(faas), config.standby);
-        let driver =
-            Driver::new(Arc::new(rebuilder), config, verdicts.clone(), timelines.clone());
+        let Surroundings {
+            config,
+            faas,
+            names,
+            verdicts,
+            timelines,
+        } = &self.surroundings;
+        let rebuilder = Rebuilder::new(
+            record.clone(),
+            names.clone(),
+            Arc::clone(faas),
+            config.standby,
+        );
+        let driver = Driver::new(
+            Arc::new(rebuilder),
+            config,
+            verdicts.clone(),
+            timelines.clone(),
+        );
         for slot in 0..UnlockedNames::slots(config.standby) {
             let container = names.of(&record.name, slot);
             self.table.insert(&container, NameKind::Unlocked)?;
@@ -125,7 +144,14 @@ impl Registry {
         let (messages, inbox) = mpsc::unbounded_channel();
         let task = tokio::spawn(driver.run(inbox));
         tracing::info!(function = record.name, "sealed function taken up");
-        self.functions.insert(record.name.clone(), Served { record, messages, task });
+        self.functions.insert(
+            record.name.clone(),
+            Served {
+                record,
+                messages,
+                task,
+            },
+        );
         Ok(())
     }
 

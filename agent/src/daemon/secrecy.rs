@@ -9,7 +9,10 @@ use rustix::mm::{MlockAllFlags, mlockall};
 pub(super) fn keep() {
     let steps = [
         ("memory is not locked and may be swapped", lock_memory()),
-        ("core dumps are not disabled", setrlimit(Resource::RLIMIT_CORE, 0, 0)),
+        (
+            "core dumps are not disabled",
+            setrlimit(Resource::RLIMIT_CORE, 0, 0),
+        ),
         // Also keeps others of the same user from reading its memory (ptrace(2)).
         ("the process stays dumpable", prctl::set_dumpable(false)),
     ];

@@ -47,7 +47,12 @@ struct Flow {
 }
 
 impl Switchboard {
-    pub(super) fn new(table: Flows, port: Port, key_header: String, head_timeout: Duration) -> Self {
+    pub(super) fn new(
+        table: Flows,
+        port: Port,
+        key_header: String,
+        head_timeout: Duration,
+    ) -> Self {
         let counters = Counters::default();
         Self {
             flows: HashMap::new(),
@@ -95,7 +100,7 @@ impl Switchboard {
             Ok(container) => Decision::Unlock(container),
             Err(refusal) => {
                 self.counters.refused(refusal);
-                Decision::Refuse(refusal.reason())
+                Decision::Refuse(refusal)
             }
         };
         let actions = state.connection.decide(id, &decision);
@@ -149,12 +154,14 @@ impl Switchboard {
             deadline: None,
         });
         flow.held = held.time;
-        let actions = flow.connection.segment(template.sequence(), template.payload(&held.frame));
-        flow.template = template;
-        flow.deadline = flow
+        let actions = flow
             .connection
-            .awaits_head()
-            .then(|| flow.deadline.unwrap_or_else(|| Instant::now() + self.head_timeout));
+            .segment(template.sequence(), template.payload(&held.frame));
+        flow.template = template;
+        flow.deadline = flow.connection.awaits_head().then(|| {
+            flow.deadline
+                .unwrap_or_else(|| Instant::now() + self.head_timeout)
+        });
         self.act(&held.flow, actions, registry);
     }
 
@@ -163,7 +170,9 @@ impl Switchboard {
         let mut queue = std::collections::VecDeque::from(actions);
         while let Some(action) = queue.pop_front() {
             match action {
-                Action::Judge { id, request } => queue.extend(self.judge(key, id, request, registry)),
+                Action::Judge { id, request } => {
+                    queue.extend(self.judge(key, id, request, registry));
+                }
                 Action::Release { sequence, bytes } => self.release(key, sequence, &bytes),
                 Action::PassWindow { start, end } => {
                     let result = self.table.pass(key, start, end);
@@ -196,7 +205,7 @@ impl Switchboard {
             }
             Target::Async { name } if registry.is_sealed(&name) && !request.keys.is_empty() => {
                 self.counters.refused(Refusal::AsyncUnsupported);
-                Decision::Refuse(Refusal::AsyncUnsupported.reason())
+                Decision::Refuse(Refusal::AsyncUnsupported)
             }
             Target::Async { .. } => Decision::Pass,
             Target::Function { name } => match (registry.lease(&name), request.keys.as_slice()) {
@@ -207,7 +216,12 @@ impl Switchboard {
                     Ok(key_bytes) => {
                         let held = flow.held;
                         flow.functions.insert(name);
-                        let request = LeaseRequest { flow: *key, id, key: key_bytes, held };
+                        let request = LeaseRequest {
+                            flow: *key,
+                            id,
+                            key: key_bytes,
+                            held,
+                        };
                         if lease.send(Message::Request(request)).is_ok() {
                             return Vec::new();
                         }
@@ -228,7 +242,7 @@ impl Switchboard {
 
     fn malformed(&mut self) -> Decision {
         self.counters.refused(Refusal::KeyMalformed);
-        Decision::Refuse(Refusal::KeyMalformed.reason())
+        Decision::Refuse(Refusal::KeyMalformed)
     }
 
     fn release(&mut self, key: &FlowKey, sequence: u32, bytes: &[u8]) {

@@ -20,7 +20,8 @@ impl StateWatch {
     pub(super) fn new(state: &StateDir) -> io::Result<Self> {
         std::fs::create_dir_all(state.functions())?;
         let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
-        let what = AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_DELETE | AddWatchFlags::IN_CLOSE_WRITE;
+        let what =
+            AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_DELETE | AddWatchFlags::IN_CLOSE_WRITE;
         inotify.add_watch(&state.functions(), what)?;
         let descriptor = inotify.as_fd().try_clone_to_owned()?;
         // SAFETY: the descriptor is owned, and lives inside the `AsyncFd` from here on.

@@ -1,4 +1,5 @@
 //! One connection: its requests are judged one by one, its bytes go on in order.
+use rsfaas_shim::Refusal;
 use zeroize::Zeroizing;
 
 use super::{
@@ -52,7 +53,7 @@ pub enum Decision {
     /// It goes to this function, without the key.
     Unlock(String),
     /// It goes to the locked function, which gives this reason.
-    Refuse(&'static str),
+    Refuse(Refusal),
     /// It goes on as it is.
     Pass,
     /// It goes on without the key.
@@ -85,7 +86,12 @@ impl Connection {
     #[must_use]
     pub fn new(key_header: &str) -> Self {
         let key_header = key_header.to_ascii_lowercase();
-        Self { key_header, stream: None, state: State::Head, next: 0 }
+        Self {
+            key_header,
+            stream: None,
+            state: State::Head,
+            next: 0,
+        }
     }
 
     /// Takes in a held segment.
@@ -127,7 +133,10 @@ impl Connection {
     #[must_use]
     pub fn awaits_head(&self) -> bool {
         matches!(self.state, State::Head)
-            && self.stream.as_ref().is_some_and(|stream| !stream.ready().is_empty())
+            && self
+                .stream
+                .as_ref()
+                .is_some_and(|stream| !stream.ready().is_empty())
     }
 
     /// The rest of a head did not come in time: the connection is left alone. A part that carries
@@ -209,7 +218,14 @@ impl Connection {
                 let keys = std::mem::take(&mut head.keys);
                 let plain = head.name_range.is_some();
                 self.state = State::Judging(id, head);
-                actions.push(Action::Judge { id, request: Request { target, plain, keys } });
+                actions.push(Action::Judge {
+                    id,
+                    request: Request {
+                        target,
+                        plain,
+                        keys,
+                    },
+                });
                 false
             }
         }
@@ -228,7 +244,10 @@ impl Connection {
         } else if left > 0 {
             let start = stream.sequence();
             stream.skip(left);
-            actions.push(Action::PassWindow { start, end: stream.sequence() });
+            actions.push(Action::PassWindow {
+                start,
+                end: stream.sequence(),
+            });
         }
     }
 
@@ -242,7 +261,10 @@ impl Connection {
 }
 
 fn release(piece: Piece) -> Action {
-    Action::Release { sequence: piece.sequence, bytes: piece.bytes }
+    Action::Release {
+        sequence: piece.sequence,
+        bytes: piece.bytes,
+    }
 }
 
 /// The head in the form in which it goes on; `None` where that is its own.
@@ -256,17 +278,19 @@ fn rewrite(
     let rewritten = match decision {
         Decision::Pass => return None,
         Decision::Unlock(name) => rewrite::to_function(bytes, head, key_header, name),
-        Decision::Refuse(reason) => rewrite::refused(bytes, head, key_header, reason),
+        Decision::Refuse(refusal) => rewrite::refused(bytes, head, key_header, *refusal),
         Decision::Strip => rewrite::stripped(bytes, head, key_header),
         Decision::Hide => rewrite::hidden(bytes, head, key_header),
     };
     // Where the wanted form does not fit, the request goes to the locked function, and tells less.
-    Some(rewritten.or_else(|NoRoom| rewrite::stripped(bytes, head, key_header)).unwrap_or_else(
-        |NoRoom| {
-            // Not even the head without the key can be filled up: nothing of it may go on.
-            Zeroizing::new(vec![b' '; head.length])
-        },
-    ))
+    Some(
+        rewritten
+            .or_else(|NoRoom| rewrite::stripped(bytes, head, key_header))
+            .unwrap_or_else(|NoRoom| {
+                // Not even the head without the key can be filled up: nothing of it may go on.
+                Zeroizing::new(vec![b' '; head.length])
+            }),
+    )
 }
 
 #[cfg(test)]
@@ -309,7 +333,10 @@ mod tests {
         let actions = connection.segment(7, text.as_bytes());
         assert!(matches!(&actions[..], [Action::Judge { request, .. }]
             if request.keys.len() == 1 && request.target == Target::Function { name: "pydict".into() }));
-        let actions = connection.decide(judged(&actions), &Decision::Unlock("pydict-abc123-0".into()));
+        let actions = connection.decide(
+            judged(&actions),
+            &Decision::Unlock("pydict-abc123-0".into()),
+        );
         let bytes = released(7, &actions);
         assert_eq!(bytes.len(), text.len());
         assert!(bytes.starts_with(b"POST /function/pydict-abc123-0 "));
@@ -321,10 +348,12 @@ mod tests {
         let mut connection = connection();
         let text = keyed("Content-Length: 100\r\n\r\nstart");
         let actions = connection.segment(0, text.as_bytes());
-        let actions = connection.decide(judged(&actions), &Decision::Refuse("key-wrong"));
+        let actions = connection.decide(judged(&actions), &Decision::Refuse(Refusal::KeyWrong));
         let end = u32::try_from(text.len()).unwrap();
-        assert!(matches!(actions.last(), Some(Action::PassWindow { start, end: last })
-            if *start == end && *last == end + 95));
+        assert!(
+            matches!(actions.last(), Some(Action::PassWindow { start, end: last })
+            if *start == end && *last == end + 95)
+        );
         let next = connection.segment(end + 95, b"GET /function/pydict HTTP/1.1\r\n\r\n");
         assert!(matches!(&next[..], [Action::Judge { request, .. }] if request.keys.is_empty()));
     }
@@ -334,7 +363,10 @@ mod tests {
         let mut connection = connection();
         let text = keyed("\r\n");
         let actions = connection.segment(0, text.as_bytes());
-        let first = released(0, &connection.decide(judged(&actions), &Decision::Unlock("other".into())));
+        let first = released(
+            0,
+            &connection.decide(judged(&actions), &Decision::Unlock("other".into())),
+        );
         let again = released(0, &connection.segment(0, text.as_bytes()));
         assert_eq!(first, again);
         assert!(!String::from_utf8_lossy(&again).contains("rsfaas1"));
@@ -416,7 +448,8 @@ mod tests {
         for cut in 1..text.len() {
             let mut connection = connection();
             let mut actions = connection.segment(0, &text.as_bytes()[..cut]);
-            actions.extend(connection.segment(u32::try_from(cut).unwrap(), &text.as_bytes()[cut..]));
+            actions
+                .extend(connection.segment(u32::try_from(cut).unwrap(), &text.as_bytes()[cut..]));
             assert_eq!(actions.len(), 1, "cut at {cut}");
             let actions = connection.decide(judged(&actions), &Decision::Unlock("other".into()));
             assert_eq!(released(0, &actions).len(), text.len(), "cut at {cut}");

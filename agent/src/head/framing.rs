@@ -32,7 +32,11 @@ pub(super) enum Step {
 /// Reads one step of the framing.
 pub(super) fn step(state: Chunked, bytes: &[u8]) -> Step {
     let Some(end) = bytes.iter().take(LINE).position(|byte| *byte == b'\n') else {
-        return if bytes.len() < LINE { Step::Incomplete } else { Step::Invalid };
+        return if bytes.len() < LINE {
+            Step::Incomplete
+        } else {
+            Step::Invalid
+        };
     };
     let length = end as u64 + 1;
     let line = bytes[..end].strip_suffix(b"\r").unwrap_or(&bytes[..end]);
@@ -53,7 +57,8 @@ fn size(line: &[u8]) -> Option<u64> {
     let digits = line.split(|byte| *byte == b';').next()?.trim_ascii();
     let text = std::str::from_utf8(digits).ok()?;
     // Sixteen digits would overflow with what is added to them.
-    let valid = !text.is_empty() && text.len() < 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let valid =
+        !text.is_empty() && text.len() < 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     valid.then(|| u64::from_str_radix(text, 16).ok())?
 }
 
@@ -63,7 +68,10 @@ mod tests {
 
     #[test]
     fn a_chunk_is_its_size_line_its_bytes_and_a_line_end() {
-        assert_eq!(step(Chunked::Size, b"1a;x=y\r\nabc"), Step::Chunk(8 + 26 + 2));
+        assert_eq!(
+            step(Chunked::Size, b"1a;x=y\r\nabc"),
+            Step::Chunk(8 + 26 + 2)
+        );
         assert_eq!(step(Chunked::Size, b"0\r\n"), Step::Last(3));
     }
 
@@ -76,7 +84,12 @@ mod tests {
     #[test]
     fn what_is_no_framing_is_told_from_what_goes_on() {
         assert_eq!(step(Chunked::Size, b"1"), Step::Incomplete);
-        for line in [b"x\r\n".as_slice(), b"\r\n", b"-1\r\n", b"fffffffffffffffff\r\n"] {
+        for line in [
+            b"x\r\n".as_slice(),
+            b"\r\n",
+            b"-1\r\n",
+            b"fffffffffffffffff\r\n",
+        ] {
             assert_eq!(step(Chunked::Size, line), Step::Invalid);
         }
         assert_eq!(step(Chunked::Size, &[b'1'; LINE]), Step::Invalid);

@@ -124,7 +124,11 @@ fn classify(target: &str) -> (Target, Option<Range<usize>>) {
 
 fn named(name: &str, asynchronous: bool) -> Target {
     let name = name.to_owned();
-    if asynchronous { Target::Async { name } } else { Target::Function { name } }
+    if asynchronous {
+        Target::Async { name }
+    } else {
+        Target::Function { name }
+    }
 }
 
 fn is_name_byte(byte: u8) -> bool {
@@ -165,7 +169,9 @@ fn decode(path: &str) -> String {
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut index = 0;
     while index < bytes.len() {
-        let digits = bytes.get(index + 1..index + 3).and_then(|digits| std::str::from_utf8(digits).ok());
+        let digits = bytes
+            .get(index + 1..index + 3)
+            .and_then(|digits| std::str::from_utf8(digits).ok());
         match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
             Some(byte) if bytes[index] == b'%' => {
                 decoded.push(byte);
@@ -190,7 +196,8 @@ fn body(method: &str, headers: &[httparse::Header<'_>]) -> Body {
     match (encodings.next(), lengths.next()) {
         (None, None) => Body::Length(0),
         (Some(encoding), None)
-            if encodings.next().is_none() && encoding.trim_ascii().eq_ignore_ascii_case(b"chunked") =>
+            if encodings.next().is_none()
+                && encoding.trim_ascii().eq_ignore_ascii_case(b"chunked") =>
         {
             Body::Chunked
         }
@@ -208,7 +215,10 @@ fn values<'a>(
     headers: &'a [httparse::Header<'a>],
     name: &'static str,
 ) -> impl Iterator<Item = &'a [u8]> {
-    headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value)
+    headers
+        .iter()
+        .filter(move |header| header.name.eq_ignore_ascii_case(name))
+        .map(|header| header.value)
 }
 
 #[cfg(test)]
@@ -234,7 +244,12 @@ mod tests {
 
     #[test]
     fn a_plain_target_names_its_function_and_where_the_name_stands() {
-        for path in ["/function/pydict", "/function/pydict/", "/function/pydict/a/b", "/function/pydict?a=/b"] {
+        for path in [
+            "/function/pydict",
+            "/function/pydict/",
+            "/function/pydict/a/b",
+            "/function/pydict?a=/b",
+        ] {
             assert_eq!(target(path), (function("pydict"), true), "{path}");
         }
         let text = "POST /function/pydict.openfaas-fn/a HTTP/1.1\r\n\r\n";
@@ -261,19 +276,32 @@ mod tests {
 
     #[test]
     fn what_leads_to_no_function_is_other() {
-        for path in ["/", "/functions/pydict", "/system/functions", "*", "/function/", "/x/function/pydict"] {
+        for path in [
+            "/",
+            "/functions/pydict",
+            "/system/functions",
+            "*",
+            "/function/",
+            "/x/function/pydict",
+        ] {
             assert_eq!(target(path).0, Target::Other, "{path}");
         }
     }
 
     #[test]
     fn the_queue_is_told_apart() {
-        assert_eq!(target("/async-function/pydict").0, Target::Async { name: "pydict".into() });
+        assert_eq!(
+            target("/async-function/pydict").0,
+            Target::Async {
+                name: "pydict".into()
+            }
+        );
     }
 
     #[test]
     fn every_key_header_is_found_in_any_letter_case() {
-        let head = whole("GET / HTTP/1.1\r\nx-RSFAAS-key:  a \r\nX-RsFaaS-Key: b\r\nX-Other: c\r\n\r\n");
+        let head =
+            whole("GET / HTTP/1.1\r\nx-RSFAAS-key:  a \r\nX-RsFaaS-Key: b\r\nX-Other: c\r\n\r\n");
         let keys: Vec<&[u8]> = head.keys.iter().map(|key| key.as_slice()).collect();
         assert_eq!(keys, [b"a".as_slice(), b"b"]);
     }
@@ -285,10 +313,16 @@ mod tests {
             ("Content-Length: 12\r\n", Body::Length(12)),
             ("Transfer-Encoding: Chunked\r\n", Body::Chunked),
             ("Content-Length: 12\r\nContent-Length: 12\r\n", Body::Opaque),
-            ("Content-Length: 12\r\nTransfer-Encoding: chunked\r\n", Body::Opaque),
+            (
+                "Content-Length: 12\r\nTransfer-Encoding: chunked\r\n",
+                Body::Opaque,
+            ),
             ("Content-Length: +12\r\n", Body::Opaque),
             ("Transfer-Encoding: gzip, chunked\r\n", Body::Opaque),
-            ("Connection: Upgrade\r\nUpgrade: websocket\r\n", Body::Opaque),
+            (
+                "Connection: Upgrade\r\nUpgrade: websocket\r\n",
+                Body::Opaque,
+            ),
         ];
         for (headers, expected) in cases {
             let head = whole(&format!("POST / HTTP/1.1\r\n{headers}\r\n"));
@@ -300,8 +334,17 @@ mod tests {
     fn a_head_is_incomplete_until_its_last_byte() {
         let text = "GET /function/pydict HTTP/1.1\r\nX-RsFaaS-Key: k\r\n\r\n";
         for cut in 0..text.len() {
-            assert!(matches!(parse(&text.as_bytes()[..cut], "x-rsfaas-key"), Parsed::Incomplete), "{cut}");
+            assert!(
+                matches!(
+                    parse(&text.as_bytes()[..cut], "x-rsfaas-key"),
+                    Parsed::Incomplete
+                ),
+                "{cut}"
+            );
         }
-        assert!(matches!(parse(b"\x16\x03\x01\x00", "x-rsfaas-key"), Parsed::Invalid));
+        assert!(matches!(
+            parse(b"\x16\x03\x01\x00", "x-rsfaas-key"),
+            Parsed::Invalid
+        ));
     }
 }

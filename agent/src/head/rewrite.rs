@@ -1,10 +1,9 @@
 //! Heads of the same length that say something else.
+use rsfaas_shim::Refusal;
 use zeroize::Zeroizing;
 
 use super::request::Head;
 
-/// The header that tells the locked function why a request was refused.
-pub(super) const REFUSED: &str = "X-RsFaaS-Refused";
 /// Fills room; gateways pass it on, functions may ignore it.
 const PAD: &str = "X-RsFaaS-Pad";
 
@@ -30,14 +29,14 @@ pub(super) fn refused(
     bytes: &[u8],
     head: &Head,
     key_header: &str,
-    reason: &str,
+    refusal: Refusal,
 ) -> Result<Zeroizing<Vec<u8>>, NoRoom> {
     let mut line = request_line(bytes);
     let asynchronous = head.target_range.start..head.target_range.start + "/async-function/".len();
     if line.get(asynchronous.clone()) == Some(b"/async-function/") {
         line.splice(asynchronous, "/function/".bytes());
     }
-    assemble(bytes, head, key_header, line, Some(reason))
+    assemble(bytes, head, key_header, line, Some(refusal))
 }
 
 /// To where it goes, without the key.
@@ -79,7 +78,8 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 fn has_name(line: &[u8], name: &str) -> bool {
-    line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes()))
+    line.get(..name.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes()))
         && line.get(name.len()) == Some(&b':')
 }
 
@@ -89,7 +89,7 @@ fn assemble(
     head: &Head,
     key_header: &str,
     line: Zeroizing<Vec<u8>>,
-    reason: Option<&str>,
+    refusal: Option<Refusal>,
 ) -> Result<Zeroizing<Vec<u8>>, NoRoom> {
     let all: Vec<&[u8]> = lines(&bytes[..head.length]).collect();
     let [_, headers @ .., end] = all.as_slice() else {
@@ -98,10 +98,17 @@ fn assemble(
     let kept: Vec<&[u8]> = headers
         .iter()
         .copied()
-        .filter(|line| ![key_header, REFUSED].iter().any(|name| has_name(line, name)))
+        .filter(|line| {
+            ![key_header, Refusal::HEADER]
+                .iter()
+                .any(|name| has_name(line, name))
+        })
         .collect();
-    let reason = reason.map_or_else(String::new, |reason| format!("{REFUSED}: {reason}\r\n"));
-    let used = line.len() + kept.iter().map(|line| line.len()).sum::<usize>() + reason.len() + end.len();
+    let reason = refusal.map_or_else(String::new, |refusal| {
+        format!("{}: {}\r\n", Refusal::HEADER, refusal.code())
+    });
+    let used =
+        line.len() + kept.iter().map(|line| line.len()).sum::<usize>() + reason.len() + end.len();
     let room = head.length.checked_sub(used).ok_or(NoRoom)?;
 
     // With the capacity reserved, the vector never moves, and leaves no copy behind.
@@ -141,7 +148,10 @@ fn line_end(lines: &[u8]) -> usize {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{super::request::{Parsed, parse}, *};
+    use super::{
+        super::request::{Parsed, parse},
+        *,
+    };
 
     const KEY: &str = "x-rsfaas-key";
     const TEXT: &str = "rsfaas1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq";
@@ -160,13 +170,21 @@ mod tests {
     #[test]
     fn an_unlocked_request_has_the_same_length_another_name_and_no_key() {
         let text = keyed("/function/pydict/more?x=1");
-        let bytes = to_function(text.as_bytes(), &head(text.as_bytes()), KEY, "pydict-abc123-0").unwrap();
+        let bytes = to_function(
+            text.as_bytes(),
+            &head(text.as_bytes()),
+            KEY,
+            "pydict-abc123-0",
+        )
+        .unwrap();
         assert_eq!(bytes.len(), text.len());
         let rewritten = head(&bytes);
         assert_eq!(rewritten.length, text.len());
         assert!(rewritten.keys.is_empty());
         let text = std::str::from_utf8(&bytes).unwrap();
-        assert!(text.starts_with("POST /function/pydict-abc123-0/more?x=1 HTTP/1.1\r\nHost: a\r\n"));
+        assert!(
+            text.starts_with("POST /function/pydict-abc123-0/more?x=1 HTTP/1.1\r\nHost: a\r\n")
+        );
         assert!(text.contains("Accept: */*\r\n"));
         assert!(!text.contains("rsfaas1"));
     }
@@ -174,26 +192,63 @@ mod tests {
     #[test]
     fn a_refused_request_tells_the_locked_function_why() {
         let text = keyed("/function/pydict");
-        let bytes = refused(text.as_bytes(), &head(text.as_bytes()), KEY, "key-wrong").unwrap();
+        let bytes = refused(
+            text.as_bytes(),
+            &head(text.as_bytes()),
+            KEY,
+            Refusal::KeyWrong,
+        )
+        .unwrap();
         assert_eq!(bytes.len(), text.len());
         let text = std::str::from_utf8(&bytes).unwrap();
-        assert!(text.contains("\r\nX-RsFaaS-Refused: key-wrong\r\n"));
+        assert!(text.contains("\r\nX-RsFaaS: w\r\n"));
         assert!(!text.contains("rsfaas1"));
+    }
+
+    #[test]
+    fn even_an_empty_key_leaves_room_for_the_reason() {
+        let text = "GET /function/a HTTP/1.1\r\nX-RsFaaS-Key:\r\n\r\n";
+        let bytes = refused(
+            text.as_bytes(),
+            &head(text.as_bytes()),
+            KEY,
+            Refusal::KeyMalformed,
+        );
+        assert!(String::from_utf8_lossy(&bytes.unwrap()).contains("\r\nX-RsFaaS: m"));
     }
 
     #[test]
     fn a_refused_asynchronous_request_goes_to_the_function_itself() {
         let text = keyed("/async-function/pydict");
-        let bytes = refused(text.as_bytes(), &head(text.as_bytes()), KEY, "async-unsupported").unwrap();
+        let bytes = refused(
+            text.as_bytes(),
+            &head(text.as_bytes()),
+            KEY,
+            Refusal::AsyncUnsupported,
+        )
+        .unwrap();
         assert!(bytes.starts_with(b"POST /function/pydict HTTP/1.1\r\n"));
         assert_eq!(bytes.len(), text.len());
     }
 
     #[test]
     fn a_reason_that_the_client_sent_is_taken_out() {
-        let text = format!("GET /function/a HTTP/1.1\r\nx-rsfaas-refused: x\r\nX-RsFaaS-Key: {TEXT}\r\n\r\n");
-        let bytes = refused(text.as_bytes(), &head(text.as_bytes()), KEY, "key-wrong").unwrap();
-        assert_eq!(String::from_utf8_lossy(&bytes).to_lowercase().matches("refused").count(), 1);
+        let text =
+            format!("GET /function/a HTTP/1.1\r\nx-rsfaas: x\r\nX-RsFaaS-Key: {TEXT}\r\n\r\n");
+        let bytes = refused(
+            text.as_bytes(),
+            &head(text.as_bytes()),
+            KEY,
+            Refusal::KeyWrong,
+        )
+        .unwrap();
+        assert_eq!(
+            String::from_utf8_lossy(&bytes)
+                .to_lowercase()
+                .matches("x-rsfaas:")
+                .count(),
+            1
+        );
     }
 
     #[test]
@@ -202,7 +257,10 @@ mod tests {
             let text = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
             let bytes = hidden(text.as_bytes(), &head(text.as_bytes()), KEY).unwrap();
             assert_eq!(bytes.len(), text.len());
-            assert!(!String::from_utf8_lossy(&bytes).contains("pydict"), "{path}");
+            assert!(
+                !String::from_utf8_lossy(&bytes).contains("pydict"),
+                "{path}"
+            );
         }
     }
 
@@ -210,7 +268,10 @@ mod tests {
     fn a_name_that_does_not_fit_is_an_error() {
         let text = "GET /function/a HTTP/1.1\r\nX-RsFaaS-Key: k\r\n\r\n";
         let long = "a".repeat(40);
-        assert_eq!(to_function(text.as_bytes(), &head(text.as_bytes()), KEY, &long), Err(NoRoom));
+        assert_eq!(
+            to_function(text.as_bytes(), &head(text.as_bytes()), KEY, &long),
+            Err(NoRoom)
+        );
     }
 
     proptest! {

@@ -80,7 +80,9 @@ impl Stream {
         if start < self.forgotten {
             return None;
         }
-        let length = usize::try_from(self.cursor.checked_sub(start)?).ok()?.min(payload.len());
+        let length = usize::try_from(self.cursor.checked_sub(start)?)
+            .ok()?
+            .min(payload.len());
         if length == 0 {
             return None;
         }
@@ -94,7 +96,10 @@ impl Stream {
                 bytes[target].copy_from_slice(&head[source]);
             }
         }
-        Some(Piece { sequence: self.sequence_of(start), bytes })
+        Some(Piece {
+            sequence: self.sequence_of(start),
+            bytes,
+        })
     }
 
     fn keep(&mut self, place: u64, bytes: &[u8]) {
@@ -137,7 +142,9 @@ impl Stream {
 
     /// Lets ready bytes go on as they are, at most so many.
     pub(super) fn pass(&mut self, most: u64) -> Option<Piece> {
-        let length = usize::try_from(most).unwrap_or(usize::MAX).min(self.ready.len());
+        let length = usize::try_from(most)
+            .unwrap_or(usize::MAX)
+            .min(self.ready.len());
         if length == 0 {
             return None;
         }
@@ -157,7 +164,10 @@ impl Stream {
             self.forgotten = place + oldest.len() as u64;
         }
         self.rewritten.push_back((self.cursor, bytes.clone()));
-        let piece = Piece { sequence: self.sequence(), bytes };
+        let piece = Piece {
+            sequence: self.sequence(),
+            bytes,
+        };
         self.advance(piece.bytes.len());
         piece
     }
@@ -205,7 +215,10 @@ mod tests {
         stream.replace(Zeroizing::new(b"HEAD".to_vec()));
         stream.pass(4);
         let again = stream.insert(102, b"adbo").unwrap();
-        assert_eq!((again.sequence, again.bytes.as_slice()), (102, b"ADbo".as_slice()));
+        assert_eq!(
+            (again.sequence, again.bytes.as_slice()),
+            (102, b"ADbo".as_slice())
+        );
         assert!(stream.ready().is_empty());
     }
 

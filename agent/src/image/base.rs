@@ -46,14 +46,20 @@ pub async fn build_base(
     function: &Function,
 ) -> Result<BaseImage, ImageError> {
     if function.lang.eq_ignore_ascii_case("dockerfile") {
-        return Err(ImageError::NoTemplate { function: function.name.clone() });
+        return Err(ImageError::NoTemplate {
+            function: function.name.clone(),
+        });
     }
-    let context = |source| ImageError::Context { function: function.name.clone(), source };
+    let context = |source| ImageError::Context {
+        function: function.name.clone(),
+        source,
+    };
     let project = tempfile::tempdir().map_err(context)?;
     let marker = format!(".rsfaas-{}", random_name().map_err(context)?);
     write_project(project.path(), stack, function, &marker).map_err(context)?;
     let file = project.path().join("stack.yaml");
-    faas.step("build", &file, &function.name, &["--shrinkwrap"]).await?;
+    faas.step("build", &file, &function.name, &["--shrinkwrap"])
+        .await?;
     let folder = project.path().join("build").join(&function.name);
 
     let image = Reference::parse(&function.image);
@@ -76,14 +82,23 @@ async fn finish(
     plain: &Reference,
     marker: &str,
 ) -> Result<BaseImage, ImageError> {
-    let context = |source| ImageError::Context { function: function.name.clone(), source };
+    let context = |source| ImageError::Context {
+        function: function.name.clone(),
+        source,
+    };
     let (_, config) = engine.inspect(&plain.to_string()).await?;
     let handler_dir = locate::find(engine, &plain.to_string(), marker)
         .await?
-        .ok_or_else(|| ImageError::NoHandler { function: function.name.clone() })?;
+        .ok_or_else(|| ImageError::NoHandler {
+            function: function.name.clone(),
+        })?;
     let park = park(&config, &function.entry);
     let archive = Context::new()
-        .file("Dockerfile", 0o644, dockerfile(plain, &config, park).as_bytes())
+        .file(
+            "Dockerfile",
+            0o644,
+            dockerfile(plain, &config, park).as_bytes(),
+        )
         .and_then(|archive| archive.file("rsfaas/gate", 0o755, GATE))
         .and_then(|archive| archive.file("rsfaas/python/sitecustomize.py", 0o644, PYTHON_HOOK))
         .map_err(context)?;
@@ -95,7 +110,12 @@ async fn finish(
     engine.tag(&building, &base).await?;
     engine.remove(&building.to_string()).await?;
     engine.push(&base).await?;
-    Ok(BaseImage { image: base, handler_dir, park, upstream_port: upstream_port(&config) })
+    Ok(BaseImage {
+        image: base,
+        handler_dir,
+        park,
+        upstream_port: upstream_port(&config),
+    })
 }
 
 /// A project of the one function, whose handler folder has manifests and the marker only.
@@ -131,7 +151,11 @@ fn random_name() -> io::Result<String> {
 
 /// A variable of an image.
 fn variable<'a>(config: &'a ImageConfig, name: &str) -> Option<&'a str> {
-    config.env.iter().flatten().find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+    config
+        .env
+        .iter()
+        .flatten()
+        .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
 }
 
 /// A Python process waits inside its import; any other one before it starts.
@@ -142,11 +166,21 @@ fn park(config: &ImageConfig, entry: &serde_json::Value) -> Park {
         .map_or_else(|| command(config).join(" "), str::to_owned);
     let program = process.split_whitespace().next().unwrap_or_default();
     let name = program.rsplit('/').next().unwrap_or_default();
-    if name.starts_with("python") { Park::Python } else { Park::Gate }
+    if name.starts_with("python") {
+        Park::Python
+    } else {
+        Park::Gate
+    }
 }
 
 fn command(config: &ImageConfig) -> Vec<String> {
-    config.entrypoint.iter().chain(&config.cmd).flatten().cloned().collect()
+    config
+        .entrypoint
+        .iter()
+        .chain(&config.cmd)
+        .flatten()
+        .cloned()
+        .collect()
 }
 
 /// The port of `upstream_url`, else the container's own.
@@ -170,7 +204,10 @@ fn dockerfile(plain: &Reference, config: &ImageConfig, park: Park) -> String {
             text += &format!("ENV PYTHONPATH={}\n", quote(&path));
         }
         (Park::Gate, Some(process)) => {
-            text += &format!("ENV fprocess={}\n", quote(&format!("{GATE_PATH} {process}")));
+            text += &format!(
+                "ENV fprocess={}\n",
+                quote(&format!("{GATE_PATH} {process}"))
+            );
         }
         (Park::Gate, None) => {
             let all = [vec![GATE_PATH.to_owned()], command(config)].concat();
@@ -183,6 +220,10 @@ fn dockerfile(plain: &Reference, config: &ImageConfig, park: Park) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn no_process() -> ImageConfig {
+        config(&[])
+    }
 
     fn config(env: &[&str]) -> ImageConfig {
         ImageConfig {
@@ -197,7 +238,10 @@ mod tests {
         let config = config(&["fprocess=python index.py", "PYTHONPATH=/lib/x"]);
         assert_eq!(park(&config, &serde_json::Value::Null), Park::Python);
         let text = dockerfile(&Reference::parse("r/f:1"), &config, Park::Python);
-        assert!(text.contains("ENV PYTHONPATH=\"/.rsfaas/python:/lib/x\"\n"), "{text}");
+        assert!(
+            text.contains("ENV PYTHONPATH=\"/.rsfaas/python:/lib/x\"\n"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -205,10 +249,16 @@ mod tests {
         let config = config(&["fprocess=node index.js"]);
         assert_eq!(park(&config, &serde_json::Value::Null), Park::Gate);
         let text = dockerfile(&Reference::parse("r/f:1"), &config, Park::Gate);
-        assert!(text.contains("ENV fprocess=\"/.rsfaas/gate node index.js\"\n"), "{text}");
-        let plain = super::tests::config(&[]);
+        assert!(
+            text.contains("ENV fprocess=\"/.rsfaas/gate node index.js\"\n"),
+            "{text}"
+        );
+        let plain = no_process();
         let text = dockerfile(&Reference::parse("r/f:1"), &plain, Park::Gate);
-        assert!(text.contains("ENTRYPOINT [\"/.rsfaas/gate\",\"fwatchdog\"]\nCMD []\n"), "{text}");
+        assert!(
+            text.contains("ENTRYPOINT [\"/.rsfaas/gate\",\"fwatchdog\"]\nCMD []\n"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -219,8 +269,14 @@ mod tests {
 
     #[test]
     fn the_port_is_that_of_the_upstream_url() {
-        assert_eq!(upstream_port(&config(&["upstream_url=http://127.0.0.1:5000/"])), 5000);
-        assert_eq!(upstream_port(&config(&["http_upstream_url=http://localhost:3000"])), 3000);
+        assert_eq!(
+            upstream_port(&config(&["upstream_url=http://127.0.0.1:5000/"])),
+            5000
+        );
+        assert_eq!(
+            upstream_port(&config(&["http_upstream_url=http://localhost:3000"])),
+            3000
+        );
         assert_eq!(upstream_port(&config(&[])), 8080);
     }
 

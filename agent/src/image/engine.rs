@@ -38,8 +38,13 @@ impl Engine {
         context: Context,
         arguments: HashMap<String, String>,
     ) -> Result<(), ImageError> {
-        let failed = |said: String| ImageError::Build { image: image.to_string(), said };
-        let body = context.finish().map_err(|error| failed(error.to_string()))?;
+        let failed = |said: String| ImageError::Build {
+            image: image.to_string(),
+            said,
+        };
+        let body = context
+            .finish()
+            .map_err(|error| failed(error.to_string()))?;
         let options = BuildImageOptions {
             dockerfile: "Dockerfile".into(),
             t: Some(image.to_string()),
@@ -54,13 +59,18 @@ impl Engine {
             let error = match progress {
                 Ok(progress) => {
                     output.extend(progress.stream);
-                    progress.error_detail.map(|detail| detail.message.unwrap_or_default())
+                    progress
+                        .error_detail
+                        .map(|detail| detail.message.unwrap_or_default())
                 }
                 Err(error) => Some(error.to_string()),
             };
             if let Some(error) = error {
                 let start = output.len().saturating_sub(SAID);
-                return Err(failed(format!("{error}\n{}", output[start..].concat().trim())));
+                return Err(failed(format!(
+                    "{error}\n{}",
+                    output[start..].concat().trim()
+                )));
             }
         }
         Ok(())
@@ -72,11 +82,16 @@ impl Engine {
         let mut stream = std::pin::pin!(self.0.push_image(&image.repository, Some(options), None));
         while let Some(progress) = stream.next().await {
             let error = match progress {
-                Ok(progress) => progress.error_detail.map(|detail| detail.message.unwrap_or_default()),
+                Ok(progress) => progress
+                    .error_detail
+                    .map(|detail| detail.message.unwrap_or_default()),
                 Err(error) => Some(error.to_string()),
             };
             if let Some(said) = error {
-                return Err(ImageError::Push { image: image.to_string(), said });
+                return Err(ImageError::Push {
+                    image: image.to_string(),
+                    said,
+                });
             }
         }
         Ok(())
@@ -84,15 +99,20 @@ impl Engine {
 
     /// Gives an image another name.
     pub(super) async fn tag(&self, image: &Reference, other: &Reference) -> Result<(), ImageError> {
-        let options =
-            TagImageOptionsBuilder::new().repo(&other.repository).tag(&other.tag).build();
+        let options = TagImageOptionsBuilder::new()
+            .repo(&other.repository)
+            .tag(&other.tag)
+            .build();
         Ok(self.0.tag_image(&image.to_string(), Some(options)).await?)
     }
 
     /// An image's ID and settings.
     pub(super) async fn inspect(&self, image: &str) -> Result<(String, ImageConfig), ImageError> {
         let found = self.0.inspect_image(image).await?;
-        Ok((found.id.unwrap_or_default(), found.config.unwrap_or_default()))
+        Ok((
+            found.id.unwrap_or_default(),
+            found.config.unwrap_or_default(),
+        ))
     }
 
     /// Removes an image and the layers that only it has; whether it was there.
@@ -100,7 +120,9 @@ impl Engine {
         let options = RemoveImageOptionsBuilder::new().force(true).build();
         match self.0.remove_image(image, Some(options), None).await {
             Ok(_) => Ok(true),
-            Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Ok(false),
+            Err(bollard::errors::Error::DockerResponseServerError {
+                status_code: 404, ..
+            }) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
@@ -112,12 +134,19 @@ impl Engine {
             cmd: Some(vec!["/".into()]),
             ..ContainerCreateBody::default()
         };
-        Ok(self.0.create_container(None::<CreateContainerOptions>, body).await?.id)
+        Ok(self
+            .0
+            .create_container(None::<CreateContainerOptions>, body)
+            .await?
+            .id)
     }
 
     /// Removes such a container.
     pub(super) async fn remove_container(&self, id: &str) -> Result<(), ImageError> {
-        Ok(self.0.remove_container(id, None::<RemoveContainerOptions>).await?)
+        Ok(self
+            .0
+            .remove_container(id, None::<RemoveContainerOptions>)
+            .await?)
     }
 
     /// A container's files as a tar archive.

@@ -72,7 +72,10 @@ struct Chunks {
 
 impl Chunks {
     fn new(receiver: mpsc::Receiver<Bytes>) -> Self {
-        Self { receiver, current: Bytes::new() }
+        Self {
+            receiver,
+            current: Bytes::new(),
+        }
     }
 }
 
@@ -101,7 +104,9 @@ mod tests {
         for path in ["etc/passwd", "home/app/function/.marker", "usr/x"] {
             let mut header = tar::Header::new_gnu();
             header.set_size(3);
-            builder.append_data(&mut header, path, b"abc".as_slice()).unwrap();
+            builder
+                .append_data(&mut header, path, b"abc".as_slice())
+                .unwrap();
         }
         let archive = builder.into_inner().unwrap();
         for size in [1, 511, 512, 10_000] {

@@ -23,7 +23,10 @@ pub async fn build_locked(engine: &Engine, image: &Reference) -> Result<Referenc
         .and_then(|context| context.file("locked", 0o755, LOCKED))
         // An image without any folder for it has no /tmp.
         .and_then(|context| context.file("tmp/.keep", 0o644, b""))
-        .map_err(|source| ImageError::Context { function: locked.to_string(), source })?;
+        .map_err(|source| ImageError::Context {
+            function: locked.to_string(),
+            source,
+        })?;
     engine.build(&locked, context, HashMap::new()).await?;
     engine.push(&locked).await?;
     Ok(locked)

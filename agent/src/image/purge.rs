@@ -1,7 +1,7 @@
 //! Removes what plain builds left under a function's image name.
+use http_body_util::Empty;
 use hyper::{Method, Request, StatusCode, body::Bytes, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
-use http_body_util::Empty;
 use tokio::net::TcpStream;
 
 use super::{Engine, ImageError, Reference};
@@ -64,8 +64,17 @@ async fn remove_manifest(image: &Reference) -> Result<bool, String> {
     let Some(digest) = digest.filter(|_| status.is_success()) else {
         return Err(format!("the registry answered {status}"));
     };
-    let (status, _) = ask(host, Method::DELETE, &format!("/v2/{path}/manifests/{digest}")).await?;
-    if status.is_success() { Ok(true) } else { Err(format!("the registry answered {status}")) }
+    let (status, _) = ask(
+        host,
+        Method::DELETE,
+        &format!("/v2/{path}/manifests/{digest}"),
+    )
+    .await?;
+    if status.is_success() {
+        Ok(true)
+    } else {
+        Err(format!("the registry answered {status}"))
+    }
 }
 
 async fn ask(
@@ -73,11 +82,18 @@ async fn ask(
     method: Method,
     path: &str,
 ) -> Result<(StatusCode, Option<String>), String> {
-    let address = if host.contains(':') { host.to_owned() } else { format!("{host}:80") };
+    let address = if host.contains(':') {
+        host.to_owned()
+    } else {
+        format!("{host}:80")
+    };
     let told = |error: &dyn std::fmt::Display| error.to_string();
-    let stream = TcpStream::connect(&address).await.map_err(|error| told(&error))?;
-    let (mut sender, connection) =
-        http1::handshake(TokioIo::new(stream)).await.map_err(|error| told(&error))?;
+    let stream = TcpStream::connect(&address)
+        .await
+        .map_err(|error| told(&error))?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| told(&error))?;
     let connection = tokio::spawn(connection);
     let request = Request::builder()
         .method(method)
@@ -86,7 +102,10 @@ async fn ask(
         .header(header::ACCEPT, MANIFESTS)
         .body(Empty::<Bytes>::new())
         .map_err(|error| told(&error))?;
-    let response = sender.send_request(request).await.map_err(|error| told(&error))?;
+    let response = sender
+        .send_request(request)
+        .await
+        .map_err(|error| told(&error))?;
     let digest = response
         .headers()
         .get("docker-content-digest")

@@ -16,17 +16,24 @@ impl Reference {
         let image = image.split('@').next().unwrap_or(image);
         // A colon before a slash belongs to the registry's port.
         match image.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')) {
-            Some((repository, tag)) => {
-                Self { repository: repository.to_owned(), tag: tag.to_owned() }
-            }
-            None => Self { repository: image.to_owned(), tag: "latest".to_owned() },
+            Some((repository, tag)) => Self {
+                repository: repository.to_owned(),
+                tag: tag.to_owned(),
+            },
+            None => Self {
+                repository: image.to_owned(),
+                tag: "latest".to_owned(),
+            },
         }
     }
 
     /// The same repository with another tag.
     #[must_use]
     pub fn tagged(&self, tag: &str) -> Self {
-        Self { repository: self.repository.clone(), tag: tag.to_owned() }
+        Self {
+            repository: self.repository.clone(),
+            tag: tag.to_owned(),
+        }
     }
 
     /// Host and path of the registry, where the name has one (it has a dot, a port, or is localhost).
@@ -56,13 +63,19 @@ mod tests {
             ("user/pydict:v1@sha256:00", "user/pydict", "v1"),
         ] {
             let parsed = Reference::parse(text);
-            assert_eq!((parsed.repository.as_str(), parsed.tag.as_str()), (repository, tag));
+            assert_eq!(
+                (parsed.repository.as_str(), parsed.tag.as_str()),
+                (repository, tag)
+            );
         }
     }
 
     #[test]
     fn a_registry_is_told_from_a_user() {
-        assert_eq!(Reference::parse("r.example/a/b").registry(), Some(("r.example", "a/b")));
+        assert_eq!(
+            Reference::parse("r.example/a/b").registry(),
+            Some(("r.example", "a/b"))
+        );
         assert_eq!(Reference::parse("user/b").registry(), None);
         assert_eq!(Reference::parse("b").registry(), None);
     }

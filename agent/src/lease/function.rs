@@ -201,7 +201,12 @@ impl Driver {
 
     /// Checks the key, before any disk or container work.
     fn request(&mut self, request: Request) {
-        let Request { flow, id, key, held } = request;
+        let Request {
+            flow,
+            id,
+            key,
+            held,
+        } = request;
         let now = Instant::now();
         let refusal = if self.stopping {
             Some(Refusal::RebuildFailed)
@@ -270,9 +275,10 @@ impl Driver {
             let unlock = rebuilder.unlock(&key, &mut timeline);
             let result = match tokio::time::timeout(limit, unlock).await {
                 Ok(Ok(container)) => Ok(container),
-                Ok(Err(error)) => {
-                    Err(Failure { refusal: Refusal::RebuildFailed, what: error.to_string() })
-                }
+                Ok(Err(error)) => Err(Failure {
+                    refusal: Refusal::RebuildFailed,
+                    what: error.to_string(),
+                }),
                 Err(_) => Err(Failure {
                     refusal: Refusal::RebuildTimeout,
                     what: format!("the unlock took longer than {} s", limit.as_secs()),
@@ -335,7 +341,10 @@ impl Driver {
         let timelines = self.timelines.clone();
         let park = !self.stopping;
         tokio::spawn(async move {
-            if park && rebuilder.fill().await && let Some(mut timeline) = timeline {
+            if park
+                && rebuilder.fill().await
+                && let Some(mut timeline) = timeline
+            {
                 timeline.note(Step::Parked);
                 // The receiver is gone only when the agent stops.
                 let _ = timelines.send(timeline);
@@ -354,7 +363,9 @@ impl Driver {
     }
 
     fn note(&mut self, flow: FlowKey, step: Step, time: u64) {
-        if self.machine.holds(flow) && let Some(timeline) = &mut self.timeline {
+        if self.machine.holds(flow)
+            && let Some(timeline) = &mut self.timeline
+        {
             timeline.note_at(step, time);
         }
     }

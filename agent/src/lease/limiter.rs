@@ -19,12 +19,20 @@ impl Limiter {
     /// At most `most` wrong keys within a time.
     #[must_use]
     pub fn new(most: usize, within: Duration) -> Self {
-        Self { most, within, wrong: VecDeque::new() }
+        Self {
+            most,
+            within,
+            wrong: VecDeque::new(),
+        }
     }
 
     /// Whether a key may be looked at now.
     pub fn allows(&mut self, now: Instant) -> bool {
-        while self.wrong.front().is_some_and(|then| now.duration_since(*then) >= self.within) {
+        while self
+            .wrong
+            .front()
+            .is_some_and(|then| now.duration_since(*then) >= self.within)
+        {
             self.wrong.pop_front();
         }
         self.wrong.len() < self.most

@@ -2,10 +2,7 @@
 //!
 //! Any number of connections share one unlock (single flight), and the last close ends it. What
 //! takes time (unlocking, locking) is asked for by an [`Action`] and reported back by a call.
-use std::{
-    collections::HashSet,
-    hash::Hash,
-};
+use std::{collections::HashSet, hash::Hash};
 
 /// Where a function stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -44,7 +41,11 @@ pub struct Machine<C, R> {
 
 impl<C: Copy + Eq + Hash, R> Default for Machine<C, R> {
     fn default() -> Self {
-        Self { phase: Phase::Locked, waiting: Vec::new(), holders: HashSet::new() }
+        Self {
+            phase: Phase::Locked,
+            waiting: Vec::new(),
+            holders: HashSet::new(),
+        }
     }
 }
 
@@ -58,7 +59,11 @@ impl<C: Copy + Eq + Hash, R> Machine<C, R> {
     /// How many connections hold the lease or wait for it.
     #[must_use]
     pub fn connections(&self) -> usize {
-        let waiting: HashSet<C> = self.waiting.iter().map(|(connection, _)| *connection).collect();
+        let waiting: HashSet<C> = self
+            .waiting
+            .iter()
+            .map(|(connection, _)| *connection)
+            .collect();
         self.holders.union(&waiting).count()
     }
 
@@ -98,8 +103,12 @@ impl<C: Copy + Eq + Hash, R> Machine<C, R> {
             return self.lock();
         }
         let waiting = std::mem::take(&mut self.waiting);
-        self.holders.extend(waiting.iter().map(|(connection, _)| *connection));
-        waiting.into_iter().map(|(connection, request)| Action::Serve(connection, request)).collect()
+        self.holders
+            .extend(waiting.iter().map(|(connection, _)| *connection));
+        waiting
+            .into_iter()
+            .map(|(connection, request)| Action::Serve(connection, request))
+            .collect()
     }
 
     /// The unlock failed; what it left behind is to be cleaned up as at a close.
@@ -137,7 +146,11 @@ impl<C: Copy + Eq + Hash, R> Machine<C, R> {
     /// Everything is ciphertext again.
     pub fn locked(&mut self) -> Vec<Action<C, R>> {
         self.phase = Phase::Locked;
-        if self.waiting.is_empty() { Vec::new() } else { self.unlock() }
+        if self.waiting.is_empty() {
+            Vec::new()
+        } else {
+            self.unlock()
+        }
     }
 
     fn unlock(&mut self) -> Vec<Action<C, R>> {
@@ -172,7 +185,10 @@ mod tests {
         let mut lease = Lease::default();
         assert_eq!(lease.request(1, 10), [Action::Unlock]);
         assert_eq!(lease.request(2, 20), []);
-        assert_eq!(lease.unlocked(), [Action::Serve(1, 10), Action::Serve(2, 20)]);
+        assert_eq!(
+            lease.unlocked(),
+            [Action::Serve(1, 10), Action::Serve(2, 20)]
+        );
         assert_eq!(lease.request(3, 30), [Action::Serve(3, 30)]);
         assert_eq!(lease.connections(), 3);
     }
@@ -201,7 +217,10 @@ mod tests {
         let mut lease = Lease::default();
         lease.request(1, 10);
         lease.request(2, 20);
-        assert_eq!(lease.failed(), [Action::Fail(1, 10), Action::Fail(2, 20), Action::Lock]);
+        assert_eq!(
+            lease.failed(),
+            [Action::Fail(1, 10), Action::Fail(2, 20), Action::Lock]
+        );
         assert_eq!(lease.locked(), []);
     }
 
@@ -218,7 +237,11 @@ mod tests {
         let mut lease = unlocked(&[1]);
         assert_eq!(lease.expired(), [Action::Lock]);
         assert_eq!(lease.connections(), 0);
-        assert_eq!(lease.closed(1), [], "the close of a connection whose lease is over");
+        assert_eq!(
+            lease.closed(1),
+            [],
+            "the close of a connection whose lease is over"
+        );
         assert_eq!(lease.locked(), []);
     }
 

@@ -50,7 +50,11 @@ impl Timeline {
     /// Starts with the request that was held, at a time of the monotonic clock in nanoseconds.
     #[must_use]
     pub fn start(function: &str, held: u64) -> Self {
-        Self { function: function.to_owned(), steps: vec![(Step::Held, 0.0)], start: held }
+        Self {
+            function: function.to_owned(),
+            steps: vec![(Step::Held, 0.0)],
+            start: held,
+        }
     }
 
     /// Notes a step at a time of the monotonic clock in nanoseconds; a repeated one counts once.
@@ -59,7 +63,9 @@ impl Timeline {
             return;
         }
         let milliseconds = time.saturating_sub(self.start) as f64 / 1e6;
-        let place = self.steps.partition_point(|(_, earlier)| *earlier <= milliseconds);
+        let place = self
+            .steps
+            .partition_point(|(_, earlier)| *earlier <= milliseconds);
         self.steps.insert(place, (step, milliseconds));
     }
 

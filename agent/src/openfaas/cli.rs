@@ -34,8 +34,14 @@ impl FaasCli {
         gateway: &str,
         credentials: Option<&Path>,
     ) -> Result<Self, FaasError> {
-        let login = credentials.map(|file| login::folder_for(gateway, file)).transpose()?;
-        Ok(Self { program: program.to_owned(), gateway: gateway.to_owned(), login })
+        let login = credentials
+            .map(|file| login::folder_for(gateway, file))
+            .transpose()?;
+        Ok(Self {
+            program: program.to_owned(),
+            gateway: gateway.to_owned(),
+            login,
+        })
     }
 
     /// The gateway's address.
@@ -56,7 +62,8 @@ impl FaasCli {
             .suffix(".yaml")
             .tempfile()
             .map_err(|error| stack(&error))?;
-        file.write_all(text.as_bytes()).map_err(|error| stack(&error))?;
+        file.write_all(text.as_bytes())
+            .map_err(|error| stack(&error))?;
         let mut command = self.command();
         command.args(["deploy", "--yaml"]).arg(file.path());
         finish("deploy", self.run("deploy", &mut command).await?)
@@ -88,7 +95,11 @@ impl FaasCli {
         more: &[&str],
     ) -> Result<(), FaasError> {
         let mut command = self.command();
-        command.args([step, "--filter", function]).args(more).arg("--yaml").arg(stack);
+        command
+            .args([step, "--filter", function])
+            .args(more)
+            .arg("--yaml")
+            .arg(stack);
         if let Some(folder) = stack.parent() {
             command.current_dir(folder);
         }
@@ -108,7 +119,10 @@ impl FaasCli {
         command.stdin(Stdio::null()).kill_on_drop(true);
         match tokio::time::timeout(TIMEOUT, command.output()).await {
             Ok(Ok(output)) => Ok(output),
-            Ok(Err(source)) => Err(FaasError::NoCli { program: self.program.clone(), source }),
+            Ok(Err(source)) => Err(FaasError::NoCli {
+                program: self.program.clone(),
+                source,
+            }),
             Err(_) => Err(FaasError::CliTimeout(step)),
         }
     }
@@ -118,13 +132,18 @@ fn finish(step: &'static str, output: Output) -> Result<(), FaasError> {
     if output.status.success() {
         return Ok(());
     }
-    Err(FaasError::Cli { step, said: format!("{} ({})", said(&output), output.status) })
+    Err(FaasError::Cli {
+        step,
+        said: format!("{} ({})", said(&output), output.status),
+    })
 }
 
 /// The end of what it wrote.
 fn said(output: &Output) -> String {
     let text = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
-    let end = String::from_utf8_lossy(&text[text.len().saturating_sub(SAID)..]).trim().to_owned();
+    let end = String::from_utf8_lossy(&text[text.len().saturating_sub(SAID)..])
+        .trim()
+        .to_owned();
     end.replace('\n', " / ")
 }
 
@@ -147,12 +166,16 @@ mod tests {
     async fn a_failure_tells_the_end_of_what_was_said() {
         let (_folder, cli) = script("echo unauthorized >&2; exit 1");
         let error = cli.remove("pydict").await.unwrap_err().to_string();
-        assert!(error.contains("faas-cli remove failed: unauthorized"), "{error}");
+        assert!(
+            error.contains("faas-cli remove failed: unauthorized"),
+            "{error}"
+        );
     }
 
     #[tokio::test]
     async fn removing_what_is_not_there_is_no_error() {
-        let (_folder, cli) = script("echo No existing function found; echo Function not found; exit 1");
+        let (_folder, cli) =
+            script("echo No existing function found; echo Function not found; exit 1");
         cli.remove("pydict").await.unwrap();
     }
 

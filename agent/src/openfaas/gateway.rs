@@ -1,5 +1,5 @@
 //! The gateway's API, as far as faas-cli does not show it: labels of what is deployed.
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http_body_util::{BodyExt as _, Collected, Empty, Limited};
 use hyper::{Request, body::Bytes, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
@@ -37,8 +37,15 @@ impl Gateway {
             .map(|rest| rest.trim_end_matches('/'))
             .filter(|host| !host.is_empty() && !host.contains('/'))
             .ok_or_else(|| FaasError::Address(address.to_owned()))?;
-        let host = if host.contains(':') { host.to_owned() } else { format!("{host}:80") };
-        Ok(Self { address: address.to_owned(), host })
+        let host = if host.contains(':') {
+            host.to_owned()
+        } else {
+            format!("{host}:80")
+        };
+        Ok(Self {
+            address: address.to_owned(),
+            host,
+        })
     }
 
     /// Names of the functions with a label.
@@ -59,7 +66,11 @@ impl Gateway {
         Ok(functions
             .into_iter()
             .filter(|listed| {
-                listed.labels.as_ref().and_then(|labels| labels.get(label)).is_some_and(|is| is == value)
+                listed
+                    .labels
+                    .as_ref()
+                    .and_then(|labels| labels.get(label))
+                    .is_some_and(|is| is == value)
             })
             .map(|listed| listed.name)
             .collect())
@@ -67,28 +78,44 @@ impl Gateway {
 
     async fn listing(&self) -> Result<Bytes, FaasError> {
         let unreachable = |error: &dyn std::fmt::Display| self.unreachable(error);
-        let stream = TcpStream::connect(&self.host).await.map_err(|error| unreachable(&error))?;
-        let (mut sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(|error| unreachable(&error))?;
+        let stream = TcpStream::connect(&self.host)
+            .await
+            .map_err(|error| unreachable(&error))?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| unreachable(&error))?;
         let connection = tokio::spawn(connection);
         let mut request = Request::get("/system/functions").header(header::HOST, &self.host);
         if let Some(authorization) = login::authorization(&self.address)? {
             request = request.header(header::AUTHORIZATION, authorization.as_str());
         }
-        let request = request.body(Empty::<Bytes>::new()).map_err(|error| unreachable(&error))?;
-        let response = sender.send_request(request).await.map_err(|error| unreachable(&error))?;
+        let request = request
+            .body(Empty::<Bytes>::new())
+            .map_err(|error| unreachable(&error))?;
+        let response = sender
+            .send_request(request)
+            .await
+            .map_err(|error| unreachable(&error))?;
         let status = response.status().as_u16();
         let body = Limited::new(response.into_body(), LISTING).collect().await;
         connection.abort();
         match status {
-            200 => body.map(|body| body.to_bytes()).map_err(|error| unreachable(&error)),
+            200 => body
+                .map(Collected::to_bytes)
+                .map_err(|error| unreachable(&error)),
             401 | 403 => Err(FaasError::Unauthorized(self.address.clone())),
-            status => Err(FaasError::Status { gateway: self.address.clone(), status }),
+            status => Err(FaasError::Status {
+                gateway: self.address.clone(),
+                status,
+            }),
         }
     }
 
     fn unreachable(&self, what: &dyn std::fmt::Display) -> FaasError {
-        FaasError::Unreachable { gateway: self.address.clone(), what: what.to_string() }
+        FaasError::Unreachable {
+            gateway: self.address.clone(),
+            what: what.to_string(),
+        }
     }
 }
 
@@ -134,13 +161,22 @@ mod tests {
     #[tokio::test]
     async fn a_wrong_login_is_told_with_what_to_do() {
         let gateway = answering("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n").await;
-        let error = gateway.functions_with_label("r", "u").await.unwrap_err().to_string();
+        let error = gateway
+            .functions_with_label("r", "u")
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("faas-cli login"), "{error}");
     }
 
     #[test]
     fn an_address_without_http_is_refused() {
-        for address in ["127.0.0.1:8080", "https://gateway", "http://", "http://g/path"] {
+        for address in [
+            "127.0.0.1:8080",
+            "https://gateway",
+            "http://",
+            "http://g/path",
+        ] {
             assert!(Gateway::new(address).is_err(), "{address}");
         }
     }

@@ -40,14 +40,25 @@ pub(super) fn authorization(gateway: &str) -> Result<Option<Zeroizing<String>>, 
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => Zeroizing::new(text),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(FaasError::Login { path, what: error.to_string() }),
+        Err(error) => {
+            return Err(FaasError::Login {
+                path,
+                what: error.to_string(),
+            });
+        }
     };
-    let file: Option<File> = serde_norway::from_str(&text)
-        .map_err(|_| FaasError::Login { path, what: "it is not faas-cli's YAML".into() })?;
+    let file: Option<File> = serde_norway::from_str(&text).map_err(|_| FaasError::Login {
+        path,
+        what: "it is not faas-cli's YAML".into(),
+    })?;
     let entries = file.unwrap_or_default().auths;
     let entry = entries.iter().find(|entry| same(&entry.gateway, gateway));
     Ok(entry.map(|entry| {
-        let scheme = if entry.auth == "basic" { "Basic" } else { "Bearer" };
+        let scheme = if entry.auth == "basic" {
+            "Basic"
+        } else {
+            "Bearer"
+        };
         Zeroizing::new(format!("{scheme} {}", entry.token))
     }))
 }
@@ -57,8 +68,14 @@ fn same(one: &str, other: &str) -> bool {
 }
 
 /// A folder for faas-cli (`OPENFAAS_CONFIG`) with the login of a `user:password` file.
-pub(super) fn folder_for(gateway: &str, credentials: &Path) -> Result<tempfile::TempDir, FaasError> {
-    let failed = |what: String| FaasError::Login { path: credentials.to_owned(), what };
+pub(super) fn folder_for(
+    gateway: &str,
+    credentials: &Path,
+) -> Result<tempfile::TempDir, FaasError> {
+    let failed = |what: String| FaasError::Login {
+        path: credentials.to_owned(),
+        what,
+    };
     let text = std::fs::read_to_string(credentials)
         .map(Zeroizing::new)
         .map_err(|error| failed(error.to_string()))?;
@@ -94,7 +111,9 @@ fn base64(bytes: &[u8]) -> String {
     bytes
         .chunks(3)
         .flat_map(|chunk| {
-            let word = chunk.iter().fold(0_u32, |word, byte| word << 8 | u32::from(*byte));
+            let word = chunk
+                .iter()
+                .fold(0_u32, |word, byte| word << 8 | u32::from(*byte));
             let word = word << (8 * (3 - chunk.len()));
             (0..4).map(move |index| {
                 if index <= chunk.len() {
@@ -113,7 +132,13 @@ mod tests {
 
     #[test]
     fn base64_pads_as_rfc_4648_says() {
-        for (plain, coded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
+        for (plain, coded) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foobar", "Zm9vYmFy"),
+        ] {
             assert_eq!(base64(plain.as_bytes()), coded);
         }
     }
@@ -125,7 +150,10 @@ mod tests {
         std::fs::write(source.path(), "admin:secret\n").unwrap();
         let folder = folder_for("http://g", source.path()).unwrap();
         let path = folder.path().join("config.yml");
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         let text = std::fs::read_to_string(path).unwrap();
         assert!(text.contains("YWRtaW46c2VjcmV0") && !text.contains("secret"));
         std::fs::write(source.path(), "nothing").unwrap();

@@ -23,7 +23,11 @@ impl SealedHandler {
     /// The sealed handler at a path; it is read when it is needed.
     #[must_use]
     pub fn new(name: &str, path: &Path) -> Self {
-        Self { name: name.to_owned(), file: SealedFile::new(path), header: Mutex::new(None) }
+        Self {
+            name: name.to_owned(),
+            file: SealedFile::new(path),
+            header: Mutex::new(None),
+        }
     }
 
     /// Whether a key is this handler's, in constant time.
@@ -53,7 +57,9 @@ impl SealedHandler {
     /// # Errors
     /// When the file cannot be opened or replaced; it is as it was then.
     pub fn reseal(&self, key: &Key) -> Result<(), FileError> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         let result = self.file.reseal(key, &self.name, now.as_secs());
         *self.header.lock().unwrap_or_else(PoisonError::into_inner) = None;
         result

@@ -9,15 +9,19 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::Mutex;
 
 pub use handler::SealedHandler;
+use mount::{Delivered, Entry, EntryKind};
 pub use names::UnlockedNames;
 pub use pool::ParkedStatus;
-use mount::{Delivered, Entry, EntryKind};
 use pool::{Container, Pool};
 
 use crate::{
     lease::{Step, Timeline},
     openfaas::{FaasCli, FaasError},
-    seal::{archive::{Archive, Content}, file::FileError, key::Key},
+    seal::{
+        archive::{Archive, Content},
+        file::FileError,
+        key::Key,
+    },
     state::SealedFunction,
 };
 
@@ -73,7 +77,12 @@ impl Rebuilder {
     ) -> Self {
         let sealed = Arc::new(SealedHandler::new(&function.name, &function.sealed));
         let pool = Pool::new(function.clone(), names, faas, standby);
-        Self { function, sealed, pool, serving: Mutex::new(None) }
+        Self {
+            function,
+            sealed,
+            pool,
+            serving: Mutex::new(None),
+        }
     }
 
     /// The function's name.
@@ -128,8 +137,15 @@ impl Rebuilder {
         timeline.note(Step::Opened);
         let mut serving = self.serving.lock().await;
         let (container, parked, from_standby) = self.pool.take().await?;
-        timeline.note(if from_standby { Step::Taken } else { Step::Deployed });
-        let serving = serving.insert(Serving { container, delivered: None });
+        timeline.note(if from_standby {
+            Step::Taken
+        } else {
+            Step::Deployed
+        });
+        let serving = serving.insert(Serving {
+            container,
+            delivered: None,
+        });
         let folder = self.function.handler_dir.clone();
         // It enters namespaces and copies files, which is not for the threads that wait for packets.
         let delivered =
@@ -138,7 +154,9 @@ impl Rebuilder {
                 .map_err(|_| RebuildError::BrokenOff)??;
         let delivered = serving.delivered.insert(delivered);
         timeline.note(Step::Delivered);
-        delivered.ready(self.function.upstream_port, READY_TIMEOUT).await?;
+        delivered
+            .ready(self.function.upstream_port, READY_TIMEOUT)
+            .await?;
         timeline.note(Step::Ready);
         Ok(serving.container.name.clone())
     }

@@ -23,7 +23,9 @@ impl UnlockedNames {
     pub fn of_host(state: &StateDir) -> io::Result<Self> {
         let path = state.root().join("suffix");
         match std::fs::read_to_string(&path) {
-            Ok(text) if is_suffix(text.trim()) => Ok(Self { suffix: text.trim().to_owned() }),
+            Ok(text) if is_suffix(text.trim()) => Ok(Self {
+                suffix: text.trim().to_owned(),
+            }),
             Ok(_) => Err(io::Error::other(format!(
                 "{} does not hold {SUFFIX_LEN} lower-case letters and digits; remove it",
                 path.display()
@@ -36,8 +38,10 @@ impl UnlockedNames {
     fn make(path: &Path) -> io::Result<Self> {
         let mut bytes = [0; SUFFIX_LEN];
         getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-        let suffix: String =
-            bytes.iter().map(|byte| char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()])).collect();
+        let suffix: String = bytes
+            .iter()
+            .map(|byte| char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()]))
+            .collect();
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
         }
@@ -61,7 +65,9 @@ impl UnlockedNames {
 
 fn is_suffix(text: &str) -> bool {
     text.len() == SUFFIX_LEN
-        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
 }
 
 #[cfg(test)]

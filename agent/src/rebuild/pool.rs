@@ -62,8 +62,17 @@ impl Pool {
         standby: usize,
     ) -> Self {
         let free = (0..UnlockedNames::slots(standby)).collect();
-        let inner = Mutex::new(Inner { parked: Vec::new(), free });
-        Self { function, names, faas, standby, inner }
+        let inner = Mutex::new(Inner {
+            parked: Vec::new(),
+            free,
+        });
+        Self {
+            function,
+            names,
+            faas,
+            standby,
+            inner,
+        }
     }
 
     /// Takes a parked container, or deploys one; `true` where it was ready.
@@ -73,10 +82,15 @@ impl Pool {
             if !parked.is_ended() {
                 return Ok((container, parked, true));
             }
-            tracing::warn!(container = container.name, "a parked container has died; removed");
+            tracing::warn!(
+                container = container.name,
+                "a parked container has died; removed"
+            );
             self.discard(&mut inner, container).await;
         }
-        self.park(&mut inner).await.map(|(container, parked)| (container, parked, false))
+        self.park(&mut inner)
+            .await
+            .map(|(container, parked)| (container, parked, false))
     }
 
     /// Parks containers up to the standby; `false` where one could not be parked.
@@ -160,7 +174,10 @@ impl Pool {
             .named(name)
             .image(&self.function.base_image, "unlocked")
             .environment(rsfaas_shim::PARK_TOKEN, token.expose())
-            .environment(rsfaas_shim::HANDLER_DIR, &self.function.handler_dir.to_string_lossy());
+            .environment(
+                rsfaas_shim::HANDLER_DIR,
+                &self.function.handler_dir.to_string_lossy(),
+            );
         let deployment = match self.function.park {
             Park::Python => deployment,
             Park::Gate => deployment.behind(GATE_PATH),

@@ -34,7 +34,9 @@ mod tests {
 
     #[test]
     fn the_example_of_rfc_1071_gives_its_sum() {
-        let sum = Checksum::default().add(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]).finish();
+        let sum = Checksum::default()
+            .add(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7])
+            .finish();
         assert_eq!(sum, [!0xdd, !0xf2]);
     }
 
@@ -47,6 +49,9 @@ mod tests {
 
     #[test]
     fn an_odd_byte_counts_as_the_high_half() {
-        assert_eq!(Checksum::default().add(&[1]).finish(), Checksum::default().add(&[1, 0]).finish());
+        assert_eq!(
+            Checksum::default().add(&[1]).finish(),
+            Checksum::default().add(&[1, 0]).finish()
+        );
     }
 }

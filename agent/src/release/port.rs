@@ -56,7 +56,12 @@ impl Port {
         if let Ok(index) = if_nametoindex(NEAR) {
             handle.link().del(index).execute().await.map_err(pair)?;
         }
-        handle.link().add(LinkVeth::new(NEAR, FAR).build()).execute().await.map_err(pair)?;
+        handle
+            .link()
+            .add(LinkVeth::new(NEAR, FAR).build())
+            .execute()
+            .await
+            .map_err(pair)?;
         for name in [NEAR, FAR] {
             without_ipv6(name);
             let up = LinkUnspec::new_with_name(name).mtu(MTU).up().build();
@@ -64,7 +69,11 @@ impl Port {
         }
         let socket = open_socket().map_err(ReleaseError::Socket)?;
         spotter.attach_release(FAR)?;
-        Ok(Self { socket, mark: None, handle })
+        Ok(Self {
+            socket,
+            mark: None,
+            handle,
+        })
     }
 
     /// Whether an interface is one of the pair.
@@ -83,7 +92,11 @@ impl Port {
             self.mark = Some(interface);
         }
         let sent = send(self.socket.as_raw_fd(), frame, MsgFlags::MSG_DONTWAIT)?;
-        if sent == frame.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
+        if sent == frame.len() {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::WriteZero.into())
+        }
     }
 
     /// Removes the pair.
@@ -123,5 +136,9 @@ fn bind(socket: &OwnedFd, index: i32) -> io::Result<()> {
     let length = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
     // SAFETY: the pointer is to a structure of that length, which the kernel only reads.
     let result = unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }

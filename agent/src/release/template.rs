@@ -55,7 +55,11 @@ impl Template {
     /// When it is no TCP segment, or cut off inside its headers.
     pub fn of(held: &HeldFrame) -> Result<Self, BadFrame> {
         let frame = held.frame.as_slice();
-        let link_length = if held.ethernet { link_length(frame)? } else { 0 };
+        let link_length = if held.ethernet {
+            link_length(frame)?
+        } else {
+            0
+        };
         let packet = frame.get(link_length..).ok_or(BadFrame::Short)?;
         let (network_length, end) = network(packet)?;
         let tcp = packet.get(network_length..).ok_or(BadFrame::Short)?;
@@ -68,7 +72,8 @@ impl Template {
         let payload = start..frame.len().min(link_length + end).max(start);
         let sequence = u32::from_be_bytes([tcp[4], tcp[5], tcp[6], tcp[7]]);
         let whole = payload.end == link_length + end;
-        let fin = (tcp[13] & FIN != 0 && whole).then(|| sequence.wrapping_add(payload.len() as u32));
+        let fin =
+            (tcp[13] & FIN != 0 && whole).then(|| sequence.wrapping_add(payload.len() as u32));
         Ok(Self {
             link: link(frame, link_length, packet, held.vlan),
             network: packet[..network_length].to_vec(),
@@ -145,8 +150,14 @@ impl Template {
     /// Addresses and protocol, as the TCP checksum counts them (RFC 9293, section 3.1; RFC 8200,
     /// section 8.1); the length is added by the caller.
     fn pseudo_header(&self) -> Checksum {
-        let addresses = if is_ipv4(&self.network) { 12..20 } else { 8..40 };
-        Checksum::default().add(&self.network[addresses]).add(&[0, TCP])
+        let addresses = if is_ipv4(&self.network) {
+            12..20
+        } else {
+            8..40
+        };
+        Checksum::default()
+            .add(&self.network[addresses])
+            .add(&[0, TCP])
     }
 }
 
@@ -161,7 +172,11 @@ fn link(frame: &[u8], length: usize, packet: &[u8], vlan: Option<u16>) -> Vec<u8
         return link;
     }
     // The veth pair wants one; the redirect to an interface without takes it off.
-    let ethertype: [u8; 2] = if is_ipv4(packet) { [0x08, 0x00] } else { [0x86, 0xdd] };
+    let ethertype: [u8; 2] = if is_ipv4(packet) {
+        [0x08, 0x00]
+    } else {
+        [0x86, 0xdd]
+    };
     [[0; 12].as_slice(), &ethertype].concat()
 }
 
@@ -202,7 +217,11 @@ fn network(packet: &[u8]) -> Result<(usize, usize), BadFrame> {
         return Err(BadFrame::NotTcp);
     }
     let payload = word(4)?;
-    let end = if payload == 0 { packet.len() } else { IPV6_LEN + payload };
+    let end = if payload == 0 {
+        packet.len()
+    } else {
+        IPV6_LEN + payload
+    };
     let (mut next, mut length) = (header[6], IPV6_LEN);
     while next != TCP {
         // Hop-by-hop options, routing, destination options (RFC 8200, section 4).
@@ -243,7 +262,12 @@ mod tests {
 
     fn held(frame: Vec<u8>, ethernet: bool) -> HeldFrame {
         HeldFrame {
-            flow: FlowKey { source: [0; 16], destination: [0; 16], source_port: 1, destination_port: 2 },
+            flow: FlowKey {
+                source: [0; 16],
+                destination: [0; 16],
+                source_port: 1,
+                destination_port: 2,
+            },
             time: 0,
             interface: 3,
             vlan: None,
@@ -253,7 +277,9 @@ mod tests {
     }
 
     fn tcp(flags: u8, payload: &[u8]) -> Vec<u8> {
-        let mut tcp = vec![0x9c, 0x40, 0x1f, 0x90, 0, 0, 0x03, 0xe8, 0, 0, 0, 1, 0x80, flags];
+        let mut tcp = vec![
+            0x9c, 0x40, 0x1f, 0x90, 0, 0, 0x03, 0xe8, 0, 0, 0, 1, 0x80, flags,
+        ];
         tcp.extend_from_slice(&[0xff, 0xff, 0xaa, 0xaa, 0, 0]);
         // No-operation twice, then time stamps.
         tcp.extend_from_slice(&[1, 1, 8, 10, 0, 0, 0, 9, 0, 0, 0, 8]);
@@ -264,7 +290,9 @@ mod tests {
     fn v4(flags: u8, payload: &[u8]) -> Vec<u8> {
         let tcp = tcp(flags, payload);
         let total = u16::try_from(20 + tcp.len()).unwrap().to_be_bytes();
-        let mut packet = vec![0x45, 0, total[0], total[1], 0, 1, 0x40, 0, 64, 6, 0xbb, 0xbb];
+        let mut packet = vec![
+            0x45, 0, total[0], total[1], 0, 1, 0x40, 0, 64, 6, 0xbb, 0xbb,
+        ];
         packet.extend_from_slice(&[10, 0, 0, 1, 10, 0, 0, 2]);
         packet.extend(tcp);
         packet
@@ -290,7 +318,11 @@ mod tests {
     fn assert_sums(packet: &[u8]) {
         assert_eq!(Checksum::default().add(&packet[..20]).finish(), [0, 0]);
         let length = u16::try_from(packet.len() - 20).unwrap().to_be_bytes();
-        let sum = Checksum::default().add(&packet[12..20]).add(&[0, 6]).add(&length).add(&packet[20..]);
+        let sum = Checksum::default()
+            .add(&packet[12..20])
+            .add(&[0, 6])
+            .add(&length)
+            .add(&packet[20..]);
         assert_eq!(sum.finish(), [0, 0]);
     }
 
@@ -298,7 +330,10 @@ mod tests {
     fn a_frame_comes_back_with_other_bytes_and_right_checksums() {
         let original = ethernet(&[8, 0], &v4(0x18, b"hello"));
         let template = Template::of(&held(original.clone(), true)).unwrap();
-        assert_eq!((template.sequence(), template.payload(&original)), (1000, b"hello".as_slice()));
+        assert_eq!(
+            (template.sequence(), template.payload(&original)),
+            (1000, b"hello".as_slice())
+        );
         let frames = template.frames(1000, b"olleh", 1500);
         assert_eq!(frames.len(), 1);
         assert_eq!(&frames[0][..14], &original[..14]);
@@ -313,7 +348,13 @@ mod tests {
         assert_eq!(frames.len(), 2);
         let sequences: Vec<&[u8]> = frames.iter().map(|frame| &frame[38..42]).collect();
         assert_eq!(sequences, [&u32::MAX.to_be_bytes(), &59_u32.to_be_bytes()]);
-        assert_eq!(frames.iter().map(|frame| frame[47] & PSH).collect::<Vec<_>>(), [0, PSH]);
+        assert_eq!(
+            frames
+                .iter()
+                .map(|frame| frame[47] & PSH)
+                .collect::<Vec<_>>(),
+            [0, PSH]
+        );
         frames.iter().for_each(|frame| assert_sums(&frame[14..]));
     }
 
@@ -321,7 +362,12 @@ mod tests {
     fn padding_of_the_link_is_no_payload() {
         let mut frame = ethernet(&[8, 0], &v4(0x18, b"hi"));
         frame.extend_from_slice(&[0; 9]);
-        assert_eq!(Template::of(&held(frame.clone(), true)).unwrap().payload(&frame), b"hi");
+        assert_eq!(
+            Template::of(&held(frame.clone(), true))
+                .unwrap()
+                .payload(&frame),
+            b"hi"
+        );
     }
 
     #[test]
@@ -343,7 +389,11 @@ mod tests {
         let packet = &again[18..];
         assert_eq!(usize::from(packet[5]), packet.len() - 40);
         let length = u16::try_from(packet.len() - 48).unwrap().to_be_bytes();
-        let sum = Checksum::default().add(&packet[8..40]).add(&[0, 6]).add(&length).add(&packet[48..]);
+        let sum = Checksum::default()
+            .add(&packet[8..40])
+            .add(&[0, 6])
+            .add(&length)
+            .add(&packet[48..]);
         assert_eq!(sum.finish(), [0, 0]);
     }
 

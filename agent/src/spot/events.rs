@@ -67,7 +67,8 @@ impl Events {
         // SAFETY: the ring buffer owns its descriptor, gives the same one each time, and lives inside
         // the `AsyncFd` from here on.
         let ring = unsafe { AsyncFd::register(ring) };
-        ring.map(Self).map_err(|error| SpotError::Ring(error.into()))
+        ring.map(Self)
+            .map_err(|error| SpotError::Ring(error.into()))
     }
 
     /// Waits for events and copies them out, at most `limit` of them. Safe to cancel: nothing is
@@ -109,9 +110,10 @@ fn parse(record: &[u8]) -> Result<Event, BadEvent> {
     Ok(match kind {
         EventKind::Held => {
             let length = header.length as usize;
-            let frame = rest
-                .get(..length)
-                .ok_or(BadEvent::Length { claimed: length, room: rest.len() })?;
+            let frame = rest.get(..length).ok_or(BadEvent::Length {
+                claimed: length,
+                room: rest.len(),
+            })?;
             Event::Held(HeldFrame {
                 flow: header.flow,
                 time: header.time,
@@ -183,8 +185,14 @@ mod tests {
             panic!("not a held frame");
         };
         assert_eq!(held.frame.as_slice(), b"abc");
-        assert_eq!((held.time, held.interface, held.vlan, held.ethernet), (7, 3, Some(5), true));
-        assert_eq!((held.flow.source_port, held.flow.destination_port), (40_000, 8080));
+        assert_eq!(
+            (held.time, held.interface, held.vlan, held.ethernet),
+            (7, 3, Some(5), true)
+        );
+        assert_eq!(
+            (held.flow.source_port, held.flow.destination_port),
+            (40_000, 8080)
+        );
     }
 
     #[test]
@@ -200,7 +208,13 @@ mod tests {
             (record(1, 3, b"abc")[..63].to_vec(), BadEvent::Short(63)),
             (record(9, 0, b""), BadEvent::Kind(9)),
             (record(0, 0, b""), BadEvent::Kind(0)),
-            (record(1, 4, b"abc"), BadEvent::Length { claimed: 4, room: 3 }),
+            (
+                record(1, 4, b"abc"),
+                BadEvent::Length {
+                    claimed: 4,
+                    room: 3,
+                },
+            ),
         ];
         for (bytes, expected) in cases {
             assert_eq!(parse(&bytes).err(), Some(expected));

@@ -68,7 +68,10 @@ impl Interfaces {
                 _ => None,
             })
         });
-        Ok(Self { known: known.into_iter(), changes: changes.boxed() })
+        Ok(Self {
+            known: known.into_iter(),
+            changes: changes.boxed(),
+        })
     }
 
     /// The next change; waits for one once the interfaces that were there are told. `None` when
@@ -101,5 +104,10 @@ fn change(message: &LinkMessage) -> Option<InterfaceChange> {
             _ => {}
         }
     }
-    Some(InterfaceChange::Up(Interface { index, name: name?, ethernet, mtu }))
+    Some(InterfaceChange::Up(Interface {
+        index,
+        name: name?,
+        ethernet,
+        mtu,
+    }))
 }

@@ -12,10 +12,7 @@ use aya::{
     util::KernelVersion,
 };
 
-use super::{
-    Counters, Flows, Interface, Names, SpotError,
-    tables::take_map,
-};
+use super::{Counters, Flows, Interface, Names, SpotError, tables::take_map};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("RSFAAS_SPOTTER"));
 
@@ -50,8 +47,14 @@ struct Programs {
     egress: &'static str,
 }
 
-const ETHERNET: Programs = Programs { ingress: "spot_ethernet", egress: "watch_ethernet" };
-const IP: Programs = Programs { ingress: "spot_ip", egress: "watch_ip" };
+const ETHERNET: Programs = Programs {
+    ingress: "spot_ethernet",
+    egress: "watch_ethernet",
+};
+const IP: Programs = Programs {
+    ingress: "spot_ip",
+    egress: "watch_ip",
+};
 const RELEASE: &str = "release";
 
 impl Spotter {
@@ -67,13 +70,25 @@ impl Spotter {
             .override_global("RELEASE_MARK", &options.release_mark, true)
             .load(OBJECT)
             .map_err(not_permitted)?;
-        for name in [ETHERNET.ingress, ETHERNET.egress, IP.ingress, IP.egress, RELEASE] {
+        for name in [
+            ETHERNET.ingress,
+            ETHERNET.egress,
+            IP.ingress,
+            IP.egress,
+            RELEASE,
+        ] {
             program(&mut ebpf, name)?
                 .load()
-                .map_err(|source| SpotError::Program { name, source: Box::new(source) })?;
+                .map_err(|source| SpotError::Program {
+                    name,
+                    source: Box::new(source),
+                })?;
         }
         fill_search_table(&mut ebpf, &header)?;
-        Ok(Self { ebpf, attached: HashMap::new() })
+        Ok(Self {
+            ebpf,
+            attached: HashMap::new(),
+        })
     }
 
     /// Attaches the programs to an interface, first in the chain; attached already is no error.
@@ -85,9 +100,24 @@ impl Spotter {
             return Ok(());
         }
         let programs = if interface.ethernet { ETHERNET } else { IP };
-        let ingress = attach(&mut self.ebpf, programs.ingress, &interface.name, TcAttachType::Ingress)?;
-        let egress = attach(&mut self.ebpf, programs.egress, &interface.name, TcAttachType::Egress)?;
-        let attached = Attached { name: interface.name.clone(), ingress, egress, programs };
+        let ingress = attach(
+            &mut self.ebpf,
+            programs.ingress,
+            &interface.name,
+            TcAttachType::Ingress,
+        )?;
+        let egress = attach(
+            &mut self.ebpf,
+            programs.egress,
+            &interface.name,
+            TcAttachType::Egress,
+        )?;
+        let attached = Attached {
+            name: interface.name.clone(),
+            ingress,
+            egress,
+            programs,
+        };
         self.attached.insert(interface.index, attached);
         Ok(())
     }
@@ -110,9 +140,7 @@ impl Spotter {
             (attached.programs.egress, attached.egress),
         ] {
             // The kernel has detached the program with the interface; only the handle is left.
-            if let Err(error) =
-                program(&mut self.ebpf, name).map(|program| program.detach(link))
-            {
+            if let Err(error) = program(&mut self.ebpf, name).map(|program| program.detach(link)) {
                 tracing::debug!(interface = attached.name, %error, "already detached");
             }
         }
@@ -120,7 +148,9 @@ impl Spotter {
 
     /// Names of the interfaces to which the programs are attached.
     pub fn interfaces(&self) -> impl Iterator<Item = &str> {
-        self.attached.values().map(|attached| attached.name.as_str())
+        self.attached
+            .values()
+            .map(|attached| attached.name.as_str())
     }
 
     /// The map of names; to be taken once.
@@ -181,7 +211,10 @@ fn program<'a>(
     ebpf.program_mut(name)
         .ok_or(SpotError::Missing(name))?
         .try_into()
-        .map_err(|source| SpotError::Program { name, source: Box::new(source) })
+        .map_err(|source| SpotError::Program {
+            name,
+            source: Box::new(source),
+        })
 }
 
 fn attach(
@@ -201,9 +234,14 @@ fn attach(
         TcAttachOptions::TcxOrder(LinkOrder::first())
     } else {
         add_clsact(interface).map_err(failed)?;
-        TcAttachOptions::Netlink(NlOptions { priority: 1, ..NlOptions::default() })
+        TcAttachOptions::Netlink(NlOptions {
+            priority: 1,
+            ..NlOptions::default()
+        })
     };
-    program(ebpf, name)?.attach_with_options(interface, hook, options).map_err(failed)
+    program(ebpf, name)?
+        .attach_with_options(interface, hook, options)
+        .map_err(failed)
 }
 
 /// TCX came with Linux 6.6. A kernel whose version cannot be read is taken for an older one: the
@@ -227,7 +265,9 @@ fn not_permitted(error: EbpfError) -> SpotError {
         if let Some(io) = cause.downcast_ref::<std::io::Error>()
             && io.kind() == std::io::ErrorKind::PermissionDenied
         {
-            return SpotError::NotPermitted { source: std::io::Error::from(io.kind()) };
+            return SpotError::NotPermitted {
+                source: std::io::Error::from(io.kind()),
+            };
         }
         source = cause.source();
     }

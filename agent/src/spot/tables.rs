@@ -16,7 +16,9 @@ pub struct Names(HashMap<MapData, NameKey, u32>);
 
 impl Names {
     pub(super) fn new(map: Map) -> Result<Self, SpotError> {
-        HashMap::try_from(map).map(Self).map_err(SpotError::map("NAMES"))
+        HashMap::try_from(map)
+            .map(Self)
+            .map_err(SpotError::map("NAMES"))
     }
 
     /// Adds or changes a name.
@@ -25,7 +27,9 @@ impl Names {
     /// When the name does not fit or the map is full.
     pub fn insert(&mut self, name: &str, kind: NameKind) -> Result<(), SpotError> {
         let key = NameKey::new(name).ok_or_else(|| SpotError::Name(name.to_owned()))?;
-        self.0.insert(key, kind as u32, 0).map_err(SpotError::map("NAMES"))
+        self.0
+            .insert(key, kind as u32, 0)
+            .map_err(SpotError::map("NAMES"))
     }
 
     /// Removes a name; one that is not there is no error.
@@ -43,7 +47,9 @@ pub struct Flows(HashMap<MapData, FlowKey, Flow>);
 
 impl Flows {
     pub(super) fn new(map: Map) -> Result<Self, SpotError> {
-        HashMap::try_from(map).map(Self).map_err(SpotError::map("FLOWS"))
+        HashMap::try_from(map)
+            .map(Self)
+            .map_err(SpotError::map("FLOWS"))
     }
 
     /// Lets the segments of a sequence range pass by themselves; all others are held.
@@ -51,7 +57,14 @@ impl Flows {
     /// # Errors
     /// When the kernel refuses.
     pub fn pass(&mut self, flow: &FlowKey, start: u32, end: u32) -> Result<(), SpotError> {
-        self.set(flow, Flow { pass_start: start, pass_end: end, ..Flow::held() })
+        self.set(
+            flow,
+            Flow {
+                pass_start: start,
+                pass_end: end,
+                ..Flow::held()
+            },
+        )
     }
 
     /// Holds every further segment of a flow, and reports the next payload of the gateway.
@@ -59,7 +72,13 @@ impl Flows {
     /// # Errors
     /// When the kernel refuses.
     pub fn await_answer(&mut self, flow: &FlowKey) -> Result<(), SpotError> {
-        self.set(flow, Flow { awaits_answer: 1, ..Flow::held() })
+        self.set(
+            flow,
+            Flow {
+                awaits_answer: 1,
+                ..Flow::held()
+            },
+        )
     }
 
     /// Holds nothing of a flow any more; its end is still reported.
@@ -68,11 +87,19 @@ impl Flows {
     /// When the kernel refuses.
     pub fn set_opaque(&mut self, flow: &FlowKey) -> Result<(), SpotError> {
         let state = FlowState::Opaque as u32;
-        self.set(flow, Flow { state, ..Flow::held() })
+        self.set(
+            flow,
+            Flow {
+                state,
+                ..Flow::held()
+            },
+        )
     }
 
     fn set(&mut self, flow: &FlowKey, value: Flow) -> Result<(), SpotError> {
-        self.0.insert(flow, value, 0).map_err(SpotError::map("FLOWS"))
+        self.0
+            .insert(flow, value, 0)
+            .map_err(SpotError::map("FLOWS"))
     }
 
     /// Forgets a flow; one that is not there is no error.
@@ -101,7 +128,9 @@ pub struct Counters(PerCpuArray<MapData, u64>);
 
 impl Counters {
     pub(super) fn new(map: Map) -> Result<Self, SpotError> {
-        PerCpuArray::try_from(map).map(Self).map_err(SpotError::map("COUNTERS"))
+        PerCpuArray::try_from(map)
+            .map(Self)
+            .map_err(SpotError::map("COUNTERS"))
     }
 
     /// Every counter by name, summed over the CPUs.
@@ -112,8 +141,10 @@ impl Counters {
         Counter::ALL
             .iter()
             .map(|(counter, name)| {
-                let values =
-                    self.0.get(&(*counter as u32), 0).map_err(SpotError::map("COUNTERS"))?;
+                let values = self
+                    .0
+                    .get(&(*counter as u32), 0)
+                    .map_err(SpotError::map("COUNTERS"))?;
                 Ok((*name, values.iter().sum()))
             })
             .collect()

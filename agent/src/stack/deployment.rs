@@ -4,8 +4,15 @@ use serde_json::{Map, Value, json};
 use crate::state::SealedFunction;
 
 /// Keys of an entry that only building needs, or that are set anew.
-const BUILD_KEYS: [&str; 7] =
-    ["build_args", "build_options", "handler", "image", "lang", "skip_build", "platforms"];
+const BUILD_KEYS: [&str; 7] = [
+    "build_args",
+    "build_options",
+    "handler",
+    "image",
+    "lang",
+    "skip_build",
+    "platforms",
+];
 
 /// A deployment in the making.
 #[derive(Debug, Clone)]
@@ -21,8 +28,11 @@ impl Deployment {
     pub fn of(function: &SealedFunction, gateway: &str) -> Self {
         let mut entry = function.stack.as_object().cloned().unwrap_or_default();
         entry.retain(|key, _| !BUILD_KEYS.contains(&key.as_str()));
-        let deployment =
-            Self { name: function.name.clone(), gateway: gateway.to_owned(), entry };
+        let deployment = Self {
+            name: function.name.clone(),
+            gateway: gateway.to_owned(),
+            entry,
+        };
         deployment.label("com.rsfaas.function", &function.name)
     }
 
@@ -38,7 +48,10 @@ impl Deployment {
     /// Under another name.
     #[must_use]
     pub fn named(self, name: &str) -> Self {
-        Self { name: name.to_owned(), ..self }
+        Self {
+            name: name.to_owned(),
+            ..self
+        }
     }
 
     /// From this image, with its role.
@@ -146,7 +159,11 @@ mod tests {
 
     #[test]
     fn a_locked_function_has_neither_environment_nor_secrets() {
-        let entry = entry(&Deployment::of(&function(), "http://g").bare().image("l", "locked"));
+        let entry = entry(
+            &Deployment::of(&function(), "http://g")
+                .bare()
+                .image("l", "locked"),
+        );
         for key in ["environment", "secrets", "fprocess"] {
             assert!(entry[key].is_null(), "{key}");
         }

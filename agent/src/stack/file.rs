@@ -93,21 +93,37 @@ impl StackFile {
     /// # Errors
     /// When it cannot be read or is none.
     pub fn read(path: &Path) -> Result<Self, StackError> {
-        let path = std::path::absolute(path)
-            .map_err(|source| StackError::Read { path: path.to_owned(), source })?;
-        let text = std::fs::read_to_string(&path)
-            .map_err(|source| StackError::Read { path: path.clone(), source })?;
+        let path = std::path::absolute(path).map_err(|source| StackError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        let text = std::fs::read_to_string(&path).map_err(|source| StackError::Read {
+            path: path.clone(),
+            source,
+        })?;
         Self::parse(path, &text)
     }
 
     fn parse(path: PathBuf, text: &str) -> Result<Self, StackError> {
-        let raw: Raw = serde_norway::from_str(text)
-            .map_err(|source| StackError::Parse { path: path.clone(), source })?;
-        let file = Self { path, gateway: raw.provider.gateway, functions: raw.functions };
+        let raw: Raw = serde_norway::from_str(text).map_err(|source| StackError::Parse {
+            path: path.clone(),
+            source,
+        })?;
+        let file = Self {
+            path,
+            gateway: raw.provider.gateway,
+            functions: raw.functions,
+        };
         if raw.provider.name != "openfaas" {
             return Err(file.wrong("provider", "`provider.name` must be `openfaas`"));
         }
         Ok(file)
+    }
+
+    /// The file, absolute.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The folder of the file, where `template/` is.
@@ -166,7 +182,11 @@ impl StackFile {
             self.wrong(name, &format!("`handler` {}: {error}", handler.display()))
         })?;
         let mut absolute = entry.clone();
-        for file in absolute["environment_file"].as_array_mut().into_iter().flatten() {
+        for file in absolute["environment_file"]
+            .as_array_mut()
+            .into_iter()
+            .flatten()
+        {
             if let Some(path) = file.as_str() {
                 *file = self.folder().join(path).to_string_lossy().into();
             }
@@ -198,7 +218,9 @@ impl StackFile {
 
 /// A scalar as the text that it stands for.
 fn plain_text(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
 }
 
 #[cfg(test)]
@@ -233,7 +255,12 @@ functions:
         assert_eq!(functions.len(), 1);
         assert_eq!(functions[0].lang, "python3-flask");
         assert!(functions[0].handler.is_absolute());
-        assert!(functions[0].entry["environment_file"][0].as_str().unwrap().starts_with('/'));
+        assert!(
+            functions[0].entry["environment_file"][0]
+                .as_str()
+                .unwrap()
+                .starts_with('/')
+        );
         assert_eq!(functions[0].build_args["TEST"], "1");
     }
 
@@ -248,7 +275,10 @@ functions:
             ("functions:", "functions: [", "is not a stack file"),
         ] {
             let error = read(&GOOD.replace(from, to)).unwrap_err();
-            assert!(error.contains(expected) && error.contains("stack.yaml"), "{error}");
+            assert!(
+                error.contains(expected) && error.contains("stack.yaml"),
+                "{error}"
+            );
         }
     }
 

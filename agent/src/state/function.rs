@@ -114,10 +114,15 @@ impl StateDir {
     /// When the folder cannot be made or the file not be written.
     pub fn register(&self, function: &SealedFunction) -> Result<(), StateError> {
         let path = self.record(&function.name);
-        let io = |source| StateError::Io { path: path.clone(), source };
+        let io = |source| StateError::Io {
+            path: path.clone(),
+            source,
+        };
         std::fs::create_dir_all(self.functions()).map_err(io)?;
-        let text = serde_json::to_vec_pretty(function)
-            .map_err(|source| StateError::Record { path: path.clone(), source })?;
+        let text = serde_json::to_vec_pretty(function).map_err(|source| StateError::Record {
+            path: path.clone(),
+            source,
+        })?;
         let mut file = tempfile::NamedTempFile::new_in(self.functions()).map_err(io)?;
         file.write_all(&text).map_err(io)?;
         file.as_file().sync_all().map_err(io)?;
@@ -163,7 +168,12 @@ impl StateDir {
         let entries = match std::fs::read_dir(&folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(source) => return Err(StateError::Io { path: folder, source }),
+            Err(source) => {
+                return Err(StateError::Io {
+                    path: folder,
+                    source,
+                });
+            }
         };
         let mut names: Vec<String> = entries
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())

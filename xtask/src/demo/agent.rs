@@ -60,11 +60,17 @@ impl Agent {
             let ended = agent.process.try_wait().at(rsfaas())?;
             if ended.is_some() || Instant::now() > deadline {
                 let text = fs::read_to_string(agent.log()).unwrap_or_default();
-                return Err(Error::NotSeen(format!("a running agent; its log says:\n{text}")));
+                return Err(Error::NotSeen(format!(
+                    "a running agent; its log says:\n{text}"
+                )));
             }
             thread::sleep(Duration::from_millis(20));
         }
-        println!("the agent runs as process {}, its log is {}", agent.pid(), agent.log().display());
+        println!(
+            "the agent runs as process {}, its log is {}",
+            agent.pid(),
+            agent.log().display()
+        );
         Ok(agent)
     }
 
@@ -82,7 +88,11 @@ impl Agent {
 
     /// The command that shows its status.
     pub(super) fn status_command(&self) -> String {
-        format!("{} status --control-socket {}", rsfaas().display(), self.socket().display())
+        format!(
+            "{} status --control-socket {}",
+            rsfaas().display(),
+            self.socket().display()
+        )
     }
 
     fn socket(&self) -> PathBuf {
@@ -91,7 +101,9 @@ impl Agent {
 
     fn status(&self) -> Result<Value, Error> {
         let mut command = Command::new(rsfaas());
-        command.args(["status", "--json", "--control-socket"]).arg(self.socket());
+        command
+            .args(["status", "--json", "--control-socket"])
+            .arg(self.socket());
         parse(&output(&mut command)?)
     }
 
@@ -121,7 +133,9 @@ impl Agent {
         loop {
             if let Ok(function) = self.function(name)
                 && function["phase"] == "locked"
-                && function["parked"].as_array().is_some_and(|parked| !parked.is_empty())
+                && function["parked"]
+                    .as_array()
+                    .is_some_and(|parked| !parked.is_empty())
             {
                 return Ok(());
             }
@@ -141,7 +155,10 @@ impl Agent {
             let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
         }
         let status = self.process.wait().at(rsfaas())?;
-        super::verify(status.success(), "the agent has ended, and everything is sealed")
+        super::verify(
+            status.success(),
+            "the agent has ended, and everything is sealed",
+        )
     }
 
     /// Leaves it running.

@@ -19,11 +19,18 @@ pub(super) struct Answer {
 impl Call {
     pub(super) fn of(testbed: &Testbed, function: &str, body: &str) -> Self {
         let url = format!("{}/function/{function}", testbed.gateway);
-        Self { url, body: body.to_owned(), key: None }
+        Self {
+            url,
+            body: body.to_owned(),
+            key: None,
+        }
     }
 
     pub(super) fn key(self, key: &str) -> Self {
-        Self { key: Some(key.to_owned()), ..self }
+        Self {
+            key: Some(key.to_owned()),
+            ..self
+        }
     }
 
     /// Calls. The key goes through curl's standard input, since arguments are seen by everybody.
@@ -31,7 +38,10 @@ impl Call {
         let mut command = Command::new("curl");
         command.args(["-sS", "--max-time", "120", "-d", &self.body]);
         command.args(["-w", "\n%{http_code} %{time_total}", "-H", "@-", &self.url]);
-        let header = self.key.as_ref().map_or_else(String::new, |key| format!("X-RsFaaS-Key: {key}\n"));
+        let header = self
+            .key
+            .as_ref()
+            .map_or_else(String::new, |key| format!("X-RsFaaS-Key: {key}\n"));
         let text = feed(&mut command, header.as_bytes())?;
         let unexpected = || Error::NotSeen(format!("an answer, but curl wrote {text:?}"));
         let (body, figures) = text.rsplit_once('\n').ok_or_else(unexpected)?;
@@ -46,7 +56,10 @@ impl Call {
 
 impl Answer {
     pub(super) fn show(&self) {
-        println!("{} in {:.1} ms: {}", self.status, self.milliseconds, self.body);
+        println!(
+            "{} in {:.1} ms: {}",
+            self.status, self.milliseconds, self.body
+        );
     }
 
     /// Fails unless the answer has this status and contains this text.

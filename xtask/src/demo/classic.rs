@@ -29,9 +29,16 @@ pub(super) fn run(
 
 /// Puts a plain copy of the example into the project.
 fn prepare(project: &Project) -> Result<(), Error> {
-    let source = workspace::root().join("tests/functions").join(super::FUNCTION);
+    let source = workspace::root()
+        .join("tests/functions")
+        .join(super::FUNCTION);
     let folder = project.folder().join(FUNCTION);
-    crate::process::run(std::process::Command::new("cp").arg("-r").arg(source).arg(&folder))?;
+    crate::process::run(
+        std::process::Command::new("cp")
+            .arg("-r")
+            .arg(source)
+            .arg(&folder),
+    )?;
     let stack = project.folder().join("stack.yaml");
     let text = fs::read_to_string(&stack).at(&stack)?;
     let entry: String = text
@@ -72,6 +79,9 @@ fn flow(
 }
 
 fn tell(version: &str, step: &str, last: &mut Instant) {
-    println!("{version:>8} {step:<7} {:>8.0} ms", last.elapsed().as_secs_f64() * 1e3);
+    println!(
+        "{version:>8} {step:<7} {:>8.0} ms",
+        last.elapsed().as_secs_f64() * 1e3
+    );
     *last = Instant::now();
 }

@@ -37,7 +37,11 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
     heading("Set-up: tools, the agent, an OpenFaaS on this host");
     setup::run(false)?;
     build::build(false)?;
-    let testbed = if options.existing { Testbed::existing()? } else { testbed::up()? };
+    let testbed = if options.existing {
+        Testbed::existing()?
+    } else {
+        testbed::up()?
+    };
     let project = Project::new(&testbed)?;
     let agent = Agent::start(&testbed, &project)?;
     let shown = show(&testbed, &project, &agent);
@@ -80,10 +84,19 @@ fn show(testbed: &Testbed, project: &Project, agent: &Agent) -> Result<(), Error
     heading("3. After the connection has closed (no key is needed to see this)");
     agent.wait_until_parked(FUNCTION)?;
     let after = project.sealed_bytes(FUNCTION)?;
-    verify(sealed != after, "the handler on disk is ciphertext with other bytes than before")?;
-    verify(!contains(&after, ANSWER), "and the answer's word is not to be found in it")?;
+    verify(
+        sealed != after,
+        "the handler on disk is ciphertext with other bytes than before",
+    )?;
+    verify(
+        !contains(&after, ANSWER),
+        "and the answer's word is not to be found in it",
+    )?;
     let function = agent.function(FUNCTION)?;
-    verify(function["unlocked"].is_null(), "the unlocked container is gone")?;
+    verify(
+        function["unlocked"].is_null(),
+        "the unlocked container is gone",
+    )?;
     print!("{}", project.inspect(FUNCTION)?);
 
     heading("4. A call with a wrong key");
@@ -92,7 +105,10 @@ fn show(testbed: &Testbed, project: &Project, agent: &Agent) -> Result<(), Error
     let answer = Call::of(testbed, FUNCTION, QUESTION).key(&wrong).run()?;
     answer.show();
     answer.expect(403, "key-wrong")?;
-    verify(agent.function(FUNCTION)?["unlocks"] == unlocks, "nothing was built for it")?;
+    verify(
+        agent.function(FUNCTION)?["unlocks"] == unlocks,
+        "nothing was built for it",
+    )?;
 
     heading("The keyed call, step by step");
     let timeline = agent.timeline(FUNCTION)?;
@@ -139,7 +155,9 @@ fn verify(holds: bool, what: &str) -> Result<(), Error> {
 }
 
 fn contains(bytes: &[u8], word: &str) -> bool {
-    bytes.windows(word.len()).any(|window| window == word.as_bytes())
+    bytes
+        .windows(word.len())
+        .any(|window| window == word.as_bytes())
 }
 
 /// For hangs only: long enough for the slowest machine.

@@ -31,13 +31,26 @@ impl Project {
         }
         fs::create_dir_all(&folder).at(&folder)?;
         let functions = workspace::root().join("tests/functions");
-        run(Command::new("cp").arg("-r").arg(functions.join(".")).arg(&folder))?;
-        let project = Self { folder, testbed: testbed.clone() };
+        run(Command::new("cp")
+            .arg("-r")
+            .arg(functions.join("."))
+            .arg(&folder))?;
+        let project = Self {
+            folder,
+            testbed: testbed.clone(),
+        };
         match &testbed.templates {
             Some(templates) => {
-                run(Command::new("cp").arg("-rL").arg(templates.join("template")).arg(&project.folder))?;
+                run(Command::new("cp")
+                    .arg("-rL")
+                    .arg(templates.join("template"))
+                    .arg(&project.folder))?;
             }
-            None => run(project.faas().args(["template", "store", "pull", "python3-flask-debian"]))?,
+            None => {
+                run(project
+                    .faas()
+                    .args(["template", "store", "pull", "python3-flask-debian"]))?
+            }
         }
         let stack = project.folder.join("stack.yaml");
         let text = fs::read_to_string(&stack).at(&stack)?;
@@ -66,7 +79,11 @@ impl Project {
 
     /// One step of faas-cli for one function; what it says is kept for the case that it fails.
     pub(super) fn step(&self, step: &str, function: &str) -> Result<(), Error> {
-        output(self.faas().args([step, "-f", "stack.yaml", "--filter", function])).map(drop)
+        output(
+            self.faas()
+                .args([step, "-f", "stack.yaml", "--filter", function]),
+        )
+        .map(drop)
     }
 
     pub(super) fn build_push_deploy(&self, function: &str) -> Result<(), Error> {
@@ -80,14 +97,18 @@ impl Project {
     /// Makes the key and returns its text.
     pub(super) fn keygen(&self) -> Result<String, Error> {
         println!("rsfaas keygen -o pydict.key");
-        run(Command::new(rsfaas()).args(["keygen", "-o"]).arg(self.key_file()))?;
+        run(Command::new(rsfaas())
+            .args(["keygen", "-o"])
+            .arg(self.key_file()))?;
         let key = self.key_file();
         Ok(fs::read_to_string(&key).at(&key)?.trim().to_owned())
     }
 
     /// A key that opens nothing.
     pub(super) fn other_key(&self) -> Result<String, Error> {
-        Ok(output(Command::new(rsfaas()).arg("keygen"))?.trim().to_owned())
+        Ok(output(Command::new(rsfaas()).arg("keygen"))?
+            .trim()
+            .to_owned())
     }
 
     pub(super) fn seal(&self, function: &str, agent: &Agent) -> Result<(), Error> {
@@ -96,7 +117,14 @@ impl Project {
         self.testbed.lend(&mut command);
         command
             .current_dir(&self.folder)
-            .args(["seal", "-f", "stack.yaml", "--function", function, "--key-file"])
+            .args([
+                "seal",
+                "-f",
+                "stack.yaml",
+                "--function",
+                function,
+                "--key-file",
+            ])
             .arg(self.key_file())
             .arg("--state-dir")
             .arg(agent.state_dir());
@@ -109,7 +137,11 @@ impl Project {
     }
 
     pub(super) fn inspect(&self, function: &str) -> Result<String, Error> {
-        output(Command::new(rsfaas()).arg("inspect").arg(self.sealed(function)))
+        output(
+            Command::new(rsfaas())
+                .arg("inspect")
+                .arg(self.sealed(function)),
+        )
     }
 
     fn sealed(&self, function: &str) -> PathBuf {
@@ -121,7 +153,13 @@ impl Project {
         let folder = self.folder.join(function);
         let mut names = Vec::new();
         for entry in fs::read_dir(&folder).at(&folder)? {
-            names.push(entry.at(&folder)?.file_name().to_string_lossy().into_owned());
+            names.push(
+                entry
+                    .at(&folder)?
+                    .file_name()
+                    .to_string_lossy()
+                    .into_owned(),
+            );
         }
         names.sort();
         Ok(names.join(" "))

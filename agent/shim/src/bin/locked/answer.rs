@@ -117,10 +117,7 @@ mod tests {
 
     #[test]
     fn waiting_time_and_close_are_announced() {
-        let text = answer(
-            "GET / HTTP/1.1\r\nX-RsFaaS-Refused: too-many-wrong-keys\r\n\r\n",
-            true,
-        );
+        let text = answer("GET / HTTP/1.1\r\nX-RsFaaS: t\r\n\r\n", true);
         assert!(
             text.starts_with("HTTP/1.1 429 Too Many Requests\r\n"),
             "{text}"

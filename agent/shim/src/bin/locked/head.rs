@@ -101,7 +101,7 @@ fn head(text: &str, length: usize) -> Option<Head> {
         let is = |wanted: &str| name.eq_ignore_ascii_case(wanted);
         if is(Refusal::HEADER) {
             // Only the agent's own words count; from anybody else they change nothing but the text.
-            head.refusal = Refusal::from_reason(value).unwrap_or(Refusal::Locked);
+            head.refusal = Refusal::from_code(value).unwrap_or(Refusal::Locked);
         } else if is("content-length") {
             if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_digit()) {
                 return None;
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn an_unknown_reason_is_locked() {
         assert_eq!(
-            complete(&with("X-RsFaaS-Refused: whatever\r\n")).refusal,
+            complete(&with("X-RsFaaS: whatever\r\n")).refusal,
             Refusal::Locked
         );
     }
