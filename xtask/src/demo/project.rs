@@ -47,9 +47,8 @@ impl Project {
                     .arg(&project.folder))?;
             }
             None => {
-                run(project
-                    .faas()
-                    .args(["template", "store", "pull", "python3-flask-debian"]))?
+                let language = "python3-flask-debian";
+                run(project.faas().args(["template", "store", "pull", language]))?;
             }
         }
         let stack = project.folder.join("stack.yaml");
