@@ -71,6 +71,8 @@ fn spot(ctx: &TcContext, link: Link) -> i32 {
         return PASS;
     };
     if packet::mark(ctx) == maps::release_mark() {
+        // Nobody behind this program is to take it for a mark of theirs.
+        ctx.set_mark(0);
         count(Counter::Released);
         return PASS;
     }

@@ -9,6 +9,7 @@ use crate::{
     World,
     host::{Error, check, eventually, fail, run},
     http::{Answer, Connection, Request},
+    netns::ClientHost,
 };
 
 type Case = fn(&World) -> Result<(), Error>;
@@ -33,6 +34,9 @@ cases! {
     a_function_of_packages_a_data_file_and_a_slow_import_works,
     a_head_that_comes_in_pieces_is_held_until_it_is_whole,
     each_request_on_a_kept_connection_is_judged_by_itself,
+    a_client_on_another_host_is_served,
+    a_client_over_ipv6_is_served,
+    clients_are_served_while_addresses_of_the_host_change,
     two_keyed_requests_on_one_connection_share_the_lease,
     a_large_body_arrives_whole,
     an_unlocked_container_cannot_be_called_by_its_name,
@@ -287,6 +291,51 @@ fn two_keyed_requests_on_one_connection_share_the_lease(world: &World) -> Result
         world.agent.unlocks("pydict")? == unlocks + 1,
         "more than one unlock"
     );
+    world.agent.wait_until_locked("pydict")
+}
+
+fn a_client_on_another_host_is_served(world: &World) -> Result<(), Error> {
+    let client = ClientHost::new()?;
+    let (status, body) = client.call(world.host.port, "pydict", None, NIGHT)?;
+    check!(status == 423, "without the key: {status} {body}");
+    let key = world.author.key("pydict")?;
+    let (status, body) = client.call(world.host.port, "pydict", Some(&key), NIGHT)?;
+    check!(
+        status == 200 && body.contains("noche"),
+        "with the key: {status} {body}"
+    );
+    world.agent.wait_until_locked("pydict")
+}
+
+fn a_client_over_ipv6_is_served(world: &World) -> Result<(), Error> {
+    let mut connection = Connection::open_at(("::1", world.host.port))?;
+    connection.write(
+        &Request::call("pydict", NIGHT)
+            .key(&world.author.key("pydict")?)
+            .bytes(),
+    )?;
+    expect(&connection.answer()?, 200, "noche")?;
+    drop(connection);
+    world.agent.wait_until_locked("pydict")
+}
+
+fn clients_are_served_while_addresses_of_the_host_change(world: &World) -> Result<(), Error> {
+    // A new address makes routes stale that sockets have at hand.
+    let mut connection = Connection::open(&world.host)?;
+    let _other = ClientHost::new()?;
+    connection.write(
+        &Request::call("pydict", NIGHT)
+            .key(&world.author.key("pydict")?)
+            .bytes(),
+    )?;
+    expect(&connection.answer()?, 200, "noche")?;
+    let came = world.agent.counter("released")?;
+    let sent = world.agent.counter("frames_released")?;
+    check!(
+        came == sent,
+        "{sent} frames were released and {came} came in"
+    );
+    drop(connection);
     world.agent.wait_until_locked("pydict")
 }
 

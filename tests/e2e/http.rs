@@ -76,7 +76,11 @@ pub(crate) struct Connection(TcpStream);
 
 impl Connection {
     pub(crate) fn open(host: &Host) -> Result<Self, Error> {
-        let stream = TcpStream::connect(("127.0.0.1", host.port))?;
+        Self::open_at(("127.0.0.1", host.port))
+    }
+
+    pub(crate) fn open_at(address: (&str, u16)) -> Result<Self, Error> {
+        let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         // For hangs only.
         stream.set_read_timeout(Some(Duration::from_secs(120)))?;

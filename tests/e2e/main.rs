@@ -5,6 +5,7 @@ mod author;
 mod cases;
 mod host;
 mod http;
+mod netns;
 
 use std::process::ExitCode;
 

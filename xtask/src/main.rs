@@ -2,11 +2,13 @@
 //!
 //! Main reads the command line and calls the command; each command is a module of its own.
 
+mod bench;
 mod build;
 mod demo;
 mod error;
 mod fingerprint;
 mod process;
+mod scene;
 mod setup;
 mod test;
 mod testbed;
@@ -47,6 +49,9 @@ enum Task {
     /// Raises and removes an OpenFaaS on this host, for development and tests (as root)
     #[command(subcommand)]
     Testbed(Bed),
+    /// Measures side by side; asserts nothing about speed
+    #[command(subcommand)]
+    Bench(Bench),
     /// Shows the main job from nothing to the answer (as root)
     Demo {
         /// Leaves everything running and says how to play with it
@@ -68,6 +73,22 @@ enum Bed {
     Status,
     /// Takes away everything that it left on the host
     Down,
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// What a call costs in each state of a function, and the classic flow beside it (as root)
+    Unlock {
+        /// How often each is measured
+        #[arg(long, default_value_t = 10)]
+        runs: usize,
+        /// Prints one JSON object
+        #[arg(long)]
+        json: bool,
+        /// Uses the OpenFaaS that OPENFAAS_URL, the faas-cli login and RSFAAS_REGISTRY_PREFIX name
+        #[arg(long)]
+        existing: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -93,6 +114,15 @@ fn run(task: Task) -> Result<(), Error> {
         }
         Task::Testbed(Bed::Down) => testbed::down(),
         Task::Test(options) => test::run(&options),
+        Task::Bench(Bench::Unlock {
+            runs,
+            json,
+            existing,
+        }) => bench::unlock(&bench::Options {
+            runs: runs.max(1),
+            json,
+            existing,
+        }),
         Task::Demo { keep, existing } => demo::run(&demo::Options { keep, existing }),
     }
 }

@@ -84,7 +84,7 @@ impl Classify for ReleaseError {
     fn exit(&self) -> Exit {
         match self {
             Self::Spot(error) => error.exit(),
-            Self::Pair(_) | Self::Socket(_) => Exit::Kernel,
+            Self::Pair(_) | Self::Socket(_) | Self::Loopback(_) => Exit::Kernel,
         }
     }
 }

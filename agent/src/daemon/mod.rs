@@ -85,17 +85,13 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let faas = Arc::new(faas);
     sweep(&Gateway::new(&gateway)?, &faas).await?;
 
-    let mut mark = [0; 4];
-    getrandom::fill(&mut mark)
-        .map_err(std::io::Error::other)
-        .map_err(DaemonError::system("random bytes"))?;
+    let release_mark = release_mark().map_err(DaemonError::system("random bytes"))?;
     let mut spotter = Spotter::load(&Options {
         port: config.port,
         key_header: config.key_header.clone(),
-        // Zero means no mark.
-        release_mark: u32::from_ne_bytes(mark) | 1,
+        release_mark,
     })?;
-    let port = Port::open(&mut spotter).await?;
+    let port = Port::open(&mut spotter, release_mark).await?;
     let (verdicts, mut verdict_inbox) = mpsc::unbounded_channel();
     let (timelines, mut timeline_inbox) = mpsc::unbounded_channel();
     let mut registry = Registry::new(
@@ -194,6 +190,16 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     control.abort();
     tracing::info!("stopped");
     Ok(())
+}
+
+/// A mark for released packets, random so that nobody else's packets have it, and without the bits that
+/// kube-proxy (14, 15) and tailscale (18, 19) give a meaning in firewall rules.
+fn release_mark() -> std::io::Result<u32> {
+    const TAKEN: u32 = 1 << 14 | 1 << 15 | 1 << 18 | 1 << 19;
+    let mut bytes = [0; 4];
+    getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;
+    // Zero means no mark.
+    Ok(u32::from_ne_bytes(bytes) & !TAKEN | 1)
 }
 
 /// Removes what an agent that was killed has left behind.

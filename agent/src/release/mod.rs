@@ -1,8 +1,9 @@
 //! The way back into the host: frames of the same bytes at the same sequence numbers, sent through a
-//! veth pair to the ingress of the interface on which they were caught.
+//! veth pair to the ingress of the interface on which they were caught, or over loopback again.
 mod checksum;
+mod loopback;
 mod port;
 mod template;
 
 pub use port::{Port, ReleaseError};
-pub use template::{BadFrame, Template};
+pub use template::{BadFrame, Frame, Template};

@@ -1,5 +1,5 @@
-//! The near end of the veth pair: what is sent here enters the host again at the interface that the
-//! packet's mark names.
+//! Where released frames enter the host again: the near end of the veth pair, where the packet's mark
+//! names the interface, and loopback.
 use std::{
     io,
     os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
@@ -14,6 +14,10 @@ use nix::{
 };
 use rtnetlink::{LinkUnspec, LinkVeth};
 
+use super::{
+    loopback::{self, Loopback},
+    template::Frame,
+};
 use crate::spot::{SpotError, Spotter};
 
 const NEAR: &str = "rsfaas0";
@@ -30,6 +34,9 @@ pub enum ReleaseError {
     /// The socket could not be opened.
     #[error("cannot send on interface {NEAR}: {0}")]
     Socket(io::Error),
+    /// The sockets for loopback could not be opened.
+    #[error("cannot send over loopback: {0}")]
+    Loopback(io::Error),
     /// The program at the far end could not be attached.
     #[error(transparent)]
     Spot(#[from] SpotError),
@@ -40,15 +47,17 @@ pub struct Port {
     socket: OwnedFd,
     /// The mark that the socket has at present.
     mark: Option<u32>,
+    loopback: Loopback,
     handle: rtnetlink::Handle,
 }
 
 impl Port {
     /// Makes the pair, also where an agent that was killed left one behind, and attaches the program.
+    /// The mark is that of released packets, as the spotter knows it.
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub async fn open(spotter: &mut Spotter) -> Result<Self, ReleaseError> {
+    pub async fn open(spotter: &mut Spotter, release_mark: u32) -> Result<Self, ReleaseError> {
         let (connection, handle, _) =
             rtnetlink::new_connection().map_err(|error| ReleaseError::Pair(error.to_string()))?;
         tokio::spawn(connection);
@@ -68,10 +77,12 @@ impl Port {
             handle.link().set(up).execute().await.map_err(pair)?;
         }
         let socket = open_socket().map_err(ReleaseError::Socket)?;
+        let loopback = Loopback::open(release_mark).map_err(ReleaseError::Loopback)?;
         spotter.attach_release(FAR)?;
         Ok(Self {
             socket,
             mark: None,
+            loopback,
             handle,
         })
     }
@@ -86,17 +97,21 @@ impl Port {
     ///
     /// # Errors
     /// When the kernel refuses; the client then sends its segment again.
-    pub fn send(&mut self, frame: &[u8], interface: u32) -> io::Result<()> {
+    pub fn send(&mut self, frame: &Frame, interface: u32) -> io::Result<()> {
+        if interface == loopback::INTERFACE {
+            let sent = self.loopback.send(frame)?;
+            return whole(sent, frame.packet());
+        }
         if self.mark != Some(interface) {
             setsockopt(&self.socket.as_fd(), Mark, &interface)?;
             self.mark = Some(interface);
         }
-        let sent = send(self.socket.as_raw_fd(), frame, MsgFlags::MSG_DONTWAIT)?;
-        if sent == frame.len() {
-            Ok(())
-        } else {
-            Err(io::ErrorKind::WriteZero.into())
-        }
+        let sent = send(
+            self.socket.as_raw_fd(),
+            frame.bytes(),
+            MsgFlags::MSG_DONTWAIT,
+        )?;
+        whole(sent, frame.bytes())
     }
 
     /// Removes the pair.
@@ -107,6 +122,14 @@ impl Port {
         if let Err(error) = self.handle.link().del(index).execute().await {
             tracing::warn!(%error, "interface {NEAR} is left behind");
         }
+    }
+}
+
+fn whole(sent: usize, bytes: &[u8]) -> io::Result<()> {
+    if sent == bytes.len() {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::WriteZero.into())
     }
 }
 

@@ -1,6 +1,6 @@
 //! How a connection's frames look: read off its newest held segment, so that time stamps and
 //! acknowledgements are fresh.
-use std::ops::Range;
+use std::{net::IpAddr, ops::Range};
 
 use zeroize::Zeroizing;
 
@@ -30,6 +30,42 @@ pub enum BadFrame {
     /// It is neither IPv4 nor IPv6 with TCP in it.
     #[error("the frame is no TCP segment over IPv4 or IPv6")]
     NotTcp,
+}
+
+/// A frame to be released. Holds what a caller sent: no `Debug`, wiped when dropped.
+pub struct Frame {
+    bytes: Zeroizing<Vec<u8>>,
+    network: usize,
+}
+
+impl Frame {
+    /// From the link's header on.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// From the IP header on.
+    #[must_use]
+    pub fn packet(&self) -> &[u8] {
+        &self.bytes[self.network..]
+    }
+
+    /// Where the packet goes.
+    #[must_use]
+    pub fn destination(&self) -> IpAddr {
+        let packet = self.packet();
+        // A template has a whole header, of one of the two versions.
+        if is_ipv4(packet) {
+            let mut address = [0; 4];
+            address.copy_from_slice(&packet[16..20]);
+            address.into()
+        } else {
+            let mut address = [0; 16];
+            address.copy_from_slice(&packet[24..40]);
+            address.into()
+        }
+    }
 }
 
 /// The headers of a connection's frames.
@@ -106,7 +142,7 @@ impl Template {
     /// Frames that bring these bytes from a sequence number on, none larger than the interface's MTU
     /// (bytes, without the link's header).
     #[must_use]
-    pub fn frames(&self, sequence: u32, bytes: &[u8], mtu: usize) -> Vec<Zeroizing<Vec<u8>>> {
+    pub fn frames(&self, sequence: u32, bytes: &[u8], mtu: usize) -> Vec<Frame> {
         let headers = self.network.len() + self.transport.len();
         let room = mtu.min(IP_MAX).saturating_sub(headers).max(1);
         let pieces = bytes.len().div_ceil(room);
@@ -120,7 +156,7 @@ impl Template {
             .collect()
     }
 
-    fn frame(&self, sequence: u32, payload: &[u8], last: bool) -> Zeroizing<Vec<u8>> {
+    fn frame(&self, sequence: u32, payload: &[u8], last: bool) -> Frame {
         let network = self.link.len();
         let transport = network + self.network.len();
         let length = transport + self.transport.len() + payload.len();
@@ -144,7 +180,10 @@ impl Template {
         let sum = pseudo.add(tcp).finish();
         tcp[16..18].copy_from_slice(&sum);
         write_length(&mut frame[network..], self.network.len());
-        frame
+        Frame {
+            bytes: frame,
+            network,
+        }
     }
 
     /// Addresses and protocol, as the TCP checksum counts them (RFC 9293, section 3.1; RFC 8200,
@@ -336,9 +375,9 @@ mod tests {
         );
         let frames = template.frames(1000, b"olleh", 1500);
         assert_eq!(frames.len(), 1);
-        assert_eq!(&frames[0][..14], &original[..14]);
-        assert!(frames[0].ends_with(b"olleh"));
-        assert_sums(&frames[0][14..]);
+        assert_eq!(&frames[0].bytes()[..14], &original[..14]);
+        assert!(frames[0].bytes().ends_with(b"olleh"));
+        assert_sums(frames[0].packet());
     }
 
     #[test]
@@ -346,16 +385,16 @@ mod tests {
         let template = Template::of(&held(ethernet(&[8, 0], &v4(0x18, b"x")), true)).unwrap();
         let frames = template.frames(u32::MAX, &[b'a'; 100], 20 + 32 + 60);
         assert_eq!(frames.len(), 2);
-        let sequences: Vec<&[u8]> = frames.iter().map(|frame| &frame[38..42]).collect();
+        let sequences: Vec<&[u8]> = frames.iter().map(|frame| &frame.bytes()[38..42]).collect();
         assert_eq!(sequences, [&u32::MAX.to_be_bytes(), &59_u32.to_be_bytes()]);
         assert_eq!(
             frames
                 .iter()
-                .map(|frame| frame[47] & PSH)
+                .map(|frame| frame.bytes()[47] & PSH)
                 .collect::<Vec<_>>(),
             [0, PSH]
         );
-        frames.iter().for_each(|frame| assert_sums(&frame[14..]));
+        frames.iter().for_each(|frame| assert_sums(frame.packet()));
     }
 
     #[test]
@@ -374,9 +413,9 @@ mod tests {
     fn an_end_of_the_clients_bytes_stays_at_its_place() {
         let template = Template::of(&held(ethernet(&[8, 0], &v4(0x19, b"hello")), true)).unwrap();
         let whole = template.frames(1000, b"olleh", 1500);
-        assert_eq!(whole[0][47] & FIN, FIN);
+        assert_eq!(whole[0].bytes()[47] & FIN, FIN);
         let part = template.frames(1000, b"oll", 1500);
-        assert_eq!(part[0][47] & FIN, 0);
+        assert_eq!(part[0].bytes()[47] & FIN, 0);
     }
 
     #[test]
@@ -386,7 +425,8 @@ mod tests {
         let template = Template::of(&held(frame.clone(), true)).unwrap();
         assert_eq!(template.payload(&frame), b"hello");
         let again = &template.frames(1000, b"world!", 1500)[0];
-        let packet = &again[18..];
+        let packet = again.packet();
+        assert_eq!(again.destination(), IpAddr::from([2; 16]));
         assert_eq!(usize::from(packet[5]), packet.len() - 40);
         let length = u16::try_from(packet.len() - 48).unwrap().to_be_bytes();
         let sum = Checksum::default()
@@ -402,8 +442,8 @@ mod tests {
         let packet = v4(0x18, b"hi");
         let template = Template::of(&held(packet, false)).unwrap();
         let frame = &template.frames(1000, b"hi", 1500)[0];
-        assert_eq!(&frame[12..14], [8, 0]);
-        assert_sums(&frame[14..]);
+        assert_eq!(&frame.bytes()[12..14], [8, 0]);
+        assert_sums(frame.packet());
     }
 
     #[test]

@@ -1,25 +1,15 @@
 //! `cargo xtask demo`: the main job, seen from the outside. An author seals a function, a caller
 //! without the key is told so, a caller with it is answered, and afterwards all is ciphertext again.
 
-mod agent;
-mod call;
-mod classic;
-mod project;
 mod timeline;
 
-use std::time::Duration;
-
-use serde_json::Value;
-
-use crate::{build, error::Error, setup, testbed, testbed::Testbed, workspace};
-use agent::Agent;
-use call::Call;
-use project::Project;
-
-/// The example: a word in, its translation out.
-const FUNCTION: &str = "pydict";
-const QUESTION: &str = r#"{"word": "night"}"#;
-const ANSWER: &str = "noche";
+use crate::{
+    build,
+    error::Error,
+    scene::{ANSWER, Agent, Call, FUNCTION, Project, QUESTION, classic, verify},
+    setup, testbed,
+    testbed::Testbed,
+};
 
 /// What to do, and with which OpenFaaS.
 pub(crate) struct Options {
@@ -42,8 +32,8 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
     } else {
         testbed::up()?
     };
-    let project = Project::new(&testbed)?;
-    let agent = Agent::start(&testbed, &project)?;
+    let project = Project::new(&testbed, "demo")?;
+    let agent = Agent::start(&testbed, &project, 1)?;
     let shown = show(&testbed, &project, &agent);
     if options.keep {
         keep(&testbed, &project, &agent);
@@ -115,7 +105,7 @@ fn show(testbed: &Testbed, project: &Project, agent: &Agent) -> Result<(), Error
     timeline::show(&timeline)?;
 
     heading("5. The classic flow beside it: a changed handler, built, pushed, deployed, called");
-    let classic = classic::run(testbed, project, QUESTION, ANSWER)?;
+    let classic = classic::run(testbed, project)?;
     println!(
         "from a locked function to its answer: {:.1} ms; the classic flow: {:.0} ms",
         timeline::answered(&timeline)?,
@@ -144,31 +134,8 @@ fn heading(text: &str) {
     println!("\n== {text}");
 }
 
-/// Says what holds, or fails with it.
-fn verify(holds: bool, what: &str) -> Result<(), Error> {
-    if holds {
-        println!("{what}");
-        Ok(())
-    } else {
-        Err(Error::NotSeen(what.to_owned()))
-    }
-}
-
 fn contains(bytes: &[u8], word: &str) -> bool {
     bytes
         .windows(word.len())
         .any(|window| window == word.as_bytes())
-}
-
-/// For hangs only: long enough for the slowest machine.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-/// Where the program under show is.
-fn rsfaas() -> std::path::PathBuf {
-    workspace::root().join("target/debug/rsfaas")
-}
-
-fn parse(text: &str) -> Result<Value, Error> {
-    serde_json::from_str(text)
-        .map_err(|error| Error::NotSeen(format!("JSON from rsfaas, but {error} in {text:?}")))
 }

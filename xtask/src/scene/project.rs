@@ -14,15 +14,15 @@ use crate::{
     workspace,
 };
 
-pub(super) struct Project {
+pub(crate) struct Project {
     folder: PathBuf,
     testbed: Testbed,
 }
 
 impl Project {
-    /// A fresh project in `target/demo`.
-    pub(super) fn new(testbed: &Testbed) -> Result<Self, Error> {
-        let folder = workspace::root().join("target/demo");
+    /// A fresh project in a folder below `target`.
+    pub(crate) fn new(testbed: &Testbed, name: &str) -> Result<Self, Error> {
+        let folder = workspace::root().join("target").join(name);
         match fs::remove_dir_all(&folder) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(error).at(&folder);
@@ -60,16 +60,16 @@ impl Project {
         Ok(project)
     }
 
-    pub(super) fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
-    pub(super) fn key_file(&self) -> PathBuf {
+    pub(crate) fn key_file(&self) -> PathBuf {
         self.folder.join("pydict.key")
     }
 
     /// faas-cli in the project folder.
-    pub(super) fn faas(&self) -> Command {
+    pub(crate) fn faas(&self) -> Command {
         let mut command = Command::new(&self.testbed.faas_cli);
         self.testbed.lend(&mut command);
         command.current_dir(&self.folder);
@@ -77,15 +77,23 @@ impl Project {
     }
 
     /// One step of faas-cli for one function; what it says is kept for the case that it fails.
-    pub(super) fn step(&self, step: &str, function: &str) -> Result<(), Error> {
-        output(
-            self.faas()
-                .args([step, "-f", "stack.yaml", "--filter", function]),
-        )
-        .map(drop)
+    pub(crate) fn step(&self, step: &str, function: &str) -> Result<(), Error> {
+        self.step_with(step, function, &[])
     }
 
-    pub(super) fn build_push_deploy(&self, function: &str) -> Result<(), Error> {
+    /// The same with variables in its environment.
+    pub(crate) fn step_with(
+        &self,
+        step: &str,
+        function: &str,
+        variables: &[(&str, &str)],
+    ) -> Result<(), Error> {
+        let mut command = self.faas();
+        command.envs(variables.iter().copied());
+        output(command.args([step, "-f", "stack.yaml", "--filter", function])).map(drop)
+    }
+
+    pub(crate) fn build_push_deploy(&self, function: &str) -> Result<(), Error> {
         for step in ["build", "push", "deploy"] {
             println!("faas-cli {step} -f stack.yaml --filter {function}");
             self.step(step, function)?;
@@ -94,7 +102,7 @@ impl Project {
     }
 
     /// Makes the key and returns its text.
-    pub(super) fn keygen(&self) -> Result<String, Error> {
+    pub(crate) fn keygen(&self) -> Result<String, Error> {
         println!("rsfaas keygen -o pydict.key");
         run(Command::new(rsfaas())
             .args(["keygen", "-o"])
@@ -104,13 +112,13 @@ impl Project {
     }
 
     /// A key that opens nothing.
-    pub(super) fn other_key(&self) -> Result<String, Error> {
+    pub(crate) fn other_key(&self) -> Result<String, Error> {
         Ok(output(Command::new(rsfaas()).arg("keygen"))?
             .trim()
             .to_owned())
     }
 
-    pub(super) fn seal(&self, function: &str, agent: &Agent) -> Result<(), Error> {
+    pub(crate) fn seal(&self, function: &str, agent: &Agent) -> Result<(), Error> {
         println!("rsfaas seal -f stack.yaml --function {function} --key-file pydict.key");
         let mut command = Command::new(rsfaas());
         self.testbed.lend(&mut command);
@@ -130,12 +138,12 @@ impl Project {
         run(&mut command)
     }
 
-    pub(super) fn sealed_bytes(&self, function: &str) -> Result<Vec<u8>, Error> {
+    pub(crate) fn sealed_bytes(&self, function: &str) -> Result<Vec<u8>, Error> {
         let path = self.sealed(function);
         fs::read(&path).at(&path)
     }
 
-    pub(super) fn inspect(&self, function: &str) -> Result<String, Error> {
+    pub(crate) fn inspect(&self, function: &str) -> Result<String, Error> {
         output(
             Command::new(rsfaas())
                 .arg("inspect")
@@ -148,7 +156,7 @@ impl Project {
     }
 
     /// The names of the files in a function's handler folder.
-    pub(super) fn listing(&self, function: &str) -> Result<String, Error> {
+    pub(crate) fn listing(&self, function: &str) -> Result<String, Error> {
         let folder = self.folder.join(function);
         let mut names = Vec::new();
         for entry in fs::read_dir(&folder).at(&folder)? {
@@ -165,7 +173,7 @@ impl Project {
     }
 
     /// Removes deployed functions.
-    pub(super) fn remove(&self, functions: &[&str]) -> Result<(), Error> {
+    pub(crate) fn remove(&self, functions: &[&str]) -> Result<(), Error> {
         for function in functions {
             output(self.faas().args(["remove", function]))?;
         }

@@ -21,19 +21,23 @@ use crate::{
     testbed::Testbed,
 };
 
-pub(super) struct Agent {
+pub(crate) struct Agent {
     folder: PathBuf,
     process: Child,
 }
 
 impl Agent {
-    /// Starts it and waits until it answers.
-    pub(super) fn start(testbed: &Testbed, project: &Project) -> Result<Self, Error> {
+    /// Starts it with so many parked containers a function, and waits until it answers.
+    pub(crate) fn start(
+        testbed: &Testbed,
+        project: &Project,
+        standby: usize,
+    ) -> Result<Self, Error> {
         let folder = project.folder().join("agent");
         fs::create_dir_all(&folder).at(&folder)?;
         let config = folder.join("agent.toml");
         let mut text = format!(
-            "port = {}\nstate_dir = {:?}\ncontrol_socket = {:?}\nfaas_cli = {:?}\n",
+            "standby = {standby}\nport = {}\nstate_dir = {:?}\ncontrol_socket = {:?}\nfaas_cli = {:?}\n",
             testbed.port()?,
             folder.join("state"),
             folder.join("agent.sock"),
@@ -74,20 +78,20 @@ impl Agent {
         Ok(agent)
     }
 
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.process.id()
     }
 
-    pub(super) fn log(&self) -> PathBuf {
+    pub(crate) fn log(&self) -> PathBuf {
         self.folder.join("agent.log")
     }
 
-    pub(super) fn state_dir(&self) -> PathBuf {
+    pub(crate) fn state_dir(&self) -> PathBuf {
         self.folder.join("state")
     }
 
     /// The command that shows its status.
-    pub(super) fn status_command(&self) -> String {
+    pub(crate) fn status_command(&self) -> String {
         format!(
             "{} status --control-socket {}",
             rsfaas().display(),
@@ -108,7 +112,7 @@ impl Agent {
     }
 
     /// What it says of a function.
-    pub(super) fn function(&self, name: &str) -> Result<Value, Error> {
+    pub(crate) fn function(&self, name: &str) -> Result<Value, Error> {
         let status = self.status()?;
         status["functions"]
             .as_array()
@@ -118,7 +122,7 @@ impl Agent {
     }
 
     /// The latest lease of a function, step by step.
-    pub(super) fn timeline(&self, name: &str) -> Result<Value, Error> {
+    pub(crate) fn timeline(&self, name: &str) -> Result<Value, Error> {
         let status = self.status()?;
         status["timelines"]
             .as_array()
@@ -128,14 +132,19 @@ impl Agent {
     }
 
     /// Waits until a function is locked and a container parked for the next call.
-    pub(super) fn wait_until_parked(&self, name: &str) -> Result<(), Error> {
+    pub(crate) fn wait_until_parked(&self, name: &str) -> Result<(), Error> {
+        self.wait_until_locked(name, 1)
+    }
+
+    /// Waits until a function is locked and so many containers are parked for the next call.
+    pub(crate) fn wait_until_locked(&self, name: &str, parked: usize) -> Result<(), Error> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Ok(function) = self.function(name)
                 && function["phase"] == "locked"
                 && function["parked"]
                     .as_array()
-                    .is_some_and(|parked| !parked.is_empty())
+                    .is_some_and(|all| all.len() == parked)
             {
                 return Ok(());
             }
@@ -149,7 +158,7 @@ impl Agent {
     }
 
     /// Ends it as a service manager would.
-    pub(super) fn stop(mut self) -> Result<(), Error> {
+    pub(crate) fn stop(mut self) -> Result<(), Error> {
         if let Ok(pid) = i32::try_from(self.pid()) {
             // It may have ended by itself, which its exit status tells.
             let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
@@ -162,7 +171,7 @@ impl Agent {
     }
 
     /// Leaves it running.
-    pub(super) fn leave(self) {
+    pub(crate) fn leave(self) {
         drop(self.process);
     }
 }

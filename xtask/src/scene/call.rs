@@ -4,20 +4,20 @@ use std::process::Command;
 
 use crate::{error::Error, process::feed, testbed::Testbed};
 
-pub(super) struct Call {
+pub(crate) struct Call {
     url: String,
     body: String,
     key: Option<String>,
 }
 
-pub(super) struct Answer {
+pub(crate) struct Answer {
     status: u16,
     body: String,
     milliseconds: f64,
 }
 
 impl Call {
-    pub(super) fn of(testbed: &Testbed, function: &str, body: &str) -> Self {
+    pub(crate) fn of(testbed: &Testbed, function: &str, body: &str) -> Self {
         let url = format!("{}/function/{function}", testbed.gateway);
         Self {
             url,
@@ -26,7 +26,7 @@ impl Call {
         }
     }
 
-    pub(super) fn key(self, key: &str) -> Self {
+    pub(crate) fn key(self, key: &str) -> Self {
         Self {
             key: Some(key.to_owned()),
             ..self
@@ -34,7 +34,7 @@ impl Call {
     }
 
     /// Calls. The key goes through curl's standard input, since arguments are seen by everybody.
-    pub(super) fn run(&self) -> Result<Answer, Error> {
+    pub(crate) fn run(&self) -> Result<Answer, Error> {
         let mut command = Command::new("curl");
         command.args(["-sS", "--max-time", "120", "-d", &self.body]);
         command.args(["-w", "\n%{http_code} %{time_total}", "-H", "@-", &self.url]);
@@ -55,15 +55,20 @@ impl Call {
 }
 
 impl Answer {
-    pub(super) fn show(&self) {
+    pub(crate) fn show(&self) {
         println!(
             "{} in {:.1} ms: {}",
             self.status, self.milliseconds, self.body
         );
     }
 
+    /// How long it took, in milliseconds.
+    pub(crate) fn milliseconds(&self) -> f64 {
+        self.milliseconds
+    }
+
     /// Fails unless the answer has this status and contains this text.
-    pub(super) fn expect(&self, status: u16, part: &str) -> Result<(), Error> {
+    pub(crate) fn expect(&self, status: u16, part: &str) -> Result<(), Error> {
         if self.status == status && self.body.contains(part) {
             return Ok(());
         }
@@ -73,7 +78,7 @@ impl Answer {
         )))
     }
 
-    pub(super) fn is(&self, status: u16, part: &str) -> bool {
+    pub(crate) fn is(&self, status: u16, part: &str) -> bool {
         self.status == status && self.body.contains(part)
     }
 }
