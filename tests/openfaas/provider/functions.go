@@ -110,6 +110,12 @@ func (f *functions) start(w http.ResponseWriter, r *http.Request, deployment typ
 		return
 	}
 	log.Printf("%s is started from %s", deployment.Service, deployment.Image)
+	// So that the first call need not look the address up.
+	go func() {
+		if _, err := f.Resolve(deployment.Service); err != nil {
+			log.Print(err)
+		}
+	}()
 	w.WriteHeader(http.StatusAccepted)
 }
 

@@ -38,13 +38,13 @@ pub(crate) struct Options {
 /// When anything answers wrongly.
 pub(crate) fn unlock(options: &Options) -> Result<(), Error> {
     setup::run(false)?;
-    build::build(false)?;
+    build::build(true)?;
     let testbed = if options.existing {
         Testbed::existing()?
     } else {
         testbed::up()?
     };
-    let project = Project::new(&testbed, "bench")?;
+    let project = Project::new(&testbed, "bench", "release")?;
     let mut figures = Figures::new(options.runs);
     let measured = measure(options, &testbed, &project, &mut figures);
     let removed = project.remove(&[FUNCTION, classic::FUNCTION]);

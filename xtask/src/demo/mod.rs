@@ -32,7 +32,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
     } else {
         testbed::up()?
     };
-    let project = Project::new(&testbed, "demo")?;
+    let project = Project::new(&testbed, "demo", "debug")?;
     let agent = Agent::start(&testbed, &project, 1)?;
     let shown = show(&testbed, &project, &agent);
     if options.keep {

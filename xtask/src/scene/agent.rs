@@ -14,7 +14,7 @@ use nix::{
 };
 use serde_json::Value;
 
-use super::{PATIENCE, parse, project::Project, rsfaas};
+use super::{PATIENCE, parse, project::Project};
 use crate::{
     error::{At as _, Error},
     process::output,
@@ -23,6 +23,7 @@ use crate::{
 
 pub(crate) struct Agent {
     folder: PathBuf,
+    program: PathBuf,
     process: Child,
 }
 
@@ -49,7 +50,8 @@ impl Agent {
         fs::write(&config, text).at(&config)?;
         let log_path = folder.join("agent.log");
         let log = fs::File::create(&log_path).at(&log_path)?;
-        let mut command = Command::new(rsfaas());
+        let program = project.program().to_owned();
+        let mut command = Command::new(&program);
         testbed.lend(&mut command);
         command.arg("agent").arg("--config").arg(&config);
         let process = command
@@ -57,11 +59,15 @@ impl Agent {
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
-            .at(rsfaas())?;
-        let mut agent = Self { folder, process };
+            .at(&program)?;
+        let mut agent = Self {
+            folder,
+            program,
+            process,
+        };
         let deadline = Instant::now() + PATIENCE;
         while agent.status().is_err() {
-            let ended = agent.process.try_wait().at(rsfaas())?;
+            let ended = agent.process.try_wait().at(&agent.program)?;
             if ended.is_some() || Instant::now() > deadline {
                 let text = fs::read_to_string(agent.log()).unwrap_or_default();
                 return Err(Error::NotSeen(format!(
@@ -94,7 +100,7 @@ impl Agent {
     pub(crate) fn status_command(&self) -> String {
         format!(
             "{} status --control-socket {}",
-            rsfaas().display(),
+            self.program.display(),
             self.socket().display()
         )
     }
@@ -104,7 +110,7 @@ impl Agent {
     }
 
     fn status(&self) -> Result<Value, Error> {
-        let mut command = Command::new(rsfaas());
+        let mut command = Command::new(&self.program);
         command
             .args(["status", "--json", "--control-socket"])
             .arg(self.socket());
@@ -163,7 +169,7 @@ impl Agent {
             // It may have ended by itself, which its exit status tells.
             let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
         }
-        let status = self.process.wait().at(rsfaas())?;
+        let status = self.process.wait().at(&self.program)?;
         super::verify(
             status.success(),
             "the agent has ended, and everything is sealed",

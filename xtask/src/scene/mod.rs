@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::{error::Error, workspace};
+use crate::error::Error;
 
 /// The example: a word in, its translation out.
 pub(crate) const FUNCTION: &str = "pydict";
@@ -33,11 +33,6 @@ pub(crate) fn verify(holds: bool, what: &str) -> Result<(), Error> {
     } else {
         Err(Error::NotSeen(what.to_owned()))
     }
-}
-
-/// Where the program under show is.
-fn rsfaas() -> std::path::PathBuf {
-    workspace::root().join("target/debug/rsfaas")
 }
 
 fn parse(text: &str) -> Result<Value, Error> {

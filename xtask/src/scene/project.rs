@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use super::{agent::Agent, rsfaas};
+use super::agent::Agent;
 use crate::{
     error::{At as _, Error},
     process::{output, run},
@@ -17,11 +17,12 @@ use crate::{
 pub(crate) struct Project {
     folder: PathBuf,
     testbed: Testbed,
+    program: PathBuf,
 }
 
 impl Project {
-    /// A fresh project in a folder below `target`.
-    pub(crate) fn new(testbed: &Testbed, name: &str) -> Result<Self, Error> {
+    /// A fresh project in a folder below `target`, for an rsfaas that was built in a profile.
+    pub(crate) fn new(testbed: &Testbed, name: &str, profile: &str) -> Result<Self, Error> {
         let folder = workspace::root().join("target").join(name);
         match fs::remove_dir_all(&folder) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -35,9 +36,14 @@ impl Project {
             .arg("-r")
             .arg(functions.join("."))
             .arg(&folder))?;
+        let program = workspace::root()
+            .join("target")
+            .join(profile)
+            .join("rsfaas");
         let project = Self {
             folder,
             testbed: testbed.clone(),
+            program,
         };
         match &testbed.templates {
             Some(templates) => {
@@ -58,6 +64,11 @@ impl Project {
             .replace("http://127.0.0.1:8080", &testbed.gateway);
         fs::write(&stack, text).at(&stack)?;
         Ok(project)
+    }
+
+    /// The program under show.
+    pub(crate) fn program(&self) -> &Path {
+        &self.program
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -104,7 +115,7 @@ impl Project {
     /// Makes the key and returns its text.
     pub(crate) fn keygen(&self) -> Result<String, Error> {
         println!("rsfaas keygen -o pydict.key");
-        run(Command::new(rsfaas())
+        run(Command::new(&self.program)
             .args(["keygen", "-o"])
             .arg(self.key_file()))?;
         let key = self.key_file();
@@ -113,14 +124,14 @@ impl Project {
 
     /// A key that opens nothing.
     pub(crate) fn other_key(&self) -> Result<String, Error> {
-        Ok(output(Command::new(rsfaas()).arg("keygen"))?
+        Ok(output(Command::new(&self.program).arg("keygen"))?
             .trim()
             .to_owned())
     }
 
     pub(crate) fn seal(&self, function: &str, agent: &Agent) -> Result<(), Error> {
         println!("rsfaas seal -f stack.yaml --function {function} --key-file pydict.key");
-        let mut command = Command::new(rsfaas());
+        let mut command = Command::new(&self.program);
         self.testbed.lend(&mut command);
         command
             .current_dir(&self.folder)
@@ -145,7 +156,7 @@ impl Project {
 
     pub(crate) fn inspect(&self, function: &str) -> Result<String, Error> {
         output(
-            Command::new(rsfaas())
+            Command::new(&self.program)
                 .arg("inspect")
                 .arg(self.sealed(function)),
         )
