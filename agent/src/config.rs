@@ -29,6 +29,9 @@ pub struct Config {
     pub control_socket: PathBuf,
     /// Parked containers kept ready for each function; 0 makes each unlock wait for a deployment.
     pub standby: usize,
+    /// Program that removes what a purged image (`rebuild` by image) leaves in registry and provider; the
+    /// image's name is in its environment as `RSFAAS_IMAGE`.
+    pub purge_command: Option<PathBuf>,
     /// Seconds after which a lease ends, whoever still holds it.
     pub lease_limit: u64,
     /// Seconds that an unlock may take before its callers are told that it failed.
@@ -63,6 +66,7 @@ impl Default for Config {
             state_dir: StateDir::DEFAULT.into(),
             control_socket: "/run/rsfaas/agent.sock".into(),
             standby: 1,
+            purge_command: None,
             lease_limit: 3600,
             unlock_timeout: 60,
             head_timeout: 2,

@@ -291,7 +291,7 @@ fn later_segments_of_a_held_flow_are_held_but_for_those_in_the_window() {
     assert_eq!(rig.spot(&body), HOLD);
     assert_eq!(rig.count("held_flow"), 1);
     let flow = flow_key();
-    rig.flows.pass(&flow, 2000, 2004).unwrap();
+    rig.flows.hold(&flow, (2000, 2004), false).unwrap();
     assert_eq!(rig.spot(&body), PASS);
     assert_eq!(rig.request(KEYED), HOLD, "a retransmission of the head");
     rig.flows.set_opaque(&flow).unwrap();

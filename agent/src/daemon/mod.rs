@@ -23,7 +23,7 @@ use crate::{
     control::{self, Command, Reply, Server, Status},
     lease::{Message, Timeline},
     openfaas::{FaasCli, Gateway},
-    rebuild::UnlockedNames,
+    rebuild::{Host, UnlockedNames},
     release::Port,
     spot::{Events, InterfaceChange, Interfaces, Options, Spotter},
     state::StateDir,
@@ -83,7 +83,8 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let gateway = config.gateway();
     let faas = FaasCli::new(&config.faas_cli, &gateway, config.credentials.as_deref())?;
     let faas = Arc::new(faas);
-    sweep(&Gateway::new(&gateway)?, &faas).await?;
+    let gateway = Gateway::new(&gateway, config.credentials.as_deref())?;
+    sweep(&gateway, &faas).await?;
 
     let release_mark = release_mark().map_err(DaemonError::system("random bytes"))?;
     let mut spotter = Spotter::load(&Options {
@@ -97,8 +98,13 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let mut registry = Registry::new(
         Surroundings {
             config: config.clone(),
-            faas,
-            names,
+            host: Host {
+                faas,
+                gateway: Arc::new(gateway),
+                names,
+                standby: config.standby,
+                purge_command: config.purge_command.clone(),
+            },
             verdicts,
             timelines,
         },

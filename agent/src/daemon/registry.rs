@@ -10,8 +10,7 @@ use tokio::{sync::mpsc, task::JoinHandle};
 use crate::{
     config::Config,
     lease::{Driver, Message, Timeline, Verdict},
-    openfaas::FaasCli,
-    rebuild::{Rebuilder, UnlockedNames},
+    rebuild::{Host, Rebuilder, UnlockedNames},
     spot::{Names, SpotError},
     state::{SealedFunction, StateDir, StateError},
 };
@@ -19,8 +18,7 @@ use crate::{
 /// What every function's driver is given.
 pub(super) struct Surroundings {
     pub(super) config: Config,
-    pub(super) faas: Arc<FaasCli>,
-    pub(super) names: UnlockedNames,
+    pub(super) host: Host,
     pub(super) verdicts: mpsc::UnboundedSender<Verdict>,
     pub(super) timelines: mpsc::UnboundedSender<Timeline>,
 }
@@ -118,17 +116,11 @@ impl Registry {
     fn start(&mut self, record: SealedFunction) -> Result<(), SpotError> {
         let Surroundings {
             config,
-            faas,
-            names,
+            host,
             verdicts,
             timelines,
         } = &self.surroundings;
-        let rebuilder = Rebuilder::new(
-            record.clone(),
-            names.clone(),
-            Arc::clone(faas),
-            config.standby,
-        );
+        let rebuilder = Rebuilder::new(record.clone(), host.clone());
         let driver = Driver::new(
             Arc::new(rebuilder),
             config,
@@ -136,7 +128,7 @@ impl Registry {
             timelines.clone(),
         );
         for slot in 0..UnlockedNames::slots(config.standby) {
-            let container = names.of(&record.name, slot);
+            let container = host.names.of(&record.name, slot);
             self.table.insert(&container, NameKind::Unlocked)?;
             self.unlocked.insert(container, record.name.clone());
         }

@@ -42,6 +42,10 @@ struct Flow {
     functions: HashSet<String>,
     /// When the segment was held that is being looked at.
     held: u64,
+    /// What of it passes by itself, as sequence numbers.
+    window: (u32, u32),
+    /// Whether an answer was asked for whose first bytes were not seen yet.
+    awaits_answer: bool,
     /// When a head that is not complete yet is left alone.
     deadline: Option<Instant>,
 }
@@ -83,6 +87,9 @@ impl Switchboard {
             Event::ClientFin(_) => {}
             Event::ServerFin(flow) | Event::Reset(flow) => self.ended(&flow, registry),
             Event::Answer(flow, time) => {
+                if let Some(state) = self.flows.get_mut(&flow) {
+                    state.awaits_answer = false;
+                }
                 self.tell(&flow, registry, |flow| Message::Answered(flow, time));
             }
         }
@@ -106,9 +113,9 @@ impl Switchboard {
         let actions = state.connection.decide(id, &decision);
         if served {
             self.counters.served += 1;
-            if let Err(error) = self.table.await_answer(&flow) {
-                tracing::debug!(%error, "the answer's time will not be known");
-            }
+            state.awaits_answer = true;
+            let result = self.table.hold(&flow, state.window, true);
+            self.note(result);
         }
         self.act(&flow, actions, registry);
         if served {
@@ -151,6 +158,8 @@ impl Switchboard {
             template: template.clone(),
             functions: HashSet::new(),
             held: held.time,
+            window: (0, 0),
+            awaits_answer: false,
             deadline: None,
         });
         flow.held = held.time;
@@ -175,8 +184,11 @@ impl Switchboard {
                 }
                 Action::Release { sequence, bytes } => self.release(key, sequence, &bytes),
                 Action::PassWindow { start, end } => {
-                    let result = self.table.pass(key, start, end);
-                    self.note(result);
+                    if let Some(flow) = self.flows.get_mut(key) {
+                        flow.window = (start, end);
+                        let result = self.table.hold(key, flow.window, flow.awaits_answer);
+                        self.note(result);
+                    }
                 }
                 Action::Opaque => {
                     let result = self.table.set_opaque(key);

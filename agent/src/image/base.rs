@@ -7,7 +7,7 @@ use std::{
 
 use bollard::models::ImageConfig;
 
-use super::{Engine, ImageError, Reference, context::Context, locate};
+use super::{Engine, ImageError, Reference, context::Context, locate, random_name};
 use crate::{
     openfaas::FaasCli,
     seal::archive::is_manifest,
@@ -32,6 +32,8 @@ pub struct BaseImage {
     pub park: Park,
     /// Port on which the function's own process listens.
     pub upstream_port: u16,
+    /// The image's user; empty for root.
+    pub user: String,
 }
 
 /// Builds and pushes the base image of a function. No file of the handler folder but dependency
@@ -55,7 +57,10 @@ pub async fn build_base(
         source,
     };
     let project = tempfile::tempdir().map_err(context)?;
-    let marker = format!(".rsfaas-{}", random_name().map_err(context)?);
+    let marker = format!(
+        ".rsfaas-{}",
+        random_name().map_err(io::Error::other).map_err(context)?
+    );
     write_project(project.path(), stack, function, &marker).map_err(context)?;
     let file = project.path().join("stack.yaml");
     faas.step("build", &file, &function.name, &["--shrinkwrap"])
@@ -115,6 +120,7 @@ async fn finish(
         handler_dir,
         park,
         upstream_port: upstream_port(&config),
+        user: config.user.unwrap_or_default(),
     })
 }
 
@@ -141,12 +147,6 @@ fn write_project(
         function.name, function.lang, function.image
     );
     fs::write(project.join("stack.yaml"), text)
-}
-
-fn random_name() -> io::Result<String> {
-    let mut bytes = [0_u8; 8];
-    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// A variable of an image.

@@ -3,82 +3,21 @@ use std::{sync::Arc, time::Instant};
 
 use agent_ebpf::FlowKey;
 use rsfaas_shim::Refusal;
-use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
 };
 
-use super::{Action, Limiter, Machine, Phase, Step, Timeline, limiter::WINDOW};
+use super::{
+    Action, FunctionStatus, Limiter, Machine, Message, Phase, Request, Step, Timeline, Verdict,
+    limiter::WINDOW,
+};
 use crate::{
     config::Config,
     head::RequestId,
-    rebuild::{ParkedStatus, Rebuilder},
+    rebuild::{Rebuilder, Standby},
     seal::key::Key,
 };
-
-/// A request with a well-formed key, to be judged.
-pub struct Request {
-    /// The connection on which it came.
-    pub flow: FlowKey,
-    /// The request on that connection.
-    pub id: RequestId,
-    /// The key that it carries.
-    pub key: Key,
-    /// When it was held: monotonic clock, nanoseconds.
-    pub held: u64,
-}
-
-/// What is to become of a request.
-pub struct Verdict {
-    /// The connection.
-    pub flow: FlowKey,
-    /// The request.
-    pub id: RequestId,
-    /// To which container it goes, or why to none.
-    pub outcome: Result<String, Refusal>,
-}
-
-/// What the driver is told.
-pub enum Message {
-    /// A request came.
-    Request(Request),
-    /// A connection that had requests for this function has ended.
-    Closed(FlowKey),
-    /// The answer to a connection's request has begun, at this time.
-    Answered(FlowKey, u64),
-    /// A request was released, at this time.
-    Released(FlowKey, u64),
-    /// The lease is to end now; told when everything is ciphertext.
-    Lock(oneshot::Sender<()>),
-    /// Somebody wants to know.
-    Status(oneshot::Sender<FunctionStatus>),
-    /// The agent stops, or the function is no longer sealed: lock, remove what is parked, end.
-    Stop,
-}
-
-/// A function's state, as `rsfaas status` shows it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct FunctionStatus {
-    /// The function.
-    pub name: String,
-    /// Where it stands.
-    pub phase: Phase,
-    /// How the unlocked container comes to its handler.
-    pub rebuild: crate::state::Rebuild,
-    /// The key's public name.
-    pub key_id: Option<String>,
-    /// Connections that hold the lease or wait for it.
-    pub connections: usize,
-    /// The container that serves.
-    pub unlocked: Option<String>,
-    /// Containers that wait.
-    pub parked: Vec<ParkedStatus>,
-    /// Unlocks since the agent's start.
-    pub unlocks: u64,
-    /// The last thing that went wrong.
-    pub last_error: Option<String>,
-}
 
 /// What the driver works with.
 pub struct Driver {
@@ -105,6 +44,8 @@ pub struct Driver {
 enum Done {
     Unlocked(Result<String, Failure>, Timeline),
     Locked(Result<(), String>, Option<Timeline>),
+    /// It panicked, which is a defect; the machine must not be left waiting for it.
+    BrokenOff(String),
 }
 
 struct Failure {
@@ -144,6 +85,7 @@ impl Driver {
 
     /// Parks the first containers and serves until told to stop.
     pub async fn run(mut self, mut messages: mpsc::UnboundedReceiver<Message>) {
+        self.rebuilder.sweep().await;
         self.fill();
         while !(self.stopping && self.machine.phase() == Phase::Locked) {
             tokio::select! {
@@ -319,6 +261,14 @@ impl Driver {
                 self.timeline = Some(timeline);
                 self.machine.failed()
             }
+            Done::BrokenOff(what) => {
+                self.failed(&format!("work was broken off: {what}"));
+                self.refusal = Refusal::RebuildFailed;
+                match self.machine.phase() {
+                    Phase::Unlocking => self.machine.failed(),
+                    _ => self.machine.locked(),
+                }
+            }
             Done::Locked(result, timeline) => {
                 match result {
                     Ok(()) => tracing::info!(function = self.name(), "locked"),
@@ -341,11 +291,11 @@ impl Driver {
         let timelines = self.timelines.clone();
         let park = !self.stopping;
         tokio::spawn(async move {
-            if park
-                && rebuilder.fill().await
-                && let Some(mut timeline) = timeline
-            {
-                timeline.note(Step::Parked);
+            let parked = park && rebuilder.fill().await == Standby::Parked;
+            if let Some(mut timeline) = timeline {
+                if parked {
+                    timeline.note(Step::Parked);
+                }
                 // The receiver is gone only when the agent stops.
                 let _ = timelines.send(timeline);
             }
@@ -393,8 +343,7 @@ async fn finished(work: &mut Option<JoinHandle<Done>>) -> Done {
             *work = None;
             match done {
                 Ok(done) => done,
-                // It panicked, which is a defect; the machine must not be left waiting for it.
-                Err(error) => Done::Locked(Err(format!("work was broken off: {error}")), None),
+                Err(error) => Done::BrokenOff(error.to_string()),
             }
         }
         None => std::future::pending().await,

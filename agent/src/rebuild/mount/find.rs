@@ -9,7 +9,9 @@ pub(super) struct Scan {
     /// The process that waits for its handler. Of several (a supervisor may have a mount table open for
     /// a moment) the last, which is the innermost.
     pub(super) waiting: Option<Process>,
-    /// How many processes carry the token.
+    /// One that carries the token.
+    pub(super) carrier: Option<Process>,
+    /// How many do.
     pub(super) carriers: usize,
 }
 
@@ -18,6 +20,7 @@ impl Scan {
     pub(super) fn of(token: &ParkToken) -> Result<Self, MountError> {
         let mut scan = Self {
             waiting: None,
+            carrier: None,
             carriers: 0,
         };
         let pids = process::all().map_err(MountError::kernel("reading /proc"))?;
@@ -36,6 +39,8 @@ impl Scan {
             scan.carriers += 1;
             if process.is_waiting().unwrap_or(false) {
                 scan.waiting = Some(process);
+            } else {
+                scan.carrier = Some(process);
             }
         }
         Ok(scan)
