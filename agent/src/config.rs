@@ -34,6 +34,8 @@ pub struct Config {
     pub purge_command: Option<PathBuf>,
     /// Seconds after which a lease ends, whoever still holds it.
     pub lease_limit: u64,
+    /// Seconds for which a lease that nobody holds any more is kept.
+    pub linger: u64,
     /// Seconds that an unlock may take before its callers are told that it failed.
     pub unlock_timeout: u64,
     /// Seconds that an incomplete request head is held before its connection is left alone.
@@ -68,6 +70,7 @@ impl Default for Config {
             standby: 1,
             purge_command: None,
             lease_limit: 3600,
+            linger: 0,
             unlock_timeout: 60,
             head_timeout: 2,
             wrong_keys: 10,
@@ -169,6 +172,12 @@ impl Config {
     #[must_use]
     pub fn lease_limit(&self) -> Duration {
         Duration::from_secs(self.lease_limit)
+    }
+
+    /// How long a lease outlasts its last connection.
+    #[must_use]
+    pub fn linger(&self) -> Duration {
+        Duration::from_secs(self.linger)
     }
 
     /// How long an unlock may take.

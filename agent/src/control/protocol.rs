@@ -11,10 +11,10 @@ use crate::lease::{FunctionStatus, Timeline};
 pub enum Command {
     /// Everything that `rsfaas status` shows.
     Status,
-    /// Ends a function's lease now; answered when everything is ciphertext again.
+    /// Ends leases now; answered when everything of them is ciphertext again.
     Lock {
-        /// The function.
-        function: String,
+        /// The function; without one, every function.
+        function: Option<String>,
     },
 }
 

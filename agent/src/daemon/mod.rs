@@ -120,7 +120,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let mut events = Events::new(spotter.ring()?)?;
     let mut interfaces = Interfaces::follow().await?;
     let mut watch = StateWatch::new(&state).map_err(DaemonError::system("the state folder"))?;
-    registry.follow(&state).await?;
+    registry.follow(&state)?;
 
     let (commands, mut command_inbox) = mpsc::channel::<(Command, oneshot::Sender<Reply>)>(16);
     let control = tokio::spawn(async move {
@@ -157,8 +157,9 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
             }
             changed = watch.changed() => {
                 changed.map_err(DaemonError::system("the state folder"))?;
-                registry.follow(&state).await?;
+                registry.follow(&state)?;
             }
+            () = registry.ended() => registry.follow(&state)?,
             Some(timeline) = timeline_inbox.recv() => {
                 if leases.len() == TIMELINES {
                     leases.pop_front();
@@ -166,7 +167,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                 leases.push_back(timeline);
             }
             Some((command, reply)) = command_inbox.recv() => match command {
-                Command::Lock { function } => lock(&registry, &function, reply),
+                Command::Lock { function } => lock(&registry, function.as_deref(), reply),
                 Command::Status => {
                     let mut counters = switchboard.counters.all();
                     counters.extend(
@@ -246,20 +247,35 @@ async fn ask(
     answer.await.unwrap_or_else(|_| stopping())
 }
 
-fn lock(registry: &Registry, function: &str, reply: oneshot::Sender<Reply>) {
-    let (done, locked) = oneshot::channel();
-    let sent = registry
-        .lease(function)
-        .is_some_and(|lease| lease.send(Message::Lock(done)).is_ok());
-    let function = function.to_owned();
-    tokio::spawn(async move {
-        let answer = if sent && locked.await.is_ok() {
-            Reply::Locked
-        } else {
-            Reply::Error(format!("no sealed function {function:?} is served here"))
-        };
+/// Ends the lease of a function, or of all.
+fn lock(registry: &Registry, function: Option<&str>, reply: oneshot::Sender<Reply>) {
+    let leases: Vec<_> = match function {
+        Some(name) => registry.lease(name).into_iter().collect(),
+        None => registry.leases().collect(),
+    };
+    if let (Some(name), true) = (function, leases.is_empty()) {
         // Whoever asked may have gone.
-        let _ = reply.send(answer);
+        let _ = reply.send(Reply::Error(format!(
+            "no sealed function {name:?} is served here"
+        )));
+        return;
+    }
+    let locked: Vec<_> = leases
+        .into_iter()
+        .map(|lease| {
+            let (done, locked) = oneshot::channel();
+            // A driver that has ended has nothing unlocked.
+            let _ = lease.send(Message::Lock(done));
+            locked
+        })
+        .collect();
+    tokio::spawn(async move {
+        for lease in locked {
+            // Dropped by a driver that has ended, with everything locked.
+            let _ = lease.await;
+        }
+        // Whoever asked may have gone.
+        let _ = reply.send(Reply::Locked);
     });
 }
 

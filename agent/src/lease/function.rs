@@ -27,9 +27,13 @@ pub struct Driver {
     machine: Machine<FlowKey, RequestId>,
     limiter: Limiter,
     lease_limit: std::time::Duration,
+    linger: std::time::Duration,
     unlock_timeout: std::time::Duration,
     work: Option<JoinHandle<Done>>,
+    /// When the lease ends, whoever holds it.
     expires: Option<tokio::time::Instant>,
+    /// When it ends, since nobody holds it.
+    lingers: Option<tokio::time::Instant>,
     key: Option<Arc<Key>>,
     unlocked: Option<String>,
     timeline: Option<Timeline>,
@@ -69,9 +73,11 @@ impl Driver {
             machine: Machine::default(),
             limiter: Limiter::new(config.wrong_keys, WINDOW),
             lease_limit: config.lease_limit(),
+            linger: config.linger(),
             unlock_timeout: config.unlock_timeout(),
             work: None,
             expires: None,
+            lingers: None,
             key: None,
             unlocked: None,
             timeline: None,
@@ -96,12 +102,17 @@ impl Driver {
                 done = finished(&mut self.work) => self.done(done),
                 () = elapsed(self.expires) => {
                     tracing::info!(function = self.name(), "the lease has reached its limit");
-                    let actions = self.machine.expired();
-                    self.act(actions);
-                }
+                    self.end();
+                },
+                () = elapsed(self.lingers) => self.end(),
             }
         }
         self.rebuilder.clear().await;
+        // What came meanwhile must not wait for ever.
+        messages.close();
+        while let Some(message) = messages.recv().await {
+            self.take(message).await;
+        }
     }
 
     fn name(&self) -> &str {
@@ -118,13 +129,12 @@ impl Driver {
             Message::Released(flow, time) => self.note(flow, Step::Released, time),
             Message::Answered(flow, time) => self.note(flow, Step::Answered, time),
             Message::Lock(done) => {
-                let actions = self.machine.expired();
-                self.act(actions);
-                if self.machine.phase() == Phase::Locking {
-                    self.lock_waiters.push(done);
-                } else {
+                self.end();
+                if self.machine.phase() == Phase::Locked {
                     // Nothing to lock; whoever asked may have gone.
                     let _ = done.send(());
+                } else {
+                    self.lock_waiters.push(done);
                 }
             }
             Message::Status(reply) => {
@@ -137,7 +147,11 @@ impl Driver {
 
     fn stop(&mut self) {
         self.stopping = true;
-        let actions = self.machine.expired();
+        self.end();
+    }
+
+    fn end(&mut self) {
+        let actions = self.machine.end();
         self.act(actions);
     }
 
@@ -187,7 +201,10 @@ impl Driver {
             match action {
                 Action::Unlock => self.unlock(),
                 Action::Lock => self.lock(),
+                Action::Idle if self.linger.is_zero() => self.end(),
+                Action::Idle => self.lingers = Some(tokio::time::Instant::now() + self.linger),
                 Action::Serve(flow, id) => {
+                    self.lingers = None;
                     let outcome = self.unlocked.clone().ok_or(Refusal::RebuildFailed);
                     self.verdict(flow, id, outcome);
                 }
@@ -232,6 +249,7 @@ impl Driver {
 
     fn lock(&mut self) {
         self.expires = None;
+        self.lingers = None;
         let rebuilder = Arc::clone(&self.rebuilder);
         let key = self.key.take();
         self.unlocked = None;
@@ -249,11 +267,7 @@ impl Driver {
                 self.unlocked = Some(container);
                 self.timeline = Some(timeline);
                 self.expires = Some(tokio::time::Instant::now() + self.lease_limit);
-                let mut actions = self.machine.unlocked();
-                if self.stopping {
-                    actions.extend(self.machine.expired());
-                }
-                actions
+                self.machine.unlocked()
             }
             Done::Unlocked(Err(failure), timeline) => {
                 self.failed(&failure.what);
@@ -266,7 +280,7 @@ impl Driver {
                 self.refusal = Refusal::RebuildFailed;
                 match self.machine.phase() {
                     Phase::Unlocking => self.machine.failed(),
-                    _ => self.machine.locked(),
+                    _ => self.locked(),
                 }
             }
             Done::Locked(result, timeline) => {
@@ -274,15 +288,19 @@ impl Driver {
                     Ok(()) => tracing::info!(function = self.name(), "locked"),
                     Err(what) => self.failed(&what),
                 }
-                for waiter in self.lock_waiters.drain(..) {
-                    // Whoever asked may have gone.
-                    let _ = waiter.send(());
-                }
                 self.park_next(timeline);
-                self.machine.locked()
+                self.locked()
             }
         };
         self.act(actions);
+    }
+
+    fn locked(&mut self) -> Vec<Action<FlowKey, RequestId>> {
+        for waiter in self.lock_waiters.drain(..) {
+            // Whoever asked may have gone.
+            let _ = waiter.send(());
+        }
+        self.machine.locked()
     }
 
     /// Parks the next container, unless the agent stops, and tells the lease's timeline.

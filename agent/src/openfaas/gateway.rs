@@ -51,6 +51,14 @@ impl Gateway {
         })
     }
 
+    /// Whether the gateway answers and accepts the login.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn check(&self) -> Result<(), FaasError> {
+        self.functions().await.map(drop)
+    }
+
     /// Names of the functions with a label.
     ///
     /// # Errors
@@ -60,11 +68,9 @@ impl Gateway {
         label: &str,
         value: &str,
     ) -> Result<Vec<String>, FaasError> {
-        let functions: Vec<Listed> = self
-            .get("/system/functions")
+        Ok(self
+            .functions()
             .await?
-            .ok_or_else(|| self.status(StatusCode::NOT_FOUND))?;
-        Ok(functions
             .into_iter()
             .filter(|listed| {
                 listed
@@ -97,6 +103,12 @@ impl Gateway {
             }
             tokio::time::sleep(PAUSE).await;
         }
+    }
+
+    async fn functions(&self) -> Result<Vec<Listed>, FaasError> {
+        self.get("/system/functions")
+            .await?
+            .ok_or_else(|| self.status(StatusCode::NOT_FOUND))
     }
 
     /// What the gateway has at a path; `None` where it has nothing.
