@@ -3,8 +3,15 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::panic,
     reason = "a test that cannot go on has failed"
 )]
+
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use agent_ebpf::NameKind;
 use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
@@ -47,6 +54,14 @@ impl Rig {
     }
 
     fn run(&mut self, program: &str, packet: &[u8]) -> u32 {
+        self.run_times(program, packet, 1)
+    }
+
+    fn repeat(&mut self, packet: &[u8], times: u32) {
+        self.run_times("spot_ethernet", packet, times);
+    }
+
+    fn run_times(&mut self, program: &str, packet: &[u8], times: u32) -> u32 {
         let program: &mut SchedClassifier = self
             .spotter
             .ebpf()
@@ -56,6 +71,7 @@ impl Rig {
             .unwrap();
         let options = TestRunOptions {
             data_in: Some(packet),
+            repeat: times,
             ..TestRunOptions::default()
         };
         program.test_run(options).unwrap().return_value
@@ -396,4 +412,52 @@ fn a_name_that_is_removed_is_no_longer_looked_for() {
     rig.names.remove("pydict").unwrap();
     rig.names.remove("pydict").unwrap();
     assert_eq!(rig.request(KEYED), PASS);
+}
+
+/// Writes for a subscriber into memory.
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl Written {
+    fn text(&self) -> String {
+        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+impl io::Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_full_ring_buffer_is_told_in_the_agents_log() {
+    let mut rig = Rig::new();
+    let mut log = rig.spotter.log().unwrap();
+    let written = Written::default();
+    let writer = written.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    // More than the ring buffer has room for, of which nothing is read.
+    rig.repeat(&Packet::of(KEYED.as_bytes()).build(), 10_000);
+    assert!(rig.count("dropped_ring_full") > 0);
+    let told = async {
+        while !written.text().contains("the ring buffer is full") {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::select! {
+        ended = log.forward() => panic!("the log ended: {ended:?}"),
+        () = told => {}
+    }
+    assert!(written.text().contains("WARN"), "{}", written.text());
 }

@@ -111,6 +111,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
         config.head_timeout(),
     );
     let programs = spotter.counters()?;
+    let mut program_log = spotter.log()?;
     let mut events = Events::new(spotter.ring()?)?;
     let mut interfaces = Interfaces::follow().await?;
     let mut watch = StateWatch::new(&state).map_err(DaemonError::system("the state folder"))?;
@@ -145,6 +146,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                 }
                 expiry = switchboard.expire(Instant::now(), &registry);
             }
+            logged = program_log.forward() => logged?,
             () = at(expiry) => expiry = switchboard.expire(Instant::now(), &registry),
             change = interfaces.next() => {
                 interface(&mut spotter, &mut switchboard, change.ok_or(DaemonError::Netlink)?);

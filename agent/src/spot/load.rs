@@ -12,7 +12,7 @@ use aya::{
     util::KernelVersion,
 };
 
-use super::{Counters, Flows, Interface, Names, SpotError, tables::take_map};
+use super::{Counters, Flows, Interface, Names, ProgramLog, SpotError, tables::take_map};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("RSFAAS_SPOTTER"));
 
@@ -185,7 +185,15 @@ impl Spotter {
         RingBuf::try_from(take_map(&mut self.ebpf, "EVENTS")?).map_err(SpotError::map("EVENTS"))
     }
 
-    /// The loaded object: for the programs' log, and for test runs.
+    /// The programs' log; to be taken once.
+    ///
+    /// # Errors
+    /// When the object has none, or it was taken.
+    pub fn log(&mut self) -> Result<ProgramLog, SpotError> {
+        ProgramLog::new(&mut self.ebpf)
+    }
+
+    /// The loaded object, for test runs.
     pub fn ebpf(&mut self) -> &mut Ebpf {
         &mut self.ebpf
     }

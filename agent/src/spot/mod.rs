@@ -4,10 +4,12 @@ mod error;
 mod events;
 mod interfaces;
 mod load;
+mod log;
 mod tables;
 
 pub use error::SpotError;
 pub use events::{Event, Events, HeldFrame};
 pub use interfaces::{Interface, InterfaceChange, Interfaces};
 pub use load::{Options, Spotter};
+pub use log::ProgramLog;
 pub use tables::{Counters, Flows, Names};
