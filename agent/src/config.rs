@@ -1,5 +1,6 @@
 //! The agent's configuration: a TOML file, every key of which has a default.
 use std::{
+    collections::BTreeMap,
     io,
     path::{Path, PathBuf},
     time::Duration,
@@ -7,7 +8,7 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::state::StateDir;
+use crate::{spot::Attach, state::StateDir};
 
 /// What an operator may set; `deploy/agent.toml` explains each key.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -42,6 +43,10 @@ pub struct Config {
     pub head_timeout: u64,
     /// Wrong keys a minute and function after which keys are no longer looked at.
     pub wrong_keys: usize,
+    /// Where the spotter is attached.
+    pub attach: Attach,
+    /// The same for single interfaces, by name.
+    pub attach_interfaces: BTreeMap<String, Attach>,
     /// Log format.
     pub log: LogFormat,
 }
@@ -74,6 +79,8 @@ impl Default for Config {
             unlock_timeout: 60,
             head_timeout: 2,
             wrong_keys: 10,
+            attach: Attach::Auto,
+            attach_interfaces: BTreeMap::new(),
             log: LogFormat::Text,
         }
     }
@@ -168,6 +175,15 @@ impl Config {
             .unwrap_or_else(|| format!("http://127.0.0.1:{}", self.port))
     }
 
+    /// Where the spotter is to be attached at an interface.
+    #[must_use]
+    pub fn attach_at(&self, interface: &str) -> Attach {
+        self.attach_interfaces
+            .get(interface)
+            .copied()
+            .unwrap_or(self.attach)
+    }
+
     /// How long a lease may last.
     #[must_use]
     pub fn lease_limit(&self) -> Duration {
@@ -215,6 +231,14 @@ mod tests {
     }
 
     #[test]
+    fn an_interface_of_its_own_choice_is_attached_apart_from_the_others() {
+        let config = parse("attach = \"tc\"\n[attach_interfaces]\neth0 = \"xdp\"").unwrap();
+        assert_eq!(config.attach_at("eth0"), Attach::Xdp);
+        assert_eq!(config.attach_at("eth1"), Attach::Tc);
+        assert!(parse("attach = \"ebpf\"").unwrap_err().contains("ebpf"));
+    }
+
+    #[test]
     fn an_unknown_key_is_an_error_that_names_it() {
         assert!(parse("prot = 8080").unwrap_err().contains("prot"));
     }
@@ -242,5 +266,6 @@ mod tests {
         let config = parse(&all).unwrap();
         assert_eq!(config.port, Config::default().port);
         assert_eq!(config.standby, Config::default().standby);
+        assert_eq!(config.attach, Config::default().attach);
     }
 }

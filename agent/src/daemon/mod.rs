@@ -20,12 +20,12 @@ use self::{
 };
 use crate::{
     config::Config,
-    control::{self, Command, Reply, Server, Status},
+    control::{self, Command, InterfaceStatus, Reply, Server, Status},
     lease::{Message, Timeline},
     openfaas::{FaasCli, Gateway},
     rebuild::{Host, UnlockedNames},
     release::Port,
-    spot::{Events, InterfaceChange, Interfaces, Options, Spotter},
+    spot::{Attach, Events, InterfaceChange, Interfaces, Options, ReleaseSign, Spotter},
     state::StateDir,
 };
 
@@ -86,13 +86,13 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let gateway = Gateway::new(&gateway, config.credentials.as_deref())?;
     sweep(&gateway, &faas).await?;
 
-    let release_mark = release_mark().map_err(DaemonError::system("random bytes"))?;
+    let release = ReleaseSign::random().map_err(DaemonError::system("random bytes"))?;
     let mut spotter = Spotter::load(&Options {
         port: config.port,
         key_header: config.key_header.clone(),
-        release_mark,
+        release,
     })?;
-    let port = Port::open(&mut spotter, release_mark).await?;
+    let port = Port::open(&mut spotter, &release).await?;
     let (verdicts, mut verdict_inbox) = mpsc::unbounded_channel();
     let (timelines, mut timeline_inbox) = mpsc::unbounded_channel();
     let mut registry = Registry::new(
@@ -117,6 +117,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
         config.head_timeout(),
     );
     let programs = spotter.counters()?;
+    let mut program_log = spotter.log()?;
     let mut events = Events::new(spotter.ring()?)?;
     let mut interfaces = Interfaces::follow().await?;
     let mut watch = StateWatch::new(&state).map_err(DaemonError::system("the state folder"))?;
@@ -135,6 +136,9 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::system("signals"))?;
     let mut leases: VecDeque<Timeline> = VecDeque::new();
     let mut expiry: Option<Instant> = None;
+    if config.attach == Attach::Auto {
+        tracing::info!("attach = \"auto\": at TC on every interface, where a packet costs least");
+    }
     tracing::info!(
         port = config.port,
         version = env!("CARGO_PKG_VERSION"),
@@ -151,9 +155,11 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                 }
                 expiry = switchboard.expire(Instant::now(), &registry);
             }
+            logged = program_log.forward() => logged?,
             () = at(expiry) => expiry = switchboard.expire(Instant::now(), &registry),
             change = interfaces.next() => {
-                interface(&mut spotter, &mut switchboard, change.ok_or(DaemonError::Netlink)?);
+                let change = change.ok_or(DaemonError::Netlink)?;
+                interface(&config, &mut spotter, &mut switchboard, change);
             }
             changed = watch.changed() => {
                 changed.map_err(DaemonError::system("the state folder"))?;
@@ -177,7 +183,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                         version: env!("CARGO_PKG_VERSION").to_owned(),
                         pid: std::process::id(),
                         port: config.port,
-                        interfaces: spotter.interfaces().map(str::to_owned).collect(),
+                        interfaces: InterfaceStatus::all(&spotter),
                         functions: Vec::new(),
                         counters,
                         timelines: leases.iter().cloned().collect(),
@@ -199,16 +205,6 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     Ok(())
 }
 
-/// A mark for released packets, random so that nobody else's packets have it, and without the bits that
-/// kube-proxy (14, 15) and tailscale (18, 19) give a meaning in firewall rules.
-fn release_mark() -> std::io::Result<u32> {
-    const TAKEN: u32 = 1 << 14 | 1 << 15 | 1 << 18 | 1 << 19;
-    let mut bytes = [0; 4];
-    getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;
-    // Zero means no mark.
-    Ok(u32::from_ne_bytes(bytes) & !TAKEN | 1)
-}
-
 /// Removes what an agent that was killed has left behind.
 async fn sweep(gateway: &Gateway, faas: &FaasCli) -> Result<(), DaemonError> {
     for name in gateway
@@ -221,14 +217,21 @@ async fn sweep(gateway: &Gateway, faas: &FaasCli) -> Result<(), DaemonError> {
     Ok(())
 }
 
-fn interface(spotter: &mut Spotter, switchboard: &mut Switchboard, change: InterfaceChange) {
+fn interface(
+    config: &Config,
+    spotter: &mut Spotter,
+    switchboard: &mut Switchboard,
+    change: InterfaceChange,
+) {
     match change {
         // The agent's own pair carries released frames only.
         InterfaceChange::Up(interface) if Port::owns(&interface.name) => {}
         InterfaceChange::Up(interface) => {
-            switchboard.set_mtu(interface.index, interface.mtu);
-            if let Err(error) = spotter.attach(&interface) {
-                tracing::warn!(%error, "requests through this interface are not spotted");
+            match spotter.attach(&interface, config.attach_at(&interface.name)) {
+                Ok(hook) => switchboard.set_interface(interface.index, interface.mtu, hook),
+                Err(error) => {
+                    tracing::warn!(%error, "requests through this interface are not spotted");
+                }
             }
         }
         InterfaceChange::Gone(index) => spotter.detach(index),

@@ -15,7 +15,7 @@ use crate::{
     lease::{Message, Request as LeaseRequest, Verdict, monotonic_now},
     release::{Port, Template},
     seal::key::Key,
-    spot::{Event, Flows, HeldFrame, SpotError},
+    spot::{Event, Flows, HeldFrame, Hook, SpotError},
 };
 
 /// The agent's side of every flow that it has.
@@ -25,13 +25,27 @@ pub(super) struct Switchboard {
     port: Port,
     key_header: String,
     head_timeout: Duration,
-    /// Interfaces' MTUs, in bytes.
-    mtus: HashMap<u32, u32>,
+    interfaces: HashMap<u32, Way>,
     pub(super) counters: Counters,
 }
 
-/// The MTU of an interface that is not known: Ethernet's.
-const MTU: u32 = 1500;
+/// What the way back through an interface asks of a frame.
+#[derive(Clone, Copy)]
+struct Way {
+    /// Bytes of a packet at most.
+    mtu: u32,
+    hook: Hook,
+}
+
+impl Default for Way {
+    /// For an interface that is not known: Ethernet's MTU.
+    fn default() -> Self {
+        Self {
+            mtu: 1500,
+            hook: Hook::Tc,
+        }
+    }
+}
 
 /// A flow.
 struct Flow {
@@ -64,14 +78,14 @@ impl Switchboard {
             port,
             key_header,
             head_timeout,
-            mtus: HashMap::new(),
+            interfaces: HashMap::new(),
             counters,
         }
     }
 
-    /// Learns an interface's MTU, in bytes.
-    pub(super) fn set_mtu(&mut self, interface: u32, mtu: u32) {
-        self.mtus.insert(interface, mtu);
+    /// Learns an interface's MTU, in bytes, and the hook at which its packets are spotted.
+    pub(super) fn set_interface(&mut self, interface: u32, mtu: u32, hook: Hook) {
+        self.interfaces.insert(interface, Way { mtu, hook });
     }
 
     /// Removes the way back into the host.
@@ -262,9 +276,9 @@ impl Switchboard {
             return;
         };
         let interface = flow.template.interface();
-        let mtu = self.mtus.get(&interface).copied().unwrap_or(MTU);
-        for frame in flow.template.frames(sequence, bytes, mtu as usize) {
-            match self.port.send(&frame, interface) {
+        let way = self.interfaces.get(&interface).copied().unwrap_or_default();
+        for frame in flow.template.frames(sequence, bytes, way.mtu as usize) {
+            match self.port.send(frame, interface, way.hook) {
                 Ok(()) => self.counters.frames_released += 1,
                 Err(error) => {
                     // The client sends it again, and gets the same bytes released.
