@@ -176,11 +176,8 @@ impl Rebuilder {
             }
         };
         note(Step::Closed);
-        let (container, delivered) = match self.serving.lock().await.take() {
-            Some(serving) => (Some(serving.container), serving.delivered),
-            None => (None, None),
-        };
-        let wiped = match delivered {
+        let mut serving = self.serving.lock().await.take();
+        let wiped = match serving.as_mut().and_then(|all| all.delivered.as_mut()) {
             Some(delivered) => delivered.wipe_and_kill().await,
             None => Ok(()),
         };
@@ -196,8 +193,12 @@ impl Rebuilder {
             None => Ok(()),
         };
         note(Step::Reencrypted);
-        if let Some(container) = container {
-            self.pool.remove(container).await?;
+        if let Some(serving) = serving {
+            let removal = self.pool.remove(serving.container);
+            match serving.delivered {
+                Some(delivered) => delivered.removed_by(removal).await?,
+                None => removal.await?,
+            }
         }
         note(Step::Removed);
         wiped?;
