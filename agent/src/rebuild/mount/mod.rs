@@ -174,11 +174,13 @@ impl Delivered {
     /// [`MountError::Survivors`] when processes are still there after two seconds, [`MountError::Wipe`]
     /// when the files could not be overwritten. Both parts are tried in any case.
     pub async fn wipe_and_kill(&mut self) -> Result<(), MountError> {
-        // Before its child dies, or it would end by itself.
         let stopped = self.first.as_ref().map_or(Ok(()), Process::stop);
-        let ended = self.process.kill();
         // What fails at once, because a program is still running from it, is tried again at the end.
         let _ = self.ramfs.wipe();
+        if let Some(first) = &self.first {
+            removal::stopped(first).await;
+        }
+        let ended = self.process.kill();
         let killed = kill::kill_all(&self.token, &self.namespace, self.first.as_ref()).await;
         let wiped = self.ramfs.wipe();
         ended.and(killed).and(wiped).and(stopped)

@@ -149,7 +149,14 @@ impl Process {
             .is_ok_and(|text| status::is_asked_to_end(&String::from_utf8_lossy(&text)))
     }
 
-    /// Stops the process, until it is killed; one that has ended already is no error.
+    /// Tells whether the process is stopped, all of its threads included.
+    pub(super) fn is_stopped(&self) -> bool {
+        // A process that is gone does nothing any more, but is not stopped.
+        self.read("status")
+            .is_ok_and(|text| status::is_stopped(&String::from_utf8_lossy(&text)))
+    }
+
+    /// Tells the process to stop until it is killed; one that has ended already is no error.
     pub(super) fn stop(&self) -> Result<(), MountError> {
         self.signal(Signal::STOP)
     }

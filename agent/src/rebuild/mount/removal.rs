@@ -11,9 +11,24 @@ use tokio::time::{sleep, timeout};
 
 use super::process::Process;
 
+/// Between two looks whether a process has stopped, and how long it may take on a busy host.
+const STOP_PAUSE: Duration = Duration::from_millis(1);
+const STOP_PATIENCE: Duration = Duration::from_millis(100);
 const PAUSE: Duration = Duration::from_millis(5);
 /// For first processes that have no handler for SIGTERM: the kernel drops it, and nothing is pending.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Waits until a process that was told to stop has stopped: the kernel tells one of its threads, which
+/// tells the others once it runs. Until then it may still see its child die, and end by itself.
+pub(super) async fn stopped(first: &Process) {
+    let stopped = async {
+        while !first.is_stopped() && !first.is_ended() {
+            sleep(STOP_PAUSE).await;
+        }
+    };
+    // The handler's process is not kept alive for longer.
+    let _ = timeout(STOP_PATIENCE, stopped).await;
+}
 
 /// Runs a removal, and kills the stopped process once it is asked to end, or when the removal is over.
 pub(super) async fn attend<T>(first: &Process, removal: impl Future<Output = T>) -> T {
@@ -54,16 +69,17 @@ mod tests {
     use super::*;
 
     /// A stopped process, as the watchdog is.
-    fn stopped() -> (Child, Process) {
+    async fn watchdog() -> (Child, Process) {
         let child = Command::new("sleep").arg("60").spawn().unwrap();
         let process = Process::open(child.id().cast_signed()).unwrap();
         process.stop().unwrap();
+        stopped(&process).await;
         (child, process)
     }
 
     #[tokio::test]
     async fn a_provider_that_asks_and_waits_sees_the_process_end_and_goes_on() {
-        let (mut child, process) = stopped();
+        let (mut child, process) = watchdog().await;
         let pid = Pid::from_raw(process.pid());
         let removal = async {
             // Not asked yet: a provider takes the network down first.
@@ -81,7 +97,7 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_left_after_a_removal_that_asks_nobody() {
-        let (mut child, process) = stopped();
+        let (mut child, process) = watchdog().await;
         attend(&process, async {}).await;
         child.wait().unwrap();
         assert!(process.is_ended());

@@ -24,6 +24,11 @@ pub(super) fn is_first(status: &str) -> bool {
     numbers.next().is_some() && numbers.next_back() == Some("1")
 }
 
+/// Whether the process is stopped by a signal.
+pub(super) fn is_stopped(status: &str) -> bool {
+    field(status, "State:").trim_start().starts_with('T')
+}
+
 /// Whether a SIGTERM waits for the process to see it.
 pub(super) fn is_asked_to_end(status: &str) -> bool {
     const SIGTERM: u64 = 1 << (15 - 1);
@@ -64,6 +69,13 @@ mod tests {
         assert!(!is_first("NSpid:\t4711\t21\n"));
         assert!(!is_first("NSpid:\t1\n"));
         assert!(!is_first("Name:\tx\n"));
+    }
+
+    #[test]
+    fn a_stopped_process_is_told_from_a_sleeping_and_a_traced_one() {
+        assert!(is_stopped("Name:\tx\nState:\tT (stopped)\n"));
+        assert!(!is_stopped("State:\tS (sleeping)\n"));
+        assert!(!is_stopped("State:\tt (tracing stop)\n"));
     }
 
     #[test]
