@@ -103,9 +103,23 @@ impl Container {
             .local_addr()
             .unwrap()
             .port();
+        // The outer one is outside the container, as a runtime is: without its mounts and the token.
         let mut unshare = Command::new("unshare");
         unshare
-            .args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"])
+            .args(["--pid", "--fork", "--kill-child"])
+            .args(["unshare", "--mount", "--mount-proc", "env"])
+            .arg(format!("{PARK_TOKEN}={}", token.expose()))
+            .arg(format!(
+                "{HANDLER_DIR}={}",
+                root.path().join("home/function").display()
+            ))
+            .arg("PYTHONDONTWRITEBYTECODE=1")
+            .arg(format!("TEST_PORT={port}"));
+        if hook {
+            let folder = root.path().join("python");
+            unshare.arg(format!("PYTHONPATH={}", folder.display()));
+        }
+        unshare
             .args(["sh", "-ec", OVERLAY])
             .arg(root.path())
             // setpriv, since a change of user undoes what unshare asked for.
@@ -113,14 +127,7 @@ impl Container {
             .arg(format!("--reuid={USER}"))
             .arg(format!("--regid={USER}"))
             .args(command)
-            .env(PARK_TOKEN, token.expose())
-            .env(HANDLER_DIR, root.path().join("home/function"))
-            .env("PYTHONDONTWRITEBYTECODE", "1")
-            .env("TEST_PORT", port.to_string())
             .stdin(Stdio::null());
-        if hook {
-            unshare.env("PYTHONPATH", root.path().join("python"));
-        }
         let child = unshare
             .spawn()
             .expect("unshare and setpriv (util-linux) are there");
@@ -205,7 +212,7 @@ fn handler() -> [Entry<'static>; 3] {
 #[tokio::test]
 async fn a_python_process_parked_in_its_import_serves_what_is_delivered() {
     let container = Container::python();
-    let delivered = container.serve().await;
+    let mut delivered = container.serve().await;
     assert_eq!(container.call("night"), "\"Nacht\"");
     delivered.wipe_and_kill().await.unwrap();
 }
@@ -285,7 +292,7 @@ async fn what_the_base_image_keeps_in_a_large_folder_stays_visible() {
     fs::write(folder.join("base/__init__.py"), "NAME = 'from the base'\n").unwrap();
     fs::write(folder.join("large.bin"), vec![7; 3 << 20]).unwrap();
     let container = Container::start(root, true, &["/usr/bin/python3", "index.py"]);
-    let delivered = container.serve().await;
+    let mut delivered = container.serve().await;
     assert_eq!(container.call("base"), "\"from the base\"");
     assert_eq!(container.call("write"), "\"EROFS\"");
     let mounts = fs::read_to_string(format!("/proc/{}/mountinfo", delivered.pid())).unwrap();
@@ -298,9 +305,22 @@ async fn what_the_base_image_keeps_in_a_large_folder_stays_visible() {
 }
 
 #[tokio::test]
+async fn the_first_process_outlives_the_handlers_until_its_container_is_removed() {
+    let watchdog = ["sh", "-c", "/usr/bin/python3 index.py; exit 1"];
+    let mut container = Container::start(Container::folder(), true, &watchdog);
+    let mut delivered = container.serve().await;
+    let pid = delivered.pid();
+    delivered.wipe_and_kill().await.unwrap();
+    assert!(!fs::exists(format!("/proc/{pid}/root/")).unwrap());
+    let removal = async { container.child.try_wait().unwrap() };
+    assert_eq!(delivered.removed_by(removal).await, None, "it ended early");
+    container.child.wait().unwrap();
+}
+
+#[tokio::test]
 async fn after_the_wipe_an_open_file_is_empty_and_no_process_is_left() {
     let container = Container::python();
-    let delivered = container.serve().await;
+    let mut delivered = container.serve().await;
     let mut open = fs::File::open(container.seen(&delivered).join("handler.py")).unwrap();
     let pid = delivered.pid();
     delivered.wipe_and_kill().await.unwrap();

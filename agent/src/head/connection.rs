@@ -129,6 +129,12 @@ impl Connection {
         actions
     }
 
+    /// Whether a request is being judged.
+    #[must_use]
+    pub fn is_judged(&self) -> bool {
+        matches!(self.state, State::Judging(..))
+    }
+
     /// Whether a part of a head is held, and the rest is waited for.
     #[must_use]
     pub fn awaits_head(&self) -> bool {

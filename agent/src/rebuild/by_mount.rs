@@ -86,7 +86,7 @@ impl ByMount {
         let mut serving = self.serving.lock().await;
         match serving
             .as_mut()
-            .and_then(|serving| serving.delivered.take())
+            .and_then(|serving| serving.delivered.as_mut())
         {
             Some(delivered) => Ok(delivered.wipe_and_kill().await?),
             None => Ok(()),
@@ -95,9 +95,13 @@ impl ByMount {
 
     /// Removes the container that has served.
     pub(super) async fn remove(&self) -> Result<(), RebuildError> {
-        match self.serving.lock().await.take() {
-            Some(serving) => self.pool.remove(serving.slot).await,
-            None => Ok(()),
+        let Some(Serving { slot, delivered }) = self.serving.lock().await.take() else {
+            return Ok(());
+        };
+        let removal = self.pool.remove(slot);
+        match delivered {
+            Some(delivered) => delivered.removed_by(removal).await,
+            None => removal.await,
         }
     }
 

@@ -9,6 +9,8 @@ use crate::state::StateDir;
 /// Letters and digits of a suffix.
 const SUFFIX_LEN: usize = 6;
 const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+/// So many of these are letters; they come first.
+const LETTERS: usize = 24;
 
 /// The names of this host's unlocked containers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,10 +41,7 @@ impl UnlockedNames {
     fn make(path: &Path) -> io::Result<Self> {
         let mut bytes = [0; SUFFIX_LEN];
         getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-        let suffix: String = bytes
-            .iter()
-            .map(|byte| char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()]))
-            .collect();
+        let suffix = suffix(bytes);
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
         }
@@ -98,6 +97,16 @@ impl Slots {
     }
 }
 
+/// A suffix that begins with a letter: faasd finds a container's address by the beginning `NAME-PID` of
+/// what it noted, and must not take `pydict-47abcd-0-815` for the locked function's process 47.
+fn suffix(bytes: [u8; SUFFIX_LEN]) -> String {
+    let among = |letters: &[u8], byte: u8| char::from(letters[usize::from(byte) % letters.len()]);
+    let [first, rest @ ..] = bytes;
+    std::iter::once(among(&ALPHABET[..LETTERS], first))
+        .chain(rest.map(|byte| among(ALPHABET, byte)))
+        .collect()
+}
+
 fn is_suffix(text: &str) -> bool {
     text.len() == SUFFIX_LEN
         && text
@@ -131,6 +140,18 @@ mod tests {
             assert_eq!(slots.take().unwrap().name, names.of("pydict", number));
         }
         assert!(matches!(slots.take(), Err(RebuildError::NoSlot)));
+    }
+
+    #[test]
+    fn a_suffix_never_begins_like_the_number_of_a_process() {
+        for byte in 0..=u8::MAX {
+            let suffix = suffix([byte; SUFFIX_LEN]);
+            assert!(is_suffix(&suffix), "{suffix}");
+            assert!(
+                suffix.starts_with(|first: char| first.is_ascii_lowercase()),
+                "{suffix}"
+            );
+        }
     }
 
     #[test]

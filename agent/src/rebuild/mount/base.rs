@@ -13,8 +13,8 @@ use rustix::fs::{Dir, FileType, Mode, OFlags, fstat, openat, readlinkat};
 use super::{
     MountError,
     entry::{Entry, EntryKind},
-    process::Owner,
     ramfs::Ramfs,
+    status::Owner,
 };
 
 /// Up to so many bytes and entries a copy is quicker than a second filesystem.

@@ -9,9 +9,9 @@ pub(super) struct Scan {
     /// The process that waits for its handler. Of several (a supervisor may have a mount table open for
     /// a moment) the last, which is the innermost.
     pub(super) waiting: Option<Process>,
-    /// One that carries the token.
-    pub(super) carrier: Option<Process>,
-    /// How many do.
+    /// The container's first process, where that is another one: the watchdog.
+    pub(super) first: Option<Process>,
+    /// How many processes carry the token.
     pub(super) carriers: usize,
 }
 
@@ -20,7 +20,7 @@ impl Scan {
     pub(super) fn of(token: &ParkToken) -> Result<Self, MountError> {
         let mut scan = Self {
             waiting: None,
-            carrier: None,
+            first: None,
             carriers: 0,
         };
         let pids = process::all().map_err(MountError::kernel("reading /proc"))?;
@@ -39,8 +39,8 @@ impl Scan {
             scan.carriers += 1;
             if process.is_waiting().unwrap_or(false) {
                 scan.waiting = Some(process);
-            } else {
-                scan.carrier = Some(process);
+            } else if process.is_first().unwrap_or(false) {
+                scan.first = Some(process);
             }
         }
         Ok(scan)

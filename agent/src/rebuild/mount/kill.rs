@@ -1,4 +1,5 @@
-//! Ends all processes of a container, those that the handler started included.
+//! Ends all processes of a container, those that the handler started included; or all but the first,
+//! which had no part in the handler.
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -11,16 +12,18 @@ use super::{
 const TIMEOUT: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// Kills what carries the token or lives in the mount namespace, again and again until nothing is left:
-/// a process may have forked between two looks.
+/// Kills what carries the token or lives in the mount namespace, again and again until nothing but the
+/// spared process is left: a process may have forked between two looks.
 pub(super) async fn kill_all(
     token: &std::sync::Arc<ParkToken>,
     namespace: &str,
+    spared: Option<&Process>,
 ) -> Result<(), MountError> {
+    let spared = spared.map(Process::pid);
     let start = Instant::now();
     loop {
         let (token, namespace) = (std::sync::Arc::clone(token), namespace.to_owned());
-        let left = tokio::task::spawn_blocking(move || kill_once(&token, &namespace))
+        let left = tokio::task::spawn_blocking(move || kill_once(&token, &namespace, spared))
             .await
             .map_err(|_| MountError::Stopped)??;
         if left.is_empty() {
@@ -34,7 +37,11 @@ pub(super) async fn kill_all(
 }
 
 /// Kills each process of the container once; returns their numbers.
-fn kill_once(token: &ParkToken, namespace: &str) -> Result<Vec<i32>, MountError> {
+fn kill_once(
+    token: &ParkToken,
+    namespace: &str,
+    spared: Option<i32>,
+) -> Result<Vec<i32>, MountError> {
     let belongs = |pid| {
         // An ended process has neither namespace nor environment, only its number.
         process::mount_namespace_of(pid).is_some_and(|name| name == namespace)
@@ -42,7 +49,7 @@ fn kill_once(token: &ParkToken, namespace: &str) -> Result<Vec<i32>, MountError>
     };
     let mut killed = Vec::new();
     for pid in process::all().map_err(MountError::kernel("reading /proc"))? {
-        if !belongs(pid) {
+        if Some(pid) == spared || !belongs(pid) {
             continue;
         }
         // Held first, then asked again: the number may have gone to somebody else.

@@ -3,7 +3,8 @@
 //!
 //! In order: [`ParkToken`] goes into the container's environment, [`wait_parked`] finds the process that
 //! waits, [`Parked::deliver`] puts the handler into the container, [`Delivered::ready`] waits for the
-//! function's socket, [`Delivered::wipe_and_kill`] ends it. Nothing here asks a container runtime.
+//! function's socket, [`Delivered::wipe_and_kill`] ends it, [`Delivered::removed_by`] sees its container
+//! off. Nothing here asks a container runtime.
 //!
 //! Promises: plaintext is written to an unnamed ramfs only (never swapped, never on a disk, in no mount
 //! table but the container's); what is delivered is read-only for the function; dropping a [`Delivered`]
@@ -21,6 +22,8 @@ mod listen;
 mod process;
 mod ramfs;
 mod ready;
+mod removal;
+mod status;
 mod token;
 
 use std::{path::Path, sync::Arc, time::Duration};
@@ -40,6 +43,7 @@ const LOOK: (Duration, Duration) = (Duration::from_millis(10), Duration::from_mi
 /// A process that waits for its handler.
 pub struct Parked {
     process: Process,
+    first: Option<Process>,
     token: Arc<ParkToken>,
     namespace: String,
 }
@@ -50,6 +54,8 @@ pub struct Parked {
 /// delivered files are overwritten, errors are not told.
 pub struct Delivered {
     process: Process,
+    /// The container's first process, unless that is the one above.
+    first: Option<Process>,
     token: Arc<ParkToken>,
     namespace: String,
     ramfs: Ramfs,
@@ -75,6 +81,7 @@ pub async fn wait_parked(token: Arc<ParkToken>, timeout: Duration) -> Result<Par
             }
             return Ok(Parked {
                 process,
+                first: scan.first,
                 token,
                 namespace,
             });
@@ -103,7 +110,7 @@ pub async fn wait_listening(
     let scan = tokio::task::spawn_blocking(move || Scan::of(&token))
         .await
         .map_err(|_| MountError::Stopped)??;
-    match scan.carrier {
+    match scan.first {
         Some(process) => ready::ready(&process, port, timeout).await.map(|()| true),
         None => Ok(false),
     }
@@ -144,11 +151,13 @@ impl Parked {
         attach::attach(&ramfs, &self.process.namespace_handle()?, &folder, layering)?;
         let Self {
             process,
+            first,
             token,
             namespace,
         } = self;
         Ok(Delivered {
             process,
+            first,
             token,
             namespace,
             ramfs,
@@ -177,18 +186,32 @@ impl Delivered {
         ready::ready(&self.process, port, timeout).await
     }
 
-    /// Kills every process of the container and overwrites what was delivered.
+    /// Kills every process of the container but the first, which is stopped, and overwrites what was
+    /// delivered. Where the handler ran in the first process, that is killed too.
     ///
     /// # Errors
     /// [`MountError::Survivors`] when processes are still there after two seconds, [`MountError::Wipe`]
     /// when the files could not be overwritten. Both parts are tried in any case.
-    pub async fn wipe_and_kill(mut self) -> Result<(), MountError> {
-        let first = self.process.kill();
+    pub async fn wipe_and_kill(&mut self) -> Result<(), MountError> {
+        let stopped = self.first.as_ref().map_or(Ok(()), Process::stop);
         // What fails at once, because a program is still running from it, is tried again at the end.
         let _ = self.ramfs.wipe();
-        let killed = kill::kill_all(&self.token, &self.namespace).await;
+        if let Some(first) = &self.first {
+            removal::stopped(first).await;
+        }
+        let ended = self.process.kill();
+        let killed = kill::kill_all(&self.token, &self.namespace, self.first.as_ref()).await;
         let wiped = self.ramfs.wipe();
-        first.and(killed).and(wiped)
+        ended.and(killed).and(wiped).and(stopped)
+    }
+
+    /// Lets the container's first process live for as long as the provider needs it to remove the
+    /// container, and no longer; gives what the removal gives.
+    pub async fn removed_by<T>(self, removal: impl Future<Output = T>) -> T {
+        match &self.first {
+            Some(first) => removal::attend(first, removal).await,
+            None => removal.await,
+        }
     }
 }
 
@@ -196,5 +219,8 @@ impl Drop for Delivered {
     fn drop(&mut self) {
         // Nobody is left to hear of an error; after `wipe_and_kill` the process is gone already.
         let _ = self.process.kill();
+        if let Some(first) = &self.first {
+            let _ = first.kill();
+        }
     }
 }

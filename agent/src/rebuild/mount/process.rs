@@ -12,22 +12,16 @@ use rustix::{
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
 };
 
-use super::MountError;
+use super::{
+    MountError,
+    status::{self, Owner},
+};
 
 /// A process: its folder in `/proc`, which answers for this very process or not at all, and its pidfd.
 pub(super) struct Process {
     pid: i32,
     folder: OwnedFd,
     pidfd: OwnedFd,
-}
-
-/// User and group of a process, as the host counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Owner {
-    /// Effective user.
-    pub(super) user: u32,
-    /// Effective group.
-    pub(super) group: u32,
 }
 
 impl Process {
@@ -84,8 +78,8 @@ impl Process {
 
     /// User and group as which the process acts.
     pub(super) fn owner(&self) -> Result<Owner, MountError> {
-        let status = self.read("status").map_err(self.failed("the user"))?;
-        owner(&String::from_utf8_lossy(&status))
+        let text = self.read("status").map_err(self.failed("the user"))?;
+        status::owner(&String::from_utf8_lossy(&text))
             .ok_or_else(|| self.failed("the user")(io::Error::from(io::ErrorKind::InvalidData)))
     }
 
@@ -141,9 +135,39 @@ impl Process {
         matches!(poll(&mut ended, PollTimeout::ZERO), Ok(1..))
     }
 
+    /// Tells whether the process is the first of its PID namespace, with which the container ends.
+    pub(super) fn is_first(&self) -> io::Result<bool> {
+        Ok(status::is_first(&String::from_utf8_lossy(
+            &self.read("status")?,
+        )))
+    }
+
+    /// Tells whether somebody has sent SIGTERM to the process, which is stopped and has not seen it.
+    pub(super) fn is_asked_to_end(&self) -> bool {
+        // A process that is gone has nothing pending.
+        self.read("status")
+            .is_ok_and(|text| status::is_asked_to_end(&String::from_utf8_lossy(&text)))
+    }
+
+    /// Tells whether the process is stopped, all of its threads included.
+    pub(super) fn is_stopped(&self) -> bool {
+        // A process that is gone does nothing any more, but is not stopped.
+        self.read("status")
+            .is_ok_and(|text| status::is_stopped(&String::from_utf8_lossy(&text)))
+    }
+
+    /// Tells the process to stop until it is killed; one that has ended already is no error.
+    pub(super) fn stop(&self) -> Result<(), MountError> {
+        self.signal(Signal::STOP)
+    }
+
     /// Kills the process; one that has ended already is no error.
     pub(super) fn kill(&self) -> Result<(), MountError> {
-        match pidfd_send_signal(&self.pidfd, Signal::KILL) {
+        self.signal(Signal::KILL)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<(), MountError> {
+        match pidfd_send_signal(&self.pidfd, signal) {
             Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
             Err(errno) => Err(MountError::Kill {
                 pid: self.pid,
@@ -201,33 +225,26 @@ fn is_mount_table(target: &[u8]) -> bool {
     target.starts_with(b"/proc/") && target.ends_with(b"/mountinfo")
 }
 
-/// Effective user and group from `/proc/PID/status`.
-fn owner(status: &str) -> Option<Owner> {
-    let effective = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-        line.split_whitespace().nth(1)?.parse().ok()
-    };
-    Some(Owner {
-        user: effective("Uid:")?,
-        group: effective("Gid:")?,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_effective_user_and_group_are_read() {
-        let status = "Name:\tx\nUid:\t1\t100\t2\t3\nGid:\t4\t101\t5\t6\n";
-        assert_eq!(
-            owner(status),
-            Some(Owner {
-                user: 100,
-                group: 101
-            })
-        );
-        assert_eq!(owner("Name:\tUid:\n"), None);
+    fn a_stopped_process_is_asked_to_end_by_sigterm_alone() {
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
+        let process = Process::open(child.id().cast_signed()).unwrap();
+        process.stop().unwrap();
+        process.signal(Signal::USR1).unwrap();
+        assert!(!process.is_asked_to_end());
+        process.signal(Signal::TERM).unwrap();
+        assert!(process.is_asked_to_end());
+        assert!(!process.is_ended());
+        process.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!process.is_asked_to_end());
     }
 
     #[test]

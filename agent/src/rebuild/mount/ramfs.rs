@@ -27,7 +27,7 @@ use rustix::{
 use super::{
     MountError,
     entry::{Entry, EntryKind, dir_mode, file_mode},
-    process::Owner,
+    status::Owner,
 };
 
 /// A detached ramfs and what was delivered into it.
