@@ -76,18 +76,26 @@ fn spot(ctx: &TcContext, link: Link) -> i32 {
         count(Counter::Released);
         return PASS;
     }
+    // Every CPU has its own; without one, nothing could be told.
+    let Some(scratch) = maps::scratch() else {
+        return HOLD;
+    };
+    let segment = maps::forget_parsing(scratch, segment);
     if segment.payload_length == 0 {
         return notice_end(ctx, &segment);
     }
     // SAFETY: the entry is read at once; a concurrent change shows as the old or the new window,
     // and a segment judged by either is held or passed rightly.
-    if let Some(flow) = unsafe { FLOWS.get(&segment.flow) } {
-        return known(ctx, &segment, flow);
+    if let Some(flow) = unsafe { FLOWS.get(&segment.flow) }
+        && flow.state == FlowState::Owned as u32
+    {
+        return owned(ctx, &segment, flow);
     }
-    match classify::classify(ctx, &segment) {
+    match classify::classify(ctx, &segment, scratch) {
         Verdict::Pass(counter) => {
             count(counter);
-            PASS
+            // The agent may have let go of the flow.
+            notice_end(ctx, &segment)
         }
         Verdict::Hold(counter) => {
             if FLOWS.insert(&segment.flow, Flow::held(), 0).is_err() {
@@ -103,11 +111,7 @@ fn spot(ctx: &TcContext, link: Link) -> i32 {
 
 /// A segment of a flow that the agent has.
 #[inline(always)]
-fn known(ctx: &TcContext, segment: &Segment, flow: &Flow) -> i32 {
-    if flow.state == FlowState::Opaque as u32 {
-        count(Counter::PassedOpaque);
-        return notice_end(ctx, segment);
-    }
+fn owned(ctx: &TcContext, segment: &Segment, flow: &Flow) -> i32 {
     if flow.passes(segment.sequence, segment.payload_length) {
         count(Counter::PassedWindow);
         return notice_end(ctx, segment);

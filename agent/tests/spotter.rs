@@ -221,13 +221,15 @@ fn what_is_no_request_for_a_sealed_function_passes() {
         "GET /system/functions HTTP/1.1\r\n\r\n",
         "GET / HTTP/1.1\r\n\r\n",
         "OPTIONS * HTTP/1.1\r\n\r\n",
+        "CONNECT /function/other HTTP/1.1\r\n\r\n",
+        "\r\n\r\n\r\nGET /function/pydict HTTP/1.1\r\nX-RsFaaS-Key: r\r\n\r\n",
         "{\"word\": \"night\"}",
         "\u{16}\u{3}\u{1}",
         "just some words of a body",
     ] {
         assert_eq!(rig.request(payload), PASS, "{payload}");
     }
-    assert_eq!(rig.count("passed"), 8);
+    assert_eq!(rig.count("passed"), 10);
 }
 
 #[test]
@@ -256,6 +258,46 @@ fn a_request_that_names_an_unlocked_function_is_held_even_without_a_key() {
         HOLD
     );
     assert_eq!(rig.count("held_direct"), 1);
+}
+
+#[test]
+fn no_method_and_no_empty_line_hides_a_request() {
+    let mut rig = Rig::new();
+    for head in [
+        "\r\nGET /function/pydict-abc123-0 HTTP/1.1\r\n\r\n",
+        "\n\n\n\nGET /function/pydict-abc123-0 HTTP/1.1\r\n\r\n",
+        "A!1 /function/pydict-abc123-0 HTTP/1.1\r\n\r\n",
+        "1 /function/pydict-abc123-0 HTTP/1.1\r\n\r\n",
+        "ABCDEFGHIJKLMNOPQRS /function/pydict-abc123-0 HTTP/1.1\r\n\r\n",
+    ] {
+        let before = rig.count("held_direct");
+        assert_eq!(rig.request(head), HOLD, "{head}");
+        assert_eq!(rig.count("held_direct"), before + 1, "{head}");
+        rig.forget();
+    }
+    for head in [
+        "CONNECT a:80/function/pydict-abc123-0 HTTP/1.1\r\n\r\n",
+        "CONNECT [::1]/function/pydict-abc123-0 HTTP/1.1\r\n\r\n",
+    ] {
+        assert_eq!(rig.request(head), HOLD, "{head}");
+        rig.forget();
+    }
+}
+
+#[test]
+fn a_flow_that_starts_with_a_very_long_method_is_held() {
+    let mut rig = Rig::new();
+    let syn = Packet {
+        flags: SYN,
+        sequence: 999,
+        ..Packet::of(b"")
+    };
+    rig.spot(&syn);
+    let head = format!(
+        "{} /function/pydict-abc123-0 HTTP/1.1\r\n\r\n",
+        "A".repeat(40)
+    );
+    assert_eq!(rig.request(&head), HOLD);
 }
 
 #[test]
@@ -294,10 +336,18 @@ fn later_segments_of_a_held_flow_are_held_but_for_those_in_the_window() {
     rig.flows.pass(&flow, 2000, 2004).unwrap();
     assert_eq!(rig.spot(&body), PASS);
     assert_eq!(rig.request(KEYED), HOLD, "a retransmission of the head");
-    rig.flows.set_opaque(&flow).unwrap();
-    assert_eq!(rig.request(KEYED), PASS);
     rig.flows.remove(&flow).unwrap();
     assert_eq!(rig.spot(&body), PASS, "the flow is no longer ours");
+}
+
+#[test]
+fn a_flow_that_the_agent_has_let_go_of_is_judged_again_where_a_request_starts() {
+    let mut rig = Rig::new();
+    let flow = flow_key();
+    rig.flows.set_opaque(&flow).unwrap();
+    assert_eq!(rig.request("\u{81}frame"), PASS);
+    assert_eq!(rig.request(KEYED), HOLD);
+    assert_eq!(rig.request("\u{81}frame"), HOLD, "the agent has it again");
 }
 
 fn flow_key() -> agent_ebpf::FlowKey {
@@ -396,4 +446,24 @@ fn a_name_that_is_removed_is_no_longer_looked_for() {
     rig.names.remove("pydict").unwrap();
     rig.names.remove("pydict").unwrap();
     assert_eq!(rig.request(KEYED), PASS);
+}
+
+#[test]
+fn the_programs_stay_well_below_the_verifiers_limit() {
+    let mut rig = Rig::new();
+    for name in ["spot_ethernet", "spot_ip"] {
+        let program: &mut SchedClassifier = rig
+            .spotter
+            .ebpf()
+            .program_mut(name)
+            .unwrap()
+            .try_into()
+            .unwrap();
+        // The limit is a million; kernels differ in how many instructions they go through.
+        let instructions = program.info().unwrap().verified_instruction_count();
+        assert!(
+            instructions.is_some_and(|count| count < 750_000),
+            "{name}: {instructions:?}"
+        );
+    }
 }
