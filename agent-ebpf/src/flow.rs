@@ -21,7 +21,8 @@ crate::plain!(FlowKey, 36);
 pub enum FlowState {
     /// The agent has the flow: segments outside the window are held.
     Owned = 1,
-    /// Nothing is held any more; the flow's end is still reported.
+    /// The agent has let go of it: segments are judged as those of an unknown flow, and its end is
+    /// still reported.
     Opaque = 2,
 }
 

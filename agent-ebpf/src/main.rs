@@ -119,18 +119,28 @@ fn spot(frame: &impl Frame, link: Link) -> Fate {
         count(Counter::Released);
         return Fate::Pass;
     }
+    // Every CPU has its own; without one, nothing could be told.
+    let Some(scratch) = maps::scratch() else {
+        return Fate::Hold;
+    };
+    let segment = maps::forget_parsing(scratch, segment);
     if segment.payload_length == 0 {
         return notice_end(frame, &segment);
     }
     if let Some(flow) = FLOWS.get_ptr_mut(&segment.flow) {
         // SAFETY: the entry stays in memory while the program runs; a concurrent change shows as the
         // old or the new numbers, and a segment judged by either is held or passed rightly.
-        return known(frame, &segment, unsafe { &mut *flow });
+        let flow = unsafe { &mut *flow };
+        flow.last_seen = hold::now();
+        if flow.state == FlowState::Owned as u32 {
+            return owned(frame, &segment, flow);
+        }
     }
-    match classify::classify(frame, &segment) {
+    match classify::classify(frame, &segment, scratch) {
         Verdict::Pass(counter) => {
             count(counter);
-            Fate::Pass
+            // The agent may have let go of the flow.
+            notice_end(frame, &segment)
         }
         Verdict::Hold(counter) => {
             if FLOWS
@@ -153,12 +163,7 @@ fn spot(frame: &impl Frame, link: Link) -> Fate {
 
 /// A segment of a flow that the agent has.
 #[inline(always)]
-fn known(frame: &impl Frame, segment: &Segment, flow: &mut Flow) -> Fate {
-    flow.last_seen = hold::now();
-    if flow.state == FlowState::Opaque as u32 {
-        count(Counter::PassedOpaque);
-        return notice_end(frame, segment);
-    }
+fn owned(frame: &impl Frame, segment: &Segment, flow: &Flow) -> Fate {
     if flow.passes(segment.sequence, segment.payload_length) {
         count(Counter::PassedWindow);
         return notice_end(frame, segment);

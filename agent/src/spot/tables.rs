@@ -73,7 +73,7 @@ impl Flows {
         self.set(flow, value)
     }
 
-    /// Holds nothing of a flow any more; its end is still reported.
+    /// Lets go of a flow: only what starts a request is held again; its end is still reported.
     ///
     /// # Errors
     /// When the kernel refuses.
