@@ -4,9 +4,9 @@
 //! empty or dot segments, absolute form) is held: the agent knows how the gateway routes it.
 
 use agent_ebpf::{Counter, NAME_LEN, NameKey, NameKind};
-use aya_ebpf::{EbpfContext as _, helpers::bpf_skb_load_bytes, programs::TcContext};
 
 use crate::{
+    frame::Frame,
     maps::{self, NAMES, PREFIX_LEN, STARTS, Scratch},
     packet::Segment,
     scan::{self, Found},
@@ -48,18 +48,18 @@ pub(crate) fn note_start(segment: &Segment) {
 
 /// Judges the first payload segment of a flow that the agent does not have.
 #[inline(always)]
-pub(crate) fn classify(ctx: &TcContext, segment: &Segment) -> Verdict {
+pub(crate) fn classify(frame: &impl Frame, segment: &Segment) -> Verdict {
     let Some(scratch) = maps::scratch() else {
         return Verdict::Hold(Counter::HeldUndecided);
     };
-    match start(ctx, segment, scratch) {
+    match start(frame, segment, scratch) {
         Start::Other => Verdict::Pass(Counter::Passed),
         Start::Unusual => Verdict::Hold(Counter::HeldUndecided),
         // In the middle of a flow, a few bytes that could start a request are far more likely the
         // end of a body.
         Start::Incomplete if starts_flow(segment) => Verdict::Hold(Counter::HeldUndecided),
         Start::Incomplete => Verdict::Pass(Counter::Passed),
-        Start::Named => named(ctx, segment, scratch),
+        Start::Named => named(frame, segment, scratch),
     }
 }
 
@@ -70,7 +70,7 @@ fn starts_flow(segment: &Segment) -> bool {
 }
 
 #[inline(always)]
-fn named(ctx: &TcContext, segment: &Segment, scratch: &mut Scratch) -> Verdict {
+fn named(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Verdict {
     // SAFETY: the entry is copied at once.
     let Some(kind) = (unsafe { NAMES.get(&scratch.name) }).copied() else {
         return Verdict::Pass(Counter::Passed);
@@ -78,7 +78,7 @@ fn named(ctx: &TcContext, segment: &Segment, scratch: &mut Scratch) -> Verdict {
     if kind == NameKind::Unlocked as u32 {
         return Verdict::Hold(Counter::HeldDirect);
     }
-    match scan::find_key_header(ctx, segment, scratch) {
+    match scan::find_key_header(frame, segment, scratch) {
         Found::KeyHeader => Verdict::Hold(Counter::HeldKeyed),
         Found::EndOfHead => Verdict::Pass(Counter::PassedKeyless),
         Found::Neither => Verdict::Hold(Counter::HeldUndecided),
@@ -87,7 +87,7 @@ fn named(ctx: &TcContext, segment: &Segment, scratch: &mut Scratch) -> Verdict {
 
 /// Reads method, path prefix and function name.
 #[inline(always)]
-fn start(ctx: &TcContext, segment: &Segment, scratch: &mut Scratch) -> Start {
+fn start(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Start {
     let mut available = segment.payload_length;
     if available > PREFIX_LEN as u32 {
         available = PREFIX_LEN as u32;
@@ -98,18 +98,14 @@ fn start(ctx: &TcContext, segment: &Segment, scratch: &mut Scratch) -> Start {
     // What an earlier packet left behind the loaded bytes must not be taken for this one's.
     scratch.prefix = [0; PREFIX_LEN];
     // SAFETY: the length is between one and the size of the buffer.
-    let result = unsafe {
-        bpf_skb_load_bytes(
-            ctx.as_ptr().cast(),
+    let loaded = unsafe {
+        frame.load_bytes(
             segment.payload_offset,
-            scratch.prefix.as_mut_ptr().cast(),
+            scratch.prefix.as_mut_ptr(),
             available,
         )
     };
-    if result != 0 {
-        return Start::Other;
-    }
-    if !scratch.prefix[0].is_ascii_alphabetic() {
+    if !loaded || !scratch.prefix[0].is_ascii_alphabetic() {
         return Start::Other;
     }
     let start = method(scratch);

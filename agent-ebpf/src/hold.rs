@@ -1,44 +1,45 @@
 //! What goes to the agent: held frames and ends of flows.
 
 use agent_ebpf::{Capture, Counter, EventHeader, EventKind, room};
-use aya_ebpf::{
-    EbpfContext as _,
-    helpers::{bpf_ktime_get_ns, bpf_skb_load_bytes},
-    programs::TcContext,
-};
+use aya_ebpf::helpers::bpf_ktime_get_ns;
 
 use crate::{
+    frame::Frame,
     maps::{self, EVENTS, FLOWS, count},
-    packet::{self, Link, Segment},
+    packet::{Link, Segment},
 };
 
 /// Copies a segment's frame into the ring buffer. Whether there was room or not, the caller drops
 /// the packet: what found no room comes again with the client's retransmission.
 #[inline(always)]
-pub(crate) fn hold(ctx: &TcContext, segment: &Segment, counter: Counter) {
+pub(crate) fn hold(frame: &impl Frame, segment: &Segment, counter: Counter) {
     let length = segment.payload_offset + segment.payload_length;
     let copied = if length <= room::SMALL as u32 {
-        capture::<{ room::SMALL }>(ctx, segment, length)
+        capture::<{ room::SMALL }>(frame, segment, length)
     } else if length <= room::MEDIUM as u32 {
-        capture::<{ room::MEDIUM }>(ctx, segment, length)
+        capture::<{ room::MEDIUM }>(frame, segment, length)
     } else {
-        capture::<{ room::LARGE }>(ctx, segment, length)
+        capture::<{ room::LARGE }>(frame, segment, length)
     };
     if copied.is_some() {
         count(counter);
     } else {
         let total = count(Counter::DroppedRingFull);
-        maps::log_rarely(ctx, total, "the ring buffer is full; segments are dropped");
+        maps::log_rarely(
+            frame,
+            total,
+            "the ring buffer is full; segments are dropped",
+        );
     }
 }
 
 #[inline(always)]
-fn capture<const N: usize>(ctx: &TcContext, segment: &Segment, length: u32) -> Option<()> {
+fn capture<const N: usize>(frame: &impl Frame, segment: &Segment, length: u32) -> Option<()> {
     let mut record = EVENTS.reserve::<Capture<N>>(0)?;
     let capture = record.as_mut_ptr();
     let room = N as u32;
     let length = if length > room { room } else { length };
-    let header = header(ctx, segment, EventKind::Held, length);
+    let header = header(frame, segment, EventKind::Held, length);
     // SAFETY: the record is ours until it is submitted, and large enough for the header.
     unsafe { (&raw mut (*capture).header).write(header) };
     // SAFETY: written just before. Read back because the compiler, which knows that a frame is never
@@ -49,15 +50,8 @@ fn capture<const N: usize>(ctx: &TcContext, segment: &Segment, length: u32) -> O
         return None;
     }
     // SAFETY: the length is at most the room behind the pointer, as checked just before.
-    let result = unsafe {
-        bpf_skb_load_bytes(
-            ctx.as_ptr().cast(),
-            0,
-            (&raw mut (*capture).frame).cast(),
-            length,
-        )
-    };
-    if result != 0 {
+    let loaded = unsafe { frame.load_bytes(0, (&raw mut (*capture).frame).cast(), length) };
+    if !loaded {
         record.discard(0);
         return None;
     }
@@ -67,7 +61,7 @@ fn capture<const N: usize>(ctx: &TcContext, segment: &Segment, length: u32) -> O
 
 /// Tells the end of a flow, where the agent has it.
 #[inline(always)]
-pub(crate) fn notice(ctx: &TcContext, segment: &Segment, kind: EventKind) {
+pub(crate) fn notice(frame: &impl Frame, segment: &Segment, kind: EventKind) {
     if FLOWS.get_ptr(&segment.flow).is_none() {
         return;
     }
@@ -75,19 +69,19 @@ pub(crate) fn notice(ctx: &TcContext, segment: &Segment, kind: EventKind) {
         count(Counter::LostEnd);
         return;
     };
-    record.write(header(ctx, segment, kind, 0));
+    record.write(header(frame, segment, kind, 0));
     record.submit(0);
 }
 
 #[inline(always)]
-fn header(ctx: &TcContext, segment: &Segment, kind: EventKind, length: u32) -> EventHeader {
+fn header(frame: &impl Frame, segment: &Segment, kind: EventKind, length: u32) -> EventHeader {
     EventHeader {
         // SAFETY: the helper takes no arguments and touches no memory of ours.
         time: unsafe { bpf_ktime_get_ns() },
         kind: kind as u32,
-        interface: packet::interface(ctx),
+        interface: frame.interface(),
         length,
-        vlan: packet::stripped_vlan(ctx),
+        vlan: frame.stripped_vlan(),
         flow: segment.flow,
         ethernet: u32::from(segment.link == Link::Ethernet),
     }

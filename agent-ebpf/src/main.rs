@@ -1,9 +1,11 @@
-//! The programs that the agent loads: `spot_*` on the ingress hook of every interface, `watch_*` on
-//! the egress hook, and `release` at the far end of the agent's veth pair.
+//! The programs that the agent loads: `spot_*` on the ingress hook of every interface, TC's or XDP's,
+//! `watch_*` on the egress hook, and `release` at the far end of the agent's veth pair. `null_*` do
+//! nothing: what the others cost is measured against them.
 #![no_std]
 #![no_main]
 
 mod classify;
+mod frame;
 mod hold;
 mod maps;
 mod packet;
@@ -11,127 +13,172 @@ mod scan;
 
 use agent_ebpf::{Counter, EventKind, Flow, FlowState};
 use aya_ebpf::{
-    bindings::{BPF_F_INGRESS, TC_ACT_SHOT, TC_ACT_UNSPEC},
+    bindings::{BPF_F_INGRESS, TC_ACT_SHOT, TC_ACT_UNSPEC, xdp_action},
     helpers::bpf_redirect,
-    macros::classifier,
-    programs::TcContext,
+    macros::{classifier, xdp},
+    programs::{TcContext, XdpContext},
 };
 
 use crate::{
     classify::Verdict,
+    frame::Frame,
     maps::{FLOWS, count},
     packet::{Direction, Link, Segment},
 };
 
-/// Not ours: other programs on the hook run, and the packet goes on.
-const PASS: i32 = TC_ACT_UNSPEC;
-/// Held: the agent has a copy, the stack gets none.
-const HOLD: i32 = TC_ACT_SHOT;
+/// What becomes of a packet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// Not ours: other programs on the hook run, and the packet goes on.
+    Pass,
+    /// Held: the agent has a copy, the stack gets none.
+    Hold,
+}
+
+impl Fate {
+    #[inline(always)]
+    fn at_tc(self) -> i32 {
+        match self {
+            Self::Pass => TC_ACT_UNSPEC,
+            Self::Hold => TC_ACT_SHOT,
+        }
+    }
+
+    #[inline(always)]
+    fn at_xdp(self) -> u32 {
+        match self {
+            Self::Pass => xdp_action::XDP_PASS,
+            Self::Hold => xdp_action::XDP_DROP,
+        }
+    }
+}
 
 /// Ingress of interfaces with an Ethernet header, loopback included.
 #[classifier]
 pub(crate) fn spot_ethernet(ctx: TcContext) -> i32 {
-    spot(&ctx, Link::Ethernet)
+    spot(&ctx, Link::Ethernet).at_tc()
 }
 
 /// Ingress of interfaces whose packets start with the IP header (tun, WireGuard).
 #[classifier]
 pub(crate) fn spot_ip(ctx: TcContext) -> i32 {
-    spot(&ctx, Link::Ip)
+    spot(&ctx, Link::Ip).at_tc()
+}
+
+/// Ingress of interfaces with an Ethernet header, before the stack. Packets may lie in several buffers.
+#[xdp(frags)]
+pub(crate) fn spot_xdp(ctx: XdpContext) -> u32 {
+    spot(&ctx, Link::Ethernet).at_xdp()
 }
 
 /// Egress of interfaces with an Ethernet header.
 #[classifier]
 pub(crate) fn watch_ethernet(ctx: TcContext) -> i32 {
-    watch(&ctx, Link::Ethernet)
+    watch(&ctx, Link::Ethernet).at_tc()
 }
 
 /// Egress of interfaces whose packets start with the IP header.
 #[classifier]
 pub(crate) fn watch_ip(ctx: TcContext) -> i32 {
-    watch(&ctx, Link::Ip)
+    watch(&ctx, Link::Ip).at_tc()
 }
 
 /// Far end of the agent's veth pair: the mark that the agent's socket set is the index of the
-/// interface on which the packet was caught; it goes there again, marked as released.
+/// interface on which the packet was caught; it goes there again, marked as released unless its source
+/// address says so already.
 #[classifier]
 pub(crate) fn release(ctx: TcContext) -> i32 {
-    let interface = packet::mark(&ctx);
+    let interface = frame::mark(&ctx);
     if interface == 0 {
-        return HOLD;
+        return TC_ACT_SHOT;
     }
-    ctx.set_mark(maps::release_mark());
+    let by_source = frame::source(&ctx) == Some(maps::release_source());
+    ctx.set_mark(if by_source { 0 } else { maps::release_mark() });
     // SAFETY: the helper reads two numbers and touches no memory of ours.
     unsafe { bpf_redirect(interface, u64::from(BPF_F_INGRESS)) as i32 }
 }
 
+/// What the hook costs by itself.
+#[classifier]
+pub(crate) fn null_tc(_: TcContext) -> i32 {
+    TC_ACT_UNSPEC
+}
+
+/// What XDP's hook costs by itself.
+#[xdp(frags)]
+pub(crate) fn null_xdp(_: XdpContext) -> u32 {
+    xdp_action::XDP_PASS
+}
+
 #[inline(always)]
-fn spot(ctx: &TcContext, link: Link) -> i32 {
-    let Some(segment) = Segment::parse(ctx, link, Direction::ToGateway) else {
-        return PASS;
+fn spot(frame: &impl Frame, link: Link) -> Fate {
+    let Some(segment) = Segment::parse(frame, link, Direction::ToGateway) else {
+        return Fate::Pass;
     };
-    if packet::mark(ctx) == maps::release_mark() {
-        // Nobody behind this program is to take it for a mark of theirs.
-        ctx.set_mark(0);
+    if frame.take_release() {
         count(Counter::Released);
-        return PASS;
+        return Fate::Pass;
     }
     if segment.payload_length == 0 {
-        return notice_end(ctx, &segment);
+        return notice_end(frame, &segment);
     }
     // SAFETY: the entry is read at once; a concurrent change shows as the old or the new window,
     // and a segment judged by either is held or passed rightly.
     if let Some(flow) = unsafe { FLOWS.get(&segment.flow) } {
-        return known(ctx, &segment, flow);
+        return known(frame, &segment, flow);
     }
-    match classify::classify(ctx, &segment) {
+    match classify::classify(frame, &segment) {
         Verdict::Pass(counter) => {
             count(counter);
-            PASS
+            Fate::Pass
         }
         Verdict::Hold(counter) => {
             if FLOWS.insert(&segment.flow, Flow::held(), 0).is_err() {
                 let total = count(Counter::DroppedFlowsFull);
-                maps::log_rarely(ctx, total, "the map of flows is full; segments are dropped");
-                return HOLD;
+                maps::log_rarely(
+                    frame,
+                    total,
+                    "the map of flows is full; segments are dropped",
+                );
+                return Fate::Hold;
             }
-            hold::hold(ctx, &segment, counter);
-            HOLD
+            hold::hold(frame, &segment, counter);
+            Fate::Hold
         }
     }
 }
 
 /// A segment of a flow that the agent has.
 #[inline(always)]
-fn known(ctx: &TcContext, segment: &Segment, flow: &Flow) -> i32 {
+fn known(frame: &impl Frame, segment: &Segment, flow: &Flow) -> Fate {
     if flow.state == FlowState::Opaque as u32 {
         count(Counter::PassedOpaque);
-        return notice_end(ctx, segment);
+        return notice_end(frame, segment);
     }
     if flow.passes(segment.sequence, segment.payload_length) {
         count(Counter::PassedWindow);
-        return notice_end(ctx, segment);
+        return notice_end(frame, segment);
     }
-    hold::hold(ctx, segment, Counter::HeldFlow);
-    HOLD
+    hold::hold(frame, segment, Counter::HeldFlow);
+    Fate::Hold
 }
 
 /// Tells the agent of a client's FIN or RST on a flow that it has; notes where a new flow starts.
 #[inline(always)]
-fn notice_end(ctx: &TcContext, segment: &Segment) -> i32 {
+fn notice_end(frame: &impl Frame, segment: &Segment) -> Fate {
     if segment.is_reset() {
-        hold::notice(ctx, segment, EventKind::Reset);
+        hold::notice(frame, segment, EventKind::Reset);
     } else if segment.is_fin() {
-        hold::notice(ctx, segment, EventKind::ClientFin);
+        hold::notice(frame, segment, EventKind::ClientFin);
     } else if segment.is_syn() {
         classify::note_start(segment);
     }
-    PASS
+    Fate::Pass
 }
 
 /// Tells the agent of the first payload of an answer that it awaits.
 #[inline(always)]
-fn notice_answer(ctx: &TcContext, segment: &Segment) {
+fn notice_answer(frame: &impl Frame, segment: &Segment) {
     let Some(flow) = FLOWS.get_ptr_mut(&segment.flow) else {
         return;
     };
@@ -140,23 +187,23 @@ fn notice_answer(ctx: &TcContext, segment: &Segment) {
     let awaits = unsafe { &mut (*flow).awaits_answer };
     if *awaits != 0 {
         *awaits = 0;
-        hold::notice(ctx, segment, EventKind::Answer);
+        hold::notice(frame, segment, EventKind::Answer);
     }
 }
 
 #[inline(always)]
-fn watch(ctx: &TcContext, link: Link) -> i32 {
-    let Some(segment) = Segment::parse(ctx, link, Direction::FromGateway) else {
-        return PASS;
+fn watch(frame: &impl Frame, link: Link) -> Fate {
+    let Some(segment) = Segment::parse(frame, link, Direction::FromGateway) else {
+        return Fate::Pass;
     };
     if segment.is_reset() {
-        hold::notice(ctx, &segment, EventKind::Reset);
+        hold::notice(frame, &segment, EventKind::Reset);
     } else if segment.is_fin() {
-        hold::notice(ctx, &segment, EventKind::ServerFin);
+        hold::notice(frame, &segment, EventKind::ServerFin);
     } else if segment.payload_length != 0 {
-        notice_answer(ctx, &segment);
+        notice_answer(frame, &segment);
     }
-    PASS
+    Fate::Pass
 }
 
 #[cfg(not(test))]

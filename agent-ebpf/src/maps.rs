@@ -4,9 +4,10 @@ use agent_ebpf::{Counter, Flow, FlowKey, NameKey, search};
 use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
-    programs::TcContext,
 };
 use aya_log_ebpf::warn;
+
+use crate::frame::Frame;
 
 /// Sealed functions and unlocked containers, by name; the value is a `NameKind`.
 #[map]
@@ -82,9 +83,9 @@ pub(crate) fn count(counter: Counter) -> u64 {
 
 /// Logs the 1st, 2nd, 4th, 8th... time: the counters tell the rest.
 #[inline(always)]
-pub(crate) fn log_rarely(ctx: &TcContext, total: u64, what: &'static str) {
+pub(crate) fn log_rarely(frame: &impl Frame, total: u64, what: &'static str) {
     if total & total.wrapping_sub(1) == 0 {
-        warn!(ctx, "{} ({} times on this CPU)", what, total);
+        warn!(frame, "{} ({} times on this CPU)", what, total);
     }
 }
 
@@ -93,6 +94,9 @@ static GATEWAY_PORT: u16 = 8080;
 
 #[unsafe(no_mangle)]
 static RELEASE_MARK: u32 = 0;
+
+#[unsafe(no_mangle)]
+static RELEASE_SOURCE: u64 = 0;
 
 /// Port of the gateway, host byte order.
 #[inline(always)]
@@ -106,4 +110,11 @@ pub(crate) fn gateway_port() -> u16 {
 pub(crate) fn release_mark() -> u32 {
     // SAFETY: as above.
     unsafe { core::ptr::read_volatile(&raw const RELEASE_MARK) }
+}
+
+/// The Ethernet source address of packets released to an interface with XDP, as random as the mark.
+#[inline(always)]
+pub(crate) fn release_source() -> u64 {
+    // SAFETY: as above.
+    unsafe { core::ptr::read_volatile(&raw const RELEASE_SOURCE) }
 }

@@ -1,9 +1,11 @@
 //! From a packet to a TCP segment, by direct packet access.
 
 use agent_ebpf::FlowKey;
-use aya_ebpf::programs::TcContext;
 
-use crate::maps;
+use crate::{
+    frame::{Frame, load},
+    maps,
+};
 
 const ETHERNET_LEN: usize = 14;
 const VLAN_LEN: usize = 4;
@@ -70,19 +72,16 @@ impl Segment {
 
     /// The segment, or `None` where the packet is none to or from the gateway's port.
     #[inline(always)]
-    pub(crate) fn parse(ctx: &TcContext, link: Link, direction: Direction) -> Option<Self> {
-        match Self::parse_linear(ctx, link, direction) {
+    pub(crate) fn parse(frame: &impl Frame, link: Link, direction: Direction) -> Option<Self> {
+        match Self::parse_linear(frame, link, direction) {
             Parsed::Segment(segment) => Some(segment),
             Parsed::NotOurs => None,
             Parsed::TooShort => {
                 // The headers may lie outside the linear part.
-                let wanted = if ctx.len() < HEADERS_LEN {
-                    ctx.len()
-                } else {
-                    HEADERS_LEN
-                };
-                ctx.pull_data(wanted).ok()?;
-                match Self::parse_linear(ctx, link, direction) {
+                if !frame.pull(HEADERS_LEN) {
+                    return None;
+                }
+                match Self::parse_linear(frame, link, direction) {
                     Parsed::Segment(segment) => Some(segment),
                     Parsed::NotOurs | Parsed::TooShort => None,
                 }
@@ -91,8 +90,8 @@ impl Segment {
     }
 
     #[inline(always)]
-    fn parse_linear(ctx: &TcContext, link: Link, direction: Direction) -> Parsed {
-        parse(ctx, link, direction).unwrap_or(Parsed::TooShort)
+    fn parse_linear(frame: &impl Frame, link: Link, direction: Direction) -> Parsed {
+        parse(frame, link, direction).unwrap_or(Parsed::TooShort)
     }
 }
 
@@ -104,13 +103,13 @@ enum Parsed {
 
 /// `None` where the linear part ends too early.
 #[inline(always)]
-fn parse(ctx: &TcContext, link: Link, direction: Direction) -> Option<Parsed> {
+fn parse(frame: &impl Frame, link: Link, direction: Direction) -> Option<Parsed> {
     let (ethertype, network) = match link {
-        Link::Ethernet => ethernet(ctx)?,
+        Link::Ethernet => ethernet(frame)?,
         Link::Ip => {
             // A single byte's check would be turned into a comparison that the verifier does not
             // know; the shortest header is needed anyway.
-            let version = load::<[u8; IPV4_LEN]>(ctx, 0)?[0] >> 4;
+            let version = load::<[u8; IPV4_LEN]>(frame, 0)?[0] >> 4;
             (
                 if version == 4 {
                     ETHERTYPE_IPV4
@@ -122,14 +121,14 @@ fn parse(ctx: &TcContext, link: Link, direction: Direction) -> Option<Parsed> {
         }
     };
     let network = match ethertype {
-        ETHERTYPE_IPV4 => ipv4(ctx, network)?,
-        ETHERTYPE_IPV6 => ipv6(ctx, network)?,
+        ETHERTYPE_IPV4 => ipv4(frame, network)?,
+        ETHERTYPE_IPV6 => ipv6(frame, network)?,
         _ => return Some(Parsed::NotOurs),
     };
     let Some(network) = network else {
         return Some(Parsed::NotOurs);
     };
-    tcp(ctx, link, direction, network)
+    tcp(frame, link, direction, network)
 }
 
 /// What the network layer told.
@@ -137,18 +136,20 @@ struct Network {
     source: [u8; 16],
     destination: [u8; 16],
     transport: usize,
-    /// Where the packet ends by its own word, which is before any padding of the link.
-    end: usize,
+    /// Where the network layer's header starts.
+    start: usize,
+    /// Bytes from there on by the packet's own word, which leaves out any padding of the link.
+    total: usize,
 }
 
 #[inline(always)]
-fn ethernet(ctx: &TcContext) -> Option<(u16, usize)> {
-    let mut ethertype = u16::from_be(load::<u16>(ctx, 12)?);
+fn ethernet(frame: &impl Frame) -> Option<(u16, usize)> {
+    let mut ethertype = u16::from_be(load::<u16>(frame, 12)?);
     let mut offset = ETHERNET_LEN;
     // At most two tags (802.1ad around 802.1Q) stand in the frame itself.
     for _ in 0..2 {
         if ethertype == ETHERTYPE_VLAN || ethertype == ETHERTYPE_SERVICE_VLAN {
-            ethertype = u16::from_be(load::<u16>(ctx, offset + 2)?);
+            ethertype = u16::from_be(load::<u16>(frame, offset + 2)?);
             offset += VLAN_LEN;
         }
     }
@@ -156,8 +157,8 @@ fn ethernet(ctx: &TcContext) -> Option<(u16, usize)> {
 }
 
 #[inline(always)]
-fn ipv4(ctx: &TcContext, offset: usize) -> Option<Option<Network>> {
-    let header = load::<[u8; IPV4_LEN]>(ctx, offset)?;
+fn ipv4(frame: &impl Frame, offset: usize) -> Option<Option<Network>> {
+    let header = load::<[u8; IPV4_LEN]>(frame, offset)?;
     let fragment = u16::from_be_bytes([header[6], header[7]]) & FRAGMENT_MASK;
     if header[0] >> 4 != 4 || header[9] != PROTOCOL_TCP || fragment != 0 {
         return Some(None);
@@ -171,13 +172,14 @@ fn ipv4(ctx: &TcContext, offset: usize) -> Option<Option<Network>> {
         source: mapped([header[12], header[13], header[14], header[15]]),
         destination: mapped([header[16], header[17], header[18], header[19]]),
         transport: offset + header_length,
-        end: end(ctx, offset, total),
+        start: offset,
+        total,
     }))
 }
 
 #[inline(always)]
-fn ipv6(ctx: &TcContext, offset: usize) -> Option<Option<Network>> {
-    let header = load::<[u8; IPV6_LEN]>(ctx, offset)?;
+fn ipv6(frame: &impl Frame, offset: usize) -> Option<Option<Network>> {
+    let header = load::<[u8; IPV6_LEN]>(frame, offset)?;
     if header[0] >> 4 != 6 {
         return Some(None);
     }
@@ -188,7 +190,7 @@ fn ipv6(ctx: &TcContext, offset: usize) -> Option<Option<Network>> {
         if next != 0 && next != 43 && next != 60 {
             break;
         }
-        let extension = load::<[u8; 2]>(ctx, transport)?;
+        let extension = load::<[u8; 2]>(frame, transport)?;
         next = extension[0];
         transport += (extension[1] as usize + 1) * 8;
     }
@@ -205,13 +207,14 @@ fn ipv6(ctx: &TcContext, offset: usize) -> Option<Option<Network>> {
         source,
         destination,
         transport,
-        end: end(ctx, offset, total),
+        start: offset,
+        total,
     }))
 }
 
 #[inline(always)]
-fn tcp(ctx: &TcContext, link: Link, direction: Direction, network: Network) -> Option<Parsed> {
-    let header = load::<[u8; TCP_LEN]>(ctx, network.transport)?;
+fn tcp(frame: &impl Frame, link: Link, direction: Direction, network: Network) -> Option<Parsed> {
+    let header = load::<[u8; TCP_LEN]>(frame, network.transport)?;
     let source_port = u16::from_be_bytes([header[0], header[1]]);
     let destination_port = u16::from_be_bytes([header[2], header[3]]);
     let flow = match direction {
@@ -232,20 +235,21 @@ fn tcp(ctx: &TcContext, link: Link, direction: Direction, network: Network) -> O
         return Some(Parsed::NotOurs);
     }
     let payload_offset = network.transport + (header[12] >> 4) as usize * 4;
+    let end = end(frame, network.start, network.total);
     Some(Parsed::Segment(Segment {
         flow,
         link,
         sequence: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
         payload_offset: payload_offset as u32,
-        payload_length: network.end.saturating_sub(payload_offset) as u32,
+        payload_length: end.saturating_sub(payload_offset) as u32,
         flags: header[13],
     }))
 }
 
 /// A length of zero stands for more than the field can say (BIG TCP): then the buffer's end counts.
 #[inline(always)]
-fn end(ctx: &TcContext, offset: usize, total: usize) -> usize {
-    let buffer = ctx.len() as usize;
+fn end(frame: &impl Frame, offset: usize, total: usize) -> usize {
+    let buffer = frame.len() as usize;
     if total == 0 || offset + total > buffer {
         buffer
     } else {
@@ -257,43 +261,4 @@ fn end(ctx: &TcContext, offset: usize, total: usize) -> usize {
 fn mapped(address: [u8; 4]) -> [u8; 16] {
     let [a, b, c, d] = address;
     [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
-}
-
-/// Reads a value from the linear part.
-#[inline(always)]
-fn load<T: Copy>(ctx: &TcContext, offset: usize) -> Option<T> {
-    let start = ctx.data() + offset;
-    if start + size_of::<T>() > ctx.data_end() {
-        return None;
-    }
-    // SAFETY: the bytes lie between the packet's start and the end of its linear part, as checked
-    // just before; `T` is an array of bytes or an integer, read without regard to alignment.
-    Some(unsafe { core::ptr::read_unaligned(start as *const T) })
-}
-
-/// The packet's mark.
-#[inline(always)]
-pub(crate) fn mark(ctx: &TcContext) -> u32 {
-    // SAFETY: the kernel hands a valid context, and rewrites this access to the packet's field.
-    unsafe { (*ctx.skb.skb).mark }
-}
-
-/// Index of the interface at whose hook the program runs.
-#[inline(always)]
-pub(crate) fn interface(ctx: &TcContext) -> u32 {
-    // SAFETY: as above.
-    unsafe { (*ctx.skb.skb).ifindex }
-}
-
-/// The VLAN tag that the interface stripped, as in `EventHeader::vlan`.
-#[inline(always)]
-pub(crate) fn stripped_vlan(ctx: &TcContext) -> u32 {
-    // SAFETY: as above.
-    let present = unsafe { (*ctx.skb.skb).vlan_present };
-    if present == 0 {
-        return 0;
-    }
-    // SAFETY: as above.
-    let tag = unsafe { (*ctx.skb.skb).vlan_tci };
-    1 << 16 | (tag & 0xffff)
 }

@@ -1,9 +1,9 @@
 //! The search for the key header in a segment that starts with a request.
 
 use agent_ebpf::search;
-use aya_ebpf::{EbpfContext as _, helpers::bpf_skb_load_bytes, programs::TcContext};
 
 use crate::{
+    frame::Frame,
     maps::{self, CHUNK_LEN, Scratch},
     packet::Segment,
 };
@@ -21,7 +21,11 @@ pub(crate) enum Found {
 
 /// Looks for the key header's name at the start of a line, in any letter case.
 #[inline(always)]
-pub(crate) fn find_key_header(ctx: &TcContext, segment: &Segment, scratch: &mut Scratch) -> Found {
+pub(crate) fn find_key_header(
+    frame: &impl Frame,
+    segment: &Segment,
+    scratch: &mut Scratch,
+) -> Found {
     let Some(table) = maps::search_table() else {
         return Found::Neither;
     };
@@ -32,7 +36,7 @@ pub(crate) fn find_key_header(ctx: &TcContext, segment: &Segment, scratch: &mut 
     let mut state = search::LINE_START;
     for chunk in 0..CHUNKS {
         let start = chunk * CHUNK_LEN as u32;
-        if start >= length || load(ctx, scratch, offset + start, length - start).is_none() {
+        if start >= length || load(frame, scratch, offset + start, length - start).is_none() {
             break;
         }
         // Eight at a time: the verifier counts the loop's own instructions too.
@@ -78,7 +82,7 @@ fn step(table: &[u8; search::TABLE_LEN], state: u8, byte: u8) -> u8 {
 
 /// Loads a chunk; zeros follow where the payload ends.
 #[inline(always)]
-fn load(ctx: &TcContext, scratch: &mut Scratch, offset: u32, available: u32) -> Option<()> {
+fn load(frame: &impl Frame, scratch: &mut Scratch, offset: u32, available: u32) -> Option<()> {
     // The compiler, which knows that something is available, would leave out the check that the
     // verifier, which does not, asks for.
     let available = forget(scratch, available);
@@ -92,13 +96,5 @@ fn load(ctx: &TcContext, scratch: &mut Scratch, offset: u32, available: u32) -> 
     };
     scratch.chunk = [0; CHUNK_LEN];
     // SAFETY: the length is between one and the size of the buffer.
-    let result = unsafe {
-        bpf_skb_load_bytes(
-            ctx.as_ptr().cast(),
-            offset,
-            scratch.chunk.as_mut_ptr().cast(),
-            length,
-        )
-    };
-    (result == 0).then_some(())
+    unsafe { frame.load_bytes(offset, scratch.chunk.as_mut_ptr(), length) }.then_some(())
 }

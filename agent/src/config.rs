@@ -1,5 +1,6 @@
 //! The agent's configuration: a TOML file, every key of which has a default.
 use std::{
+    collections::BTreeMap,
     io,
     path::{Path, PathBuf},
     time::Duration,
@@ -7,7 +8,7 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::state::StateDir;
+use crate::{spot::Attach, state::StateDir};
 
 /// What an operator may set; `deploy/agent.toml` explains each key.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -29,14 +30,23 @@ pub struct Config {
     pub control_socket: PathBuf,
     /// Parked containers kept ready for each function; 0 makes each unlock wait for a deployment.
     pub standby: usize,
+    /// Program that removes what a purged image (`rebuild` by image) leaves in registry and provider; the
+    /// image's name is in its environment as `RSFAAS_IMAGE`.
+    pub purge_command: Option<PathBuf>,
     /// Seconds after which a lease ends, whoever still holds it.
     pub lease_limit: u64,
+    /// Seconds for which a lease that nobody holds any more is kept.
+    pub linger: u64,
     /// Seconds that an unlock may take before its callers are told that it failed.
     pub unlock_timeout: u64,
     /// Seconds that an incomplete request head is held before its connection is left alone.
     pub head_timeout: u64,
     /// Wrong keys a minute and function after which keys are no longer looked at.
     pub wrong_keys: usize,
+    /// Where the spotter is attached.
+    pub attach: Attach,
+    /// The same for single interfaces, by name.
+    pub attach_interfaces: BTreeMap<String, Attach>,
     /// Log format.
     pub log: LogFormat,
 }
@@ -63,10 +73,14 @@ impl Default for Config {
             state_dir: StateDir::DEFAULT.into(),
             control_socket: "/run/rsfaas/agent.sock".into(),
             standby: 1,
+            purge_command: None,
             lease_limit: 3600,
+            linger: 0,
             unlock_timeout: 60,
             head_timeout: 2,
             wrong_keys: 10,
+            attach: Attach::Auto,
+            attach_interfaces: BTreeMap::new(),
             log: LogFormat::Text,
         }
     }
@@ -161,10 +175,25 @@ impl Config {
             .unwrap_or_else(|| format!("http://127.0.0.1:{}", self.port))
     }
 
+    /// Where the spotter is to be attached at an interface.
+    #[must_use]
+    pub fn attach_at(&self, interface: &str) -> Attach {
+        self.attach_interfaces
+            .get(interface)
+            .copied()
+            .unwrap_or(self.attach)
+    }
+
     /// How long a lease may last.
     #[must_use]
     pub fn lease_limit(&self) -> Duration {
         Duration::from_secs(self.lease_limit)
+    }
+
+    /// How long a lease outlasts its last connection.
+    #[must_use]
+    pub fn linger(&self) -> Duration {
+        Duration::from_secs(self.linger)
     }
 
     /// How long an unlock may take.
@@ -202,6 +231,14 @@ mod tests {
     }
 
     #[test]
+    fn an_interface_of_its_own_choice_is_attached_apart_from_the_others() {
+        let config = parse("attach = \"tc\"\n[attach_interfaces]\neth0 = \"xdp\"").unwrap();
+        assert_eq!(config.attach_at("eth0"), Attach::Xdp);
+        assert_eq!(config.attach_at("eth1"), Attach::Tc);
+        assert!(parse("attach = \"ebpf\"").unwrap_err().contains("ebpf"));
+    }
+
+    #[test]
     fn an_unknown_key_is_an_error_that_names_it() {
         assert!(parse("prot = 8080").unwrap_err().contains("prot"));
     }
@@ -229,5 +266,6 @@ mod tests {
         let config = parse(&all).unwrap();
         assert_eq!(config.port, Config::default().port);
         assert_eq!(config.standby, Config::default().standby);
+        assert_eq!(config.attach, Config::default().attach);
     }
 }

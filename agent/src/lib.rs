@@ -6,6 +6,7 @@ pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod head;
+mod http;
 pub mod image;
 pub mod lease;
 pub mod openfaas;

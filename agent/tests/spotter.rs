@@ -1,24 +1,92 @@
-//! The programs' verdicts on crafted packets, through the kernel's test run. Needs root.
+//! The programs' verdicts on crafted packets, at TC and at XDP, through the kernel's test run. Needs
+//! root.
 
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::panic,
     reason = "a test that cannot go on has failed"
 )]
 
-use agent_ebpf::NameKind;
-use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
-use rsfaas::spot::{Counters, Flows, Names, Options, Spotter};
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-/// `TCX_NEXT`/`TC_ACT_UNSPEC` and `TC_ACT_SHOT`, as the kernel returns them.
-const PASS: u32 = u32::MAX;
-const HOLD: u32 = 2;
+use agent_ebpf::NameKind;
+use aya::programs::{TestRun as _, TestRunOptions};
+use rsfaas::spot::{Counters, Flows, Names, Options, ReleaseSign, Spotter};
+
+/// Each case as a test of the TC program and one of the XDP program.
+macro_rules! at_both_hooks {
+    ($($case:ident,)+) => {
+        mod tc {
+            $(#[test] fn $case() { super::$case(super::Rig::new(super::Hook::Tc)); })+
+        }
+        mod xdp {
+            $(#[test] fn $case() { super::$case(super::Rig::new(super::Hook::Xdp)); })+
+        }
+    };
+}
+
+at_both_hooks! {
+    a_keyed_request_for_a_sealed_function_is_held,
+    the_key_header_is_found_in_any_letter_case_and_place,
+    the_key_header_is_found_far_behind_in_a_long_head,
+    a_keyless_request_for_a_sealed_function_passes,
+    what_is_no_request_for_a_sealed_function_passes,
+    targets_that_are_not_in_plain_form_are_held_for_the_agent,
+    a_request_that_names_an_unlocked_function_is_held_even_without_a_key,
+    the_first_segment_of_a_flow_is_held_at_every_cut_until_the_key_can_be_ruled_out,
+    bytes_in_the_middle_of_a_flow_that_could_start_a_request_pass,
+    later_segments_of_a_held_flow_are_held_but_for_those_in_the_window,
+    ends_of_flows_always_pass,
+    other_ports_pass_uncounted,
+    ip_options_vlan_tags_padding_and_ipv6_extension_headers_are_understood,
+    a_segment_without_payload_but_with_link_padding_passes,
+    a_name_that_is_removed_is_no_longer_looked_for,
+    what_the_agent_has_released_passes,
+}
+
+#[derive(Clone, Copy)]
+enum Hook {
+    Tc,
+    Xdp,
+}
+
+/// What became of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Pass,
+    Hold,
+}
+
+impl Fate {
+    /// By what the kernel returns: `TCX_NEXT`, which is also `TC_ACT_UNSPEC`, and `TC_ACT_SHOT`;
+    /// `XDP_PASS` and `XDP_DROP`.
+    fn of(hook: Hook, returned: u32) -> Self {
+        match (hook, returned) {
+            (Hook::Tc, u32::MAX) | (Hook::Xdp, 2) => Self::Pass,
+            (Hook::Tc, 2) | (Hook::Xdp, 1) => Self::Hold,
+            (_, other) => panic!("no verdict of the programs: {other}"),
+        }
+    }
+}
+
+use Fate::{Hold as HOLD, Pass as PASS};
+
+const SIGN: ReleaseSign = ReleaseSign {
+    mark: 0x5f00_0001,
+    source: [0x02, 0x5f, 1, 2, 3, 4],
+};
 
 const FIN: u8 = 0x11;
 const SYN: u8 = 0x02;
 const DATA: u8 = 0x18;
 
 struct Rig {
+    hook: Hook,
     spotter: Spotter,
     names: Names,
     flows: Flows,
@@ -26,11 +94,11 @@ struct Rig {
 }
 
 impl Rig {
-    fn new() -> Self {
+    fn new(hook: Hook) -> Self {
         let mut spotter = Spotter::load(&Options {
             port: 8080,
             key_header: "X-RsFaaS-Key".into(),
-            release_mark: 0x5f00_0001,
+            release: SIGN,
         })
         .expect("the programs load (needs root)");
         let mut names = spotter.names().unwrap();
@@ -39,6 +107,7 @@ impl Rig {
         let flows = spotter.flows().unwrap();
         let counters = spotter.counters().unwrap();
         Self {
+            hook,
             spotter,
             names,
             flows,
@@ -46,26 +115,40 @@ impl Rig {
         }
     }
 
-    fn run(&mut self, program: &str, packet: &[u8]) -> u32 {
-        let program: &mut SchedClassifier = self
-            .spotter
-            .ebpf()
-            .program_mut(program)
-            .unwrap()
-            .try_into()
-            .unwrap();
+    fn run(&mut self, packet: &[u8]) -> Fate {
+        self.run_as(packet, TestRunOptions::default())
+    }
+
+    fn run_as<'a>(&mut self, packet: &'a [u8], options: TestRunOptions<'a>) -> Fate {
+        let options = TestRunOptions {
+            data_in: Some(packet),
+            ..options
+        };
+        let result = match self.hook {
+            Hook::Tc => {
+                let program = self.spotter.classifier("spot_ethernet").unwrap();
+                program.test_run(options)
+            }
+            Hook::Xdp => self.spotter.xdp().unwrap().test_run(options),
+        };
+        Fate::of(self.hook, result.unwrap().return_value)
+    }
+
+    /// What the program at TC egress says.
+    fn watch(&mut self, packet: &[u8]) -> Fate {
         let options = TestRunOptions {
             data_in: Some(packet),
             ..TestRunOptions::default()
         };
-        program.test_run(options).unwrap().return_value
+        let program = self.spotter.classifier("watch_ethernet").unwrap();
+        Fate::of(Hook::Tc, program.test_run(options).unwrap().return_value)
     }
 
-    fn spot(&mut self, packet: &Packet) -> u32 {
-        self.run("spot_ethernet", &packet.build())
+    fn spot(&mut self, packet: &Packet) -> Fate {
+        self.run(&packet.build())
     }
 
-    fn request(&mut self, payload: &str) -> u32 {
+    fn request(&mut self, payload: &str) -> Fate {
         self.spot(&Packet::of(payload.as_bytes()))
     }
 
@@ -164,16 +247,12 @@ impl Packet {
 
 const KEYED: &str = "POST /function/pydict HTTP/1.1\r\nHost: a\r\nX-RsFaaS-Key: rsfaas1x\r\n\r\n";
 
-#[test]
-fn a_keyed_request_for_a_sealed_function_is_held() {
-    let mut rig = Rig::new();
+fn a_keyed_request_for_a_sealed_function_is_held(mut rig: Rig) {
     assert_eq!(rig.request(KEYED), HOLD);
     assert_eq!(rig.count("held_keyed"), 1);
 }
 
-#[test]
-fn the_key_header_is_found_in_any_letter_case_and_place() {
-    let mut rig = Rig::new();
+fn the_key_header_is_found_in_any_letter_case_and_place(mut rig: Rig) {
     for head in [
         "GET /function/pydict HTTP/1.1\r\nx-rsfaas-key:rsfaas1x\r\nHost: a\r\n\r\n",
         "GET /function/pydict/more HTTP/1.1\r\nHost: a\r\nX-RSFAAS-KEY:  rsfaas1x\r\n\r\n",
@@ -188,9 +267,7 @@ fn the_key_header_is_found_in_any_letter_case_and_place() {
     }
 }
 
-#[test]
-fn the_key_header_is_found_far_behind_in_a_long_head() {
-    let mut rig = Rig::new();
+fn the_key_header_is_found_far_behind_in_a_long_head(mut rig: Rig) {
     let long = format!(
         "GET /function/pydict HTTP/1.1\r\nCookie: {}\r\nX-RsFaaS-Key: r\r\n\r\n",
         "c".repeat(3000)
@@ -199,9 +276,7 @@ fn the_key_header_is_found_far_behind_in_a_long_head() {
     assert_eq!(rig.count("held_keyed"), 1);
 }
 
-#[test]
-fn a_keyless_request_for_a_sealed_function_passes() {
-    let mut rig = Rig::new();
+fn a_keyless_request_for_a_sealed_function_passes(mut rig: Rig) {
     for head in [
         "GET /function/pydict HTTP/1.1\r\nHost: a\r\n\r\n",
         "POST /function/pydict HTTP/1.1\r\nContent-Length: 40\r\n\r\nX-RsFaaS-Key: in the body",
@@ -212,9 +287,7 @@ fn a_keyless_request_for_a_sealed_function_passes() {
     assert_eq!(rig.count("passed_keyless"), 3);
 }
 
-#[test]
-fn what_is_no_request_for_a_sealed_function_passes() {
-    let mut rig = Rig::new();
+fn what_is_no_request_for_a_sealed_function_passes(mut rig: Rig) {
     for payload in [
         "GET /function/other HTTP/1.1\r\nX-RsFaaS-Key: r\r\n\r\n",
         "GET /function/pydict2 HTTP/1.1\r\nX-RsFaaS-Key: r\r\n\r\n",
@@ -230,9 +303,7 @@ fn what_is_no_request_for_a_sealed_function_passes() {
     assert_eq!(rig.count("passed"), 8);
 }
 
-#[test]
-fn targets_that_are_not_in_plain_form_are_held_for_the_agent() {
-    let mut rig = Rig::new();
+fn targets_that_are_not_in_plain_form_are_held_for_the_agent(mut rig: Rig) {
     for head in [
         "GET //function/pydict HTTP/1.1\r\n\r\n",
         "GET /./function/pydict HTTP/1.1\r\n\r\n",
@@ -248,9 +319,7 @@ fn targets_that_are_not_in_plain_form_are_held_for_the_agent() {
     }
 }
 
-#[test]
-fn a_request_that_names_an_unlocked_function_is_held_even_without_a_key() {
-    let mut rig = Rig::new();
+fn a_request_that_names_an_unlocked_function_is_held_even_without_a_key(mut rig: Rig) {
     assert_eq!(
         rig.request("GET /function/pydict-abc123-0 HTTP/1.1\r\nHost: a\r\n\r\n"),
         HOLD
@@ -258,9 +327,7 @@ fn a_request_that_names_an_unlocked_function_is_held_even_without_a_key() {
     assert_eq!(rig.count("held_direct"), 1);
 }
 
-#[test]
-fn the_first_segment_of_a_flow_is_held_at_every_cut_until_the_key_can_be_ruled_out() {
-    let mut rig = Rig::new();
+fn the_first_segment_of_a_flow_is_held_at_every_cut_until_the_key_can_be_ruled_out(mut rig: Rig) {
     for cut in 1..KEYED.len() {
         let syn = Packet {
             flags: SYN,
@@ -273,16 +340,12 @@ fn the_first_segment_of_a_flow_is_held_at_every_cut_until_the_key_can_be_ruled_o
     }
 }
 
-#[test]
-fn bytes_in_the_middle_of_a_flow_that_could_start_a_request_pass() {
-    let mut rig = Rig::new();
+fn bytes_in_the_middle_of_a_flow_that_could_start_a_request_pass(mut rig: Rig) {
     assert_eq!(rig.request("POST"), PASS);
     assert_eq!(rig.request("G"), PASS);
 }
 
-#[test]
-fn later_segments_of_a_held_flow_are_held_but_for_those_in_the_window() {
-    let mut rig = Rig::new();
+fn later_segments_of_a_held_flow_are_held_but_for_those_in_the_window(mut rig: Rig) {
     assert_eq!(rig.request(KEYED), HOLD);
     let body = Packet {
         sequence: 2000,
@@ -291,7 +354,7 @@ fn later_segments_of_a_held_flow_are_held_but_for_those_in_the_window() {
     assert_eq!(rig.spot(&body), HOLD);
     assert_eq!(rig.count("held_flow"), 1);
     let flow = flow_key();
-    rig.flows.pass(&flow, 2000, 2004).unwrap();
+    rig.flows.hold(&flow, (2000, 2004), false).unwrap();
     assert_eq!(rig.spot(&body), PASS);
     assert_eq!(rig.request(KEYED), HOLD, "a retransmission of the head");
     rig.flows.set_opaque(&flow).unwrap();
@@ -310,9 +373,7 @@ fn flow_key() -> agent_ebpf::FlowKey {
     }
 }
 
-#[test]
-fn ends_of_flows_always_pass() {
-    let mut rig = Rig::new();
+fn ends_of_flows_always_pass(mut rig: Rig) {
     assert_eq!(rig.request(KEYED), HOLD);
     assert_eq!(
         rig.spot(&Packet {
@@ -321,12 +382,10 @@ fn ends_of_flows_always_pass() {
         }),
         PASS
     );
-    assert_eq!(rig.run("watch_ethernet", &Packet::of(b"").build()), PASS);
+    assert_eq!(rig.watch(&Packet::of(b"").build()), PASS);
 }
 
-#[test]
-fn other_ports_pass_uncounted() {
-    let mut rig = Rig::new();
+fn other_ports_pass_uncounted(mut rig: Rig) {
     assert_eq!(
         rig.spot(&Packet {
             port: 8081,
@@ -343,8 +402,7 @@ fn other_ports_pass_uncounted() {
     );
 }
 
-#[test]
-fn ip_options_vlan_tags_padding_and_ipv6_extension_headers_are_understood() {
+fn ip_options_vlan_tags_padding_and_ipv6_extension_headers_are_understood(mut rig: Rig) {
     let plain = Packet::of(KEYED.as_bytes());
     let packets = [
         Packet {
@@ -369,17 +427,14 @@ fn ip_options_vlan_tags_padding_and_ipv6_extension_headers_are_understood() {
         .build(),
         plain.build_v6(),
     ];
-    let mut rig = Rig::new();
     for (held, packet) in (1..).zip(packets) {
-        assert_eq!(rig.run("spot_ethernet", &packet), HOLD);
+        assert_eq!(rig.run(&packet), HOLD);
         assert_eq!(rig.count("held_keyed"), held);
         rig.forget();
     }
 }
 
-#[test]
-fn a_segment_without_payload_but_with_link_padding_passes() {
-    let mut rig = Rig::new();
+fn a_segment_without_payload_but_with_link_padding_passes(mut rig: Rig) {
     assert_eq!(
         rig.spot(&Packet {
             padding: 6,
@@ -390,10 +445,97 @@ fn a_segment_without_payload_but_with_link_padding_passes() {
     assert_eq!(rig.count("passed"), 0);
 }
 
-#[test]
-fn a_name_that_is_removed_is_no_longer_looked_for() {
-    let mut rig = Rig::new();
+fn a_name_that_is_removed_is_no_longer_looked_for(mut rig: Rig) {
     rig.names.remove("pydict").unwrap();
     rig.names.remove("pydict").unwrap();
     assert_eq!(rig.request(KEYED), PASS);
+}
+
+fn what_the_agent_has_released_passes(mut rig: Rig) {
+    let mut packet = Packet::of(KEYED.as_bytes()).build();
+    // The packet's length, its type, its mark: how a test run's `__sk_buff` starts.
+    let mut context = [0; 12];
+    context[8..].copy_from_slice(&SIGN.mark.to_ne_bytes());
+    let options = match rig.hook {
+        Hook::Tc => TestRunOptions {
+            ctx_in: Some(&context),
+            ..TestRunOptions::default()
+        },
+        Hook::Xdp => {
+            packet[6..12].copy_from_slice(&SIGN.source);
+            TestRunOptions::default()
+        }
+    };
+    assert_eq!(rig.run_as(&packet, options), PASS);
+    assert_eq!(rig.count("released"), 1);
+    packet[6..12].copy_from_slice(&[2; 6]);
+    assert_eq!(rig.run(&packet), HOLD, "the same without the sign");
+}
+
+/// The kernel's test run of TC programs takes no packet as long.
+#[test]
+fn at_xdp_a_segment_in_several_buffers_is_held_whole() {
+    let mut rig = Rig::new(Hook::Xdp);
+    let head = format!("{KEYED}{}", "b".repeat(9000));
+    assert_eq!(rig.request(&head), HOLD);
+    let mut ring = rig.spotter.ring().unwrap();
+    let record = ring.next().unwrap();
+    assert!(
+        record
+            .windows(9000)
+            .any(|window| window.iter().all(|byte| *byte == b'b'))
+    );
+}
+
+/// Writes for a subscriber into memory.
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl Written {
+    fn text(&self) -> String {
+        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+impl io::Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_full_ring_buffer_is_told_in_the_agents_log() {
+    let mut rig = Rig::new(Hook::Tc);
+    let mut log = rig.spotter.log().unwrap();
+    let written = Written::default();
+    let writer = written.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    // More than the ring buffer has room for, of which nothing is read.
+    let packet = Packet::of(KEYED.as_bytes()).build();
+    let options = TestRunOptions {
+        repeat: 10_000,
+        ..TestRunOptions::default()
+    };
+    assert_eq!(rig.run_as(&packet, options), HOLD);
+    assert!(rig.count("dropped_ring_full") > 0);
+    let told = async {
+        while !written.text().contains("the ring buffer is full") {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::select! {
+        ended = log.forward() => panic!("the log ended: {ended:?}"),
+        () = told => {}
+    }
+    assert!(written.text().contains("WARN"), "{}", written.text());
 }

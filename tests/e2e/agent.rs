@@ -26,15 +26,16 @@ impl Agent {
     pub(crate) fn start(host: &Host) -> Result<Self, Error> {
         let folder = tempfile::tempdir()?;
         let path = |name: &str| folder.path().join(name).display().to_string();
-        fs::write(
-            folder.path().join("agent.toml"),
-            format!(
-                "port = {}\nstate_dir = {:?}\ncontrol_socket = {:?}\n",
-                host.port,
-                path("state"),
-                path("agent.sock"),
-            ),
-        )?;
+        let mut config = format!(
+            "port = {}\nstate_dir = {:?}\ncontrol_socket = {:?}\n",
+            host.port,
+            path("state"),
+            path("agent.sock"),
+        );
+        if let Some(program) = &host.purge_command {
+            config += &format!("purge_command = {program:?}\n");
+        }
+        fs::write(folder.path().join("agent.toml"), config)?;
         let agent = Self {
             folder,
             rsfaas: host.rsfaas.clone(),
@@ -112,6 +113,13 @@ impl Agent {
                 .as_array()
                 .is_some_and(|parked| !parked.is_empty());
             Ok(function["phase"] == "locked" && parked)
+        })
+    }
+
+    /// Waits until a function is locked, whether anything is parked or not.
+    pub(crate) fn wait_until_ciphertext(&self, name: &str) -> Result<(), Error> {
+        eventually("the function to be locked", || {
+            Ok(self.function(name)?["phase"] == "locked")
         })
     }
 

@@ -47,6 +47,8 @@ pub(crate) struct Host {
     pub(crate) image_prefix: String,
     /// The folder that holds `template/`.
     pub(crate) templates: PathBuf,
+    /// The agent's `purge_command`, where there is one.
+    pub(crate) purge_command: Option<PathBuf>,
     /// The folder of the test functions.
     pub(crate) functions: PathBuf,
 }
@@ -64,6 +66,7 @@ impl Host {
             port,
             image_prefix: variable("RSFAAS_REGISTRY_PREFIX")? + "/",
             templates: variable("RSFAAS_TEMPLATES")?.into(),
+            purge_command: env::var_os("RSFAAS_PURGE_COMMAND").map(PathBuf::from),
             functions: PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("functions"),
         })
     }

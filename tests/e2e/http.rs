@@ -1,6 +1,6 @@
 //! A client that shows each byte: tests need to say where a connection is cut, kept and closed.
 use std::{
-    io::{Read as _, Write as _},
+    io::{ErrorKind, Read as _, Write as _},
     net::TcpStream,
     time::Duration,
 };
@@ -131,7 +131,14 @@ impl Connection {
 
     fn more(&mut self, bytes: &mut Vec<u8>) -> Result<(), Error> {
         let mut buffer = [0; 4096];
-        match self.0.read(&mut buffer)? {
+        let count = loop {
+            match self.0.read(&mut buffer) {
+                // Sockets with a time limit tell of it when the process was halted (signal(7)).
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                result => break result?,
+            }
+        };
+        match count {
             0 => fail(format!(
                 "closed early, after {:?}",
                 String::from_utf8_lossy(bytes)

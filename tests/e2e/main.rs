@@ -3,6 +3,7 @@
 mod agent;
 mod author;
 mod cases;
+mod clients;
 mod host;
 mod http;
 mod netns;
@@ -73,13 +74,25 @@ impl World {
 }
 
 fn trials(world: Option<&'static World>) -> Vec<Trial> {
-    cases::ALL
+    let cases = cases::ALL
         .iter()
-        .map(|(name, case)| {
-            Trial::test(*name, move || {
-                let world = world.ok_or("not prepared")?;
-                case(world).map_err(|error| Failed::from(error.to_string()))
-            })
+        .map(|(name, case)| trial((*name).to_owned(), world, case));
+    let clients = clients::ALL.iter().map(|(name, client)| {
+        let title = format!("{name} calls with and without the key");
+        trial(title, world, |world: &World| {
+            clients::calls_with_and_without_the_key(world, name, *client)
         })
-        .collect()
+    });
+    clients.chain(cases).collect()
+}
+
+fn trial(
+    name: String,
+    world: Option<&'static World>,
+    case: impl FnOnce(&World) -> Result<(), host::Error> + Send + 'static,
+) -> Trial {
+    Trial::test(name, move || {
+        let world = world.ok_or("not prepared")?;
+        case(world).map_err(|error| Failed::from(error.to_string()))
+    })
 }

@@ -45,7 +45,8 @@ impl Classify for FaasError {
             | Self::CliTimeout(_)
             | Self::Unreachable { .. }
             | Self::Unauthorized(_)
-            | Self::Status { .. } => Exit::Gateway,
+            | Self::Status { .. }
+            | Self::NotAvailable { .. } => Exit::Gateway,
         }
     }
 }
@@ -53,7 +54,11 @@ impl Classify for FaasError {
 impl Classify for ImageError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Engine(_) | Self::Build { .. } | Self::Push { .. } => Exit::Images,
+            Self::Engine(_)
+            | Self::Build { .. }
+            | Self::Push { .. }
+            | Self::Registry { .. }
+            | Self::Purge { .. } => Exit::Images,
             Self::Context { source, .. } => io_exit(source),
             Self::NoHandler { .. } | Self::NoTemplate { .. } => Exit::Stack,
             Self::Faas(error) => error.exit(),

@@ -1,4 +1,4 @@
-//! `rsfaas lock`: ends a lease now.
+//! `rsfaas lock`: ends leases now.
 use super::{exit::Failure, output, status::Socket};
 use crate::control::Command;
 
@@ -6,7 +6,11 @@ use crate::control::Command;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The function.
-    function: String,
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    function: Option<String>,
+    /// Every function.
+    #[arg(long)]
+    all: bool,
     #[command(flatten)]
     socket: Socket,
 }
@@ -15,5 +19,6 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     args.socket.ask(&Command::Lock {
         function: args.function.clone(),
     })?;
-    output::text(&format!("{} is locked\n", args.function))
+    let what = args.function.as_deref().unwrap_or("every function");
+    output::text(&format!("{what} is locked\n"))
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use super::exit::{Exit, Failure};
 use crate::{
     config::Config,
-    openfaas::FaasCli,
+    openfaas::{FaasCli, Gateway},
     stack::{Function, StackFile},
     state::StateDir,
 };
@@ -37,6 +37,8 @@ pub(super) struct Setting {
     pub(super) functions: Vec<Function>,
     pub(super) state: StateDir,
     pub(super) faas: FaasCli,
+    /// The gateway's API; none where it is not plain HTTP, which faas-cli alone speaks.
+    gateway: Option<Gateway>,
     pub(super) key_header: String,
 }
 
@@ -50,14 +52,26 @@ impl Stack {
             .gateway()
             .map_or_else(|| config.gateway(), str::to_owned);
         let faas = FaasCli::new(&config.faas_cli, &gateway, config.credentials.as_deref())?;
+        let gateway = Gateway::new(&gateway, config.credentials.as_deref()).ok();
         let state = StateDir::new(self.state_dir.as_ref().unwrap_or(&config.state_dir));
         Ok(Setting {
             stack,
             functions,
             state,
             faas,
+            gateway,
             key_header: config.key_header,
         })
+    }
+}
+
+impl Setting {
+    /// Asks the gateway something that needs the login, before anything is changed.
+    pub(super) async fn check_gateway(&self) -> Result<(), Failure> {
+        if let Some(gateway) = &self.gateway {
+            gateway.check().await?;
+        }
+        Ok(())
     }
 }
 

@@ -30,20 +30,31 @@ pub(super) struct Args {
     stack: Stack,
     #[command(flatten)]
     key: KeyFile,
+    /// How an unlocked container comes to its handler: `mount`, in memory, or `image`, for hosts where
+    /// the agent does not run beside the containers. With `image`, plaintext touches the disks of
+    /// Docker Engine, registry and provider while the function is unlocked.
+    #[arg(long, value_enum, default_value_t)]
+    rebuild: Rebuild,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let setting = args.stack.read()?;
     let key = args.key.read()?;
     wait_for(async {
+        setting.check_gateway().await?;
         for function in &setting.functions {
-            seal(&setting, function, &key).await?;
+            seal(&setting, function, &key, args.rebuild).await?;
         }
         Ok(())
     })
 }
 
-async fn seal(setting: &Setting, function: &Function, key: &Key) -> Result<(), Failure> {
+async fn seal(
+    setting: &Setting,
+    function: &Function,
+    key: &Key,
+    rebuild: Rebuild,
+) -> Result<(), Failure> {
     let name = &function.name;
     let file = SealedFile::in_folder(&function.handler);
     let known = setting
@@ -51,12 +62,18 @@ async fn seal(setting: &Setting, function: &Function, key: &Key) -> Result<(), F
         .function(name)?
         .filter(|known| known.sealed == *file.path());
     let record = match known {
-        Some(record) if file.exists()? => record,
+        Some(record) if file.exists()? => SealedFunction { rebuild, ..record },
         _ => {
             eprintln!("{name}: building and pushing an image without the handler");
-            prepare(setting, function, &file).await?
+            prepare(setting, function, &file, rebuild).await?
         }
     };
+    if rebuild == Rebuild::Image {
+        eprintln!(
+            "warning: {name}: rebuild by image: while the function is unlocked its source is on the \
+             disks of Docker Engine, registry and provider"
+        );
+    }
     if file.exists()? {
         // A sealed handler of another key must not be taken for this key's.
         file.open(key, name)?;
@@ -96,6 +113,7 @@ async fn prepare(
     setting: &Setting,
     function: &Function,
     file: &SealedFile,
+    rebuild: Rebuild,
 ) -> Result<SealedFunction, Failure> {
     let engine = Engine::connect().await?;
     let base = image::build_base(&engine, &setting.faas, &setting.stack, function).await?;
@@ -108,7 +126,8 @@ async fn prepare(
         handler_dir: base.handler_dir,
         park: base.park,
         upstream_port: base.upstream_port,
-        rebuild: Rebuild::Mount,
+        user: base.user,
+        rebuild,
         stack: function.entry.clone(),
         gateway: setting.stack.gateway().map(str::to_owned),
     })

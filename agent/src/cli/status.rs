@@ -60,12 +60,17 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn to_text(status: &Status) -> String {
+    let interfaces: Vec<String> = status
+        .interfaces
+        .iter()
+        .map(|interface| format!("{} ({})", interface.name, interface.attached))
+        .collect();
     let mut text = format!(
         "agent {}, process {}, gateway port {}, on {}\n",
         status.version,
         status.pid,
         status.port,
-        status.interfaces.join(" "),
+        interfaces.join(" "),
     );
     if status.functions.is_empty() {
         text += "no sealed functions; seal one with `rsfaas seal`\n";

@@ -29,6 +29,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let setting = args.stack.read()?;
     let key = args.key.read()?;
     wait_for(async {
+        setting.check_gateway().await?;
         for function in &setting.functions {
             unseal(&setting, function, &key).await?;
         }

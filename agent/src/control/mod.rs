@@ -4,5 +4,5 @@ mod protocol;
 mod server;
 
 pub use client::{ClientError, ask};
-pub use protocol::{Command, Reply, Status};
+pub use protocol::{Command, InterfaceStatus, Reply, Status};
 pub use server::{Server, ServerError};

@@ -3,7 +3,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::lease::{FunctionStatus, Timeline};
+use crate::{
+    lease::{FunctionStatus, Timeline},
+    spot::{Hook, Spotter},
+};
 
 /// What a client may ask for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,10 +14,10 @@ use crate::lease::{FunctionStatus, Timeline};
 pub enum Command {
     /// Everything that `rsfaas status` shows.
     Status,
-    /// Ends a function's lease now; answered when everything is ciphertext again.
+    /// Ends leases now; answered when everything of them is ciphertext again.
     Lock {
-        /// The function.
-        function: String,
+        /// The function; without one, every function.
+        function: Option<String>,
     },
 }
 
@@ -40,11 +43,36 @@ pub struct Status {
     /// The gateway's TCP port.
     pub port: u16,
     /// Interfaces to which the spotter is attached.
-    pub interfaces: Vec<String>,
+    pub interfaces: Vec<InterfaceStatus>,
     /// Sealed functions, by name.
     pub functions: Vec<FunctionStatus>,
     /// The spotter's and the agent's counters, by name.
     pub counters: BTreeMap<String, u64>,
     /// The latest leases, oldest first.
     pub timelines: Vec<Timeline>,
+}
+
+/// An interface at which requests are spotted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterfaceStatus {
+    /// Its name.
+    pub name: String,
+    /// The hook at which the spotter is attached.
+    pub attached: Hook,
+}
+
+impl InterfaceStatus {
+    /// Those of the spotter, by name.
+    #[must_use]
+    pub fn all(spotter: &Spotter) -> Vec<Self> {
+        let mut all: Vec<Self> = spotter
+            .interfaces()
+            .map(|(name, attached)| Self {
+                name: name.to_owned(),
+                attached,
+            })
+            .collect();
+        all.sort_by(|one, other| one.name.cmp(&other.name));
+        all
+    }
 }

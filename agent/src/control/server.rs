@@ -138,14 +138,14 @@ mod tests {
                 ask(
                     &path,
                     &Command::Lock {
-                        function: "pydict".into(),
+                        function: Some("pydict".into()),
                     },
                 )
             })
         };
         let answer = |command| async move {
             match command {
-                Command::Lock { function } => Reply::Error(function),
+                Command::Lock { function } => Reply::Error(function.unwrap_or_default()),
                 Command::Status => Reply::Locked,
             }
         };

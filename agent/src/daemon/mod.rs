@@ -20,12 +20,12 @@ use self::{
 };
 use crate::{
     config::Config,
-    control::{self, Command, Reply, Server, Status},
+    control::{self, Command, InterfaceStatus, Reply, Server, Status},
     lease::{Message, Timeline},
     openfaas::{FaasCli, Gateway},
-    rebuild::UnlockedNames,
+    rebuild::{Host, UnlockedNames},
     release::Port,
-    spot::{Events, InterfaceChange, Interfaces, Options, Spotter},
+    spot::{Attach, Events, InterfaceChange, Interfaces, Options, ReleaseSign, Spotter},
     state::StateDir,
 };
 
@@ -83,22 +83,28 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let gateway = config.gateway();
     let faas = FaasCli::new(&config.faas_cli, &gateway, config.credentials.as_deref())?;
     let faas = Arc::new(faas);
-    sweep(&Gateway::new(&gateway)?, &faas).await?;
+    let gateway = Gateway::new(&gateway, config.credentials.as_deref())?;
+    sweep(&gateway, &faas).await?;
 
-    let release_mark = release_mark().map_err(DaemonError::system("random bytes"))?;
+    let release = ReleaseSign::random().map_err(DaemonError::system("random bytes"))?;
     let mut spotter = Spotter::load(&Options {
         port: config.port,
         key_header: config.key_header.clone(),
-        release_mark,
+        release,
     })?;
-    let port = Port::open(&mut spotter, release_mark).await?;
+    let port = Port::open(&mut spotter, &release).await?;
     let (verdicts, mut verdict_inbox) = mpsc::unbounded_channel();
     let (timelines, mut timeline_inbox) = mpsc::unbounded_channel();
     let mut registry = Registry::new(
         Surroundings {
             config: config.clone(),
-            faas,
-            names,
+            host: Host {
+                faas,
+                gateway: Arc::new(gateway),
+                names,
+                standby: config.standby,
+                purge_command: config.purge_command.clone(),
+            },
             verdicts,
             timelines,
         },
@@ -111,10 +117,11 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
         config.head_timeout(),
     );
     let programs = spotter.counters()?;
+    let mut program_log = spotter.log()?;
     let mut events = Events::new(spotter.ring()?)?;
     let mut interfaces = Interfaces::follow().await?;
     let mut watch = StateWatch::new(&state).map_err(DaemonError::system("the state folder"))?;
-    registry.follow(&state).await?;
+    registry.follow(&state)?;
 
     let (commands, mut command_inbox) = mpsc::channel::<(Command, oneshot::Sender<Reply>)>(16);
     let control = tokio::spawn(async move {
@@ -129,6 +136,9 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::system("signals"))?;
     let mut leases: VecDeque<Timeline> = VecDeque::new();
     let mut expiry: Option<Instant> = None;
+    if config.attach == Attach::Auto {
+        tracing::info!("attach = \"auto\": at TC on every interface, where a packet costs least");
+    }
     tracing::info!(
         port = config.port,
         version = env!("CARGO_PKG_VERSION"),
@@ -145,14 +155,17 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                 }
                 expiry = switchboard.expire(Instant::now(), &registry);
             }
+            logged = program_log.forward() => logged?,
             () = at(expiry) => expiry = switchboard.expire(Instant::now(), &registry),
             change = interfaces.next() => {
-                interface(&mut spotter, &mut switchboard, change.ok_or(DaemonError::Netlink)?);
+                let change = change.ok_or(DaemonError::Netlink)?;
+                interface(&config, &mut spotter, &mut switchboard, change);
             }
             changed = watch.changed() => {
                 changed.map_err(DaemonError::system("the state folder"))?;
-                registry.follow(&state).await?;
+                registry.follow(&state)?;
             }
+            () = registry.ended() => registry.follow(&state)?,
             Some(timeline) = timeline_inbox.recv() => {
                 if leases.len() == TIMELINES {
                     leases.pop_front();
@@ -160,7 +173,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                 leases.push_back(timeline);
             }
             Some((command, reply)) = command_inbox.recv() => match command {
-                Command::Lock { function } => lock(&registry, &function, reply),
+                Command::Lock { function } => lock(&registry, function.as_deref(), reply),
                 Command::Status => {
                     let mut counters = switchboard.counters.all();
                     counters.extend(
@@ -170,7 +183,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                         version: env!("CARGO_PKG_VERSION").to_owned(),
                         pid: std::process::id(),
                         port: config.port,
-                        interfaces: spotter.interfaces().map(str::to_owned).collect(),
+                        interfaces: InterfaceStatus::all(&spotter),
                         functions: Vec::new(),
                         counters,
                         timelines: leases.iter().cloned().collect(),
@@ -192,16 +205,6 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     Ok(())
 }
 
-/// A mark for released packets, random so that nobody else's packets have it, and without the bits that
-/// kube-proxy (14, 15) and tailscale (18, 19) give a meaning in firewall rules.
-fn release_mark() -> std::io::Result<u32> {
-    const TAKEN: u32 = 1 << 14 | 1 << 15 | 1 << 18 | 1 << 19;
-    let mut bytes = [0; 4];
-    getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;
-    // Zero means no mark.
-    Ok(u32::from_ne_bytes(bytes) & !TAKEN | 1)
-}
-
 /// Removes what an agent that was killed has left behind.
 async fn sweep(gateway: &Gateway, faas: &FaasCli) -> Result<(), DaemonError> {
     for name in gateway
@@ -214,14 +217,21 @@ async fn sweep(gateway: &Gateway, faas: &FaasCli) -> Result<(), DaemonError> {
     Ok(())
 }
 
-fn interface(spotter: &mut Spotter, switchboard: &mut Switchboard, change: InterfaceChange) {
+fn interface(
+    config: &Config,
+    spotter: &mut Spotter,
+    switchboard: &mut Switchboard,
+    change: InterfaceChange,
+) {
     match change {
         // The agent's own pair carries released frames only.
         InterfaceChange::Up(interface) if Port::owns(&interface.name) => {}
         InterfaceChange::Up(interface) => {
-            switchboard.set_mtu(interface.index, interface.mtu);
-            if let Err(error) = spotter.attach(&interface) {
-                tracing::warn!(%error, "requests through this interface are not spotted");
+            match spotter.attach(&interface, config.attach_at(&interface.name)) {
+                Ok(hook) => switchboard.set_interface(interface.index, interface.mtu, hook),
+                Err(error) => {
+                    tracing::warn!(%error, "requests through this interface are not spotted");
+                }
             }
         }
         InterfaceChange::Gone(index) => spotter.detach(index),
@@ -240,20 +250,35 @@ async fn ask(
     answer.await.unwrap_or_else(|_| stopping())
 }
 
-fn lock(registry: &Registry, function: &str, reply: oneshot::Sender<Reply>) {
-    let (done, locked) = oneshot::channel();
-    let sent = registry
-        .lease(function)
-        .is_some_and(|lease| lease.send(Message::Lock(done)).is_ok());
-    let function = function.to_owned();
-    tokio::spawn(async move {
-        let answer = if sent && locked.await.is_ok() {
-            Reply::Locked
-        } else {
-            Reply::Error(format!("no sealed function {function:?} is served here"))
-        };
+/// Ends the lease of a function, or of all.
+fn lock(registry: &Registry, function: Option<&str>, reply: oneshot::Sender<Reply>) {
+    let leases: Vec<_> = match function {
+        Some(name) => registry.lease(name).into_iter().collect(),
+        None => registry.leases().collect(),
+    };
+    if let (Some(name), true) = (function, leases.is_empty()) {
         // Whoever asked may have gone.
-        let _ = reply.send(answer);
+        let _ = reply.send(Reply::Error(format!(
+            "no sealed function {name:?} is served here"
+        )));
+        return;
+    }
+    let locked: Vec<_> = leases
+        .into_iter()
+        .map(|lease| {
+            let (done, locked) = oneshot::channel();
+            // A driver that has ended has nothing unlocked.
+            let _ = lease.send(Message::Lock(done));
+            locked
+        })
+        .collect();
+    tokio::spawn(async move {
+        for lease in locked {
+            // Dropped by a driver that has ended, with everything locked.
+            let _ = lease.await;
+        }
+        // Whoever asked may have gone.
+        let _ = reply.send(Reply::Locked);
     });
 }
 

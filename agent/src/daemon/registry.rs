@@ -5,13 +5,15 @@ use std::{
 };
 
 use agent_ebpf::NameKind;
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{
+    sync::mpsc,
+    task::{Id, JoinSet},
+};
 
 use crate::{
     config::Config,
     lease::{Driver, Message, Timeline, Verdict},
-    openfaas::FaasCli,
-    rebuild::{Rebuilder, UnlockedNames},
+    rebuild::{Host, Rebuilder, UnlockedNames},
     spot::{Names, SpotError},
     state::{SealedFunction, StateDir, StateError},
 };
@@ -19,8 +21,7 @@ use crate::{
 /// What every function's driver is given.
 pub(super) struct Surroundings {
     pub(super) config: Config,
-    pub(super) faas: Arc<FaasCli>,
-    pub(super) names: UnlockedNames,
+    pub(super) host: Host,
     pub(super) verdicts: mpsc::UnboundedSender<Verdict>,
     pub(super) timelines: mpsc::UnboundedSender<Timeline>,
 }
@@ -31,12 +32,13 @@ pub(super) struct Registry {
     table: Names,
     functions: BTreeMap<String, Served>,
     unlocked: HashMap<String, String>,
+    drivers: JoinSet<()>,
 }
 
 struct Served {
     record: SealedFunction,
     messages: mpsc::UnboundedSender<Message>,
-    task: JoinHandle<()>,
+    driver: Id,
 }
 
 impl Registry {
@@ -46,6 +48,7 @@ impl Registry {
             table,
             functions: BTreeMap::new(),
             unlocked: HashMap::new(),
+            drivers: JoinSet::new(),
         }
     }
 
@@ -69,12 +72,13 @@ impl Registry {
         self.functions.values().map(|served| &served.messages)
     }
 
-    /// Follows the state folder: starts what is new, stops what is gone, restarts what has changed.
+    /// Follows the state folder: starts what is new, and has what is gone or has changed stopped, which
+    /// takes its time. To be called again after [`Self::ended`], for what has changed.
     ///
     /// # Errors
     /// When the folder cannot be read. A single record that cannot is logged, and its function, which
     /// still has its locked answer, left out.
-    pub(super) async fn follow(&mut self, state: &StateDir) -> Result<(), StateError> {
+    pub(super) fn follow(&mut self, state: &StateDir) -> Result<(), StateError> {
         let mut records = BTreeMap::new();
         for record in state.all()? {
             match record {
@@ -84,14 +88,11 @@ impl Registry {
                 Err(error) => tracing::error!(%error, "a function is left out"),
             }
         }
-        let stale: Vec<String> = self
-            .functions
-            .iter()
-            .filter(|(name, served)| records.get(*name) != Some(&served.record))
-            .map(|(name, _)| name.clone())
-            .collect();
-        for name in stale {
-            self.stop(&name).await;
+        for (name, served) in &self.functions {
+            if records.get(name) != Some(&served.record) {
+                // A driver that is stopping already needs no second word.
+                let _ = served.messages.send(Message::Stop);
+            }
         }
         for (name, record) in records {
             if !self.functions.contains_key(&name)
@@ -103,32 +104,38 @@ impl Registry {
         Ok(())
     }
 
+    /// Waits until a driver has ended, and forgets its function; forever where there is none. Safe to
+    /// cancel.
+    pub(super) async fn ended(&mut self) {
+        match self.drivers.join_next_with_id().await {
+            Some(Ok((id, ()))) => self.forget(id),
+            Some(Err(error)) => {
+                tracing::error!(%error, "the driver of a lease broke off");
+                self.forget(error.id());
+            }
+            None => std::future::pending().await,
+        }
+    }
+
     /// Ends every lease, removes everything parked.
     pub(super) async fn stop_all(&mut self) {
         for lease in self.leases() {
             // A driver that has ended needs no stop.
             let _ = lease.send(Message::Stop);
         }
-        let names: Vec<String> = self.functions.keys().cloned().collect();
-        for name in names {
-            self.stop(&name).await;
+        while !self.drivers.is_empty() {
+            self.ended().await;
         }
     }
 
     fn start(&mut self, record: SealedFunction) -> Result<(), SpotError> {
         let Surroundings {
             config,
-            faas,
-            names,
+            host,
             verdicts,
             timelines,
         } = &self.surroundings;
-        let rebuilder = Rebuilder::new(
-            record.clone(),
-            names.clone(),
-            Arc::clone(faas),
-            config.standby,
-        );
+        let rebuilder = Rebuilder::new(record.clone(), host.clone());
         let driver = Driver::new(
             Arc::new(rebuilder),
             config,
@@ -136,41 +143,41 @@ impl Registry {
             timelines.clone(),
         );
         for slot in 0..UnlockedNames::slots(config.standby) {
-            let container = names.of(&record.name, slot);
+            let container = host.names.of(&record.name, slot);
             self.table.insert(&container, NameKind::Unlocked)?;
             self.unlocked.insert(container, record.name.clone());
         }
         self.table.insert(&record.name, NameKind::Sealed)?;
         let (messages, inbox) = mpsc::unbounded_channel();
-        let task = tokio::spawn(driver.run(inbox));
+        let driver = self.drivers.spawn(driver.run(inbox)).id();
         tracing::info!(function = record.name, "sealed function taken up");
         self.functions.insert(
             record.name.clone(),
             Served {
                 record,
                 messages,
-                task,
+                driver,
             },
         );
         Ok(())
     }
 
-    async fn stop(&mut self, name: &str) {
-        let Some(served) = self.functions.remove(name) else {
+    fn forget(&mut self, driver: Id) {
+        let name = self
+            .functions
+            .iter()
+            .find_map(|(name, served)| (served.driver == driver).then(|| name.clone()));
+        let Some(name) = name else {
             return;
         };
-        // A driver that has ended needs no stop.
-        let _ = served.messages.send(Message::Stop);
-        if let Err(error) = served.task.await {
-            tracing::error!(function = name, %error, "the lease's driver broke off");
-        }
+        self.functions.remove(&name);
         let gone: Vec<String> = self
             .unlocked
             .iter()
-            .filter(|(_, function)| *function == name)
+            .filter(|(_, function)| **function == name)
             .map(|(container, _)| container.clone())
             .collect();
-        for container in gone.iter().map(String::as_str).chain([name]) {
+        for container in gone.iter().chain([&name]) {
             self.unlocked.remove(container);
             if let Err(error) = self.table.remove(container) {
                 tracing::warn!(container, %error, "the table of names");

@@ -15,7 +15,7 @@ use crate::{
     lease::{Message, Request as LeaseRequest, Verdict, monotonic_now},
     release::{Port, Template},
     seal::key::Key,
-    spot::{Event, Flows, HeldFrame, SpotError},
+    spot::{Event, Flows, HeldFrame, Hook, SpotError},
 };
 
 /// The agent's side of every flow that it has.
@@ -25,13 +25,27 @@ pub(super) struct Switchboard {
     port: Port,
     key_header: String,
     head_timeout: Duration,
-    /// Interfaces' MTUs, in bytes.
-    mtus: HashMap<u32, u32>,
+    interfaces: HashMap<u32, Way>,
     pub(super) counters: Counters,
 }
 
-/// The MTU of an interface that is not known: Ethernet's.
-const MTU: u32 = 1500;
+/// What the way back through an interface asks of a frame.
+#[derive(Clone, Copy)]
+struct Way {
+    /// Bytes of a packet at most.
+    mtu: u32,
+    hook: Hook,
+}
+
+impl Default for Way {
+    /// For an interface that is not known: Ethernet's MTU.
+    fn default() -> Self {
+        Self {
+            mtu: 1500,
+            hook: Hook::Tc,
+        }
+    }
+}
 
 /// A flow.
 struct Flow {
@@ -42,6 +56,10 @@ struct Flow {
     functions: HashSet<String>,
     /// When the segment was held that is being looked at.
     held: u64,
+    /// What of it passes by itself, as sequence numbers.
+    window: (u32, u32),
+    /// Whether an answer was asked for whose first bytes were not seen yet.
+    awaits_answer: bool,
     /// When a head that is not complete yet is left alone.
     deadline: Option<Instant>,
 }
@@ -60,14 +78,14 @@ impl Switchboard {
             port,
             key_header,
             head_timeout,
-            mtus: HashMap::new(),
+            interfaces: HashMap::new(),
             counters,
         }
     }
 
-    /// Learns an interface's MTU, in bytes.
-    pub(super) fn set_mtu(&mut self, interface: u32, mtu: u32) {
-        self.mtus.insert(interface, mtu);
+    /// Learns an interface's MTU, in bytes, and the hook at which its packets are spotted.
+    pub(super) fn set_interface(&mut self, interface: u32, mtu: u32, hook: Hook) {
+        self.interfaces.insert(interface, Way { mtu, hook });
     }
 
     /// Removes the way back into the host.
@@ -83,6 +101,9 @@ impl Switchboard {
             Event::ClientFin(_) => {}
             Event::ServerFin(flow) | Event::Reset(flow) => self.ended(&flow, registry),
             Event::Answer(flow, time) => {
+                if let Some(state) = self.flows.get_mut(&flow) {
+                    state.awaits_answer = false;
+                }
                 self.tell(&flow, registry, |flow| Message::Answered(flow, time));
             }
         }
@@ -106,9 +127,9 @@ impl Switchboard {
         let actions = state.connection.decide(id, &decision);
         if served {
             self.counters.served += 1;
-            if let Err(error) = self.table.await_answer(&flow) {
-                tracing::debug!(%error, "the answer's time will not be known");
-            }
+            state.awaits_answer = true;
+            let result = self.table.hold(&flow, state.window, true);
+            self.note(result);
         }
         self.act(&flow, actions, registry);
         if served {
@@ -151,6 +172,8 @@ impl Switchboard {
             template: template.clone(),
             functions: HashSet::new(),
             held: held.time,
+            window: (0, 0),
+            awaits_answer: false,
             deadline: None,
         });
         flow.held = held.time;
@@ -175,8 +198,11 @@ impl Switchboard {
                 }
                 Action::Release { sequence, bytes } => self.release(key, sequence, &bytes),
                 Action::PassWindow { start, end } => {
-                    let result = self.table.pass(key, start, end);
-                    self.note(result);
+                    if let Some(flow) = self.flows.get_mut(key) {
+                        flow.window = (start, end);
+                        let result = self.table.hold(key, flow.window, flow.awaits_answer);
+                        self.note(result);
+                    }
                 }
                 Action::Opaque => {
                     let result = self.table.set_opaque(key);
@@ -250,9 +276,9 @@ impl Switchboard {
             return;
         };
         let interface = flow.template.interface();
-        let mtu = self.mtus.get(&interface).copied().unwrap_or(MTU);
-        for frame in flow.template.frames(sequence, bytes, mtu as usize) {
-            match self.port.send(&frame, interface) {
+        let way = self.interfaces.get(&interface).copied().unwrap_or_default();
+        for frame in flow.template.frames(sequence, bytes, way.mtu as usize) {
+            match self.port.send(frame, interface, way.hook) {
                 Ok(()) => self.counters.frames_released += 1,
                 Err(error) => {
                     // The client sends it again, and gets the same bytes released.

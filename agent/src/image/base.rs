@@ -27,6 +27,8 @@ pub struct BaseImage {
     pub park: Park,
     /// Port on which the function's own process listens.
     pub upstream_port: u16,
+    /// The image's user; empty for root.
+    pub user: String,
 }
 
 /// Builds and pushes the base image of a function. No file of the handler folder but dependency
@@ -110,6 +112,7 @@ async fn finish(
         handler_dir,
         park,
         upstream_port: upstream_port(&config),
+        user: config.user.unwrap_or_default(),
     })
 }
 

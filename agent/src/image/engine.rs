@@ -5,8 +5,9 @@ use bollard::{
     Docker, body_full,
     models::{ContainerCreateBody, ImageConfig},
     query_parameters::{
-        BuildImageOptions, CreateContainerOptions, PushImageOptionsBuilder, RemoveContainerOptions,
-        RemoveImageOptionsBuilder, TagImageOptionsBuilder,
+        BuildImageOptions, CreateContainerOptions, ListImagesOptionsBuilder,
+        PushImageOptionsBuilder, RemoveContainerOptions, RemoveImageOptionsBuilder,
+        TagImageOptionsBuilder,
     },
 };
 use futures_util::{Stream, StreamExt as _};
@@ -77,7 +78,7 @@ impl Engine {
     }
 
     /// Pushes an image to its registry.
-    pub(super) async fn push(&self, image: &Reference) -> Result<(), ImageError> {
+    pub(crate) async fn push(&self, image: &Reference) -> Result<(), ImageError> {
         let options = PushImageOptionsBuilder::new().tag(&image.tag).build();
         let mut stream = std::pin::pin!(self.0.push_image(&image.repository, Some(options), None));
         while let Some(progress) = stream.next().await {
@@ -104,6 +105,20 @@ impl Engine {
             .tag(&other.tag)
             .build();
         Ok(self.0.tag_image(&image.to_string(), Some(options)).await?)
+    }
+
+    /// The tags of a repository's images.
+    pub(super) async fn tags(&self, repository: &str) -> Result<Vec<String>, ImageError> {
+        let filters = HashMap::from([("reference", vec![repository])]);
+        let options = ListImagesOptionsBuilder::new().filters(&filters).build();
+        let images = self.0.list_images(Some(options)).await?;
+        Ok(images
+            .iter()
+            .flat_map(|image| &image.repo_tags)
+            .map(|name| Reference::parse(name))
+            .filter(|image| image.repository == repository)
+            .map(|image| image.tag)
+            .collect())
     }
 
     /// An image's ID and settings.

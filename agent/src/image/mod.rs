@@ -8,6 +8,7 @@ mod locked;
 mod project;
 mod purge;
 mod reference;
+mod unlocked;
 
 pub(crate) use base::GATE_PATH;
 pub use base::{BaseImage, build_base};
@@ -15,6 +16,7 @@ pub use engine::Engine;
 pub use locked::build_locked;
 pub use purge::{Leftover, purge};
 pub use reference::Reference;
+pub(crate) use unlocked::{PurgeCommand, Unlocked};
 
 /// What can go wrong with images.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +38,24 @@ pub enum ImageError {
         /// The image.
         image: String,
         /// What the engine or the registry said.
+        said: String,
+    },
+    /// An image could not be removed from its registry.
+    #[error("removing {image} from its registry failed: {said}")]
+    Registry {
+        /// The image.
+        image: String,
+        /// What the registry said.
+        said: String,
+    },
+    /// The operator's purge command failed.
+    #[error("{program} (`purge_command`) failed for {image}: {said}; plaintext may be left")]
+    Purge {
+        /// The command.
+        program: std::path::PathBuf,
+        /// The image.
+        image: String,
+        /// What it said.
         said: String,
     },
     /// A build context could not be put together.
@@ -64,4 +84,11 @@ pub enum ImageError {
     /// faas-cli could not write the build context.
     #[error(transparent)]
     Faas(#[from] crate::openfaas::FaasError),
+}
+
+/// Sixteen random hexadecimal digits.
+fn random_name() -> Result<String, getrandom::Error> {
+    let mut bytes = [0_u8; 8];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -3,6 +3,7 @@ use std::{fs, io, path::Path};
 
 use serde_json::Value;
 
+use super::random_name;
 use crate::{
     seal::archive::is_manifest,
     stack::{Function, StackFile},
@@ -10,9 +11,7 @@ use crate::{
 
 /// The name of a file that tells where a template puts the handler folder.
 pub(super) fn marker() -> io::Result<String> {
-    let mut bytes = [0_u8; 8];
-    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits = random_name().map_err(io::Error::other)?;
     Ok(format!(".rsfaas-{digits}"))
 }
 

@@ -1,10 +1,8 @@
 //! Removes what plain builds left under a function's image name.
-use http_body_util::Empty;
-use hyper::{Method, Request, StatusCode, body::Bytes, client::conn::http1, header};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use hyper::{Method, StatusCode, header};
 
 use super::{Engine, ImageError, Reference};
+use crate::http;
 
 /// Kinds of manifests that a registry may have (OCI and Docker, single and list).
 const MANIFESTS: &str = "application/vnd.docker.distribution.manifest.v2+json, \
@@ -38,42 +36,51 @@ pub async fn purge(engine: &Engine, image: &Reference) -> Result<Vec<Leftover>, 
     }
     match remove_manifest(image).await {
         Ok(false) => {}
-        Ok(true) => left.push(Leftover {
-            what: format!("layers of {name} in the registry, which no image names any more"),
-            how: "docker-registry garbage-collect CONFIG, on the registry's host".into(),
-        }),
-        Err(what) => left.push(Leftover {
-            what: format!("image {name} in the registry ({what})"),
+        Ok(true) => left.push(blobs(image)),
+        Err(error) => left.push(Leftover {
+            what: format!("image {name} in the registry ({error})"),
             how: "delete the tag with the registry's own means, then collect garbage".into(),
         }),
     }
     Ok(left)
 }
 
+/// What a registry keeps when an image's manifest is deleted.
+pub(super) fn blobs(image: &Reference) -> Leftover {
+    Leftover {
+        what: format!("layers of {image} in the registry, which no image names any more"),
+        how: "docker-registry garbage-collect CONFIG, on the registry's host".into(),
+    }
+}
+
 /// Deletes a tag's manifest (<https://distribution.github.io/distribution/spec/api/>); whether there was
 /// one.
-async fn remove_manifest(image: &Reference) -> Result<bool, String> {
+///
+/// # Errors
+/// When the registry is not named, does not answer, or refuses.
+pub(super) async fn remove_manifest(image: &Reference) -> Result<bool, ImageError> {
+    let failed = |said: String| ImageError::Registry {
+        image: image.to_string(),
+        said,
+    };
     let Some((host, path)) = image.registry() else {
-        return Err("its registry is not named".into());
+        return Err(failed("the image's name has no registry".into()));
     };
     let tagged = format!("/v2/{path}/manifests/{}", image.tag);
-    let (status, digest) = ask(host, Method::HEAD, &tagged).await?;
+    let (status, digest) = ask(host, Method::HEAD, &tagged).await.map_err(failed)?;
     if status == StatusCode::NOT_FOUND {
         return Ok(false);
     }
-    let Some(digest) = digest.filter(|_| status.is_success()) else {
-        return Err(format!("the registry answered {status}"));
-    };
-    let (status, _) = ask(
-        host,
-        Method::DELETE,
-        &format!("/v2/{path}/manifests/{digest}"),
-    )
-    .await?;
+    let refused = |status: StatusCode| failed(format!("the registry answered {status}"));
+    let digest = digest
+        .filter(|_| status.is_success())
+        .ok_or_else(|| refused(status))?;
+    let manifest = format!("/v2/{path}/manifests/{digest}");
+    let (status, _) = ask(host, Method::DELETE, &manifest).await.map_err(failed)?;
     if status.is_success() {
         Ok(true)
     } else {
-        Err(format!("the registry answered {status}"))
+        Err(refused(status))
     }
 }
 
@@ -82,35 +89,10 @@ async fn ask(
     method: Method,
     path: &str,
 ) -> Result<(StatusCode, Option<String>), String> {
-    let address = if host.contains(':') {
-        host.to_owned()
-    } else {
-        format!("{host}:80")
-    };
-    let told = |error: &dyn std::fmt::Display| error.to_string();
-    let stream = TcpStream::connect(&address)
+    let answer = http::ask(host, method, path, &[(header::ACCEPT, MANIFESTS)])
         .await
-        .map_err(|error| told(&error))?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| told(&error))?;
-    let connection = tokio::spawn(connection);
-    let request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header(header::HOST, host)
-        .header(header::ACCEPT, MANIFESTS)
-        .body(Empty::<Bytes>::new())
-        .map_err(|error| told(&error))?;
-    let response = sender
-        .send_request(request)
-        .await
-        .map_err(|error| told(&error))?;
-    let digest = response
-        .headers()
-        .get("docker-content-digest")
-        .and_then(|digest| digest.to_str().ok())
-        .map(str::to_owned);
-    connection.abort();
-    Ok((response.status(), digest))
+        .map_err(|error| error.to_string())?;
+    let digest = answer.headers.get("docker-content-digest");
+    let digest = digest.and_then(|digest| digest.to_str().ok());
+    Ok((answer.status, digest.map(str::to_owned)))
 }

@@ -3,82 +3,21 @@ use std::{sync::Arc, time::Instant};
 
 use agent_ebpf::FlowKey;
 use rsfaas_shim::Refusal;
-use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
 };
 
-use super::{Action, Limiter, Machine, Phase, Step, Timeline, limiter::WINDOW};
+use super::{
+    Action, FunctionStatus, Limiter, Machine, Message, Phase, Request, Step, Timeline, Verdict,
+    limiter::WINDOW,
+};
 use crate::{
     config::Config,
     head::RequestId,
-    rebuild::{ParkedStatus, Rebuilder},
+    rebuild::{Rebuilder, Standby},
     seal::key::Key,
 };
-
-/// A request with a well-formed key, to be judged.
-pub struct Request {
-    /// The connection on which it came.
-    pub flow: FlowKey,
-    /// The request on that connection.
-    pub id: RequestId,
-    /// The key that it carries.
-    pub key: Key,
-    /// When it was held: monotonic clock, nanoseconds.
-    pub held: u64,
-}
-
-/// What is to become of a request.
-pub struct Verdict {
-    /// The connection.
-    pub flow: FlowKey,
-    /// The request.
-    pub id: RequestId,
-    /// To which container it goes, or why to none.
-    pub outcome: Result<String, Refusal>,
-}
-
-/// What the driver is told.
-pub enum Message {
-    /// A request came.
-    Request(Request),
-    /// A connection that had requests for this function has ended.
-    Closed(FlowKey),
-    /// The answer to a connection's request has begun, at this time.
-    Answered(FlowKey, u64),
-    /// A request was released, at this time.
-    Released(FlowKey, u64),
-    /// The lease is to end now; told when everything is ciphertext.
-    Lock(oneshot::Sender<()>),
-    /// Somebody wants to know.
-    Status(oneshot::Sender<FunctionStatus>),
-    /// The agent stops, or the function is no longer sealed: lock, remove what is parked, end.
-    Stop,
-}
-
-/// A function's state, as `rsfaas status` shows it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct FunctionStatus {
-    /// The function.
-    pub name: String,
-    /// Where it stands.
-    pub phase: Phase,
-    /// How the unlocked container comes to its handler.
-    pub rebuild: crate::state::Rebuild,
-    /// The key's public name.
-    pub key_id: Option<String>,
-    /// Connections that hold the lease or wait for it.
-    pub connections: usize,
-    /// The container that serves.
-    pub unlocked: Option<String>,
-    /// Containers that wait.
-    pub parked: Vec<ParkedStatus>,
-    /// Unlocks since the agent's start.
-    pub unlocks: u64,
-    /// The last thing that went wrong.
-    pub last_error: Option<String>,
-}
 
 /// What the driver works with.
 pub struct Driver {
@@ -88,9 +27,13 @@ pub struct Driver {
     machine: Machine<FlowKey, RequestId>,
     limiter: Limiter,
     lease_limit: std::time::Duration,
+    linger: std::time::Duration,
     unlock_timeout: std::time::Duration,
     work: Option<JoinHandle<Done>>,
+    /// When the lease ends, whoever holds it.
     expires: Option<tokio::time::Instant>,
+    /// When it ends, since nobody holds it.
+    lingers: Option<tokio::time::Instant>,
     key: Option<Arc<Key>>,
     unlocked: Option<String>,
     timeline: Option<Timeline>,
@@ -105,6 +48,8 @@ pub struct Driver {
 enum Done {
     Unlocked(Result<String, Failure>, Timeline),
     Locked(Result<(), String>, Option<Timeline>),
+    /// It panicked, which is a defect; the machine must not be left waiting for it.
+    BrokenOff(String),
 }
 
 struct Failure {
@@ -128,9 +73,11 @@ impl Driver {
             machine: Machine::default(),
             limiter: Limiter::new(config.wrong_keys, WINDOW),
             lease_limit: config.lease_limit(),
+            linger: config.linger(),
             unlock_timeout: config.unlock_timeout(),
             work: None,
             expires: None,
+            lingers: None,
             key: None,
             unlocked: None,
             timeline: None,
@@ -144,6 +91,7 @@ impl Driver {
 
     /// Parks the first containers and serves until told to stop.
     pub async fn run(mut self, mut messages: mpsc::UnboundedReceiver<Message>) {
+        self.rebuilder.sweep().await;
         self.fill();
         while !(self.stopping && self.machine.phase() == Phase::Locked) {
             tokio::select! {
@@ -154,12 +102,17 @@ impl Driver {
                 done = finished(&mut self.work) => self.done(done),
                 () = elapsed(self.expires) => {
                     tracing::info!(function = self.name(), "the lease has reached its limit");
-                    let actions = self.machine.expired();
-                    self.act(actions);
-                }
+                    self.end();
+                },
+                () = elapsed(self.lingers) => self.end(),
             }
         }
         self.rebuilder.clear().await;
+        // What came meanwhile must not wait for ever.
+        messages.close();
+        while let Some(message) = messages.recv().await {
+            self.take(message).await;
+        }
     }
 
     fn name(&self) -> &str {
@@ -176,13 +129,12 @@ impl Driver {
             Message::Released(flow, time) => self.note(flow, Step::Released, time),
             Message::Answered(flow, time) => self.note(flow, Step::Answered, time),
             Message::Lock(done) => {
-                let actions = self.machine.expired();
-                self.act(actions);
-                if self.machine.phase() == Phase::Locking {
-                    self.lock_waiters.push(done);
-                } else {
+                self.end();
+                if self.machine.phase() == Phase::Locked {
                     // Nothing to lock; whoever asked may have gone.
                     let _ = done.send(());
+                } else {
+                    self.lock_waiters.push(done);
                 }
             }
             Message::Status(reply) => {
@@ -195,7 +147,11 @@ impl Driver {
 
     fn stop(&mut self) {
         self.stopping = true;
-        let actions = self.machine.expired();
+        self.end();
+    }
+
+    fn end(&mut self) {
+        let actions = self.machine.end();
         self.act(actions);
     }
 
@@ -245,7 +201,10 @@ impl Driver {
             match action {
                 Action::Unlock => self.unlock(),
                 Action::Lock => self.lock(),
+                Action::Idle if self.linger.is_zero() => self.end(),
+                Action::Idle => self.lingers = Some(tokio::time::Instant::now() + self.linger),
                 Action::Serve(flow, id) => {
+                    self.lingers = None;
                     let outcome = self.unlocked.clone().ok_or(Refusal::RebuildFailed);
                     self.verdict(flow, id, outcome);
                 }
@@ -290,6 +249,7 @@ impl Driver {
 
     fn lock(&mut self) {
         self.expires = None;
+        self.lingers = None;
         let rebuilder = Arc::clone(&self.rebuilder);
         let key = self.key.take();
         self.unlocked = None;
@@ -307,11 +267,7 @@ impl Driver {
                 self.unlocked = Some(container);
                 self.timeline = Some(timeline);
                 self.expires = Some(tokio::time::Instant::now() + self.lease_limit);
-                let mut actions = self.machine.unlocked();
-                if self.stopping {
-                    actions.extend(self.machine.expired());
-                }
-                actions
+                self.machine.unlocked()
             }
             Done::Unlocked(Err(failure), timeline) => {
                 self.failed(&failure.what);
@@ -319,20 +275,32 @@ impl Driver {
                 self.timeline = Some(timeline);
                 self.machine.failed()
             }
+            Done::BrokenOff(what) => {
+                self.failed(&format!("work was broken off: {what}"));
+                self.refusal = Refusal::RebuildFailed;
+                match self.machine.phase() {
+                    Phase::Unlocking => self.machine.failed(),
+                    _ => self.locked(),
+                }
+            }
             Done::Locked(result, timeline) => {
                 match result {
                     Ok(()) => tracing::info!(function = self.name(), "locked"),
                     Err(what) => self.failed(&what),
                 }
-                for waiter in self.lock_waiters.drain(..) {
-                    // Whoever asked may have gone.
-                    let _ = waiter.send(());
-                }
                 self.park_next(timeline);
-                self.machine.locked()
+                self.locked()
             }
         };
         self.act(actions);
+    }
+
+    fn locked(&mut self) -> Vec<Action<FlowKey, RequestId>> {
+        for waiter in self.lock_waiters.drain(..) {
+            // Whoever asked may have gone.
+            let _ = waiter.send(());
+        }
+        self.machine.locked()
     }
 
     /// Parks the next container, unless the agent stops, and tells the lease's timeline.
@@ -341,11 +309,11 @@ impl Driver {
         let timelines = self.timelines.clone();
         let park = !self.stopping;
         tokio::spawn(async move {
-            if park
-                && rebuilder.fill().await
-                && let Some(mut timeline) = timeline
-            {
-                timeline.note(Step::Parked);
+            let parked = park && rebuilder.fill().await == Standby::Parked;
+            if let Some(mut timeline) = timeline {
+                if parked {
+                    timeline.note(Step::Parked);
+                }
                 // The receiver is gone only when the agent stops.
                 let _ = timelines.send(timeline);
             }
@@ -393,8 +361,7 @@ async fn finished(work: &mut Option<JoinHandle<Done>>) -> Done {
             *work = None;
             match done {
                 Ok(done) => done,
-                // It panicked, which is a defect; the machine must not be left waiting for it.
-                Err(error) => Done::Locked(Err(format!("work was broken off: {error}")), None),
+                Err(error) => Done::BrokenOff(error.to_string()),
             }
         }
         None => std::future::pending().await,

@@ -25,6 +25,8 @@ pub enum Action<C, R> {
     Unlock,
     /// Lock; report with [`Machine::locked`].
     Lock,
+    /// Nobody holds the lease any more: end it with [`Machine::end`], now or after a while.
+    Idle,
     /// Let this request go to the unlocked container.
     Serve(C, R),
     /// Tell this request that the unlock failed.
@@ -116,11 +118,7 @@ impl<C: Copy + Eq + Hash, R> Machine<C, R> {
         if self.phase != Phase::Unlocking {
             return Vec::new();
         }
-        let waiting = std::mem::take(&mut self.waiting);
-        let mut actions: Vec<_> = waiting
-            .into_iter()
-            .map(|(connection, request)| Action::Fail(connection, request))
-            .collect();
+        let mut actions = self.fail_waiting();
         actions.extend(self.lock());
         actions
     }
@@ -130,16 +128,18 @@ impl<C: Copy + Eq + Hash, R> Machine<C, R> {
         self.waiting.retain(|(waiting, _)| *waiting != connection);
         let held = self.holders.remove(&connection);
         if held && self.holders.is_empty() && self.phase == Phase::Unlocked {
-            return self.lock();
+            return vec![Action::Idle];
         }
         Vec::new()
     }
 
-    /// The lease has reached its limit, or somebody asked for the lock.
-    pub fn expired(&mut self) -> Vec<Action<C, R>> {
+    /// The lease has reached its limit, or somebody asked for the lock. An unlock that is under way
+    /// locks again as soon as it is done; whoever waits for it is told.
+    pub fn end(&mut self) -> Vec<Action<C, R>> {
         match self.phase {
+            Phase::Locked => Vec::new(),
             Phase::Unlocked => self.lock(),
-            Phase::Locked | Phase::Unlocking | Phase::Locking => Vec::new(),
+            Phase::Unlocking | Phase::Locking => self.fail_waiting(),
         }
     }
 
@@ -151,6 +151,13 @@ impl<C: Copy + Eq + Hash, R> Machine<C, R> {
         } else {
             self.unlock()
         }
+    }
+
+    fn fail_waiting(&mut self) -> Vec<Action<C, R>> {
+        std::mem::take(&mut self.waiting)
+            .into_iter()
+            .map(|(connection, request)| Action::Fail(connection, request))
+            .collect()
     }
 
     fn unlock(&mut self) -> Vec<Action<C, R>> {
@@ -194,19 +201,28 @@ mod tests {
     }
 
     #[test]
-    fn the_last_close_locks() {
+    fn after_the_last_close_the_lease_may_end() {
         let mut lease = unlocked(&[1, 2]);
         assert_eq!(lease.closed(1), []);
         assert_eq!(lease.closed(1), []);
-        assert_eq!(lease.closed(2), [Action::Lock]);
+        assert_eq!(lease.closed(2), [Action::Idle]);
+        assert_eq!(lease.end(), [Action::Lock]);
         assert_eq!(lease.locked(), []);
         assert_eq!(lease.phase(), Phase::Locked);
     }
 
     #[test]
+    fn a_lease_that_nobody_holds_serves_the_next_request_at_once() {
+        let mut lease = unlocked(&[1]);
+        assert_eq!(lease.closed(1), [Action::Idle]);
+        assert_eq!(lease.request(2, 20), [Action::Serve(2, 20)]);
+        assert_eq!(lease.closed(2), [Action::Idle]);
+    }
+
+    #[test]
     fn a_request_that_comes_while_it_locks_unlocks_again_afterwards() {
         let mut lease = unlocked(&[1]);
-        lease.closed(1);
+        lease.end();
         assert_eq!(lease.request(2, 20), []);
         assert_eq!(lease.locked(), [Action::Unlock]);
         assert_eq!(lease.unlocked(), [Action::Serve(2, 20)]);
@@ -235,7 +251,7 @@ mod tests {
     #[test]
     fn the_limit_ends_a_lease_whoever_holds_it() {
         let mut lease = unlocked(&[1]);
-        assert_eq!(lease.expired(), [Action::Lock]);
+        assert_eq!(lease.end(), [Action::Lock]);
         assert_eq!(lease.connections(), 0);
         assert_eq!(
             lease.closed(1),
@@ -246,7 +262,18 @@ mod tests {
     }
 
     #[test]
-    fn a_locked_function_has_nothing_to_expire() {
-        assert_eq!(Lease::default().expired(), []);
+    fn a_locked_function_has_nothing_to_end() {
+        assert_eq!(Lease::default().end(), []);
+    }
+
+    #[test]
+    fn an_end_during_an_unlock_tells_who_waits_and_locks_when_it_is_done() {
+        let mut lease = Lease::default();
+        lease.request(1, 10);
+        assert_eq!(lease.end(), [Action::Fail(1, 10)]);
+        assert_eq!(lease.unlocked(), [Action::Lock]);
+        lease.request(2, 20);
+        assert_eq!(lease.end(), [Action::Fail(2, 20)], "while it locks");
+        assert_eq!(lease.locked(), []);
     }
 }

@@ -3,9 +3,11 @@
 mod function;
 mod limiter;
 mod machine;
+mod message;
 mod timeline;
 
-pub use function::{Driver, FunctionStatus, Message, Request, Verdict};
+pub use function::Driver;
 pub use limiter::Limiter;
 pub use machine::{Action, Machine, Phase};
+pub use message::{FunctionStatus, Message, Request, Verdict};
 pub use timeline::{Step, Timeline, monotonic_now};

@@ -13,10 +13,14 @@ pub enum Step {
     Opened,
     /// A parked container was taken from standby.
     Taken,
-    /// None was there: a container was deployed, and parked.
+    /// A container was deployed: none was parked, or it is one of an image with the handler.
     Deployed,
-    /// The handler was delivered into the container, or its image built and deployed.
+    /// The handler was delivered into the container.
     Delivered,
+    /// An image with the handler was built.
+    Built,
+    /// The image was pushed.
+    Pushed,
     /// The function's process listens.
     Ready,
     /// The request went on to the gateway.
@@ -25,7 +29,7 @@ pub enum Step {
     Answered,
     /// The last keyed connection closed, or the lease's time was over.
     Closed,
-    /// The delivered plaintext was overwritten and the process killed.
+    /// The delivered plaintext was overwritten and the process killed, or its image purged.
     Wiped,
     /// The handler was encrypted afresh.
     Reencrypted,

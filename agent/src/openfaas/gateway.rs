@@ -1,51 +1,62 @@
-//! The gateway's API, as far as faas-cli does not show it: labels of what is deployed.
-use http_body_util::{BodyExt as _, Collected, Empty, Limited};
-use hyper::{Request, body::Bytes, client::conn::http1, header};
-use hyper_util::rt::TokioIo;
-use serde::Deserialize;
-use std::{collections::BTreeMap, time::Duration};
-use tokio::net::TcpStream;
+//! The gateway's API, as far as faas-cli does not show it: labels and replicas of what is deployed.
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use hyper::{Method, StatusCode, header};
+use serde::{Deserialize, de::DeserializeOwned};
+use tokio::time::Instant;
 
 use super::{FaasError, login};
+use crate::http;
 
-/// For hangs only.
-const TIMEOUT: Duration = Duration::from_secs(30);
-/// Longest listing that is read, 16 MiB.
-const LISTING: usize = 16 << 20;
+/// Pause between two questions whether a function is available.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// The gateway's API.
 pub struct Gateway {
     address: String,
     host: String,
+    credentials: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Listed {
     name: String,
     #[serde(default)]
     labels: Option<BTreeMap<String, String>>,
+    #[serde(default)]
+    available_replicas: u64,
 }
 
 impl Gateway {
-    /// The gateway at an address of the form `http://HOST:PORT`.
+    /// The gateway at an address of the form `http://HOST:PORT`, with faas-cli's login for it or that
+    /// of a `user:password` file.
     ///
     /// # Errors
     /// When the address is of another form.
-    pub fn new(address: &str) -> Result<Self, FaasError> {
+    pub fn new(address: &str, credentials: Option<&Path>) -> Result<Self, FaasError> {
         let host = address
             .strip_prefix("http://")
             .map(|rest| rest.trim_end_matches('/'))
             .filter(|host| !host.is_empty() && !host.contains('/'))
             .ok_or_else(|| FaasError::Address(address.to_owned()))?;
-        let host = if host.contains(':') {
-            host.to_owned()
-        } else {
-            format!("{host}:80")
-        };
         Ok(Self {
             address: address.to_owned(),
-            host,
+            host: host.to_owned(),
+            credentials: credentials.map(Path::to_owned),
         })
+    }
+
+    /// Whether the gateway answers and accepts the login.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn check(&self) -> Result<(), FaasError> {
+        self.functions().await.map(drop)
     }
 
     /// Names of the functions with a label.
@@ -57,13 +68,9 @@ impl Gateway {
         label: &str,
         value: &str,
     ) -> Result<Vec<String>, FaasError> {
-        let listing = self.listing();
-        let bytes = tokio::time::timeout(TIMEOUT, listing)
-            .await
-            .map_err(|_| self.unreachable(&"it takes too long"))??;
-        let functions: Vec<Listed> =
-            serde_json::from_slice(&bytes).map_err(|error| self.unreachable(&error))?;
-        Ok(functions
+        Ok(self
+            .functions()
+            .await?
             .into_iter()
             .filter(|listed| {
                 listed
@@ -76,38 +83,60 @@ impl Gateway {
             .collect())
     }
 
-    async fn listing(&self) -> Result<Bytes, FaasError> {
-        let unreachable = |error: &dyn std::fmt::Display| self.unreachable(error);
-        let stream = TcpStream::connect(&self.host)
-            .await
-            .map_err(|error| unreachable(&error))?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| unreachable(&error))?;
-        let connection = tokio::spawn(connection);
-        let mut request = Request::get("/system/functions").header(header::HOST, &self.host);
-        if let Some(authorization) = login::authorization(&self.address)? {
-            request = request.header(header::AUTHORIZATION, authorization.as_str());
+    /// Waits until a deployed function has an available replica, by its provider's word.
+    ///
+    /// # Errors
+    /// When the gateway cannot be asked, or after `timeout`.
+    pub async fn wait_available(&self, name: &str, timeout: Duration) -> Result<(), FaasError> {
+        let start = Instant::now();
+        let path = format!("/system/function/{name}");
+        loop {
+            let listed: Option<Listed> = self.get(&path).await?;
+            if listed.is_some_and(|listed| listed.available_replicas > 0) {
+                return Ok(());
+            }
+            if start.elapsed() >= timeout {
+                return Err(FaasError::NotAvailable {
+                    name: name.to_owned(),
+                    waited: timeout,
+                });
+            }
+            tokio::time::sleep(PAUSE).await;
         }
-        let request = request
-            .body(Empty::<Bytes>::new())
-            .map_err(|error| unreachable(&error))?;
-        let response = sender
-            .send_request(request)
+    }
+
+    async fn functions(&self) -> Result<Vec<Listed>, FaasError> {
+        self.get("/system/functions")
+            .await?
+            .ok_or_else(|| self.status(StatusCode::NOT_FOUND))
+    }
+
+    /// What the gateway has at a path; `None` where it has nothing.
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, FaasError> {
+        let authorization = login::authorization(&self.address, self.credentials.as_deref())?;
+        let headers: Vec<_> = authorization
+            .iter()
+            .map(|text| (header::AUTHORIZATION, text.as_str()))
+            .collect();
+        let answer = http::ask(&self.host, Method::GET, path, &headers)
             .await
-            .map_err(|error| unreachable(&error))?;
-        let status = response.status().as_u16();
-        let body = Limited::new(response.into_body(), LISTING).collect().await;
-        connection.abort();
-        match status {
-            200 => body
-                .map(Collected::to_bytes)
-                .map_err(|error| unreachable(&error)),
-            401 | 403 => Err(FaasError::Unauthorized(self.address.clone())),
-            status => Err(FaasError::Status {
-                gateway: self.address.clone(),
-                status,
-            }),
+            .map_err(|error| self.unreachable(&error))?;
+        match answer.status {
+            StatusCode::OK => serde_json::from_slice(&answer.body)
+                .map(Some)
+                .map_err(|error| self.unreachable(&error)),
+            StatusCode::NOT_FOUND => Ok(None),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                Err(FaasError::Unauthorized(self.address.clone()))
+            }
+            status => Err(self.status(status)),
+        }
+    }
+
+    fn status(&self, status: StatusCode) -> FaasError {
+        FaasError::Status {
+            gateway: self.address.clone(),
+            status: status.as_u16(),
         }
     }
 
@@ -121,36 +150,17 @@ impl Gateway {
 
 #[cfg(test)]
 mod tests {
-    use tokio::{
-        io::{AsyncReadExt as _, AsyncWriteExt as _},
-        net::TcpListener,
-    };
-
     use super::*;
+    use crate::http::tests::answering;
 
-    async fn answering(answer: &'static str) -> Gateway {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(async move {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let mut buffer = [0; 1024];
-            let read = stream.read(&mut buffer).await.unwrap();
-            assert!(read > 0);
-            stream.write_all(answer.as_bytes()).await.unwrap();
-        });
-        Gateway::new(&address).unwrap()
+    async fn gateway(answer: &'static str) -> Gateway {
+        let address = format!("http://{}", answering(answer).await);
+        Gateway::new(&address, None).unwrap()
     }
 
     #[tokio::test]
     async fn only_functions_with_the_label_are_named() {
-        let gateway = answering(concat!(
-            "HTTP/1.1 200 OK\r\nContent-Length: 88\r\n\r\n",
-            r#"[{"name":"a","labels":{"r":"u"}},{"name":"b","labels":{"r":"l"}},{"name":"c","labels":null}]"#,
-        ))
-        .await;
-        // The listing above is cut off by its length on purpose: that is an error, not a short list.
-        assert!(gateway.functions_with_label("r", "u").await.is_err());
-        let gateway = answering(concat!(
+        let gateway = gateway(concat!(
             "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n",
             r#"[{"name":"a","labels":{"r":"u"}},{"name":"b","labels":{"r":"l"}},{"name":"c","labels":null}]"#,
         ))
@@ -159,9 +169,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_function_with_a_replica_is_available_and_one_without_is_waited_for() {
+        let one =
+            "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{\"name\":\"a\",\"availableReplicas\":1}";
+        let wait = Duration::ZERO;
+        gateway(one).await.wait_available("a", wait).await.unwrap();
+        let none = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+        let error = gateway(none)
+            .await
+            .wait_available("a", wait)
+            .await
+            .unwrap_err();
+        assert!(matches!(error, FaasError::NotAvailable { .. }), "{error}");
+    }
+
+    #[tokio::test]
     async fn a_wrong_login_is_told_with_what_to_do() {
-        let gateway = answering("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n").await;
-        let error = gateway
+        let error = gateway("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
+            .await
             .functions_with_label("r", "u")
             .await
             .unwrap_err()
@@ -177,7 +202,7 @@ mod tests {
             "http://",
             "http://g/path",
         ] {
-            assert!(Gateway::new(address).is_err(), "{address}");
+            assert!(Gateway::new(address, None).is_err(), "{address}");
         }
     }
 }

@@ -34,8 +34,16 @@ fn default_folder() -> PathBuf {
     )
 }
 
-/// The `Authorization` header for a gateway; `None` where there is no login for it.
-pub(super) fn authorization(gateway: &str) -> Result<Option<Zeroizing<String>>, FaasError> {
+/// The `Authorization` header for a gateway, by a `user:password` file or faas-cli's login; `None` where
+/// there is neither.
+pub(super) fn authorization(
+    gateway: &str,
+    credentials: Option<&Path>,
+) -> Result<Option<Zeroizing<String>>, FaasError> {
+    if let Some(file) = credentials {
+        let token = Zeroizing::new(base64(read_pair(file)?.trim().as_bytes()));
+        return Ok(Some(Zeroizing::new(format!("Basic {}", *token))));
+    }
     let path = default_folder().join("config.yml");
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => Zeroizing::new(text),
@@ -67,6 +75,22 @@ fn same(one: &str, other: &str) -> bool {
     one.trim_end_matches('/') == other.trim_end_matches('/')
 }
 
+/// The text of a `user:password` file.
+fn read_pair(credentials: &Path) -> Result<Zeroizing<String>, FaasError> {
+    let failed = |what: String| FaasError::Login {
+        path: credentials.to_owned(),
+        what,
+    };
+    let text = std::fs::read_to_string(credentials)
+        .map(Zeroizing::new)
+        .map_err(|error| failed(error.to_string()))?;
+    if text.contains(':') {
+        Ok(text)
+    } else {
+        Err(failed("it must be `user:password`".into()))
+    }
+}
+
 /// A folder for faas-cli (`OPENFAAS_CONFIG`) with the login of a `user:password` file.
 pub(super) fn folder_for(
     gateway: &str,
@@ -76,18 +100,11 @@ pub(super) fn folder_for(
         path: credentials.to_owned(),
         what,
     };
-    let text = std::fs::read_to_string(credentials)
-        .map(Zeroizing::new)
-        .map_err(|error| failed(error.to_string()))?;
-    let pair = text.trim();
-    if !pair.contains(':') {
-        return Err(failed("it must be `user:password`".into()));
-    }
     let file = File {
         auths: vec![Entry {
             gateway: gateway.to_owned(),
             auth: "basic".into(),
-            token: base64(pair.as_bytes()),
+            token: base64(read_pair(credentials)?.trim().as_bytes()),
         }],
     };
     let text = serde_norway::to_string(&file)
@@ -156,6 +173,8 @@ mod tests {
         );
         let text = std::fs::read_to_string(path).unwrap();
         assert!(text.contains("YWRtaW46c2VjcmV0") && !text.contains("secret"));
+        let header = authorization("http://g", Some(source.path())).unwrap();
+        assert_eq!(*header.unwrap(), "Basic YWRtaW46c2VjcmV0");
         std::fs::write(source.path(), "nothing").unwrap();
         assert!(folder_for("http://g", source.path()).is_err());
     }

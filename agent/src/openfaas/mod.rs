@@ -58,6 +58,17 @@ pub enum FaasError {
         /// The HTTP status.
         status: u16,
     },
+    /// A deployed function did not become available.
+    #[error(
+        "function {name} is not available after {waited:?}; look at its log (faas-cli logs) and the \
+         provider's"
+    )]
+    NotAvailable {
+        /// The function.
+        name: String,
+        /// How long it was waited for.
+        waited: std::time::Duration,
+    },
     /// The login cannot be read.
     #[error("cannot read the login in {path}: {what}")]
     Login {

@@ -1,28 +1,24 @@
 //! From a sealed handler to a container that serves it, and back.
+mod by_image;
+mod by_mount;
 mod handler;
 pub mod mount;
 mod names;
 mod pool;
 
-use std::{sync::Arc, time::Duration};
-
-use tokio::sync::Mutex;
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 pub use handler::SealedHandler;
-use mount::{Delivered, Entry, EntryKind};
 pub use names::UnlockedNames;
-pub use pool::ParkedStatus;
-use pool::{Container, Pool};
+pub use pool::{ParkedStatus, Standby};
 
+use self::{by_image::ByImage, by_mount::ByMount, names::Slots};
 use crate::{
+    image::ImageError,
     lease::{Step, Timeline},
-    openfaas::{FaasCli, FaasError},
-    seal::{
-        archive::{Archive, Content},
-        file::FileError,
-        key::Key,
-    },
-    state::SealedFunction,
+    openfaas::{FaasCli, FaasError, Gateway},
+    seal::{file::FileError, key::Key},
+    state::{Rebuild, SealedFunction},
 };
 
 /// How long a delivered function may take until it listens; the agent's own limit on unlocks is
@@ -41,6 +37,9 @@ pub enum RebuildError {
     /// Parking or delivering.
     #[error(transparent)]
     Mount(#[from] mount::MountError),
+    /// An image: building, pushing or purging it.
+    #[error(transparent)]
+    Image(#[from] ImageError),
     /// No random bytes.
     #[error("the system gives no random bytes: {0}")]
     Random(#[from] getrandom::Error),
@@ -52,36 +51,60 @@ pub enum RebuildError {
     BrokenOff,
 }
 
-/// A container that has been taken, and its handler once it is delivered.
-struct Serving {
-    container: Container,
-    delivered: Option<Delivered>,
+/// The OpenFaaS that containers are deployed to, and how.
+#[derive(Clone)]
+pub struct Host {
+    /// Deploys and removes.
+    pub faas: Arc<FaasCli>,
+    /// Tells what is available.
+    pub gateway: Arc<Gateway>,
+    /// The names of unlocked containers.
+    pub names: UnlockedNames,
+    /// Containers that are kept parked for each function.
+    pub standby: usize,
+    /// The operator's command that removes what a purged image leaves in registries and providers.
+    pub purge_command: Option<PathBuf>,
 }
 
 /// Rebuilds one function.
 pub struct Rebuilder {
     function: SealedFunction,
     sealed: Arc<SealedHandler>,
-    pool: Pool,
-    serving: Mutex<Option<Serving>>,
+    way: Way,
+}
+
+enum Way {
+    Mount(ByMount),
+    Image(ByImage),
 }
 
 impl Rebuilder {
     /// For one sealed function; nothing is deployed yet.
     #[must_use]
-    pub fn new(
-        function: SealedFunction,
-        names: UnlockedNames,
-        faas: Arc<FaasCli>,
-        standby: usize,
-    ) -> Self {
+    pub fn new(function: SealedFunction, host: Host) -> Self {
+        let Host {
+            faas,
+            gateway,
+            names,
+            standby,
+            purge_command,
+        } = host;
         let sealed = Arc::new(SealedHandler::new(&function.name, &function.sealed));
-        let pool = Pool::new(function.clone(), names, faas, standby);
+        let slots = Slots::new(names, &function.name, standby);
+        let way = match function.rebuild {
+            Rebuild::Mount => Way::Mount(ByMount::new(function.clone(), slots, faas, standby)),
+            Rebuild::Image => Way::Image(ByImage::new(
+                function.clone(),
+                slots,
+                faas,
+                gateway,
+                purge_command,
+            )),
+        };
         Self {
             function,
             sealed,
-            pool,
-            serving: Mutex::new(None),
+            way,
         }
     }
 
@@ -105,17 +128,32 @@ impl Rebuilder {
 
     /// Containers that wait.
     pub async fn parked(&self) -> Vec<ParkedStatus> {
-        self.pool.status().await
+        match &self.way {
+            Way::Mount(way) => way.parked().await,
+            Way::Image(_) => Vec::new(),
+        }
     }
 
-    /// Parks containers up to the standby; `false` where one could not be parked.
-    pub async fn fill(&self) -> bool {
-        self.pool.fill().await
+    /// Parks containers up to the standby.
+    pub async fn fill(&self) -> Standby {
+        match &self.way {
+            Way::Mount(way) => way.fill().await,
+            Way::Image(_) => Standby::Off,
+        }
+    }
+
+    /// Removes what an earlier agent that was killed has left and only this function knows of.
+    pub async fn sweep(&self) {
+        if let Way::Image(way) = &self.way {
+            way.sweep().await;
+        }
     }
 
     /// Removes everything that waits.
     pub async fn clear(&self) {
-        self.pool.clear().await;
+        if let Way::Mount(way) = &self.way {
+            way.clear().await;
+        }
     }
 
     /// Opens the handler and makes a container serve it; gives the container's name. Safe to give
@@ -135,33 +173,13 @@ impl Rebuilder {
                 .map_err(|_| RebuildError::BrokenOff)??
         };
         timeline.note(Step::Opened);
-        let mut serving = self.serving.lock().await;
-        let (container, parked, from_standby) = self.pool.take().await?;
-        timeline.note(if from_standby {
-            Step::Taken
-        } else {
-            Step::Deployed
-        });
-        let serving = serving.insert(Serving {
-            container,
-            delivered: None,
-        });
-        let folder = self.function.handler_dir.clone();
-        // It enters namespaces and copies files, which is not for the threads that wait for packets.
-        let delivered =
-            tokio::task::spawn_blocking(move || parked.deliver(&folder, &entries(&handler)))
-                .await
-                .map_err(|_| RebuildError::BrokenOff)??;
-        let delivered = serving.delivered.insert(delivered);
-        timeline.note(Step::Delivered);
-        delivered
-            .ready(self.function.upstream_port, READY_TIMEOUT)
-            .await?;
-        timeline.note(Step::Ready);
-        Ok(serving.container.name.clone())
+        match &self.way {
+            Way::Mount(way) => way.unlock(handler, timeline).await,
+            Way::Image(way) => way.unlock(handler, timeline).await,
+        }
     }
 
-    /// Overwrites and removes what serves, and encrypts the handler afresh where the key is given.
+    /// Wipes and removes what serves, and encrypts the handler afresh where the key is given.
     ///
     /// # Errors
     /// When something could not be done; everything else is done all the same.
@@ -176,10 +194,9 @@ impl Rebuilder {
             }
         };
         note(Step::Closed);
-        let mut serving = self.serving.lock().await.take();
-        let wiped = match serving.as_mut().and_then(|all| all.delivered.as_mut()) {
-            Some(delivered) => delivered.wipe_and_kill().await,
-            None => Ok(()),
+        let wiped = match &self.way {
+            Way::Mount(way) => way.wipe().await,
+            Way::Image(way) => way.wipe().await,
         };
         note(Step::Wiped);
         let resealed = match key {
@@ -193,31 +210,12 @@ impl Rebuilder {
             None => Ok(()),
         };
         note(Step::Reencrypted);
-        if let Some(serving) = serving {
-            let removal = self.pool.remove(serving.container);
-            match serving.delivered {
-                Some(delivered) => delivered.removed_by(removal).await?,
-                None => removal.await?,
-            }
-        }
+        let removed = match &self.way {
+            Way::Mount(way) => way.remove().await,
+            // It went with its image.
+            Way::Image(_) => Ok(()),
+        };
         note(Step::Removed);
-        wiped?;
-        resealed
+        wiped.and(resealed).and(removed)
     }
-}
-
-/// The handler's files, as the delivery takes them.
-fn entries(handler: &Archive) -> Vec<Entry<'_>> {
-    handler
-        .entries()
-        .map(|entry| Entry {
-            path: entry.path,
-            mode: entry.mode,
-            kind: match entry.content {
-                Content::Folder => EntryKind::Dir,
-                Content::File(bytes) => EntryKind::File(bytes),
-                Content::Link(target) => EntryKind::Symlink(target),
-            },
-        })
-        .collect()
 }

@@ -1,8 +1,9 @@
 //! Names of unlocked containers: `NAME-SUFFIX-SLOT`. The suffix is random, made once per host, so
 //! that nobody outside guesses them; slots are few and used again, so that the gateway's metrics
 //! by function stay bounded.
-use std::{io, path::Path};
+use std::{collections::VecDeque, io, path::Path};
 
+use super::RebuildError;
 use crate::state::StateDir;
 
 /// Letters and digits of a suffix.
@@ -72,6 +73,40 @@ fn suffix(bytes: [u8; SUFFIX_LEN]) -> String {
         .collect()
 }
 
+/// A container's place and its name.
+pub(super) struct Slot {
+    number: usize,
+    pub(super) name: String,
+}
+
+/// The free slots of one function, the one that has been free for longest first: some providers finish
+/// a removal after they have answered.
+pub(super) struct Slots {
+    names: UnlockedNames,
+    function: String,
+    free: VecDeque<usize>,
+}
+
+impl Slots {
+    pub(super) fn new(names: UnlockedNames, function: &str, standby: usize) -> Self {
+        Self {
+            names,
+            function: function.to_owned(),
+            free: (0..UnlockedNames::slots(standby)).collect(),
+        }
+    }
+
+    pub(super) fn take(&mut self) -> Result<Slot, RebuildError> {
+        let number = self.free.pop_front().ok_or(RebuildError::NoSlot)?;
+        let name = self.names.of(&self.function, number);
+        Ok(Slot { number, name })
+    }
+
+    pub(super) fn give_back(&mut self, slot: Slot) {
+        self.free.push_back(slot.number);
+    }
+}
+
 fn is_suffix(text: &str) -> bool {
     text.len() == SUFFIX_LEN
         && text
@@ -103,6 +138,20 @@ mod tests {
                 "{suffix}"
             );
         }
+    }
+
+    #[test]
+    fn slots_are_used_again_the_longest_free_one_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = UnlockedNames::of_host(&StateDir::new(folder.path())).unwrap();
+        let mut slots = Slots::new(names.clone(), "pydict", 0);
+        let first = slots.take().unwrap();
+        assert_eq!(first.name, names.of("pydict", 0));
+        slots.give_back(first);
+        for number in [1, 2, 0] {
+            assert_eq!(slots.take().unwrap().name, names.of("pydict", number));
+        }
+        assert!(matches!(slots.take(), Err(RebuildError::NoSlot)));
     }
 
     #[test]

@@ -1,30 +1,27 @@
 //! Parked containers of one function: deployed ahead of time, each for one lease.
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, oneshot};
 
 use super::{
     RebuildError,
     mount::{ParkToken, Parked, wait_parked},
-    names::UnlockedNames,
+    names::{Slot, Slots},
 };
-use crate::{
-    image::GATE_PATH,
-    openfaas::FaasCli,
-    stack::Deployment,
-    state::{Park, SealedFunction},
-};
+use crate::{openfaas::FaasCli, stack::Deployment, state::SealedFunction};
 
 /// How long a deployed container may take until its process waits for the handler.
 const PARK_TIMEOUT: Duration = Duration::from_secs(60);
 /// Times that a container is tried to be parked before it is left for the next unlock.
 const PARK_TRIES: u32 = 3;
 
-/// A container of ours, by its name.
-pub(super) struct Container {
-    slot: usize,
-    pub(super) name: String,
+/// A container that has been taken for a lease.
+pub(super) struct Taken {
+    pub(super) slot: Slot,
+    pub(super) parked: Parked,
+    /// Whether it was there already.
+    pub(super) from_standby: bool,
 }
 
 /// A parked container, as `rsfaas status` shows it.
@@ -41,65 +38,91 @@ pub struct ParkedStatus {
 /// The containers and the names for further ones.
 pub(super) struct Pool {
     function: SealedFunction,
-    names: UnlockedNames,
     faas: Arc<FaasCli>,
     standby: usize,
     inner: Mutex<Inner>,
 }
 
 struct Inner {
-    parked: Vec<(Container, Parked)>,
-    /// Free slots, the one that has been free for longest first: some providers finish a removal
-    /// after they have answered.
-    free: VecDeque<usize>,
+    parked: Vec<(Slot, Parked)>,
+    slots: Slots,
+}
+
+/// What came of keeping containers parked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standby {
+    /// As many as wanted are parked.
+    Parked,
+    /// None is wanted.
+    Off,
+    /// One could not be parked; the next unlock deploys its own.
+    Failed,
 }
 
 impl Pool {
     pub(super) fn new(
         function: SealedFunction,
-        names: UnlockedNames,
+        slots: Slots,
         faas: Arc<FaasCli>,
         standby: usize,
     ) -> Self {
-        let free = (0..UnlockedNames::slots(standby)).collect();
-        let inner = Mutex::new(Inner {
-            parked: Vec::new(),
-            free,
-        });
+        let parked = Vec::new();
+        let inner = Mutex::new(Inner { parked, slots });
         Self {
             function,
-            names,
             faas,
             standby,
             inner,
         }
     }
 
-    /// Takes a parked container, or deploys one; `true` where it was ready.
-    pub(super) async fn take(&self) -> Result<(Container, Parked, bool), RebuildError> {
-        let mut inner = self.inner.lock().await;
-        while let Some((container, parked)) = inner.parked.pop() {
-            if !parked.is_ended() {
-                return Ok((container, parked, true));
+    /// Takes a parked container, or deploys one. Safe to give up: what is deployed by then stays
+    /// parked.
+    pub(super) async fn take(self: &Arc<Self>) -> Result<Taken, RebuildError> {
+        let (sender, receiver) = oneshot::channel();
+        let pool = Arc::clone(self);
+        tokio::spawn(async move {
+            let taken = pool.take_one().await;
+            if let Err(Ok(taken)) = sender.send(taken) {
+                let mut inner = pool.inner.lock().await;
+                inner.parked.push((taken.slot, taken.parked));
             }
-            tracing::warn!(
-                container = container.name,
-                "a parked container has died; removed"
-            );
-            self.discard(&mut inner, container).await;
-        }
-        self.park(&mut inner)
-            .await
-            .map(|(container, parked)| (container, parked, false))
+        });
+        receiver.await.map_err(|_| RebuildError::BrokenOff)?
     }
 
-    /// Parks containers up to the standby; `false` where one could not be parked.
-    pub(super) async fn fill(&self) -> bool {
+    async fn take_one(&self) -> Result<Taken, RebuildError> {
+        let mut inner = self.inner.lock().await;
+        while let Some((slot, parked)) = inner.parked.pop() {
+            if !parked.is_ended() {
+                return Ok(Taken {
+                    slot,
+                    parked,
+                    from_standby: true,
+                });
+            }
+            let name = &slot.name;
+            tracing::warn!(container = name, "a parked container has died; removed");
+            self.discard(&mut inner, slot).await;
+        }
+        let (slot, parked) = self.park(&mut inner).await?;
+        Ok(Taken {
+            slot,
+            parked,
+            from_standby: false,
+        })
+    }
+
+    /// Parks containers up to the standby.
+    pub(super) async fn fill(&self) -> Standby {
+        if self.standby == 0 {
+            return Standby::Off;
+        }
         let mut tries = 0;
         loop {
             let mut inner = self.inner.lock().await;
             if inner.parked.len() >= self.standby {
-                return true;
+                return Standby::Parked;
             }
             match self.park(&mut inner).await {
                 Ok(parked) => inner.parked.push(parked),
@@ -109,7 +132,7 @@ impl Pool {
                     let function = &self.function.name;
                     tracing::warn!(function, %error, "no container could be parked");
                     if tries == PARK_TRIES {
-                        return false;
+                        return Standby::Failed;
                     }
                     tokio::time::sleep(Duration::from_secs(1 << tries)).await;
                 }
@@ -118,18 +141,18 @@ impl Pool {
     }
 
     /// Removes a container that has served.
-    pub(super) async fn remove(&self, container: Container) -> Result<(), RebuildError> {
+    pub(super) async fn remove(&self, slot: Slot) -> Result<(), RebuildError> {
         let mut inner = self.inner.lock().await;
-        let result = self.faas.remove(&container.name).await;
-        inner.free.push_back(container.slot);
+        let result = self.faas.remove(&slot.name).await;
+        inner.slots.give_back(slot);
         Ok(result?)
     }
 
     /// Removes everything that is parked.
     pub(super) async fn clear(&self) {
         let mut inner = self.inner.lock().await;
-        while let Some((container, _)) = inner.parked.pop() {
-            self.discard(&mut inner, container).await;
+        while let Some((slot, _)) = inner.parked.pop() {
+            self.discard(&mut inner, slot).await;
         }
     }
 
@@ -141,28 +164,27 @@ impl Pool {
         inner
             .parked
             .iter()
-            .map(|(container, parked)| ParkedStatus {
-                name: container.name.clone(),
+            .map(|(slot, parked)| ParkedStatus {
+                name: slot.name.clone(),
                 pid: parked.pid(),
                 memory_kib: memory_kib(parked.pid()),
             })
             .collect()
     }
 
-    async fn discard(&self, inner: &mut Inner, container: Container) {
-        if let Err(error) = self.faas.remove(&container.name).await {
-            tracing::warn!(container = container.name, %error, "not removed");
+    async fn discard(&self, inner: &mut Inner, slot: Slot) {
+        if let Err(error) = self.faas.remove(&slot.name).await {
+            tracing::warn!(container = slot.name, %error, "not removed");
         }
-        inner.free.push_back(container.slot);
+        inner.slots.give_back(slot);
     }
 
-    async fn park(&self, inner: &mut Inner) -> Result<(Container, Parked), RebuildError> {
-        let slot = inner.free.pop_front().ok_or(RebuildError::NoSlot)?;
-        let name = self.names.of(&self.function.name, slot);
-        match self.deploy(&name).await {
-            Ok(parked) => Ok((Container { slot, name }, parked)),
+    async fn park(&self, inner: &mut Inner) -> Result<(Slot, Parked), RebuildError> {
+        let slot = inner.slots.take()?;
+        match self.deploy(&slot.name).await {
+            Ok(parked) => Ok((slot, parked)),
             Err(error) => {
-                inner.free.push_back(slot);
+                inner.slots.give_back(slot);
                 Err(error)
             }
         }
@@ -178,10 +200,7 @@ impl Pool {
                 rsfaas_shim::HANDLER_DIR,
                 &self.function.handler_dir.to_string_lossy(),
             );
-        let deployment = match self.function.park {
-            Park::Python => deployment,
-            Park::Gate => deployment.behind(GATE_PATH),
-        };
+        let deployment = self.function.behind_gate(deployment);
         self.faas.deploy(&deployment).await?;
         match wait_parked(token, PARK_TIMEOUT).await {
             Ok(parked) => Ok(parked),

@@ -18,7 +18,7 @@ use super::{
     loopback::{self, Loopback},
     template::Frame,
 };
-use crate::spot::{SpotError, Spotter};
+use crate::spot::{Hook, ReleaseSign, SpotError, Spotter};
 
 const NEAR: &str = "rsfaas0";
 const FAR: &str = "rsfaas1";
@@ -48,16 +48,18 @@ pub struct Port {
     /// The mark that the socket has at present.
     mark: Option<u32>,
     loopback: Loopback,
+    /// Source address of frames for XDP.
+    source: [u8; 6],
     handle: rtnetlink::Handle,
 }
 
 impl Port {
     /// Makes the pair, also where an agent that was killed left one behind, and attaches the program.
-    /// The mark is that of released packets, as the spotter knows it.
+    /// The signs of released packets are those that the spotter knows.
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub async fn open(spotter: &mut Spotter, release_mark: u32) -> Result<Self, ReleaseError> {
+    pub async fn open(spotter: &mut Spotter, sign: &ReleaseSign) -> Result<Self, ReleaseError> {
         let (connection, handle, _) =
             rtnetlink::new_connection().map_err(|error| ReleaseError::Pair(error.to_string()))?;
         tokio::spawn(connection);
@@ -77,12 +79,13 @@ impl Port {
             handle.link().set(up).execute().await.map_err(pair)?;
         }
         let socket = open_socket().map_err(ReleaseError::Socket)?;
-        let loopback = Loopback::open(release_mark).map_err(ReleaseError::Loopback)?;
+        let loopback = Loopback::open(sign.mark).map_err(ReleaseError::Loopback)?;
         spotter.attach_release(FAR)?;
         Ok(Self {
             socket,
             mark: None,
             loopback,
+            source: sign.source,
             handle,
         })
     }
@@ -93,14 +96,17 @@ impl Port {
         interface == NEAR || interface == FAR
     }
 
-    /// Sends a frame to the ingress of an interface.
+    /// Sends a frame to the ingress of an interface, with the sign that the program at its hook knows.
     ///
     /// # Errors
     /// When the kernel refuses; the client then sends its segment again.
-    pub fn send(&mut self, frame: &Frame, interface: u32) -> io::Result<()> {
+    pub fn send(&mut self, mut frame: Frame, interface: u32, hook: Hook) -> io::Result<()> {
         if interface == loopback::INTERFACE {
-            let sent = self.loopback.send(frame)?;
+            let sent = self.loopback.send(&frame)?;
             return whole(sent, frame.packet());
+        }
+        if hook.is_xdp() {
+            frame.set_source(self.source);
         }
         if self.mark != Some(interface) {
             setsockopt(&self.socket.as_fd(), Mark, &interface)?;

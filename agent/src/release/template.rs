@@ -45,6 +45,12 @@ impl Frame {
         &self.bytes
     }
 
+    /// Changes the Ethernet source address.
+    pub(super) fn set_source(&mut self, source: [u8; 6]) {
+        // Every template has a link header: one is made up where the interface has none.
+        self.bytes[6..12].copy_from_slice(&source);
+    }
+
     /// From the IP header on.
     #[must_use]
     pub fn packet(&self) -> &[u8] {

@@ -59,6 +59,9 @@ pub enum SpotError {
     /// The ring buffer cannot be waited for.
     #[error("cannot wait for the ring buffer: {0}")]
     Ring(io::Error),
+    /// The programs' log cannot be read.
+    #[error("cannot read the programs' log: {0}")]
+    Log(String),
 }
 
 impl SpotError {

@@ -20,6 +20,8 @@ pub struct Interface {
     pub name: String,
     /// Whether its packets start with an Ethernet header (else with the IP header).
     pub ethernet: bool,
+    /// Whether it is the loopback interface.
+    pub loopback: bool,
     /// Largest IP packet that it takes, in bytes.
     pub mtu: u32,
 }
@@ -90,6 +92,7 @@ fn change(message: &LinkMessage) -> Option<InterfaceChange> {
     if !message.header.flags.contains(LinkFlags::Up) {
         return Some(InterfaceChange::Gone(index));
     }
+    let loopback = message.header.link_layer_type == LinkLayerType::Loopback;
     let ethernet = match message.header.link_layer_type {
         LinkLayerType::Ether | LinkLayerType::Loopback => true,
         LinkLayerType::None | LinkLayerType::Ppp | LinkLayerType::Rawip => false,
@@ -108,6 +111,7 @@ fn change(message: &LinkMessage) -> Option<InterfaceChange> {
         index,
         name: name?,
         ethernet,
+        loopback,
         mtu,
     }))
 }

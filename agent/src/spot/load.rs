@@ -5,26 +5,26 @@ use agent_ebpf::{HeaderName, search};
 use aya::{
     Ebpf, EbpfError, EbpfLoader,
     maps::{Array, MapData, RingBuf},
-    programs::{
-        LinkOrder, ProgramError, SchedClassifier, TcAttachType,
-        tc::{self, NlOptions, SchedClassifierLinkId, TcAttachOptions},
-    },
-    util::KernelVersion,
+    programs::{SchedClassifier, TcAttachType, Xdp},
 };
 
-use super::{Counters, Flows, Interface, Names, SpotError, tables::take_map};
+use super::{
+    Attach, Counters, Flows, Hook, Interface, Names, ProgramLog, ReleaseSign, SpotError,
+    attach::{self, Attached, ETHERNET},
+    tables::take_map,
+};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("RSFAAS_SPOTTER"));
 
 /// What the programs need to know before they are loaded.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Options {
     /// The gateway's TCP port.
     pub port: u16,
     /// Name of the header that carries the key, in any letter case.
     pub key_header: String,
-    /// Mark of released packets: random, not zero.
-    pub release_mark: u32,
+    /// Signs of released packets.
+    pub release: ReleaseSign,
 }
 
 /// The loaded programs; dropping it detaches them and everything passes again.
@@ -33,28 +33,6 @@ pub struct Spotter {
     attached: HashMap<u32, Attached>,
 }
 
-struct Attached {
-    name: String,
-    ingress: SchedClassifierLinkId,
-    egress: SchedClassifierLinkId,
-    programs: Programs,
-}
-
-/// The pair of programs for an interface.
-#[derive(Clone, Copy)]
-struct Programs {
-    ingress: &'static str,
-    egress: &'static str,
-}
-
-const ETHERNET: Programs = Programs {
-    ingress: "spot_ethernet",
-    egress: "watch_ethernet",
-};
-const IP: Programs = Programs {
-    ingress: "spot_ip",
-    egress: "watch_ip",
-};
 const RELEASE: &str = "release";
 
 impl Spotter {
@@ -67,22 +45,13 @@ impl Spotter {
             .ok_or_else(|| SpotError::Header(options.key_header.clone()))?;
         let mut ebpf = EbpfLoader::new()
             .override_global("GATEWAY_PORT", &options.port, true)
-            .override_global("RELEASE_MARK", &options.release_mark, true)
+            .override_global("RELEASE_MARK", &options.release.mark, true)
+            .override_global("RELEASE_SOURCE", &options.release.source_number(), true)
             .load(OBJECT)
             .map_err(not_permitted)?;
-        for name in [
-            ETHERNET.ingress,
-            ETHERNET.egress,
-            IP.ingress,
-            IP.egress,
-            RELEASE,
-        ] {
-            program(&mut ebpf, name)?
-                .load()
-                .map_err(|source| SpotError::Program {
-                    name,
-                    source: Box::new(source),
-                })?;
+        // Every host needs these; the others are loaded when an interface wants them.
+        for name in [ETHERNET.ingress, ETHERNET.egress, RELEASE] {
+            attach::classifier(&mut ebpf, name)?;
         }
         fill_search_table(&mut ebpf, &header)?;
         Ok(Self {
@@ -91,35 +60,18 @@ impl Spotter {
         })
     }
 
-    /// Attaches the programs to an interface, first in the chain; attached already is no error.
+    /// Attaches the programs to an interface, and tells at which hook; attached already is no error.
     ///
     /// # Errors
     /// When the kernel refuses; the interface may have gone meanwhile.
-    pub fn attach(&mut self, interface: &Interface) -> Result<(), SpotError> {
-        if self.attached.contains_key(&interface.index) {
-            return Ok(());
+    pub fn attach(&mut self, interface: &Interface, wanted: Attach) -> Result<Hook, SpotError> {
+        if let Some(attached) = self.attached.get(&interface.index) {
+            return Ok(attached.hook);
         }
-        let programs = if interface.ethernet { ETHERNET } else { IP };
-        let ingress = attach(
-            &mut self.ebpf,
-            programs.ingress,
-            &interface.name,
-            TcAttachType::Ingress,
-        )?;
-        let egress = attach(
-            &mut self.ebpf,
-            programs.egress,
-            &interface.name,
-            TcAttachType::Egress,
-        )?;
-        let attached = Attached {
-            name: interface.name.clone(),
-            ingress,
-            egress,
-            programs,
-        };
+        let attached = Attached::to(&mut self.ebpf, interface, wanted)?;
+        let hook = attached.hook;
         self.attached.insert(interface.index, attached);
-        Ok(())
+        Ok(hook)
     }
 
     /// Attaches the program that sends released frames on, to the far end of the agent's veth pair.
@@ -127,30 +79,21 @@ impl Spotter {
     /// # Errors
     /// When the kernel refuses.
     pub fn attach_release(&mut self, interface: &str) -> Result<(), SpotError> {
-        attach(&mut self.ebpf, RELEASE, interface, TcAttachType::Ingress).map(drop)
+        attach::at_tc(&mut self.ebpf, RELEASE, interface, TcAttachType::Ingress).map(drop)
     }
 
     /// Forgets an interface that has gone.
     pub fn detach(&mut self, index: u32) {
-        let Some(attached) = self.attached.remove(&index) else {
-            return;
-        };
-        for (name, link) in [
-            (attached.programs.ingress, attached.ingress),
-            (attached.programs.egress, attached.egress),
-        ] {
-            // The kernel has detached the program with the interface; only the handle is left.
-            if let Err(error) = program(&mut self.ebpf, name).map(|program| program.detach(link)) {
-                tracing::debug!(interface = attached.name, %error, "already detached");
-            }
+        if let Some(attached) = self.attached.remove(&index) {
+            attached.detach(&mut self.ebpf);
         }
     }
 
-    /// Names of the interfaces to which the programs are attached.
-    pub fn interfaces(&self) -> impl Iterator<Item = &str> {
+    /// The interfaces to which the programs are attached, by name, and the hooks.
+    pub fn interfaces(&self) -> impl Iterator<Item = (&str, Hook)> {
         self.attached
             .values()
-            .map(|attached| attached.name.as_str())
+            .map(|attached| (attached.name.as_str(), attached.hook))
     }
 
     /// The map of names; to be taken once.
@@ -185,9 +128,28 @@ impl Spotter {
         RingBuf::try_from(take_map(&mut self.ebpf, "EVENTS")?).map_err(SpotError::map("EVENTS"))
     }
 
-    /// The loaded object: for the programs' log, and for test runs.
-    pub fn ebpf(&mut self) -> &mut Ebpf {
-        &mut self.ebpf
+    /// The programs' log; to be taken once.
+    ///
+    /// # Errors
+    /// When the object has none, or it was taken.
+    pub fn log(&mut self) -> Result<ProgramLog, SpotError> {
+        ProgramLog::new(&mut self.ebpf)
+    }
+
+    /// A TC program, for test runs.
+    ///
+    /// # Errors
+    /// When the object has none of that name, or the kernel refuses it.
+    pub fn classifier(&mut self, name: &'static str) -> Result<&mut SchedClassifier, SpotError> {
+        attach::classifier(&mut self.ebpf, name)
+    }
+
+    /// The XDP program, for test runs.
+    ///
+    /// # Errors
+    /// When the kernel refuses it.
+    pub fn xdp(&mut self) -> Result<&mut Xdp, SpotError> {
+        attach::xdp(&mut self.ebpf)
     }
 }
 
@@ -199,63 +161,11 @@ fn fill_search_table(ebpf: &mut Ebpf, header: &HeaderName) -> Result<(), SpotErr
             *next = search::next(header, state, byte);
         }
     }
-    let mut map = Array::<_, [u8; search::TABLE_LEN]>::try_from(take_map(ebpf, "SEARCH")?)
-        .map_err(SpotError::map("SEARCH"))?;
+    // It stays with the object, for programs that are loaded later.
+    let map = ebpf.map_mut("SEARCH").ok_or(SpotError::Missing("SEARCH"))?;
+    let mut map =
+        Array::<_, [u8; search::TABLE_LEN]>::try_from(map).map_err(SpotError::map("SEARCH"))?;
     map.set(0, table, 0).map_err(SpotError::map("SEARCH"))
-}
-
-fn program<'a>(
-    ebpf: &'a mut Ebpf,
-    name: &'static str,
-) -> Result<&'a mut SchedClassifier, SpotError> {
-    ebpf.program_mut(name)
-        .ok_or(SpotError::Missing(name))?
-        .try_into()
-        .map_err(|source| SpotError::Program {
-            name,
-            source: Box::new(source),
-        })
-}
-
-fn attach(
-    ebpf: &mut Ebpf,
-    name: &'static str,
-    interface: &str,
-    hook: TcAttachType,
-) -> Result<SchedClassifierLinkId, SpotError> {
-    let failed = |source| SpotError::Attach {
-        program: name,
-        interface: interface.to_owned(),
-        source: Box::new(source),
-    };
-    // First in the chain: what is to be held must not be answered, redirected or rewritten by
-    // another program before.
-    let options = if has_tcx() {
-        TcAttachOptions::TcxOrder(LinkOrder::first())
-    } else {
-        add_clsact(interface).map_err(failed)?;
-        TcAttachOptions::Netlink(NlOptions {
-            priority: 1,
-            ..NlOptions::default()
-        })
-    };
-    program(ebpf, name)?
-        .attach_with_options(interface, hook, options)
-        .map_err(failed)
-}
-
-/// TCX came with Linux 6.6. A kernel whose version cannot be read is taken for an older one: the
-/// clsact qdisc works there too.
-fn has_tcx() -> bool {
-    KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(6, 6, 0))
-}
-
-/// Adds the qdisc that the hooks of older kernels need; one that is there already serves.
-fn add_clsact(interface: &str) -> Result<(), ProgramError> {
-    match tc::qdisc_add_clsact(interface) {
-        Ok(()) | Err(tc::TcError::AlreadyAttached) => Ok(()),
-        Err(error) => Err(ProgramError::TcError(error)),
-    }
 }
 
 /// Tells missing rights from a kernel that lacks something: the operator's next step differs.

@@ -52,33 +52,24 @@ impl Flows {
             .map_err(SpotError::map("FLOWS"))
     }
 
-    /// Lets the segments of a sequence range pass by themselves; all others are held.
+    /// Holds a flow's segments, but for those that lie in a window of sequence numbers (the first and
+    /// the one after the last); reports the gateway's next payload where the answer is awaited.
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn pass(&mut self, flow: &FlowKey, start: u32, end: u32) -> Result<(), SpotError> {
-        self.set(
-            flow,
-            Flow {
-                pass_start: start,
-                pass_end: end,
-                ..Flow::held()
-            },
-        )
-    }
-
-    /// Holds every further segment of a flow, and reports the next payload of the gateway.
-    ///
-    /// # Errors
-    /// When the kernel refuses.
-    pub fn await_answer(&mut self, flow: &FlowKey) -> Result<(), SpotError> {
-        self.set(
-            flow,
-            Flow {
-                awaits_answer: 1,
-                ..Flow::held()
-            },
-        )
+    pub fn hold(
+        &mut self,
+        flow: &FlowKey,
+        window: (u32, u32),
+        awaits_answer: bool,
+    ) -> Result<(), SpotError> {
+        let value = Flow {
+            pass_start: window.0,
+            pass_end: window.1,
+            awaits_answer: awaits_answer.into(),
+            ..Flow::held()
+        };
+        self.set(flow, value)
     }
 
     /// Holds nothing of a flow any more; its end is still reported.

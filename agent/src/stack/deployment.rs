@@ -121,6 +121,7 @@ mod tests {
             handler_dir: "/home/app/function".into(),
             park: Park::Python,
             upstream_port: 5000,
+            user: "app".into(),
             rebuild: Rebuild::Mount,
             stack: json!({
                 "lang": "python3", "handler": "./pydict", "image": "r/pydict:1", "fprocess": "python x",

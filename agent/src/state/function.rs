@@ -6,8 +6,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use crate::{image::GATE_PATH, stack::Deployment};
+
 /// How the unlocked container comes to its handler.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Rebuild {
     /// Parked container, handler delivered into its mount namespace, in memory.
@@ -44,6 +46,9 @@ pub struct SealedFunction {
     pub park: Park,
     /// Port on which the function's own process listens (`upstream_url`), or the container's port.
     pub upstream_port: u16,
+    /// The image's user, to whom a handler in an image belongs; empty for root.
+    #[serde(default)]
+    pub user: String,
     /// How the unlocked container comes to its handler.
     #[serde(default)]
     pub rebuild: Rebuild,
@@ -53,6 +58,18 @@ pub struct SealedFunction {
     /// `provider.gateway` of the stack file, if it names one.
     #[serde(default)]
     pub gateway: Option<String>,
+}
+
+impl SealedFunction {
+    /// A deployment of an image whose gate the function's own process is to start behind, where the
+    /// stack file names that process.
+    #[must_use]
+    pub fn behind_gate(&self, deployment: Deployment) -> Deployment {
+        match self.park {
+            Park::Python => deployment,
+            Park::Gate => deployment.behind(GATE_PATH),
+        }
+    }
 }
 
 /// The agent's folder for what outlives it.

@@ -3,13 +3,11 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log"
-	"net"
 	"net/http"
 	"net/url"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -24,8 +22,6 @@ const (
 	deploymentLabel = "com.rsfaas.testbed.deployment"
 	// stopSeconds is how long a container may take to end by itself.
 	stopSeconds = "2"
-	// readyTimeout is how long a call waits for a function that has just been started.
-	readyTimeout = 20 * time.Second
 )
 
 // functions are containers with our label on the engine; nothing is remembered but what answers.
@@ -106,7 +102,7 @@ func (f *functions) start(w http.ResponseWriter, r *http.Request, deployment typ
 	}
 	path := "/containers/" + created.ID + "/start"
 	if err := f.engine.call(r.Context(), http.MethodPost, path, nil, nil, nil); err != nil {
-		refuse(w, http.StatusInternalServerError, err)
+		refuse(w, http.StatusInternalServerError, errors.Join(err, f.discard(created.ID)))
 		return
 	}
 	log.Printf("%s is started from %s", deployment.Service, deployment.Image)
@@ -117,96 +113,6 @@ func (f *functions) start(w http.ResponseWriter, r *http.Request, deployment typ
 		}
 	}()
 	w.WriteHeader(http.StatusAccepted)
-}
-
-// describeContainer says in the engine's words what a deployment asks for.
-func (f *functions) describeContainer(deployment types.FunctionDeployment) (map[string]any, error) {
-	if deployment.Service == "" || deployment.Image == "" {
-		return nil, fmt.Errorf("a deployment needs a service and an image")
-	}
-	environment := []string{}
-	for name, value := range deployment.EnvVars {
-		environment = append(environment, name+"="+value)
-	}
-	if deployment.EnvProcess != "" {
-		environment = append(environment, "fprocess="+deployment.EnvProcess)
-	}
-	binds, err := f.secrets.binds(deployment.Secrets)
-	if err != nil {
-		return nil, err
-	}
-	asked, err := json.Marshal(deployment)
-	if err != nil {
-		return nil, err
-	}
-	labels := map[string]string{}
-	if deployment.Labels != nil {
-		for name, value := range *deployment.Labels {
-			labels[name] = value
-		}
-	}
-	labels[nameLabel] = deployment.Service
-	labels[deploymentLabel] = string(asked)
-	host := map[string]any{
-		"NetworkMode":    f.network,
-		"Binds":          binds,
-		"ReadonlyRootfs": deployment.ReadOnlyRootFilesystem,
-		"LogConfig":      map[string]any{"Type": "json-file", "Config": map[string]string{"max-size": "1m"}},
-	}
-	if deployment.ReadOnlyRootFilesystem {
-		host["Tmpfs"] = map[string]string{"/tmp": ""}
-	}
-	if deployment.Limits != nil {
-		if host["Memory"], err = memory(deployment.Limits.Memory); err != nil {
-			return nil, err
-		}
-		if host["NanoCpus"], err = cpus(deployment.Limits.CPU); err != nil {
-			return nil, err
-		}
-	}
-	return map[string]any{
-		"Image":      deployment.Image,
-		"Env":        environment,
-		"Labels":     labels,
-		"HostConfig": host,
-	}, nil
-}
-
-// memory reads "64Mi", "64m" or bytes.
-func memory(text string) (int64, error) {
-	units := []struct {
-		suffix string
-		bytes  int64
-	}{{"Gi", 1 << 30}, {"Mi", 1 << 20}, {"Ki", 1 << 10}, {"g", 1 << 30}, {"m", 1 << 20}, {"k", 1 << 10}, {"", 1}}
-	if text == "" {
-		return 0, nil
-	}
-	for _, unit := range units {
-		if number, found := strings.CutSuffix(text, unit.suffix); found {
-			count, err := strconv.ParseInt(number, 10, 64)
-			if err != nil || count < 0 {
-				return 0, fmt.Errorf("memory limit %q is no amount", text)
-			}
-			return count * unit.bytes, nil
-		}
-	}
-	return 0, fmt.Errorf("memory limit %q is no amount", text)
-}
-
-// cpus reads "100m" or "0.1", in billionths of a CPU.
-func cpus(text string) (int64, error) {
-	if text == "" {
-		return 0, nil
-	}
-	number, milli := strings.CutSuffix(text, "m")
-	count, err := strconv.ParseFloat(number, 64)
-	if err != nil || count < 0 {
-		return 0, fmt.Errorf("CPU limit %q is no amount", text)
-	}
-	if milli {
-		count /= 1000
-	}
-	return int64(count * 1e9), nil
 }
 
 func (f *functions) remove(w http.ResponseWriter, r *http.Request) {
@@ -228,14 +134,27 @@ func (f *functions) remove(w http.ResponseWriter, r *http.Request) {
 
 func (f *functions) delete(ctx context.Context, name, id string) error {
 	f.forget(name)
+	// A call that was waiting for it may have remembered its address meanwhile.
+	defer f.forget(name)
 	if err := f.stop(ctx, id); err != nil && !isMissing(err) {
 		return err
 	}
+	return f.removeContainer(ctx, id)
+}
+
+func (f *functions) removeContainer(ctx context.Context, id string) error {
 	err := f.engine.call(ctx, http.MethodDelete, "/containers/"+id, url.Values{"force": {"true"}}, nil, nil)
 	if isMissing(err) {
 		return nil
 	}
 	return err
+}
+
+// discard removes a container that could not be started, also where the caller has gone.
+func (f *functions) discard(id string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), readyTimeout)
+	defer cancel()
+	return f.removeContainer(ctx, id)
 }
 
 func (f *functions) stop(ctx context.Context, id string) error {
@@ -269,11 +188,10 @@ func (f *functions) status(found container) types.FunctionStatus {
 	}
 	status.Name = found.Labels[nameLabel]
 	status.CreatedAt = time.Unix(found.Created, 0)
+	// Available is what runs, as faasd has it: calls wait for one that does not listen yet, and fail
+	// after a while, where the gateway would wait longer than its own caller's connection lasts.
 	if found.State == "running" {
-		status.Replicas = 1
-		if f.answers(status.Name, f.address(found)) {
-			status.AvailableReplicas = 1
-		}
+		status.Replicas, status.AvailableReplicas = 1, 1
 	}
 	return status
 }
@@ -294,65 +212,13 @@ func (f *functions) scale(w http.ResponseWriter, r *http.Request) {
 		err = f.stop(r.Context(), existing.ID)
 	} else {
 		// More than one replica is not for a development host.
-		err = f.engine.call(r.Context(), http.MethodPost, "/containers/"+existing.ID+"/start", nil, nil, nil)
+		err = f.wake(r.Context(), *existing)
 	}
 	if err != nil {
 		refuse(w, http.StatusInternalServerError, err)
 		return
 	}
 	w.WriteHeader(http.StatusAccepted)
-}
-
-// Resolve gives a function's address once it answers there.
-func (f *functions) Resolve(name string) (url.URL, error) {
-	name, _, _ = strings.Cut(name, ".")
-	f.mutex.Lock()
-	address, known := f.ready[name]
-	f.mutex.Unlock()
-	if known {
-		return url.URL{Scheme: "http", Host: address}, nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), readyTimeout)
-	defer cancel()
-	existing, err := f.find(ctx, name)
-	if err != nil {
-		return url.URL{}, err
-	}
-	if existing == nil || existing.State != "running" {
-		return url.URL{}, fmt.Errorf("function %s does not run", name)
-	}
-	address = f.address(*existing)
-	for !f.answers(name, address) {
-		select {
-		case <-ctx.Done():
-			return url.URL{}, fmt.Errorf("function %s does not listen on %s", name, address)
-		case <-time.After(5 * time.Millisecond):
-		}
-	}
-	return url.URL{Scheme: "http", Host: address}, nil
-}
-
-func (f *functions) address(found container) string {
-	return net.JoinHostPort(found.NetworkSettings.Networks[f.network].IPAddress, "8080")
-}
-
-// answers tells whether something listens at a function's address, and remembers it.
-func (f *functions) answers(name, address string) bool {
-	connection, err := net.DialTimeout("tcp", address, time.Second)
-	if err != nil {
-		return false
-	}
-	connection.Close()
-	f.mutex.Lock()
-	f.ready[name] = address
-	f.mutex.Unlock()
-	return true
-}
-
-func (f *functions) forget(name string) {
-	f.mutex.Lock()
-	delete(f.ready, name)
-	f.mutex.Unlock()
 }
 
 // find gives a function's container, or nil.

@@ -1,7 +1,7 @@
 //! A keyed connection that stays open, so that its lease does.
 
 use std::{
-    io::{Read as _, Write as _},
+    io::{ErrorKind, Read as _, Write as _},
     net::TcpStream,
     time::Duration,
 };
@@ -42,7 +42,11 @@ impl HeldConnection {
         let mut text = Vec::new();
         let mut buffer = [0; 4096];
         while !String::from_utf8_lossy(&text).contains(answer) {
-            let count = stream.read(&mut buffer).at(host)?;
+            let count = match stream.read(&mut buffer) {
+                // Sockets with a time limit tell of it when the process was halted (signal(7)).
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                result => result.at(host)?,
+            };
             if count == 0 {
                 return Err(Error::NotSeen(format!("{answer:?} in the answer")));
             }

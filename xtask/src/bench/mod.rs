@@ -114,6 +114,15 @@ fn measure(
         );
         figures.add("deploy_and_start", deploy_and_start(testbed, project)?);
     }
+    project.seal_for(FUNCTION, &agent, "image")?;
+    for run in 0..options.runs {
+        eprintln!("bench: by image, run {} of {}", run + 1, options.runs);
+        agent.wait_until_locked(FUNCTION, 0)?;
+        figures.add(
+            "image",
+            answered(&Call::of(testbed, FUNCTION, QUESTION).key(&key))?,
+        );
+    }
     agent.stop()
 }
 

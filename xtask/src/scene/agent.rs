@@ -47,6 +47,9 @@ impl Agent {
         if !testbed.gateway.starts_with("http://127.0.0.1") {
             text += &format!("gateway = {:?}\n", testbed.gateway);
         }
+        if let Some(program) = &testbed.purge_command {
+            text += &format!("purge_command = {program:?}\n");
+        }
         fs::write(&config, text).at(&config)?;
         let log_path = folder.join("agent.log");
         let log = fs::File::create(&log_path).at(&log_path)?;

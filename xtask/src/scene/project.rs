@@ -130,6 +130,16 @@ impl Project {
     }
 
     pub(crate) fn seal(&self, function: &str, agent: &Agent) -> Result<(), Error> {
+        self.seal_for(function, agent, "mount")
+    }
+
+    /// Seals a function, or seals it again, for one of the ways in which it may be rebuilt.
+    pub(crate) fn seal_for(
+        &self,
+        function: &str,
+        agent: &Agent,
+        rebuild: &str,
+    ) -> Result<(), Error> {
         println!("rsfaas seal -f stack.yaml --function {function} --key-file pydict.key");
         let mut command = Command::new(&self.program);
         self.testbed.lend(&mut command);
@@ -144,6 +154,7 @@ impl Project {
                 "--key-file",
             ])
             .arg(self.key_file())
+            .args(["--rebuild", rebuild])
             .arg("--state-dir")
             .arg(agent.state_dir());
         run(&mut command)

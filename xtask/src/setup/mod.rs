@@ -33,7 +33,7 @@ pub(crate) fn run(dry_run: bool) -> Result<(), Error> {
     }
     if find("go").is_none() {
         println!(
-            "set-up: Go is not installed; the testbed needs it (1.21 or newer), and this command leaves it to you"
+            "set-up: Go is not installed; the testbed needs it (1.22 or newer), and this command leaves it to you"
         );
     }
     Ok(())
@@ -42,6 +42,7 @@ pub(crate) fn run(dry_run: bool) -> Result<(), Error> {
 fn look() -> Host {
     Host {
         ebpf: Found::look(),
+        node: find("node").is_some(),
         formatter: find("cargo-fmt").is_some(),
         deny: find("cargo-deny").is_some(),
         missing: packages::missing(plan::ALL_PACKAGES),

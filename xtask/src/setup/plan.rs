@@ -18,6 +18,16 @@ const BASE: &[&str] = &[
     "pkg-config",
     "prometheus",
 ];
+/// Programs that the end-to-end tests call functions with.
+const CLIENTS: &[&str] = &[
+    "nginx-light",
+    "python3-aiohttp",
+    "python3-requests",
+    "wget",
+    "wrk",
+];
+/// Node.js, where there is no other.
+const NODE: &[&str] = &["nodejs"];
 /// The compiler for eBPF, where rustup's nightly cannot be it.
 const COMPILER: &[&str] = &["rustc-web", "cargo-web", "rust-web-src"];
 /// What bpf-linker is built with, and runs with.
@@ -26,13 +36,15 @@ const LINKER: &[&str] = &["llvm-22-dev", "libpolly-22-dev", "zlib1g-dev"];
 const FORMATTER: &[&str] = &["rustfmt-web"];
 
 /// The lists of packages that a host may need.
-pub(super) const ALL_PACKAGES: &[&[&str]] = &[BASE, COMPILER, LINKER, FORMATTER];
+pub(super) const ALL_PACKAGES: &[&[&str]] = &[BASE, CLIENTS, NODE, COMPILER, LINKER, FORMATTER];
 
 /// What is there.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Host {
     /// Compilers and linker for eBPF.
     pub(super) ebpf: Found,
+    /// Whether there is a Node.js.
+    pub(super) node: bool,
     /// Whether `cargo fmt` works.
     pub(super) formatter: bool,
     /// Whether `cargo deny` works.
@@ -72,7 +84,10 @@ impl fmt::Display for Step {
 
 /// The steps, in order; empty where nothing is missing.
 pub(super) fn plan(host: &Host) -> Vec<Step> {
-    let mut wanted = BASE.to_vec();
+    let mut wanted = [BASE, CLIENTS].concat();
+    if !host.node {
+        wanted.extend(NODE);
+    }
     if host.ebpf.compiler().is_err() {
         wanted.extend(COMPILER);
     }
@@ -110,6 +125,7 @@ mod tests {
                 debian_sources: true,
                 linker: Some("/bin/bpf-linker".into()),
             },
+            node: true,
             formatter: true,
             deny: true,
             missing: Vec::new(),

@@ -56,6 +56,8 @@ pub(crate) struct Testbed {
     /// The folder with `basic-auth-user` and `basic-auth-password`; none where the faas-cli's login
     /// has to do.
     pub(crate) credentials: Option<PathBuf>,
+    /// What removes from the registry what no image names any more; none where nobody may.
+    pub(crate) purge_command: Option<PathBuf>,
     /// The faas-cli's own folder (`OPENFAAS_CONFIG`); none where it is the usual one.
     cli_config: Option<PathBuf>,
     /// What comes first on the search path.
@@ -70,6 +72,7 @@ impl Testbed {
             faas_cli: layout.bin().join("faas-cli"),
             templates: Some(layout.sources()),
             credentials: Some(layout.secrets()),
+            purge_command: Some(store::purge_command(layout)),
             cli_config: Some(layout.faas_cli_config()),
             bin: Some(layout.bin()),
         }
@@ -77,7 +80,8 @@ impl Testbed {
 
     /// The OpenFaaS that the environment names: its gateway in `OPENFAAS_URL`, the registry prefix in
     /// `RSFAAS_REGISTRY_PREFIX`, the faas-cli on the search path and its login; the folder that holds
-    /// `template/` in `RSFAAS_TEMPLATES`, where that is set.
+    /// `template/` in `RSFAAS_TEMPLATES` and the agent's `purge_command` in `RSFAAS_PURGE_COMMAND`, where
+    /// these are set.
     ///
     /// # Errors
     /// When one of these is missing.
@@ -96,6 +100,7 @@ impl Testbed {
             })?,
             templates: env::var_os("RSFAAS_TEMPLATES").map(PathBuf::from),
             credentials: None,
+            purge_command: env::var_os("RSFAAS_PURGE_COMMAND").map(PathBuf::from),
             cli_config: None,
             bin: None,
         })
@@ -123,6 +128,7 @@ impl Testbed {
         for (variable, path) in [
             ("RSFAAS_TEMPLATES", &self.templates),
             ("RSFAAS_CREDENTIALS", &self.credentials),
+            ("RSFAAS_PURGE_COMMAND", &self.purge_command),
             ("OPENFAAS_CONFIG", &self.cli_config),
         ] {
             if let Some(path) = path {

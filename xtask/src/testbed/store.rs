@@ -1,6 +1,11 @@
 //! The registry and Prometheus: Debian's programs, with data and settings of the testbed's own.
 
-use std::{fs, process::Command};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use super::{
     daemon::Daemon,
@@ -29,9 +34,27 @@ pub(super) fn ensure_registry(layout: &Layout) -> Result<(), Error> {
          {REGISTRY}\n"
     );
     let path = write(layout, "registry.yml", &config)?;
+    write_purge_command(layout, &path)?;
     let mut command = Command::new(program("docker-registry")?);
     command.arg("serve").arg(path);
     registry(layout).ensure(&config, &command)
+}
+
+/// The agent's `purge_command`: collects the registry's garbage.
+pub(super) fn purge_command(layout: &Layout) -> PathBuf {
+    layout.config().join("purge")
+}
+
+fn write_purge_command(layout: &Layout, config: &Path) -> Result<(), Error> {
+    let path = purge_command(layout);
+    let collect = program("docker-registry")?;
+    let text = format!(
+        "#!/bin/sh\nexec {} garbage-collect --delete-untagged {} >/dev/null\n",
+        collect.display(),
+        config.display()
+    );
+    fs::write(&path, text).at(&path)?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).at(&path)
 }
 
 /// Prometheus.
@@ -63,7 +86,7 @@ pub(super) fn ensure_prometheus(layout: &Layout) -> Result<(), Error> {
     prometheus(layout).ensure(&config, &command)
 }
 
-fn write(layout: &Layout, name: &str, text: &str) -> Result<std::path::PathBuf, Error> {
+fn write(layout: &Layout, name: &str, text: &str) -> Result<PathBuf, Error> {
     for folder in [layout.config(), layout.data()] {
         fs::create_dir_all(&folder).at(folder)?;
     }

@@ -2,6 +2,7 @@
 //!
 //! The handler arrives as a mount over the folder in `RSFAAS_HANDLER_DIR`; the kernel wakes the wait
 //! on each change of the mount table (`POLLPRI`, proc_pid_mounts(5)), so waiting costs nothing.
+//! Where the variable is empty the image has the handler in it, and there is nothing to wait for.
 //! Neither variable of ours reaches the command.
 #![forbid(unsafe_code)]
 
@@ -84,14 +85,14 @@ fn main() -> ExitCode {
 fn run() -> Result<Infallible, End> {
     let mut arguments = env::args_os().skip(1);
     let command = arguments.next().ok_or(End::Usage)?;
-    let folder = env::var_os(HANDLER_DIR)
-        .filter(|value| !value.is_empty())
-        .ok_or(End::NoFolder)?;
-    let folder = PathBuf::from(folder);
-    // The mount table shows folders without symbolic links.
-    let folder = folder.canonicalize().unwrap_or(folder);
-    wait(&folder)?;
-    enter_again(&folder);
+    let folder = PathBuf::from(env::var_os(HANDLER_DIR).ok_or(End::NoFolder)?);
+    // Empty: the image has the handler in it.
+    if !folder.as_os_str().is_empty() {
+        // The mount table shows folders without symbolic links.
+        let folder = folder.canonicalize().unwrap_or(folder);
+        wait(&folder)?;
+        enter_again(&folder);
+    }
     let error = Command::new(&command)
         .args(arguments)
         .env_remove(PARK_TOKEN)

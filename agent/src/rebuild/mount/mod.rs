@@ -97,6 +97,25 @@ pub async fn wait_parked(token: Arc<ParkToken>, timeout: Duration) -> Result<Par
     }
 }
 
+/// Waits until something listens on TCP port `port` in the network namespace of a container whose processes
+/// carry `token`; `false` where none of this kernel's processes does.
+///
+/// # Errors
+/// [`MountError::Ended`] when the process ends first, [`MountError::NotListening`] after `timeout`.
+pub async fn wait_listening(
+    token: Arc<ParkToken>,
+    port: u16,
+    timeout: Duration,
+) -> Result<bool, MountError> {
+    let scan = tokio::task::spawn_blocking(move || Scan::of(&token))
+        .await
+        .map_err(|_| MountError::Stopped)??;
+    match scan.carrier.or(scan.first) {
+        Some(process) => ready::ready(&process, port, timeout).await.map(|()| true),
+        None => Ok(false),
+    }
+}
+
 impl Parked {
     /// The process's number, as the host counts.
     #[must_use]

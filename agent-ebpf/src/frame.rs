@@ -1,0 +1,178 @@
+//! A packet at a hook: what the programs need of it, whether TC or XDP hands it to them.
+
+use aya_ebpf::{
+    EbpfContext,
+    helpers::{bpf_skb_load_bytes, bpf_xdp_get_buff_len, bpf_xdp_load_bytes},
+    programs::{TcContext, XdpContext},
+};
+
+use crate::maps;
+
+/// Where the numbers of an Ethernet source address end, as part of a word that starts before it.
+const SOURCE_WORD: usize = 4;
+const SOURCE_MASK: u64 = 0xffff_ffff_ffff;
+
+/// A packet. What can be read directly is the linear part; the rest is copied out.
+pub(crate) trait Frame: EbpfContext {
+    /// Address of the first byte.
+    fn data(&self) -> usize;
+
+    /// Address behind the linear part.
+    fn data_end(&self) -> usize;
+
+    /// Bytes of the whole packet.
+    fn len(&self) -> u32;
+
+    /// Makes the first bytes readable directly, as many as there are of them; false where the hook
+    /// has no means to.
+    fn pull(&self, length: u32) -> bool;
+
+    /// Copies bytes out; false where the packet ends before.
+    ///
+    /// # Safety
+    /// There must be room for `length` bytes behind the pointer, and `length` must not be zero.
+    unsafe fn load_bytes(&self, offset: u32, to: *mut u8, length: u32) -> bool;
+
+    /// Index of the interface at whose hook the program runs.
+    fn interface(&self) -> u32;
+
+    /// The VLAN tag that the interface stripped, as in `EventHeader::vlan`.
+    fn stripped_vlan(&self) -> u32;
+
+    /// Whether the agent has released this packet; the sign of it goes no further.
+    fn take_release(&self) -> bool;
+}
+
+impl Frame for TcContext {
+    #[inline(always)]
+    fn data(&self) -> usize {
+        self.data()
+    }
+
+    #[inline(always)]
+    fn data_end(&self) -> usize {
+        self.data_end()
+    }
+
+    #[inline(always)]
+    fn len(&self) -> u32 {
+        self.len()
+    }
+
+    #[inline(always)]
+    fn pull(&self, length: u32) -> bool {
+        let length = if self.len() < length {
+            self.len()
+        } else {
+            length
+        };
+        self.pull_data(length).is_ok()
+    }
+
+    #[inline(always)]
+    unsafe fn load_bytes(&self, offset: u32, to: *mut u8, length: u32) -> bool {
+        // SAFETY: the caller vouches for the room.
+        unsafe { bpf_skb_load_bytes(self.as_ptr().cast(), offset, to.cast(), length) == 0 }
+    }
+
+    #[inline(always)]
+    fn interface(&self) -> u32 {
+        // SAFETY: the kernel hands a valid context, and rewrites this access to the packet's field.
+        unsafe { (*self.skb.skb).ifindex }
+    }
+
+    #[inline(always)]
+    fn stripped_vlan(&self) -> u32 {
+        // SAFETY: as above.
+        let present = unsafe { (*self.skb.skb).vlan_present };
+        if present == 0 {
+            return 0;
+        }
+        // SAFETY: as above.
+        let tag = unsafe { (*self.skb.skb).vlan_tci };
+        1 << 16 | (tag & 0xffff)
+    }
+
+    /// By the packet's mark.
+    #[inline(always)]
+    fn take_release(&self) -> bool {
+        if mark(self) != maps::release_mark() {
+            return false;
+        }
+        // Nobody behind this program is to take it for a mark of theirs.
+        self.set_mark(0);
+        true
+    }
+}
+
+impl Frame for XdpContext {
+    #[inline(always)]
+    fn data(&self) -> usize {
+        self.data()
+    }
+
+    #[inline(always)]
+    fn data_end(&self) -> usize {
+        self.data_end()
+    }
+
+    #[inline(always)]
+    fn len(&self) -> u32 {
+        // SAFETY: the helper reads the context, which is the kernel's own.
+        unsafe { bpf_xdp_get_buff_len(self.ctx) as u32 }
+    }
+
+    #[inline(always)]
+    fn pull(&self, _: u32) -> bool {
+        false
+    }
+
+    #[inline(always)]
+    unsafe fn load_bytes(&self, offset: u32, to: *mut u8, length: u32) -> bool {
+        // SAFETY: the caller vouches for the room.
+        unsafe { bpf_xdp_load_bytes(self.ctx, offset, to.cast(), length) == 0 }
+    }
+
+    #[inline(always)]
+    fn interface(&self) -> u32 {
+        self.ingress_ifindex() as u32
+    }
+
+    /// Not to be seen from here.
+    #[inline(always)]
+    fn stripped_vlan(&self) -> u32 {
+        0
+    }
+
+    /// By the source address, which the stack does not look at: there are no marks before it.
+    #[inline(always)]
+    fn take_release(&self) -> bool {
+        source(self).is_some_and(|source| source == maps::release_source())
+    }
+}
+
+/// The packet's mark.
+#[inline(always)]
+pub(crate) fn mark(ctx: &TcContext) -> u32 {
+    // SAFETY: the kernel hands a valid context, and rewrites this access to the packet's field.
+    unsafe { (*ctx.skb.skb).mark }
+}
+
+/// The Ethernet source address as a number.
+#[inline(always)]
+pub(crate) fn source(frame: &impl Frame) -> Option<u64> {
+    let word = load::<u64>(frame, SOURCE_WORD)?;
+    Some(u64::from_be(word) & SOURCE_MASK)
+}
+
+/// Reads a value from the linear part.
+#[inline(always)]
+pub(crate) fn load<T: Copy>(frame: &impl Frame, offset: usize) -> Option<T> {
+    let start = frame.data() + offset;
+    if start + size_of::<T>() > frame.data_end() {
+        return None;
+    }
+    // SAFETY: the bytes lie between the packet's start and the end of its linear part, as checked
+    // just before; `T` is an array of bytes or an integer, read without regard to alignment.
+    Some(unsafe { core::ptr::read_unaligned(start as *const T) })
+}

@@ -1,0 +1,158 @@
+//! Rebuild by image, for hosts where the agent does not run beside the containers: at each unlock an image
+//! with the handler is built, pushed and deployed, at the close all of it is purged. Plaintext touches
+//! the engine's and the registry's disks meanwhile, which is why it must be asked for.
+use std::{path::PathBuf, sync::Arc};
+
+use tokio::sync::Mutex;
+
+use super::{
+    READY_TIMEOUT, RebuildError, mount,
+    names::{Slot, Slots},
+};
+use crate::{
+    image::{Engine, ImageError, PurgeCommand, Reference, Unlocked},
+    lease::{Step, Timeline},
+    openfaas::{FaasCli, Gateway},
+    seal::archive::Archive,
+    stack::Deployment,
+    state::SealedFunction,
+};
+
+/// Builds, deploys and purges one function's images.
+pub(super) struct ByImage {
+    function: SealedFunction,
+    faas: Arc<FaasCli>,
+    gateway: Arc<Gateway>,
+    purge: Option<PurgeCommand>,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    slots: Slots,
+    serving: Option<Serving>,
+}
+
+/// What an unlock has begun, in the order in which it has.
+#[derive(Default)]
+struct Serving {
+    image: Option<Reference>,
+    slot: Option<Slot>,
+}
+
+impl ByImage {
+    pub(super) fn new(
+        function: SealedFunction,
+        slots: Slots,
+        faas: Arc<FaasCli>,
+        gateway: Arc<Gateway>,
+        purge: Option<PathBuf>,
+    ) -> Self {
+        let purge = purge.map(PurgeCommand::new);
+        let serving = None;
+        Self {
+            function,
+            faas,
+            gateway,
+            purge,
+            inner: Mutex::new(Inner { slots, serving }),
+        }
+    }
+
+    /// Builds and deploys; gives the container's name. Safe to give up: [`Self::wipe`] cleans up.
+    pub(super) async fn unlock(
+        &self,
+        handler: Archive,
+        timeline: &mut Timeline,
+    ) -> Result<String, RebuildError> {
+        let mut inner = self.inner.lock().await;
+        let Inner { slots, serving } = &mut *inner;
+        let serving = serving.insert(Serving::default());
+        let engine = Engine::connect().await?;
+        let base = Reference::parse(&self.function.base_image);
+        let image = serving.image.insert(base.tagged(&Unlocked::tag()?));
+        Unlocked {
+            base: &base,
+            handler_dir: &self.function.handler_dir,
+            user: &self.function.user,
+        }
+        .build(&engine, image, handler)
+        .await?;
+        timeline.note(Step::Built);
+        engine.push(image).await?;
+        timeline.note(Step::Pushed);
+        let slot = serving.slot.insert(slots.take()?);
+        let token = Arc::new(mount::ParkToken::generate()?);
+        let deployment = Deployment::of(&self.function, self.faas.gateway())
+            .named(&slot.name)
+            .image(&image.to_string(), "unlocked")
+            .environment(rsfaas_shim::PARK_TOKEN, token.expose());
+        let deployment = self.function.behind_gate(deployment);
+        self.faas.deploy(&deployment).await?;
+        timeline.note(Step::Deployed);
+        self.gateway
+            .wait_available(&slot.name, READY_TIMEOUT)
+            .await?;
+        // A watchdog says that it is well before the function listens. Where the container runs on
+        // this kernel the function's own socket can be waited for.
+        let port = self.function.upstream_port;
+        if !mount::wait_listening(token, port, READY_TIMEOUT).await? {
+            tracing::debug!(
+                function = self.function.name,
+                "the container runs elsewhere; the provider's word counts"
+            );
+        }
+        timeline.note(Step::Ready);
+        Ok(slot.name.clone())
+    }
+
+    /// Removes the container, then its image from engine and registry.
+    pub(super) async fn wipe(&self) -> Result<(), RebuildError> {
+        let mut inner = self.inner.lock().await;
+        let Some(Serving { image, slot }) = inner.serving.take() else {
+            return Ok(());
+        };
+        let removed = match slot {
+            Some(slot) => {
+                let removed = self.faas.remove(&slot.name).await;
+                inner.slots.give_back(slot);
+                removed
+            }
+            None => Ok(()),
+        };
+        if let Some(image) = image {
+            self.purge(&Engine::connect().await?, &image).await?;
+        }
+        Ok(removed?)
+    }
+
+    /// Purges images that an agent that was killed has left.
+    pub(super) async fn sweep(&self) {
+        if let Err(error) = self.try_sweep().await {
+            let function = &self.function.name;
+            tracing::error!(function, %error, "images with plaintext may be left; start the agent again");
+        }
+    }
+
+    async fn try_sweep(&self) -> Result<(), RebuildError> {
+        let engine = Engine::connect().await?;
+        let base = Reference::parse(&self.function.base_image);
+        for image in Unlocked::left(&engine, &base).await? {
+            tracing::info!(%image, "left behind by an earlier agent; purged");
+            self.purge(&engine, &image).await?;
+        }
+        Ok(())
+    }
+
+    async fn purge(&self, engine: &Engine, image: &Reference) -> Result<(), ImageError> {
+        let kept = Unlocked::purge(engine, image).await?;
+        match &self.purge {
+            Some(command) => command.run(image).await,
+            None => {
+                if let Some(left) = kept {
+                    tracing::warn!(what = left.what, how = left.how, "plaintext is left");
+                }
+                Ok(())
+            }
+        }
+    }
+}

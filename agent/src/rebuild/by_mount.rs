@@ -1,0 +1,135 @@
+//! Rebuild by mount, the default: a parked container gets the handler delivered into its mount namespace,
+//! in memory.
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+
+use super::{
+    ParkedStatus, READY_TIMEOUT, RebuildError, Standby,
+    mount::{Delivered, Entry, EntryKind},
+    names::{Slot, Slots},
+    pool::{Pool, Taken},
+};
+use crate::{
+    lease::{Step, Timeline},
+    openfaas::FaasCli,
+    seal::archive::{Archive, Content},
+    state::SealedFunction,
+};
+
+/// Parks, delivers and wipes for one function.
+pub(super) struct ByMount {
+    function: SealedFunction,
+    pool: Arc<Pool>,
+    serving: Mutex<Option<Serving>>,
+}
+
+/// A container that has been taken, and its handler once it is delivered.
+struct Serving {
+    slot: Slot,
+    delivered: Option<Delivered>,
+}
+
+impl ByMount {
+    pub(super) fn new(
+        function: SealedFunction,
+        slots: Slots,
+        faas: Arc<FaasCli>,
+        standby: usize,
+    ) -> Self {
+        Self {
+            pool: Arc::new(Pool::new(function.clone(), slots, faas, standby)),
+            function,
+            serving: Mutex::new(None),
+        }
+    }
+
+    /// Delivers the handler; gives the container's name. Safe to give up: [`Self::wipe`] and
+    /// [`Self::remove`] clean up.
+    pub(super) async fn unlock(
+        &self,
+        handler: Archive,
+        timeline: &mut Timeline,
+    ) -> Result<String, RebuildError> {
+        let mut serving = self.serving.lock().await;
+        let Taken {
+            slot,
+            parked,
+            from_standby,
+        } = self.pool.take().await?;
+        timeline.note(if from_standby {
+            Step::Taken
+        } else {
+            Step::Deployed
+        });
+        let serving = serving.insert(Serving {
+            slot,
+            delivered: None,
+        });
+        let folder = self.function.handler_dir.clone();
+        // It enters namespaces and copies files, which is not for the threads that wait for packets.
+        let delivered =
+            tokio::task::spawn_blocking(move || parked.deliver(&folder, &entries(&handler)))
+                .await
+                .map_err(|_| RebuildError::BrokenOff)??;
+        let delivered = serving.delivered.insert(delivered);
+        timeline.note(Step::Delivered);
+        delivered
+            .ready(self.function.upstream_port, READY_TIMEOUT)
+            .await?;
+        timeline.note(Step::Ready);
+        Ok(serving.slot.name.clone())
+    }
+
+    /// Overwrites what was delivered, and kills the processes that had it.
+    pub(super) async fn wipe(&self) -> Result<(), RebuildError> {
+        let mut serving = self.serving.lock().await;
+        match serving
+            .as_mut()
+            .and_then(|serving| serving.delivered.as_mut())
+        {
+            Some(delivered) => Ok(delivered.wipe_and_kill().await?),
+            None => Ok(()),
+        }
+    }
+
+    /// Removes the container that has served.
+    pub(super) async fn remove(&self) -> Result<(), RebuildError> {
+        let Some(Serving { slot, delivered }) = self.serving.lock().await.take() else {
+            return Ok(());
+        };
+        let removal = self.pool.remove(slot);
+        match delivered {
+            Some(delivered) => delivered.removed_by(removal).await,
+            None => removal.await,
+        }
+    }
+
+    pub(super) async fn fill(&self) -> Standby {
+        self.pool.fill().await
+    }
+
+    pub(super) async fn clear(&self) {
+        self.pool.clear().await;
+    }
+
+    pub(super) async fn parked(&self) -> Vec<ParkedStatus> {
+        self.pool.status().await
+    }
+}
+
+/// The handler's files, as the delivery takes them.
+fn entries(handler: &Archive) -> Vec<Entry<'_>> {
+    handler
+        .entries()
+        .map(|entry| Entry {
+            path: entry.path,
+            mode: entry.mode,
+            kind: match entry.content {
+                Content::Folder => EntryKind::Dir,
+                Content::File(bytes) => EntryKind::File(bytes),
+                Content::Link(target) => EntryKind::Symlink(target),
+            },
+        })
+        .collect()
+}

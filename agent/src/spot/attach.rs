@@ -1,0 +1,207 @@
+//! Attaching the programs to an interface, at TC or XDP.
+use aya::{
+    Ebpf,
+    programs::{
+        LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode,
+        tc::{self, NlOptions, SchedClassifierLinkId, TcAttachOptions},
+        xdp::XdpLinkId,
+    },
+    util::KernelVersion,
+};
+
+use super::{Attach, Hook, Interface, SpotError, hook};
+
+/// The pair of TC programs for an interface.
+#[derive(Clone, Copy)]
+pub(super) struct Programs {
+    pub(super) ingress: &'static str,
+    pub(super) egress: &'static str,
+}
+
+pub(super) const ETHERNET: Programs = Programs {
+    ingress: "spot_ethernet",
+    egress: "watch_ethernet",
+};
+const IP: Programs = Programs {
+    ingress: "spot_ip",
+    egress: "watch_ip",
+};
+const XDP: &str = "spot_xdp";
+
+/// The programs at an interface.
+pub(super) struct Attached {
+    pub(super) name: String,
+    pub(super) hook: Hook,
+    ingress: Ingress,
+    egress: SchedClassifierLinkId,
+    programs: Programs,
+}
+
+enum Ingress {
+    Tc(SchedClassifierLinkId),
+    Xdp(XdpLinkId),
+}
+
+impl Attached {
+    /// Attaches them. What is in the way of XDP is logged, and TC taken.
+    pub(super) fn to(
+        ebpf: &mut Ebpf,
+        interface: &Interface,
+        wanted: Attach,
+    ) -> Result<Self, SpotError> {
+        let programs = if interface.ethernet { ETHERNET } else { IP };
+        let name = interface.name.clone();
+        let egress = at_tc(ebpf, programs.egress, &name, TcAttachType::Egress)?;
+        let (hook, ingress) = match at_xdp_if(ebpf, interface, wanted) {
+            Some((hook, link)) => (hook, Ingress::Xdp(link)),
+            None => {
+                let link = at_tc(ebpf, programs.ingress, &name, TcAttachType::Ingress);
+                (Hook::Tc, Ingress::Tc(link?))
+            }
+        };
+        Ok(Self {
+            name,
+            hook,
+            ingress,
+            egress,
+            programs,
+        })
+    }
+
+    /// Lets go of them. With an interface that is gone the kernel has detached them already, and only
+    /// the handles are left.
+    pub(super) fn detach(self, ebpf: &mut Ebpf) {
+        let ingress = match self.ingress {
+            Ingress::Tc(link) => classifier(ebpf, self.programs.ingress)
+                .and_then(|program| detached(self.programs.ingress, program.detach(link))),
+            Ingress::Xdp(link) => xdp(ebpf).and_then(|program| detached(XDP, program.detach(link))),
+        };
+        let egress = classifier(ebpf, self.programs.egress)
+            .and_then(|program| detached(self.programs.egress, program.detach(self.egress)));
+        for result in [ingress, egress] {
+            if let Err(error) = result {
+                tracing::debug!(interface = self.name, %error, "already detached");
+            }
+        }
+    }
+}
+
+/// Attaches the XDP program where it is wanted and possible.
+fn at_xdp_if(ebpf: &mut Ebpf, interface: &Interface, wanted: Attach) -> Option<(Hook, XdpLinkId)> {
+    let name = interface.name.as_str();
+    if wanted != Attach::Xdp {
+        return None;
+    }
+    if let Some(reason) = hook::obstacle(interface) {
+        tracing::warn!(interface = name, reason, "no XDP here; at TC");
+        return None;
+    }
+    match at_xdp(ebpf, name) {
+        Ok((hook, link)) => {
+            tracing::info!(interface = name, %hook, "requests are spotted at XDP");
+            Some((hook, link))
+        }
+        Err(error) => {
+            tracing::warn!(interface = name, %error, "no XDP here; at TC");
+            None
+        }
+    }
+}
+
+/// Attaches the XDP program, in the driver where that can.
+fn at_xdp(ebpf: &mut Ebpf, interface: &str) -> Result<(Hook, XdpLinkId), SpotError> {
+    let program = xdp(ebpf)?;
+    match program.attach(interface, XdpMode::Driver) {
+        Ok(link) => return Ok((Hook::XdpDriver, link)),
+        Err(error) => tracing::debug!(interface, %error, "no XDP in the driver"),
+    }
+    program
+        .attach(interface, XdpMode::Skb)
+        .map(|link| (Hook::XdpGeneric, link))
+        .map_err(|source| failed(XDP, interface, source))
+}
+
+/// Attaches a TC program, first in the chain: what is to be held must not be answered, redirected or
+/// rewritten by another program before.
+pub(super) fn at_tc(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+    interface: &str,
+    hook: TcAttachType,
+) -> Result<SchedClassifierLinkId, SpotError> {
+    let options = if has_tcx() {
+        TcAttachOptions::TcxOrder(LinkOrder::first())
+    } else {
+        add_clsact(interface).map_err(|source| failed(name, interface, source))?;
+        TcAttachOptions::Netlink(NlOptions {
+            priority: 1,
+            ..NlOptions::default()
+        })
+    };
+    classifier(ebpf, name)?
+        .attach_with_options(interface, hook, options)
+        .map_err(|source| failed(name, interface, source))
+}
+
+/// A TC program, loaded when it is first needed.
+pub(super) fn classifier<'a>(
+    ebpf: &'a mut Ebpf,
+    name: &'static str,
+) -> Result<&'a mut SchedClassifier, SpotError> {
+    let program: &mut SchedClassifier = ebpf
+        .program_mut(name)
+        .ok_or(SpotError::Missing(name))?
+        .try_into()
+        .map_err(|source| refused(name, source))?;
+    if program.fd().is_err() {
+        program.load().map_err(|source| refused(name, source))?;
+    }
+    Ok(program)
+}
+
+/// The XDP program, loaded when it is first needed: a kernel older than 5.18 has no XDP programs for
+/// packets in several buffers, and is served at TC.
+pub(super) fn xdp(ebpf: &mut Ebpf) -> Result<&mut Xdp, SpotError> {
+    let program: &mut Xdp = ebpf
+        .program_mut(XDP)
+        .ok_or(SpotError::Missing(XDP))?
+        .try_into()
+        .map_err(|source| refused(XDP, source))?;
+    if program.fd().is_err() {
+        program.load().map_err(|source| refused(XDP, source))?;
+    }
+    Ok(program)
+}
+
+/// TCX came with Linux 6.6. A kernel whose version cannot be read is taken for an older one: the
+/// clsact qdisc works there too.
+fn has_tcx() -> bool {
+    KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(6, 6, 0))
+}
+
+/// Adds the qdisc that the hooks of older kernels need; one that is there already serves.
+fn add_clsact(interface: &str) -> Result<(), ProgramError> {
+    match tc::qdisc_add_clsact(interface) {
+        Ok(()) | Err(tc::TcError::AlreadyAttached) => Ok(()),
+        Err(error) => Err(ProgramError::TcError(error)),
+    }
+}
+
+fn detached(name: &'static str, result: Result<(), ProgramError>) -> Result<(), SpotError> {
+    result.map_err(|source| refused(name, source))
+}
+
+fn refused(name: &'static str, source: ProgramError) -> SpotError {
+    SpotError::Program {
+        name,
+        source: Box::new(source),
+    }
+}
+
+fn failed(program: &'static str, interface: &str, source: ProgramError) -> SpotError {
+    SpotError::Attach {
+        program,
+        interface: interface.to_owned(),
+        source: Box::new(source),
+    }
+}
