@@ -45,6 +45,9 @@ enum Task {
         /// Only says what would be installed
         #[arg(long)]
         dry_run: bool,
+        /// Leaves out what only the testbed needs: this host has an OpenFaaS
+        #[arg(long)]
+        existing: bool,
     },
     /// Raises and removes an OpenFaaS on this host, for development and tests (as root)
     #[command(subcommand)]
@@ -106,7 +109,7 @@ fn run(task: Task) -> Result<(), Error> {
         Task::BuildEbpf => build::build_ebpf(),
         Task::BuildShim => build::build_shim(),
         Task::Build { release } => build::build(release),
-        Task::Setup { dry_run } => setup::run(dry_run),
+        Task::Setup { dry_run, existing } => setup::run(setup::Options { dry_run, existing }),
         Task::Testbed(Bed::Up) => testbed::up().map(drop),
         Task::Testbed(Bed::Status) => {
             testbed::status();

@@ -1,16 +1,11 @@
 //! The base image: everything that the template builds, but no handler; and what parks its process.
-use std::{
-    collections::HashMap,
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{collections::HashMap, path::PathBuf};
 
 use bollard::models::ImageConfig;
 
-use super::{Engine, ImageError, Reference, context::Context, locate, random_name};
+use super::{Engine, ImageError, Reference, context::Context, locate, project};
 use crate::{
     openfaas::FaasCli,
-    seal::archive::is_manifest,
     stack::{Function, StackFile},
     state::Park,
 };
@@ -57,11 +52,8 @@ pub async fn build_base(
         source,
     };
     let project = tempfile::tempdir().map_err(context)?;
-    let marker = format!(
-        ".rsfaas-{}",
-        random_name().map_err(io::Error::other).map_err(context)?
-    );
-    write_project(project.path(), stack, function, &marker).map_err(context)?;
+    let marker = project::marker().map_err(context)?;
+    project::write(project.path(), stack, function, &marker).map_err(context)?;
     let file = project.path().join("stack.yaml");
     faas.step("build", &file, &function.name, &["--shrinkwrap"])
         .await?;
@@ -122,31 +114,6 @@ async fn finish(
         upstream_port: upstream_port(&config),
         user: config.user.unwrap_or_default(),
     })
-}
-
-/// A project of the one function, whose handler folder has manifests and the marker only.
-fn write_project(
-    project: &Path,
-    stack: &StackFile,
-    function: &Function,
-    marker: &str,
-) -> io::Result<()> {
-    let handler = project.join("handler");
-    fs::create_dir(&handler)?;
-    for entry in fs::read_dir(&function.handler)? {
-        let entry = entry?;
-        if entry.file_type()?.is_file() && is_manifest(&entry.file_name()) {
-            fs::copy(entry.path(), handler.join(entry.file_name()))?;
-        }
-    }
-    fs::write(handler.join(marker), "")?;
-    std::os::unix::fs::symlink(stack.folder().join("template"), project.join("template"))?;
-    let text = format!(
-        "version: 1.0\nprovider:\n  name: openfaas\nfunctions:\n  {}:\n    lang: {}\n    handler: \
-         ./handler\n    image: {}\n",
-        function.name, function.lang, function.image
-    );
-    fs::write(project.join("stack.yaml"), text)
 }
 
 /// A variable of an image.
@@ -278,29 +245,5 @@ mod tests {
             3000
         );
         assert_eq!(upstream_port(&config(&[])), 8080);
-    }
-
-    #[test]
-    fn only_manifests_and_the_marker_take_part_in_the_base() {
-        let folder = tempfile::tempdir().unwrap();
-        let handler = folder.path().join("pydict");
-        fs::create_dir(&handler).unwrap();
-        for name in ["handler.py", "requirements.txt", "secret.json"] {
-            fs::write(handler.join(name), "x").unwrap();
-        }
-        let path = folder.path().join("stack.yaml");
-        let text = "provider: {name: openfaas}\nfunctions:\n  pydict: {lang: python3, handler: \
-                    ./pydict, image: i}\n";
-        fs::write(&path, text).unwrap();
-        let stack = StackFile::read(&path).unwrap();
-        let function = stack.functions(None).unwrap().remove(0);
-        let project = tempfile::tempdir().unwrap();
-        write_project(project.path(), &stack, &function, ".rsfaas-0").unwrap();
-        let mut names: Vec<_> = fs::read_dir(project.path().join("handler"))
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        assert_eq!(names, [".rsfaas-0", "requirements.txt"]);
     }
 }

@@ -5,6 +5,7 @@ mod context;
 mod engine;
 mod locate;
 mod locked;
+mod project;
 mod purge;
 mod reference;
 mod unlocked;

@@ -37,7 +37,10 @@ pub(crate) struct Options {
 /// # Errors
 /// When anything answers wrongly.
 pub(crate) fn unlock(options: &Options) -> Result<(), Error> {
-    setup::run(false)?;
+    setup::run(setup::Options {
+        existing: options.existing,
+        ..setup::Options::default()
+    })?;
     build::build(true)?;
     let testbed = if options.existing {
         Testbed::existing()?

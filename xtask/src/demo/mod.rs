@@ -25,7 +25,10 @@ pub(crate) struct Options {
 /// When anything is not as it should be.
 pub(crate) fn run(options: &Options) -> Result<(), Error> {
     heading("Set-up: tools, the agent, an OpenFaaS on this host");
-    setup::run(false)?;
+    setup::run(setup::Options {
+        existing: options.existing,
+        ..setup::Options::default()
+    })?;
     build::build(false)?;
     let testbed = if options.existing {
         Testbed::existing()?

@@ -17,9 +17,19 @@ use plan::{Host, Step};
 const BPF_LINKER: &str = "0.13.0";
 const CARGO_DENY: &str = "0.20.2";
 
-/// Installs what is missing; with `dry_run` only says what that is.
-pub(crate) fn run(dry_run: bool) -> Result<(), Error> {
-    let steps = plan::plan(&look());
+/// What to set up.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Options {
+    /// Only say what would be installed.
+    pub(crate) dry_run: bool,
+    /// Leave out what only the testbed needs.
+    pub(crate) existing: bool,
+}
+
+/// Installs what is missing.
+pub(crate) fn run(options: Options) -> Result<(), Error> {
+    let Options { dry_run, existing } = options;
+    let steps = plan::plan(&Host { existing, ..look() });
     if steps.is_empty() {
         println!("set-up: everything is installed");
     } else if !dry_run {
@@ -31,7 +41,7 @@ pub(crate) fn run(dry_run: bool) -> Result<(), Error> {
             carry_out(step)?;
         }
     }
-    if find("go").is_none() {
+    if !existing && find("go").is_none() {
         println!(
             "set-up: Go is not installed; the testbed needs it (1.22 or newer), and this command leaves it to you"
         );
@@ -46,6 +56,7 @@ fn look() -> Host {
         formatter: find("cargo-fmt").is_some(),
         deny: find("cargo-deny").is_some(),
         missing: packages::missing(plan::ALL_PACKAGES),
+        ..Host::default()
     }
 }
 

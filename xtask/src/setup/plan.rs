@@ -4,18 +4,22 @@ use std::fmt;
 
 use crate::build::toolchain::Found;
 
-/// Always needed: to build, and for the testbed.
+/// Always needed: to build, and to call functions.
 const BASE: &[&str] = &[
     "build-essential",
     "ca-certificates",
     "curl",
-    "docker.io",
-    "docker-registry",
     "git",
     "iproute2",
+    "pkg-config",
+];
+/// What the testbed consists of. A host that has an OpenFaaS has a container runtime too, which a second
+/// one, started beside it, could disturb.
+const TESTBED: &[&str] = &[
+    "docker.io",
+    "docker-registry",
     "iptables",
     "mmdebstrap",
-    "pkg-config",
     "prometheus",
 ];
 /// Programs that the end-to-end tests call functions with.
@@ -36,13 +40,16 @@ const LINKER: &[&str] = &["llvm-22-dev", "libpolly-22-dev", "zlib1g-dev"];
 const FORMATTER: &[&str] = &["rustfmt-web"];
 
 /// The lists of packages that a host may need.
-pub(super) const ALL_PACKAGES: &[&[&str]] = &[BASE, CLIENTS, NODE, COMPILER, LINKER, FORMATTER];
+pub(super) const ALL_PACKAGES: &[&[&str]] =
+    &[BASE, TESTBED, CLIENTS, NODE, COMPILER, LINKER, FORMATTER];
 
 /// What is there.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Host {
     /// Compilers and linker for eBPF.
     pub(super) ebpf: Found,
+    /// Whether an OpenFaaS that is there already is to be used.
+    pub(super) existing: bool,
     /// Whether there is a Node.js.
     pub(super) node: bool,
     /// Whether `cargo fmt` works.
@@ -85,6 +92,9 @@ impl fmt::Display for Step {
 /// The steps, in order; empty where nothing is missing.
 pub(super) fn plan(host: &Host) -> Vec<Step> {
     let mut wanted = [BASE, CLIENTS].concat();
+    if !host.existing {
+        wanted.extend(TESTBED);
+    }
     if !host.node {
         wanted.extend(NODE);
     }
@@ -125,6 +135,7 @@ mod tests {
                 debian_sources: true,
                 linker: Some("/bin/bpf-linker".into()),
             },
+            existing: false,
             node: true,
             formatter: true,
             deny: true,
@@ -144,6 +155,16 @@ mod tests {
             ..complete()
         };
         assert_eq!(plan(&host), [Step::Packages(vec!["prometheus"])]);
+    }
+
+    #[test]
+    fn a_host_that_has_an_openfaas_gets_no_second_one() {
+        let host = Host {
+            existing: true,
+            missing: [TESTBED, &["curl"]].concat(),
+            ..complete()
+        };
+        assert_eq!(plan(&host), [Step::Packages(vec!["curl"])]);
     }
 
     #[test]

@@ -68,7 +68,11 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
 /// What every check needs. All checks together also set the machine up.
 fn prepare(report: &mut Report, options: &Options) -> bool {
     let all = options.part.is_none();
-    if all && report.step("set-up", || Ok(setup::run(false)?)).is_none() {
+    let set_up = setup::Options {
+        existing: options.existing,
+        ..setup::Options::default()
+    };
+    if all && report.step("set-up", || Ok(setup::run(set_up)?)).is_none() {
         return false;
     }
     report

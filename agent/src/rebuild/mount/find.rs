@@ -11,7 +11,9 @@ pub(super) struct Scan {
     pub(super) waiting: Option<Process>,
     /// The container's first process, where that is another one: the watchdog.
     pub(super) first: Option<Process>,
-    /// How many processes carry the token.
+    /// A further one that carries the token.
+    pub(super) carrier: Option<Process>,
+    /// How many do.
     pub(super) carriers: usize,
 }
 
@@ -21,6 +23,7 @@ impl Scan {
         let mut scan = Self {
             waiting: None,
             first: None,
+            carrier: None,
             carriers: 0,
         };
         let pids = process::all().map_err(MountError::kernel("reading /proc"))?;
@@ -41,6 +44,8 @@ impl Scan {
                 scan.waiting = Some(process);
             } else if process.is_first().unwrap_or(false) {
                 scan.first = Some(process);
+            } else {
+                scan.carrier = Some(process);
             }
         }
         Ok(scan)

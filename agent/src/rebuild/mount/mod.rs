@@ -110,7 +110,7 @@ pub async fn wait_listening(
     let scan = tokio::task::spawn_blocking(move || Scan::of(&token))
         .await
         .map_err(|_| MountError::Stopped)??;
-    match scan.first {
+    match scan.carrier.or(scan.first) {
         Some(process) => ready::ready(&process, port, timeout).await.map(|()| true),
         None => Ok(false),
     }
