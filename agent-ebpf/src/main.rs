@@ -119,15 +119,18 @@ fn spot(frame: &impl Frame, link: Link) -> Fate {
         count(Counter::Released);
         return Fate::Pass;
     }
+    let Some(segment) = maps::keep(segment) else {
+        return Fate::Pass;
+    };
     if segment.payload_length == 0 {
-        return notice_end(frame, &segment);
+        return notice_end(frame, segment);
     }
     // SAFETY: the entry is read at once; a concurrent change shows as the old or the new window,
     // and a segment judged by either is held or passed rightly.
     if let Some(flow) = unsafe { FLOWS.get(&segment.flow) } {
-        return known(frame, &segment, flow);
+        return known(frame, segment, flow);
     }
-    match classify::classify(frame, &segment) {
+    match classify::classify(frame, segment) {
         Verdict::Pass(counter) => {
             count(counter);
             Fate::Pass
@@ -142,7 +145,7 @@ fn spot(frame: &impl Frame, link: Link) -> Fate {
                 );
                 return Fate::Hold;
             }
-            hold::hold(frame, &segment, counter);
+            hold::hold(frame, segment, counter);
             Fate::Hold
         }
     }

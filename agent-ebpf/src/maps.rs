@@ -7,7 +7,7 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::warn;
 
-use crate::frame::Frame;
+use crate::{frame::Frame, packet::Segment};
 
 /// Sealed functions and unlocked containers, by name; the value is a `NameKind`.
 #[map]
@@ -35,6 +35,9 @@ static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counter::COUNT
 #[map]
 static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
 
+#[map]
+static SEGMENT: PerCpuArray<Segment> = PerCpuArray::with_max_entries(1, 0);
+
 /// Bytes of a request's start that are looked at: method, the longer of the two prefixes, a name.
 pub(crate) const PREFIX_LEN: usize = 128;
 /// Bytes that the search for the key header loads at a time.
@@ -60,6 +63,17 @@ pub(crate) fn scratch() -> Option<&'static mut Scratch> {
     SCRATCH
         .get_ptr_mut(0)
         .map(|scratch| unsafe { &mut *scratch })
+}
+
+/// Moves a segment into this CPU's memory. The verifier would follow all that comes after once more for
+/// each way in which the headers can be laid out; of what lives in a map it knows nothing.
+#[inline(always)]
+pub(crate) fn keep(segment: Segment) -> Option<&'static Segment> {
+    let slot = SEGMENT.get_ptr_mut(0)?;
+    // SAFETY: the slot is this CPU's own. Volatile, or the compiler would go on with what it knows.
+    unsafe { slot.write_volatile(segment) };
+    // SAFETY: written just before, and not again while the program runs.
+    Some(unsafe { &*slot })
 }
 
 /// The automaton that finds the key header.
