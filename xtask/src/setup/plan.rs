@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::build::toolchain::Found;
 
-/// Always needed: to build, and for the testbed.
+/// Always needed: to build, for the testbed, and wrk to measure.
 const BASE: &[&str] = &[
     "build-essential",
     "ca-certificates",
@@ -17,6 +17,7 @@ const BASE: &[&str] = &[
     "mmdebstrap",
     "pkg-config",
     "prometheus",
+    "wrk",
 ];
 /// The compiler for eBPF, where rustup's nightly cannot be it.
 const COMPILER: &[&str] = &["rustc-web", "cargo-web", "rust-web-src"];
