@@ -6,7 +6,7 @@
 use agent_ebpf::{Counter, NAME_LEN, NameKey, NameKind};
 
 use crate::{
-    frame::Frame,
+    frame::{Frame, peek},
     maps::{self, NAMES, PREFIX_LEN, STARTS, Scratch},
     packet::Segment,
     scan::{self, Found},
@@ -91,9 +91,13 @@ fn named(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Verdic
     }
 }
 
-/// Reads method, path prefix and function name.
+/// Reads method, path prefix and function name: where they stand in the packet if they are of the
+/// usual form, else from a copy.
 #[inline(always)]
 fn start(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Start {
+    if let Some(start) = usual(frame, segment, scratch) {
+        return start;
+    }
     if !load(frame, segment, scratch, 0) {
         return Start::Other;
     }
@@ -110,6 +114,49 @@ fn start(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Start 
         return start;
     }
     other_path(scratch)
+}
+
+/// Decides about bytes that start no request, and about GET or POST requests for a function, without
+/// copying anything; `None` where the packet is of another form or too short.
+#[inline(always)]
+fn usual(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Option<Start> {
+    if segment.payload_length < METHOD_LEN as u32 + (FUNCTION.len() + NAME_LEN) as u32 {
+        return None;
+    }
+    let method = peek::<5>(frame, segment.payload_offset)?;
+    let target = match method {
+        b"POST " => 5,
+        [b'G', b'E', b'T', b' ', _] => 4,
+        [first, ..] if is_token_byte(*first) || matches!(first, b'\r' | b'\n') => return None,
+        _ => return Some(Start::Other),
+    };
+    let path = peek::<{ FUNCTION.len() + NAME_LEN }>(frame, segment.payload_offset + target)?;
+    for (byte, expected) in path.iter().zip(FUNCTION) {
+        if byte != expected {
+            return None;
+        }
+    }
+    scratch.name = NameKey([0; NAME_LEN]);
+    for index in 0..NAME_LEN {
+        let byte = path[FUNCTION.len() + index];
+        if is_of_name(byte) {
+            scratch.name.0[index] = byte;
+        } else {
+            return (index > 0 && ends_name(byte)).then_some(Start::Named);
+        }
+    }
+    None
+}
+
+#[inline(always)]
+fn is_of_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
+}
+
+/// A namespace (`name.namespace`) is left to the agent.
+#[inline(always)]
+fn ends_name(byte: u8) -> bool {
+    matches!(byte, b'/' | b' ' | b'?' | b'.')
 }
 
 /// Loads the first bytes of the payload, behind some.
@@ -197,20 +244,20 @@ fn path<const N: usize>(scratch: &mut Scratch, prefix: &[u8; N]) -> Option<Start
     Some(name(scratch))
 }
 
-/// Copies the name at the cursor. A namespace (`name.namespace`) is left to the agent.
+/// Copies the name at the cursor.
 #[inline(always)]
 fn name(scratch: &mut Scratch) -> Start {
     let start = scratch.cursor;
     scratch.name = NameKey([0; NAME_LEN]);
     for index in 0..NAME_LEN {
         let byte = at(scratch, start + index as u32);
-        if byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_' {
+        if is_of_name(byte) {
             scratch.name.0[index] = byte;
             continue;
         }
         return match byte {
             0 => Start::Incomplete,
-            b'/' | b' ' | b'?' | b'.' if index > 0 => Start::Named,
+            _ if index > 0 && ends_name(byte) => Start::Named,
             _ => Start::Unusual,
         };
     }

@@ -176,3 +176,22 @@ pub(crate) fn load<T: Copy>(frame: &impl Frame, offset: usize) -> Option<T> {
     // just before; `T` is an array of bytes or an integer, read without regard to alignment.
     Some(unsafe { core::ptr::read_unaligned(start as *const T) })
 }
+
+/// Furthest offset at which bytes are referred to in place: behind the longest headers.
+const PEEK_MAX: u32 = 1023;
+
+/// Refers to bytes in the linear part, at an offset that the verifier does not know. A single byte's
+/// check would be turned into a comparison that it does not know either: `N` is more than one.
+#[inline(always)]
+pub(crate) fn peek<const N: usize>(frame: &impl Frame, offset: u32) -> Option<&[u8; N]> {
+    if offset > PEEK_MAX {
+        return None;
+    }
+    let start = frame.data() + offset as usize;
+    if start + N > frame.data_end() {
+        return None;
+    }
+    // SAFETY: the bytes lie between the packet's start and the end of its linear part, as checked
+    // just before, and nothing writes to the packet while the reference is in use.
+    Some(unsafe { &*(start as *const [u8; N]) })
+}

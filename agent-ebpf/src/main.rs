@@ -120,12 +120,11 @@ fn spot(frame: &impl Frame, link: Link) -> Fate {
         return Fate::Pass;
     }
     // Every CPU has its own; without one, nothing could be told.
-    let Some(scratch) = maps::scratch() else {
+    let (Some(scratch), Some(segment)) = (maps::scratch(), maps::keep(segment)) else {
         return Fate::Hold;
     };
-    let segment = maps::forget_parsing(scratch, segment);
     if segment.payload_length == 0 {
-        return notice_end(frame, &segment);
+        return notice_end(frame, segment);
     }
     if let Some(flow) = FLOWS.get_ptr_mut(&segment.flow) {
         // SAFETY: the entry stays in memory while the program runs; a concurrent change shows as the
@@ -133,14 +132,14 @@ fn spot(frame: &impl Frame, link: Link) -> Fate {
         let flow = unsafe { &mut *flow };
         flow.last_seen = hold::now();
         if flow.state == FlowState::Owned as u32 {
-            return owned(frame, &segment, flow);
+            return owned(frame, segment, flow);
         }
     }
-    match classify::classify(frame, &segment, scratch) {
+    match classify::classify(frame, segment, scratch) {
         Verdict::Pass(counter) => {
             count(counter);
             // The agent may have let go of the flow.
-            notice_end(frame, &segment)
+            notice_end(frame, segment)
         }
         Verdict::Hold(counter) => {
             if FLOWS
@@ -155,7 +154,7 @@ fn spot(frame: &impl Frame, link: Link) -> Fate {
                 );
                 return Fate::Hold;
             }
-            hold::hold(frame, &segment, counter);
+            hold::hold(frame, segment, counter);
             Fate::Hold
         }
     }

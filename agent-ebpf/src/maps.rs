@@ -35,6 +35,9 @@ static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counter::COUNT
 #[map]
 static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
 
+#[map]
+static SEGMENT: PerCpuArray<Segment> = PerCpuArray::with_max_entries(1, 0);
+
 /// Bytes of a request's start that are looked at: method, the longer of the two prefixes, a name.
 pub(crate) const PREFIX_LEN: usize = 128;
 /// Bytes that the search for the key header loads at a time.
@@ -48,7 +51,6 @@ pub(crate) struct Scratch {
     pub(crate) chunk: [u8; CHUNK_LEN],
     pub(crate) name: NameKey,
     pub(crate) cursor: u32,
-    segment: Segment,
     /// Where numbers go that the compiler and the verifier are to know nothing of.
     pub(crate) unknown: u32,
 }
@@ -71,13 +73,15 @@ pub(crate) fn forget(scratch: &mut Scratch, number: u32) -> u32 {
     unsafe { core::ptr::read_volatile(&raw const scratch.unknown) }
 }
 
-/// The same segment, of which the verifier knows no more how it was parsed: it would follow all that
-/// comes once for IPv4, once for IPv6, and so on.
+/// Moves a segment into this CPU's memory. The verifier would follow all that comes after once more for
+/// each way in which the headers can be laid out; of what lives in a map it knows nothing.
 #[inline(always)]
-pub(crate) fn forget_parsing(scratch: &mut Scratch, segment: Segment) -> Segment {
-    scratch.segment = segment;
-    // SAFETY: written just before.
-    unsafe { core::ptr::read_volatile(&raw const scratch.segment) }
+pub(crate) fn keep(segment: Segment) -> Option<&'static Segment> {
+    let slot = SEGMENT.get_ptr_mut(0)?;
+    // SAFETY: the slot is this CPU's own. Volatile, or the compiler would go on with what it knows.
+    unsafe { slot.write_volatile(segment) };
+    // SAFETY: written just before, and not again while the program runs.
+    Some(unsafe { &*slot })
 }
 
 /// The automaton that finds the key header.

@@ -132,15 +132,22 @@ fn parse(frame: &impl Frame, link: Link, direction: Direction) -> Option<Parsed>
     tcp(frame, link, direction, network)
 }
 
-/// What the network layer told.
+/// What the network layer told. Addresses are read when the port is known to be the gateway's: most
+/// packets are to another.
 struct Network {
-    source: [u8; 16],
-    destination: [u8; 16],
-    transport: usize,
-    /// Where the network layer's header starts.
+    /// Where its header starts.
     start: usize,
-    /// Bytes from there on by the packet's own word, which leaves out any padding of the link.
+    version: Version,
+    transport: usize,
+    /// Bytes from the header's start on by the packet's own word, which leaves out any padding of the
+    /// link.
     total: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Version {
+    V4,
+    V6,
 }
 
 #[inline(always)]
@@ -170,10 +177,9 @@ fn ipv4(frame: &impl Frame, offset: usize) -> Option<Option<Network>> {
     }
     let total = u16::from_be_bytes([header[2], header[3]]) as usize;
     Some(Some(Network {
-        source: mapped([header[12], header[13], header[14], header[15]]),
-        destination: mapped([header[16], header[17], header[18], header[19]]),
-        transport: offset + header_length,
         start: offset,
+        version: Version::V4,
+        transport: offset + header_length,
         total,
     }))
 }
@@ -200,41 +206,42 @@ fn ipv6(frame: &impl Frame, offset: usize) -> Option<Option<Network>> {
     }
     let length = u16::from_be_bytes([header[4], header[5]]) as usize;
     let total = if length == 0 { 0 } else { length + IPV6_LEN };
-    let mut source = [0; 16];
-    let mut destination = [0; 16];
-    source.copy_from_slice(&header[8..24]);
-    destination.copy_from_slice(&header[24..40]);
     Some(Some(Network {
-        source,
-        destination,
-        transport,
         start: offset,
+        version: Version::V6,
+        transport,
         total,
     }))
 }
 
 #[inline(always)]
 fn tcp(frame: &impl Frame, link: Link, direction: Direction, network: Network) -> Option<Parsed> {
+    // The ports alone at first: of most packets nothing more is read.
+    let ports = load::<[[u8; 2]; 2]>(frame, network.transport)?;
+    let [source_port, destination_port] = ports.map(u16::from_be_bytes);
+    let gateway = match direction {
+        Direction::ToGateway => destination_port,
+        Direction::FromGateway => source_port,
+    };
+    if gateway != maps::gateway_port() {
+        return Some(Parsed::NotOurs);
+    }
     let header = load::<[u8; TCP_LEN]>(frame, network.transport)?;
-    let source_port = u16::from_be_bytes([header[0], header[1]]);
-    let destination_port = u16::from_be_bytes([header[2], header[3]]);
+    let (source, destination) = addresses(frame, &network)?;
     let flow = match direction {
         Direction::ToGateway => FlowKey {
-            source: network.source,
-            destination: network.destination,
+            source,
+            destination,
             source_port,
             destination_port,
         },
         Direction::FromGateway => FlowKey {
-            source: network.destination,
-            destination: network.source,
+            source: destination,
+            destination: source,
             source_port: destination_port,
             destination_port: source_port,
         },
     };
-    if flow.destination_port != maps::gateway_port() {
-        return Some(Parsed::NotOurs);
-    }
     let payload_offset = network.transport + (header[12] >> 4) as usize * 4;
     let end = end(frame, network.start, network.total);
     Some(Parsed::Segment(Segment {
@@ -245,6 +252,20 @@ fn tcp(frame: &impl Frame, link: Link, direction: Direction, network: Network) -
         payload_length: end.saturating_sub(payload_offset) as u32,
         flags: header[13],
     }))
+}
+
+#[inline(always)]
+fn addresses(frame: &impl Frame, network: &Network) -> Option<([u8; 16], [u8; 16])> {
+    match network.version {
+        Version::V4 => {
+            let [source, destination] = load::<[[u8; 4]; 2]>(frame, network.start + 12)?;
+            Some((mapped(source), mapped(destination)))
+        }
+        Version::V6 => {
+            let [source, destination] = load::<[[u8; 16]; 2]>(frame, network.start + 8)?;
+            Some((source, destination))
+        }
+    }
 }
 
 /// A length of zero stands for more than the field can say (BIG TCP): then the buffer's end counts.

@@ -29,10 +29,8 @@ pub(crate) fn find_key_header(
     let Some(table) = maps::search_table() else {
         return Found::Neither;
     };
-    // The verifier would follow the whole search once more for each way in which the headers before
-    // the payload can be laid out.
-    let offset = maps::forget(scratch, segment.payload_offset);
-    let length = maps::forget(scratch, segment.payload_length);
+    let offset = segment.payload_offset;
+    let length = segment.payload_length;
     let mut state = search::LINE_START;
     for chunk in 0..CHUNKS {
         let start = chunk * CHUNK_LEN as u32;

@@ -92,6 +92,18 @@ enum Bench {
         #[arg(long)]
         existing: bool,
     },
+    /// What a packet costs in the programs, by what it is, and the gateway's throughput (as root)
+    Packet {
+        /// Pairs of measurements of the gateway's throughput, with the agent and without
+        #[arg(long, default_value_t = 7)]
+        pairs: usize,
+        /// Prints one JSON object
+        #[arg(long)]
+        json: bool,
+        /// Uses the OpenFaaS that OPENFAAS_URL, the faas-cli login and RSFAAS_REGISTRY_PREFIX name
+        #[arg(long)]
+        existing: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -123,6 +135,15 @@ fn run(task: Task) -> Result<(), Error> {
             existing,
         }) => bench::unlock(&bench::Options {
             runs: runs.max(1),
+            json,
+            existing,
+        }),
+        Task::Bench(Bench::Packet {
+            pairs,
+            json,
+            existing,
+        }) => bench::packet::run(&bench::packet::Options {
+            pairs: pairs.max(1),
             json,
             existing,
         }),

@@ -3,6 +3,7 @@
 
 mod figures;
 mod held;
+pub(crate) mod packet;
 
 use std::{
     thread,
@@ -149,4 +150,10 @@ fn deploy_and_start(testbed: &Testbed, project: &Project) -> Result<Duration, Er
         thread::sleep(Duration::from_millis(2));
     }
     Ok(start.elapsed())
+}
+
+/// The middle one.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
 }
