@@ -12,13 +12,22 @@ use crate::{
     scan::{self, Found},
 };
 
-/// Longest method that is taken for one; the longest registered is of 17 letters
+/// Line ends before a request that the gateway's server skips; more of them it refuses.
+const LINE_ENDS: usize = 4;
+/// Longest method that is looked behind; the longest registered is of 17 letters
 /// (<https://www.iana.org/assignments/http-methods>).
 const METHOD_LEN: usize = 20;
+/// The one method whose target is an authority; the gateway finds a path behind it all the same.
+const CONNECT: &[u8; 8] = b"CONNECT ";
 /// Longest scheme of an absolute target that is looked through.
 const SCHEME_LEN: u32 = 16;
 const FUNCTION: &[u8; 10] = b"/function/";
 const ASYNC_FUNCTION: &[u8; 16] = b"/async-function/";
+
+/// The bytes below 64 that a method may have, a bit each: letters and digits, and `!#$%&'*+-.`.
+const TOKEN_LOW: u64 = 0x03ff_6cfa_0000_0000;
+/// The bytes from 64 to 127: letters, and `^_`, a backtick, `|~`.
+const TOKEN_HIGH: u64 = 0x57ff_ffff_c7ff_fffe;
 
 /// What is to be done with a segment, and the counter that tells so.
 pub(crate) enum Verdict {
@@ -48,10 +57,7 @@ pub(crate) fn note_start(segment: &Segment) {
 
 /// Judges the first payload segment of a flow that the agent does not have.
 #[inline(always)]
-pub(crate) fn classify(frame: &impl Frame, segment: &Segment) -> Verdict {
-    let Some(scratch) = maps::scratch() else {
-        return Verdict::Hold(Counter::HeldUndecided);
-    };
+pub(crate) fn classify(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Verdict {
     match start(frame, segment, scratch) {
         Start::Other => Verdict::Pass(Counter::Passed),
         Start::Unusual => Verdict::Hold(Counter::HeldUndecided),
@@ -88,24 +94,12 @@ fn named(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Verdic
 /// Reads method, path prefix and function name.
 #[inline(always)]
 fn start(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Start {
-    let mut available = segment.payload_length;
-    if available > PREFIX_LEN as u32 {
-        available = PREFIX_LEN as u32;
-    }
-    if available == 0 {
+    if !load(frame, segment, scratch, 0) {
         return Start::Other;
     }
-    // What an earlier packet left behind the loaded bytes must not be taken for this one's.
-    scratch.prefix = [0; PREFIX_LEN];
-    // SAFETY: the length is between one and the size of the buffer.
-    let loaded = unsafe {
-        frame.load_bytes(
-            segment.payload_offset,
-            scratch.prefix.as_mut_ptr(),
-            available,
-        )
-    };
-    if !loaded || !scratch.prefix[0].is_ascii_alphabetic() {
+    let skip = line_ends(scratch);
+    // Loaded anew, so that what follows starts at a fixed place.
+    if skip != 0 && !load(frame, segment, scratch, skip) {
         return Start::Other;
     }
     let start = method(scratch);
@@ -118,23 +112,67 @@ fn start(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Start 
     other_path(scratch)
 }
 
+/// Loads the first bytes of the payload, behind some.
+#[inline(always)]
+fn load(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch, skip: u32) -> bool {
+    // The compiler, which may know that something is available, would leave out the check that the
+    // verifier, which does not, asks for.
+    let mut available = maps::forget(scratch, segment.payload_length.saturating_sub(skip));
+    if available == 0 {
+        return false;
+    }
+    if available > PREFIX_LEN as u32 {
+        available = PREFIX_LEN as u32;
+    }
+    // What an earlier packet left behind the loaded bytes must not be taken for this one's.
+    scratch.prefix = [0; PREFIX_LEN];
+    // SAFETY: the length is between one and the size of the buffer.
+    unsafe {
+        frame.load_bytes(
+            segment.payload_offset + skip,
+            scratch.prefix.as_mut_ptr(),
+            available,
+        )
+    }
+}
+
+/// Empty lines before the request, in bytes.
+#[inline(always)]
+fn line_ends(scratch: &Scratch) -> u32 {
+    for index in 0..LINE_ENDS {
+        if !matches!(scratch.prefix[index], b'\r' | b'\n') {
+            return index as u32;
+        }
+    }
+    LINE_ENDS as u32
+}
+
 /// Finds the space after the method, and leaves its target's position in the cursor.
 #[inline(always)]
 fn method(scratch: &mut Scratch) -> Start {
-    for index in 1..METHOD_LEN {
+    for index in 0..METHOD_LEN {
         let byte = scratch.prefix[index];
-        if byte == b' ' {
+        if byte == b' ' && index > 0 {
             scratch.cursor = index as u32 + 1;
             return Start::Named;
         }
         if byte == 0 {
             return Start::Incomplete;
         }
-        if !byte.is_ascii_alphabetic() && byte != b'-' {
+        if !is_token_byte(byte) {
             return Start::Other;
         }
     }
-    Start::Other
+    // No method that any function is called with; but where a flow starts, nothing is risked.
+    Start::Incomplete
+}
+
+/// A byte of a method (RFC 9110, section 5.6.2): the gateway lets functions be called with any.
+#[inline(always)]
+fn is_token_byte(byte: u8) -> bool {
+    // Two words of a table instead of comparisons, each of which the verifier would follow.
+    let table = if byte < 64 { TOKEN_LOW } else { TOKEN_HIGH };
+    byte < 128 && table >> (byte & 63) & 1 == 1
 }
 
 #[inline(always)]
@@ -185,7 +223,11 @@ fn name(scratch: &mut Scratch) -> Start {
 fn other_path(scratch: &Scratch) -> Start {
     let target = scratch.cursor;
     if at(scratch, target) != b'/' {
-        return absolute(scratch, target);
+        return if scratch.prefix[..CONNECT.len()] == *CONNECT {
+            Start::Unusual
+        } else {
+            absolute(scratch, target)
+        };
     }
     match at(scratch, target + 1) {
         b'/' | b'.' => return Start::Unusual,

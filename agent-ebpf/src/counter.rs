@@ -23,8 +23,6 @@ counters! {
     PassedKeyless = "passed_keyless",
     /// Body segments of a flow that the agent has, let through by its window.
     PassedWindow = "passed_window",
-    /// Segments of a flow in which nothing is held any more.
-    PassedOpaque = "passed_opaque",
     /// Segments held because they carry the key header.
     HeldKeyed = "held_keyed",
     /// Segments held because the head was not complete or its target not in plain form.

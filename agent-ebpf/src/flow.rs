@@ -21,7 +21,8 @@ crate::plain!(FlowKey, 36);
 pub enum FlowState {
     /// The agent has the flow: segments outside the window are held.
     Owned = 1,
-    /// Nothing is held any more; the flow's end is still reported.
+    /// The agent has let go of it: segments are judged as those of an unknown flow, and its end is
+    /// still reported.
     Opaque = 2,
 }
 
@@ -37,18 +38,21 @@ pub struct Flow {
     pub pass_end: u32,
     /// One while the agent wants to hear of the gateway's next payload, else zero.
     pub awaits_answer: u32,
+    /// When either side last sent something: kernel's monotonic clock, nanoseconds.
+    pub last_seen: u64,
 }
-crate::plain!(Flow, 16);
+crate::plain!(Flow, 24);
 
 impl Flow {
-    /// A flow of which every segment is held.
+    /// A flow of which every segment is held, last seen at a time of the monotonic clock.
     #[must_use]
-    pub const fn held() -> Self {
+    pub const fn held(last_seen: u64) -> Self {
         Self {
             state: FlowState::Owned as u32,
             pass_start: 0,
             pass_end: 0,
             awaits_answer: 0,
+            last_seen,
         }
     }
 
@@ -73,13 +77,14 @@ mod tests {
             pass_start,
             pass_end,
             awaits_answer: 0,
+            last_seen: 0,
         }
     }
 
     #[test]
     fn a_held_flow_passes_nothing() {
-        assert!(!Flow::held().passes(0, 1));
-        assert!(!Flow::held().passes(u32::MAX, 1));
+        assert!(!Flow::held(0).passes(0, 1));
+        assert!(!Flow::held(0).passes(u32::MAX, 1));
     }
 
     #[test]

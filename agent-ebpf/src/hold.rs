@@ -76,8 +76,7 @@ pub(crate) fn notice(frame: &impl Frame, segment: &Segment, kind: EventKind) {
 #[inline(always)]
 fn header(frame: &impl Frame, segment: &Segment, kind: EventKind, length: u32) -> EventHeader {
     EventHeader {
-        // SAFETY: the helper takes no arguments and touches no memory of ours.
-        time: unsafe { bpf_ktime_get_ns() },
+        time: now(),
         kind: kind as u32,
         interface: frame.interface(),
         length,
@@ -85,4 +84,11 @@ fn header(frame: &impl Frame, segment: &Segment, kind: EventKind, length: u32) -
         flow: segment.flow,
         ethernet: u32::from(segment.link == Link::Ethernet),
     }
+}
+
+/// The kernel's monotonic clock, in nanoseconds.
+#[inline(always)]
+pub(crate) fn now() -> u64 {
+    // SAFETY: the helper takes no arguments and touches no memory of ours.
+    unsafe { bpf_ktime_get_ns() }
 }

@@ -119,21 +119,34 @@ fn spot(frame: &impl Frame, link: Link) -> Fate {
         count(Counter::Released);
         return Fate::Pass;
     }
+    // Every CPU has its own; without one, nothing could be told.
+    let Some(scratch) = maps::scratch() else {
+        return Fate::Hold;
+    };
+    let segment = maps::forget_parsing(scratch, segment);
     if segment.payload_length == 0 {
         return notice_end(frame, &segment);
     }
-    // SAFETY: the entry is read at once; a concurrent change shows as the old or the new window,
-    // and a segment judged by either is held or passed rightly.
-    if let Some(flow) = unsafe { FLOWS.get(&segment.flow) } {
-        return known(frame, &segment, flow);
+    if let Some(flow) = FLOWS.get_ptr_mut(&segment.flow) {
+        // SAFETY: the entry stays in memory while the program runs; a concurrent change shows as the
+        // old or the new numbers, and a segment judged by either is held or passed rightly.
+        let flow = unsafe { &mut *flow };
+        flow.last_seen = hold::now();
+        if flow.state == FlowState::Owned as u32 {
+            return owned(frame, &segment, flow);
+        }
     }
-    match classify::classify(frame, &segment) {
+    match classify::classify(frame, &segment, scratch) {
         Verdict::Pass(counter) => {
             count(counter);
-            Fate::Pass
+            // The agent may have let go of the flow.
+            notice_end(frame, &segment)
         }
         Verdict::Hold(counter) => {
-            if FLOWS.insert(&segment.flow, Flow::held(), 0).is_err() {
+            if FLOWS
+                .insert(&segment.flow, Flow::held(hold::now()), 0)
+                .is_err()
+            {
                 let total = count(Counter::DroppedFlowsFull);
                 maps::log_rarely(
                     frame,
@@ -150,11 +163,7 @@ fn spot(frame: &impl Frame, link: Link) -> Fate {
 
 /// A segment of a flow that the agent has.
 #[inline(always)]
-fn known(frame: &impl Frame, segment: &Segment, flow: &Flow) -> Fate {
-    if flow.state == FlowState::Opaque as u32 {
-        count(Counter::PassedOpaque);
-        return notice_end(frame, segment);
-    }
+fn owned(frame: &impl Frame, segment: &Segment, flow: &Flow) -> Fate {
     if flow.passes(segment.sequence, segment.payload_length) {
         count(Counter::PassedWindow);
         return notice_end(frame, segment);
@@ -176,7 +185,8 @@ fn notice_end(frame: &impl Frame, segment: &Segment) -> Fate {
     Fate::Pass
 }
 
-/// Tells the agent of the first payload of an answer that it awaits.
+/// Notes that the gateway has sent something, and tells the agent of the first payload of an answer that
+/// it awaits.
 #[inline(always)]
 fn notice_answer(frame: &impl Frame, segment: &Segment) {
     let Some(flow) = FLOWS.get_ptr_mut(&segment.flow) else {
@@ -184,9 +194,10 @@ fn notice_answer(frame: &impl Frame, segment: &Segment) {
     };
     // SAFETY: the entry stays in memory while the program runs; a concurrent change of one number
     // shows as the old or the new one.
-    let awaits = unsafe { &mut (*flow).awaits_answer };
-    if *awaits != 0 {
-        *awaits = 0;
+    let flow = unsafe { &mut *flow };
+    flow.last_seen = hold::now();
+    if flow.awaits_answer != 0 {
+        flow.awaits_answer = 0;
         hold::notice(frame, segment, EventKind::Answer);
     }
 }

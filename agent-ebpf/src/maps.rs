@@ -7,7 +7,7 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::warn;
 
-use crate::frame::Frame;
+use crate::{frame::Frame, packet::Segment};
 
 /// Sealed functions and unlocked containers, by name; the value is a `NameKind`.
 #[map]
@@ -48,6 +48,7 @@ pub(crate) struct Scratch {
     pub(crate) chunk: [u8; CHUNK_LEN],
     pub(crate) name: NameKey,
     pub(crate) cursor: u32,
+    segment: Segment,
     /// Where numbers go that the compiler and the verifier are to know nothing of.
     pub(crate) unknown: u32,
 }
@@ -60,6 +61,23 @@ pub(crate) fn scratch() -> Option<&'static mut Scratch> {
     SCRATCH
         .get_ptr_mut(0)
         .map(|scratch| unsafe { &mut *scratch })
+}
+
+/// The same number, of which neither the compiler nor the verifier knows anything any more.
+#[inline(always)]
+pub(crate) fn forget(scratch: &mut Scratch, number: u32) -> u32 {
+    scratch.unknown = number;
+    // SAFETY: written just before.
+    unsafe { core::ptr::read_volatile(&raw const scratch.unknown) }
+}
+
+/// The same segment, of which the verifier knows no more how it was parsed: it would follow all that
+/// comes once for IPv4, once for IPv6, and so on.
+#[inline(always)]
+pub(crate) fn forget_parsing(scratch: &mut Scratch, segment: Segment) -> Segment {
+    scratch.segment = segment;
+    // SAFETY: written just before.
+    unsafe { core::ptr::read_volatile(&raw const scratch.segment) }
 }
 
 /// The automaton that finds the key header.

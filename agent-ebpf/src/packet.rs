@@ -44,6 +44,7 @@ pub(crate) enum Direction {
 }
 
 /// A TCP segment of a flow to the gateway. The flow is always seen from the client's side.
+#[derive(Clone, Copy)]
 pub(crate) struct Segment {
     pub(crate) flow: FlowKey,
     pub(crate) link: Link,

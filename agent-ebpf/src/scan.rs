@@ -31,8 +31,8 @@ pub(crate) fn find_key_header(
     };
     // The verifier would follow the whole search once more for each way in which the headers before
     // the payload can be laid out.
-    let offset = forget(scratch, segment.payload_offset);
-    let length = forget(scratch, segment.payload_length);
+    let offset = maps::forget(scratch, segment.payload_offset);
+    let length = maps::forget(scratch, segment.payload_length);
     let mut state = search::LINE_START;
     for chunk in 0..CHUNKS {
         let start = chunk * CHUNK_LEN as u32;
@@ -64,14 +64,6 @@ pub(crate) fn find_key_header(
     }
 }
 
-/// The same number, of which neither the compiler nor the verifier knows anything any more.
-#[inline(always)]
-fn forget(scratch: &mut Scratch, number: u32) -> u32 {
-    scratch.unknown = number;
-    // SAFETY: written just before.
-    unsafe { core::ptr::read_volatile(&raw const scratch.unknown) }
-}
-
 /// The state after a byte.
 #[inline(always)]
 fn step(table: &[u8; search::TABLE_LEN], state: u8, byte: u8) -> u8 {
@@ -85,7 +77,7 @@ fn step(table: &[u8; search::TABLE_LEN], state: u8, byte: u8) -> u8 {
 fn load(frame: &impl Frame, scratch: &mut Scratch, offset: u32, available: u32) -> Option<()> {
     // The compiler, which knows that something is available, would leave out the check that the
     // verifier, which does not, asks for.
-    let available = forget(scratch, available);
+    let available = maps::forget(scratch, available);
     if available == 0 {
         return None;
     }

@@ -35,6 +35,8 @@ pub struct Config {
     pub purge_command: Option<PathBuf>,
     /// Seconds after which a lease ends, whoever still holds it.
     pub lease_limit: u64,
+    /// Seconds without a packet after which a connection holds no lease any more.
+    pub idle_limit: u64,
     /// Seconds for which a lease that nobody holds any more is kept.
     pub linger: u64,
     /// Seconds that an unlock may take before its callers are told that it failed.
@@ -75,6 +77,7 @@ impl Default for Config {
             standby: 1,
             purge_command: None,
             lease_limit: 3600,
+            idle_limit: 300,
             linger: 0,
             unlock_timeout: 60,
             head_timeout: 2,
@@ -154,7 +157,13 @@ impl Config {
         if config.port == 0 {
             return wrong("`port` must not be 0");
         }
-        if config.lease_limit == 0 || config.unlock_timeout == 0 || config.head_timeout == 0 {
+        let times = [
+            config.lease_limit,
+            config.idle_limit,
+            config.unlock_timeout,
+            config.head_timeout,
+        ];
+        if times.contains(&0) {
             return wrong("times must be at least 1 second");
         }
         if config.wrong_keys == 0 {
@@ -188,6 +197,12 @@ impl Config {
     #[must_use]
     pub fn lease_limit(&self) -> Duration {
         Duration::from_secs(self.lease_limit)
+    }
+
+    /// How long a connection may be idle and hold a lease.
+    #[must_use]
+    pub fn idle_limit(&self) -> Duration {
+        Duration::from_secs(self.idle_limit)
     }
 
     /// How long a lease outlasts its last connection.
@@ -248,6 +263,7 @@ mod tests {
         for text in [
             "port = 0",
             "lease_limit = 0",
+            "idle_limit = 0",
             "wrong_keys = 0",
             "key_header = \"a b\"",
         ] {

@@ -183,7 +183,7 @@ impl Agent {
                     }
                     Action::Release { sequence, bytes } => self.release(sequence, &bytes),
                     Action::PassWindow { start, end } => {
-                        self.flows.pass(&held.flow, start, end).unwrap();
+                        self.flows.hold(&held.flow, (start, end), false).unwrap();
                     }
                     Action::Opaque => panic!("given up"),
                 }

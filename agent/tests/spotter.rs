@@ -38,9 +38,12 @@ at_both_hooks! {
     what_is_no_request_for_a_sealed_function_passes,
     targets_that_are_not_in_plain_form_are_held_for_the_agent,
     a_request_that_names_an_unlocked_function_is_held_even_without_a_key,
+    no_method_and_no_empty_line_hides_a_request,
+    a_flow_that_starts_with_a_very_long_method_is_held,
     the_first_segment_of_a_flow_is_held_at_every_cut_until_the_key_can_be_ruled_out,
     bytes_in_the_middle_of_a_flow_that_could_start_a_request_pass,
     later_segments_of_a_held_flow_are_held_but_for_those_in_the_window,
+    a_flow_that_the_agent_has_let_go_of_is_judged_again_where_a_request_starts,
     ends_of_flows_always_pass,
     other_ports_pass_uncounted,
     ip_options_vlan_tags_padding_and_ipv6_extension_headers_are_understood,
@@ -294,13 +297,15 @@ fn what_is_no_request_for_a_sealed_function_passes(mut rig: Rig) {
         "GET /system/functions HTTP/1.1\r\n\r\n",
         "GET / HTTP/1.1\r\n\r\n",
         "OPTIONS * HTTP/1.1\r\n\r\n",
+        "CONNECT /function/other HTTP/1.1\r\n\r\n",
+        "\r\n\r\n\r\nGET /function/pydict HTTP/1.1\r\nX-RsFaaS-Key: r\r\n\r\n",
         "{\"word\": \"night\"}",
         "\u{16}\u{3}\u{1}",
         "just some words of a body",
     ] {
         assert_eq!(rig.request(payload), PASS, "{payload}");
     }
-    assert_eq!(rig.count("passed"), 8);
+    assert_eq!(rig.count("passed"), 10);
 }
 
 fn targets_that_are_not_in_plain_form_are_held_for_the_agent(mut rig: Rig) {
@@ -325,6 +330,42 @@ fn a_request_that_names_an_unlocked_function_is_held_even_without_a_key(mut rig:
         HOLD
     );
     assert_eq!(rig.count("held_direct"), 1);
+}
+
+fn no_method_and_no_empty_line_hides_a_request(mut rig: Rig) {
+    for head in [
+        "\r\nGET /function/pydict-abc123-0 HTTP/1.1\r\n\r\n",
+        "\n\n\n\nGET /function/pydict-abc123-0 HTTP/1.1\r\n\r\n",
+        "A!1 /function/pydict-abc123-0 HTTP/1.1\r\n\r\n",
+        "1 /function/pydict-abc123-0 HTTP/1.1\r\n\r\n",
+        "ABCDEFGHIJKLMNOPQRS /function/pydict-abc123-0 HTTP/1.1\r\n\r\n",
+    ] {
+        let before = rig.count("held_direct");
+        assert_eq!(rig.request(head), HOLD, "{head}");
+        assert_eq!(rig.count("held_direct"), before + 1, "{head}");
+        rig.forget();
+    }
+    for head in [
+        "CONNECT a:80/function/pydict-abc123-0 HTTP/1.1\r\n\r\n",
+        "CONNECT [::1]/function/pydict-abc123-0 HTTP/1.1\r\n\r\n",
+    ] {
+        assert_eq!(rig.request(head), HOLD, "{head}");
+        rig.forget();
+    }
+}
+
+fn a_flow_that_starts_with_a_very_long_method_is_held(mut rig: Rig) {
+    let syn = Packet {
+        flags: SYN,
+        sequence: 999,
+        ..Packet::of(b"")
+    };
+    rig.spot(&syn);
+    let head = format!(
+        "{} /function/pydict-abc123-0 HTTP/1.1\r\n\r\n",
+        "A".repeat(40)
+    );
+    assert_eq!(rig.request(&head), HOLD);
 }
 
 fn the_first_segment_of_a_flow_is_held_at_every_cut_until_the_key_can_be_ruled_out(mut rig: Rig) {
@@ -357,10 +398,16 @@ fn later_segments_of_a_held_flow_are_held_but_for_those_in_the_window(mut rig: R
     rig.flows.hold(&flow, (2000, 2004), false).unwrap();
     assert_eq!(rig.spot(&body), PASS);
     assert_eq!(rig.request(KEYED), HOLD, "a retransmission of the head");
-    rig.flows.set_opaque(&flow).unwrap();
-    assert_eq!(rig.request(KEYED), PASS);
     rig.flows.remove(&flow).unwrap();
     assert_eq!(rig.spot(&body), PASS, "the flow is no longer ours");
+}
+
+fn a_flow_that_the_agent_has_let_go_of_is_judged_again_where_a_request_starts(mut rig: Rig) {
+    let flow = flow_key();
+    rig.flows.set_opaque(&flow).unwrap();
+    assert_eq!(rig.request("\u{81}frame"), PASS);
+    assert_eq!(rig.request(KEYED), HOLD);
+    assert_eq!(rig.request("\u{81}frame"), HOLD, "the agent has it again");
 }
 
 fn flow_key() -> agent_ebpf::FlowKey {
@@ -538,4 +585,22 @@ async fn a_full_ring_buffer_is_told_in_the_agents_log() {
         () = told => {}
     }
     assert!(written.text().contains("WARN"), "{}", written.text());
+}
+
+#[test]
+fn the_programs_stay_well_below_the_verifiers_limit() {
+    let mut rig = Rig::new(Hook::Tc);
+    let tc = |rig: &mut Rig, name| rig.spotter.classifier(name).unwrap().info().unwrap();
+    for (name, info) in [
+        ("spot_ethernet", tc(&mut rig, "spot_ethernet")),
+        ("spot_ip", tc(&mut rig, "spot_ip")),
+        ("spot_xdp", rig.spotter.xdp().unwrap().info().unwrap()),
+    ] {
+        let instructions = info.verified_instruction_count();
+        // The limit is a million; kernels differ in how many instructions they go through.
+        assert!(
+            instructions.is_some_and(|count| count < 750_000),
+            "{name}: {instructions:?}"
+        );
+    }
 }

@@ -72,6 +72,18 @@ impl Agent {
         })
     }
 
+    /// Ends it, and starts it with another setting.
+    pub(crate) fn restart_with(&self, setting: &str) -> Result<(), Error> {
+        let path = self.folder.path().join("agent.toml");
+        let config = fs::read_to_string(&path)?;
+        self.stop()?;
+        fs::write(&path, format!("{config}{setting}\n"))?;
+        let restarted = self.restart();
+        // Only this start has it.
+        fs::write(&path, config)?;
+        restarted
+    }
+
     /// The folder of records.
     pub(crate) fn state_dir(&self) -> PathBuf {
         self.folder.path().join("state")

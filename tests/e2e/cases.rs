@@ -10,6 +10,7 @@ use crate::{
     host::{Error, check, eventually, fail, run},
     http::{Answer, Connection, Request},
     netns::ClientHost,
+    proxy::Proxy,
 };
 
 type Case = fn(&World) -> Result<(), Error>;
@@ -38,6 +39,7 @@ cases! {
     a_client_over_ipv6_is_served,
     clients_are_served_while_addresses_of_the_host_change,
     two_keyed_requests_on_one_connection_share_the_lease,
+    callers_behind_a_reverse_proxy_are_told_apart_and_the_lease_ends_when_they_are_gone,
     a_large_body_arrives_whole,
     an_unlocked_container_cannot_be_called_by_its_name,
     an_asynchronous_call_with_a_key_is_refused,
@@ -294,6 +296,31 @@ fn two_keyed_requests_on_one_connection_share_the_lease(world: &World) -> Result
         "more than one unlock"
     );
     world.agent.wait_until_locked("pydict")
+}
+
+fn callers_behind_a_reverse_proxy_are_told_apart_and_the_lease_ends_when_they_are_gone(
+    world: &World,
+) -> Result<(), Error> {
+    world.agent.restart_with("idle_limit = 1")?;
+    world.agent.wait_until_parked()?;
+    let proxy = Proxy::start(&world.host)?;
+    let keyless = Request::call("pydict", NIGHT);
+    let keyed = Request::call("pydict", NIGHT).key(&world.author.key("pydict")?);
+    for _ in 0..3 {
+        expect(&keyed.send_to(proxy.address())?, 200, "noche")?;
+        expect(&keyless.send_to(proxy.address())?, 423, "pydict")?;
+    }
+    // The proxy keeps its connection to the gateway open, so that no close ends the lease.
+    world.agent.wait_until_locked("pydict")?;
+    check!(
+        world.agent.counter("leases_idle")? > 0,
+        "the lease did not end because nobody used it"
+    );
+    expect(&keyed.send_to(proxy.address())?, 200, "noche")?;
+    drop(proxy);
+    world.agent.stop()?;
+    world.agent.restart()?;
+    world.agent.wait_until_parked()
 }
 
 fn a_client_on_another_host_is_served(world: &World) -> Result<(), Error> {

@@ -65,7 +65,12 @@ impl Request {
 
     /// Sends it on a connection of its own, which is closed after the answer.
     pub(crate) fn send(&self, host: &Host) -> Result<Answer, Error> {
-        let mut connection = Connection::open(host)?;
+        self.send_to(("127.0.0.1", host.port))
+    }
+
+    /// Sends it to another address in the same way.
+    pub(crate) fn send_to(&self, address: (&str, u16)) -> Result<Answer, Error> {
+        let mut connection = Connection::open_at(address)?;
         connection.write(&self.bytes())?;
         connection.answer()
     }

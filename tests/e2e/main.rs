@@ -7,6 +7,7 @@ mod clients;
 mod host;
 mod http;
 mod netns;
+mod proxy;
 
 use std::process::ExitCode;
 

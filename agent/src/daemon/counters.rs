@@ -18,6 +18,8 @@ pub(super) struct Counters {
     pub(super) frames_bad: u64,
     /// Heads that did not come in time.
     pub(super) heads_timed_out: u64,
+    /// Connections whose lease was taken because nothing happened on them.
+    pub(super) leases_idle: u64,
     /// Changes of the kernel's tables that failed.
     pub(super) table_errors: u64,
     refused: BTreeMap<&'static str, u64>,
@@ -38,6 +40,7 @@ impl Counters {
             ("frames_lost", self.frames_lost),
             ("frames_bad", self.frames_bad),
             ("heads_timed_out", self.heads_timed_out),
+            ("leases_idle", self.leases_idle),
             ("table_errors", self.table_errors),
         ];
         let refused = self

@@ -5,7 +5,7 @@ mod secrecy;
 mod switchboard;
 mod watch;
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -33,6 +33,8 @@ use crate::{
 const TIMELINES: usize = 32;
 /// Events that are taken from the ring buffer before others have their turn.
 const EVENTS_AT_ONCE: usize = 256;
+/// Between two looks for connections on which nothing happens.
+const REST: Duration = Duration::from_secs(1);
 
 /// Why the agent could not start, or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -110,12 +112,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
         },
         spotter.names()?,
     );
-    let mut switchboard = Switchboard::new(
-        spotter.flows()?,
-        port,
-        config.key_header.clone(),
-        config.head_timeout(),
-    );
+    let mut switchboard = Switchboard::new(spotter.flows()?, port, &config);
     let programs = spotter.counters()?;
     let mut program_log = spotter.log()?;
     let mut events = Events::new(spotter.ring()?)?;
@@ -136,6 +133,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::system("signals"))?;
     let mut leases: VecDeque<Timeline> = VecDeque::new();
     let mut expiry: Option<Instant> = None;
+    let mut rest = tokio::time::interval(REST);
     if config.attach == Attach::Auto {
         tracing::info!("attach = \"auto\": at TC on every interface, where a packet costs least");
     }
@@ -157,6 +155,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
             }
             logged = program_log.forward() => logged?,
             () = at(expiry) => expiry = switchboard.expire(Instant::now(), &registry),
+            _ = rest.tick() => switchboard.rest(&registry),
             change = interfaces.next() => {
                 let change = change.ok_or(DaemonError::Netlink)?;
                 interface(&config, &mut spotter, &mut switchboard, change);

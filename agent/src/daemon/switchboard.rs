@@ -1,5 +1,7 @@
 //! Between the spotter and the leases: takes in what was held, asks who may be served, and lets the
 //! requests go on. Everything here is in memory and waits for nothing.
+mod idle;
+
 use std::{
     collections::{HashMap, HashSet},
     time::Duration,
@@ -11,6 +13,7 @@ use tokio::time::Instant;
 
 use super::{counters::Counters, registry::Registry};
 use crate::{
+    config::Config,
     head::{Action, Connection, Decision, Request, RequestId, Target},
     lease::{Message, Request as LeaseRequest, Verdict, monotonic_now},
     release::{Port, Template},
@@ -25,6 +28,7 @@ pub(super) struct Switchboard {
     port: Port,
     key_header: String,
     head_timeout: Duration,
+    idle_limit: Duration,
     interfaces: HashMap<u32, Way>,
     pub(super) counters: Counters,
 }
@@ -65,19 +69,15 @@ struct Flow {
 }
 
 impl Switchboard {
-    pub(super) fn new(
-        table: Flows,
-        port: Port,
-        key_header: String,
-        head_timeout: Duration,
-    ) -> Self {
+    pub(super) fn new(table: Flows, port: Port, config: &Config) -> Self {
         let counters = Counters::default();
         Self {
             flows: HashMap::new(),
             table,
             port,
-            key_header,
-            head_timeout,
+            key_header: config.key_header.clone(),
+            head_timeout: config.head_timeout(),
+            idle_limit: config.idle_limit(),
             interfaces: HashMap::new(),
             counters,
         }
@@ -291,6 +291,10 @@ impl Switchboard {
 
     fn ended(&mut self, key: &FlowKey, registry: &Registry) {
         self.tell(key, registry, Message::Closed);
+        self.forget(key);
+    }
+
+    fn forget(&mut self, key: &FlowKey) {
         self.flows.remove(key);
         let result = self.table.remove(key);
         self.note(result);

@@ -10,7 +10,7 @@ use super::{
     stream::{Piece, Stream},
 };
 
-/// Longest head that is waited for, 64 KiB. One that goes on is left alone.
+/// Longest head that is waited for, 64 KiB. One that goes on is judged by what is there.
 const HEAD_LEN: usize = 1 << 16;
 /// Longest body whose place in the stream is followed, 1 GiB: half the sequence numbers, at which
 /// old and new cannot be told apart, are further than that.
@@ -43,7 +43,7 @@ pub enum Action {
         /// The one after the last.
         end: u32,
     },
-    /// Let everything pass by itself from now on.
+    /// Let everything pass by itself from now on that does not start with a request to be judged.
     Opaque,
 }
 
@@ -77,7 +77,7 @@ enum State {
     Judging(RequestId, Box<Head>),
     /// Inside a chunked body.
     Chunks(Chunked),
-    /// Not looked at any more.
+    /// Not looked at, until a segment is held again.
     Opaque,
 }
 
@@ -96,8 +96,13 @@ impl Connection {
 
     /// Takes in a held segment.
     pub fn segment(&mut self, sequence: u32, payload: &[u8]) -> Vec<Action> {
-        let stream = self.stream.get_or_insert_with(|| Stream::new(sequence));
         let mut actions = Vec::new();
+        let stream = self.stream.get_or_insert_with(|| Stream::new(sequence));
+        if matches!(self.state, State::Opaque) && !stream.has_gone_on(sequence) {
+            // The spotter sees a request again; what came in between has passed by itself.
+            *stream = Stream::new(sequence);
+            self.state = State::Head;
+        }
         actions.extend(stream.insert(sequence, payload).map(release));
         self.go_on(&mut actions);
         actions
@@ -129,6 +134,12 @@ impl Connection {
         actions
     }
 
+    /// Whether a request is being judged.
+    #[must_use]
+    pub fn is_judged(&self) -> bool {
+        matches!(self.state, State::Judging(..))
+    }
+
     /// Whether a part of a head is held, and the rest is waited for.
     #[must_use]
     pub fn awaits_head(&self) -> bool {
@@ -139,14 +150,26 @@ impl Connection {
                 .is_some_and(|stream| !stream.ready().is_empty())
     }
 
-    /// The rest of a head did not come in time: the connection is left alone. A part that carries
-    /// the key already stays held, since nobody but the agent may see it.
+    /// The rest of a head did not come in time: what is there is judged. A part that carries the key
+    /// stays held, since nobody but the agent may see it, and so does a request line that is not
+    /// whole, since nobody can tell where it is going to lead.
     pub fn give_up(&mut self) -> Vec<Action> {
         let mut actions = Vec::new();
         if self.awaits_head() && !self.holds_key() {
-            self.make_opaque(&mut actions);
+            self.judge_unfinished(&mut actions);
         }
         actions
+    }
+
+    fn judge_unfinished(&mut self, actions: &mut Vec<Action>) {
+        let Some(stream) = &self.stream else {
+            return;
+        };
+        match request::parse_unfinished(stream.ready(), &self.key_header) {
+            Some(head) => self.judge(head, actions),
+            None if request::may_become_a_call(stream.ready()) => {}
+            None => self.make_opaque(actions),
+        }
     }
 
     fn holds_key(&self) -> bool {
@@ -206,29 +229,38 @@ impl Connection {
             return false;
         };
         match request::parse(stream.ready(), &self.key_header) {
-            Parsed::Incomplete if stream.ready().len() < HEAD_LEN => false,
-            Parsed::Incomplete | Parsed::Invalid => {
+            Parsed::Incomplete => {
+                if stream.ready().len() >= HEAD_LEN {
+                    self.judge_unfinished(actions);
+                }
+                matches!(self.state, State::Opaque)
+            }
+            Parsed::Invalid => {
                 self.make_opaque(actions);
                 true
             }
-            Parsed::Whole(mut head) => {
-                let id = RequestId(self.next);
-                self.next += 1;
-                let target = std::mem::replace(&mut head.target, Target::Other);
-                let keys = std::mem::take(&mut head.keys);
-                let plain = head.name_range.is_some();
-                self.state = State::Judging(id, head);
-                actions.push(Action::Judge {
-                    id,
-                    request: Request {
-                        target,
-                        plain,
-                        keys,
-                    },
-                });
+            Parsed::Whole(head) => {
+                self.judge(head, actions);
                 false
             }
         }
+    }
+
+    fn judge(&mut self, mut head: Box<Head>, actions: &mut Vec<Action>) {
+        let id = RequestId(self.next);
+        self.next += 1;
+        let target = std::mem::replace(&mut head.target, Target::Other);
+        let keys = std::mem::take(&mut head.keys);
+        let plain = head.name_range.is_some();
+        self.state = State::Judging(id, head);
+        actions.push(Action::Judge {
+            id,
+            request: Request {
+                target,
+                plain,
+                keys,
+            },
+        });
     }
 
     /// Lets so many bytes go on: those that are held, and the others when they come.
@@ -422,15 +454,79 @@ mod tests {
     }
 
     #[test]
-    fn a_head_that_does_not_come_in_time_is_left_alone_unless_the_key_is_in_it() {
+    fn a_head_that_does_not_come_in_time_is_judged_by_what_is_there_unless_the_key_is_in_it() {
         let mut one = connection();
-        one.segment(0, b"POST /function/pydict HTTP/1.1\r\nHost: a");
+        one.segment(0, b"POST /function/pydict-abc123-0 HTTP/1.1\r\nHost: a");
         assert!(one.awaits_head());
-        assert!(matches!(one.give_up().last(), Some(Action::Opaque)));
+        let actions = one.give_up();
+        let actions = one.decide(judged(&actions), &Decision::Hide);
+        assert!(released(0, &actions).starts_with(b"POST /function/--------------- HTTP"));
+        assert!(matches!(actions.last(), Some(Action::Opaque)));
         let mut other = connection();
         other.segment(0, keyed("Host: a").as_bytes());
         assert!(other.give_up().is_empty());
         assert!(other.awaits_head());
+    }
+
+    #[test]
+    fn a_request_line_that_does_not_come_in_time_stays_held() {
+        let mut connection = connection();
+        connection.segment(0, b"GET /function/pydict-abc");
+        assert!(connection.give_up().is_empty());
+        let actions = connection.segment(24, b"123-0 HTTP/1.1\r\n\r\n");
+        assert!(matches!(&actions[..], [Action::Judge { .. }]));
+    }
+
+    #[test]
+    fn a_head_of_any_length_is_judged() {
+        let mut connection = connection();
+        let text = format!("GET /function/a HTTP/1.1\r\nA: {}", "a".repeat(HEAD_LEN));
+        let actions = connection.segment(0, text.as_bytes());
+        let actions = connection.decide(judged(&actions), &Decision::Hide);
+        assert!(released(0, &actions).starts_with(b"GET /function/- HTTP/1.1\r\n"));
+    }
+
+    #[test]
+    fn a_request_behind_an_empty_line_is_hidden_and_unlocked_like_any_other() {
+        for (decision, start) in [
+            (Decision::Hide, "\r\nPOST /function/------ HTTP/1.1\r\n"),
+            (
+                Decision::Unlock("other".into()),
+                "\r\nPOST /function/other HTTP/1.1\r\n",
+            ),
+        ] {
+            let mut connection = connection();
+            let text = format!("\r\n{}", keyed("\r\n"));
+            let actions = connection.segment(0, text.as_bytes());
+            let bytes = released(0, &connection.decide(judged(&actions), &decision));
+            assert_eq!(bytes.len(), text.len());
+            assert!(bytes.starts_with(start.as_bytes()));
+            assert!(!String::from_utf8_lossy(&bytes).contains("rsfaas1"));
+        }
+    }
+
+    #[test]
+    fn a_key_on_a_folded_line_is_taken_out_too() {
+        let mut connection = connection();
+        let text =
+            format!("GET /function/a HTTP/1.1\r\nX-RsFaaS-Key:\r\n {TEXT}\r\nHost: a\r\n\r\n");
+        let actions = connection.segment(0, text.as_bytes());
+        let bytes = released(0, &connection.decide(judged(&actions), &Decision::Strip));
+        let bytes = String::from_utf8_lossy(&bytes);
+        assert!(bytes.contains("\r\nHost: a\r\n") && !bytes.contains("rsfaas1"));
+    }
+
+    #[test]
+    fn a_request_on_a_connection_that_was_left_alone_is_judged_again() {
+        let mut connection = connection();
+        let actions = connection.segment(0, b"no request\n");
+        assert!(matches!(actions.last(), Some(Action::Opaque)));
+        let text = keyed("\r\n");
+        let actions = connection.segment(5000, text.as_bytes());
+        let actions = connection.decide(judged(&actions), &Decision::Unlock("other".into()));
+        assert_eq!(released(5000, &actions).len(), text.len());
+        let again = connection.segment(5000, text.as_bytes());
+        assert!(released(5000, &again).starts_with(b"POST /function/other "));
     }
 
     #[test]

@@ -6,6 +6,8 @@ mod framing;
 mod request;
 mod rewrite;
 mod stream;
+mod target;
 
 pub use connection::{Action, Connection, Decision, RequestId};
-pub use request::{Request, Target};
+pub use request::Request;
+pub use target::Target;

@@ -1,27 +1,12 @@
 //! One request head: what it asks for, what keys it carries, how its body is framed.
+//!
+//! Heads are read as leniently as the gateway's HTTP server does, or more so: what is taken for no
+//! request here must be none there. What the server refuses may be taken for one.
 use std::ops::Range;
 
 use zeroize::Zeroizing;
 
-/// Most header lines of a head; a head with more is left alone, as one that cannot be read.
-const HEADERS: usize = 128;
-
-/// What a request asks the gateway for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
-    /// A function.
-    Function {
-        /// Its name, without the namespace.
-        name: String,
-    },
-    /// A function, through the queue.
-    Async {
-        /// Its name, without the namespace.
-        name: String,
-    },
-    /// Anything else.
-    Other,
-}
+use super::target::{self, Target};
 
 /// A request, as far as it matters who may be served. Keys are in it, so it is not `Debug`.
 pub struct Request {
@@ -56,11 +41,14 @@ pub(super) enum Parsed {
 
 /// A head and where things are in it.
 pub(super) struct Head {
+    /// With the empty lines before it.
     pub(super) length: usize,
+    /// Where the request line starts.
+    pub(super) start: usize,
     pub(super) target: Target,
     pub(super) keys: Vec<Zeroizing<Vec<u8>>>,
     pub(super) body: Body,
-    /// Where the target is in the request line.
+    /// Where the target is.
     pub(super) target_range: Range<usize>,
     /// Where the function's name is, for a target in plain form.
     pub(super) name_range: Option<Range<usize>>,
@@ -68,127 +56,163 @@ pub(super) struct Head {
 
 /// Reads a head at the start of some bytes. `key_header` is in lower case.
 pub(super) fn parse(bytes: &[u8], key_header: &str) -> Parsed {
-    let mut headers = [httparse::EMPTY_HEADER; HEADERS];
-    let mut parsed = httparse::Request::new(&mut headers);
-    let length = match parsed.parse(bytes) {
-        Ok(httparse::Status::Complete(length)) => length,
-        Ok(httparse::Status::Partial) => return Parsed::Incomplete,
-        Err(_) => return Parsed::Invalid,
+    match request_line(bytes) {
+        Line::Incomplete { .. } => Parsed::Incomplete,
+        Line::Invalid => Parsed::Invalid,
+        Line::Whole(line) => match head_length(bytes, line.end) {
+            Some(length) => Parsed::Whole(Box::new(head(bytes, &line, length, key_header))),
+            None => Parsed::Incomplete,
+        },
+    }
+}
+
+/// The head at the start of some bytes that is not waited for any longer, as far as it is there;
+/// `None` where not even its request line is whole.
+pub(super) fn parse_unfinished(bytes: &[u8], key_header: &str) -> Option<Box<Head>> {
+    match request_line(bytes) {
+        Line::Whole(line) => {
+            let mut head = head(bytes, &line, bytes.len(), key_header);
+            head.body = Body::Opaque;
+            Some(Box::new(head))
+        }
+        _ => None,
+    }
+}
+
+/// Whether some bytes are the start of a request line that may yet lead to a function.
+pub(super) fn may_become_a_call(bytes: &[u8]) -> bool {
+    match request_line(bytes) {
+        // A scheme without a slash behind it is far more likely a word of a text.
+        Line::Incomplete {
+            target: Some(target),
+        } => {
+            let target = &bytes[target..];
+            target.is_empty()
+                || target.starts_with(b"/")
+                || target.windows(2).any(|pair| pair == b":/")
+        }
+        Line::Incomplete { target: None } => true,
+        Line::Invalid | Line::Whole(_) => false,
+    }
+}
+
+/// A request line, by what is known of it.
+enum Line {
+    Incomplete {
+        /// Where its target starts, if that has been reached.
+        target: Option<usize>,
+    },
+    Invalid,
+    Whole(RequestLine),
+}
+
+struct RequestLine {
+    method: Range<usize>,
+    target: Range<usize>,
+    /// Behind its line end.
+    end: usize,
+}
+
+/// Reads the request line. The gateway's server skips empty lines before it.
+fn request_line(bytes: &[u8]) -> Line {
+    let Some(start) = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n')) else {
+        return Line::Incomplete { target: None };
     };
-    let (Some(method), Some(path)) = (parsed.method, parsed.path) else {
-        return Parsed::Invalid;
-    };
-    let Some(start) = offset_of(bytes, path) else {
-        return Parsed::Invalid;
-    };
-    let (target, name) = classify(path);
-    let keys = parsed
-        .headers
+    let method = start..end_of_word(bytes, start);
+    if !bytes[method.clone()].iter().copied().all(is_token_byte) {
+        return Line::Invalid;
+    }
+    if method.end == bytes.len() {
+        return Line::Incomplete { target: None };
+    }
+    if method.is_empty() || bytes[method.end] != b' ' {
+        return Line::Invalid;
+    }
+    let target = method.end + 1..end_of_word(bytes, method.end + 1);
+    if target.end == bytes.len() {
+        return Line::Incomplete {
+            target: Some(target.start),
+        };
+    }
+    let version = &bytes[target.end..];
+    let known = version.len().min(VERSION.len());
+    if version[..known] != VERSION[..known] {
+        return Line::Invalid;
+    }
+    match version.iter().position(|byte| *byte == b'\n') {
+        Some(length) => Line::Whole(RequestLine {
+            end: target.end + length + 1,
+            method,
+            target,
+        }),
+        None => Line::Incomplete {
+            target: Some(target.start),
+        },
+    }
+}
+
+/// What follows the target.
+const VERSION: &[u8] = b" HTTP/";
+
+/// Where the next space or line feed is, or the end.
+fn end_of_word(bytes: &[u8], start: usize) -> usize {
+    bytes[start..]
         .iter()
-        .filter(|header| header.name.eq_ignore_ascii_case(key_header))
-        .map(|header| Zeroizing::new(header.value.to_vec()))
+        .position(|byte| matches!(byte, b' ' | b'\n'))
+        .map_or(bytes.len(), |length| start + length)
+}
+
+/// A byte of a method (RFC 9110, section 5.6.2).
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// The length of a head whose header lines start at `start`: up to and with the first empty line.
+fn head_length(bytes: &[u8], start: usize) -> Option<usize> {
+    let mut length = start;
+    for line in bytes[start..].split_inclusive(|byte| *byte == b'\n') {
+        length += line.len();
+        if matches!(line, b"\n" | b"\r\n") {
+            return Some(length);
+        }
+    }
+    None
+}
+
+fn head(bytes: &[u8], line: &RequestLine, length: usize, key_header: &str) -> Head {
+    let method = &bytes[line.method.clone()];
+    let (target, name) = target::classify(method, &bytes[line.target.clone()]);
+    let headers: Vec<Header<'_>> = bytes[line.end..length]
+        .split(|byte| *byte == b'\n')
+        .filter_map(header)
         .collect();
-    Parsed::Whole(Box::new(Head {
+    let keys = values(&headers, key_header)
+        .map(|value| Zeroizing::new(value.to_vec()))
+        .collect();
+    let place = line.target.start;
+    Head {
         length,
+        start: line.method.start,
         target,
         keys,
-        body: body(method, parsed.headers),
-        target_range: start..start + path.len(),
-        name_range: name.map(|name| start + name.start..start + name.end),
-    }))
-}
-
-/// Where a part of some bytes starts in them.
-fn offset_of(bytes: &[u8], part: &str) -> Option<usize> {
-    let offset = (part.as_ptr() as usize).checked_sub(bytes.as_ptr() as usize)?;
-    (offset + part.len() <= bytes.len()).then_some(offset)
-}
-
-/// What a target leads to, as the gateway's router has it: the decoded path counts, in absolute form
-/// too. A place for the name is given only where it stands there in plain form; the gateway answers
-/// a path with empty or dot segments by a redirect to the clean one.
-fn classify(target: &str) -> (Target, Option<Range<usize>>) {
-    for (prefix, asynchronous) in [("/function/", false), ("/async-function/", true)] {
-        if let Some(rest) = target.strip_prefix(prefix) {
-            let length = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-            let full = &rest[..length];
-            let name = full.split('.').next().unwrap_or_default();
-            if !name.is_empty() && full.bytes().all(is_name_byte) {
-                let range = prefix.len()..prefix.len() + name.len();
-                return (named(name, asynchronous), Some(range));
-            }
-        }
-    }
-    (unusual(target), None)
-}
-
-fn named(name: &str, asynchronous: bool) -> Target {
-    let name = name.to_owned();
-    if asynchronous {
-        Target::Async { name }
-    } else {
-        Target::Function { name }
+        body: body(method, &headers),
+        target_range: line.target.clone(),
+        name_range: name.map(|name| place + name.start..place + name.end),
     }
 }
 
-fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')
-}
+/// Name and value of a header line.
+type Header<'a> = (&'a [u8], &'a [u8]);
 
-/// A target that is not in plain form.
-fn unusual(target: &str) -> Target {
-    let path = match target.split_once("://") {
-        // Absolute form: the path follows the authority.
-        Some((_, rest)) if !target.starts_with('/') => {
-            rest.find('/').map_or("/", |start| &rest[start..])
-        }
-        _ => target,
-    };
-    let path = path.split(['?', '#']).next().unwrap_or_default();
-    let decoded = decode(path);
-    let mut segments = Vec::new();
-    for segment in decoded.split('/') {
-        match segment {
-            "" | "." => {}
-            ".." => {
-                segments.pop();
-            }
-            other => segments.push(other),
-        }
-    }
-    match segments.as_slice() {
-        ["function", name, ..] => named(name.split('.').next().unwrap_or_default(), false),
-        ["async-function", name, ..] => named(name.split('.').next().unwrap_or_default(), true),
-        _ => Target::Other,
-    }
-}
-
-/// Resolves percent-encoding; what is no valid encoding stays as it is.
-fn decode(path: &str) -> String {
-    let bytes = path.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut index = 0;
-    while index < bytes.len() {
-        let digits = bytes
-            .get(index + 1..index + 3)
-            .and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) if bytes[index] == b'%' => {
-                decoded.push(byte);
-                index += 3;
-            }
-            _ => {
-                decoded.push(bytes[index]);
-                index += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
+/// A header line; a continuation line is none.
+fn header(line: &[u8]) -> Option<Header<'_>> {
+    let colon = line.iter().position(|byte| *byte == b':')?;
+    Some((&line[..colon], line[colon + 1..].trim_ascii()))
 }
 
 /// How the body is framed (RFC 9112, section 6.3).
-fn body(method: &str, headers: &[httparse::Header<'_>]) -> Body {
-    if method == "CONNECT" || values(headers, "upgrade").next().is_some() {
+fn body(method: &[u8], headers: &[Header<'_>]) -> Body {
+    if method == b"CONNECT" || values(headers, "upgrade").next().is_some() {
         return Body::Opaque;
     }
     let mut encodings = values(headers, "transfer-encoding");
@@ -196,8 +220,7 @@ fn body(method: &str, headers: &[httparse::Header<'_>]) -> Body {
     match (encodings.next(), lengths.next()) {
         (None, None) => Body::Length(0),
         (Some(encoding), None)
-            if encodings.next().is_none()
-                && encoding.trim_ascii().eq_ignore_ascii_case(b"chunked") =>
+            if encodings.next().is_none() && encoding.eq_ignore_ascii_case(b"chunked") =>
         {
             Body::Chunked
         }
@@ -211,14 +234,12 @@ fn body(method: &str, headers: &[httparse::Header<'_>]) -> Body {
     }
 }
 
-fn values<'a>(
-    headers: &'a [httparse::Header<'a>],
-    name: &'static str,
-) -> impl Iterator<Item = &'a [u8]> {
+/// The values of the headers of a name.
+fn values<'a>(headers: &'a [Header<'a>], name: &str) -> impl Iterator<Item = &'a [u8]> {
     headers
         .iter()
-        .filter(move |header| header.name.eq_ignore_ascii_case(name))
-        .map(|header| header.value)
+        .filter(move |(given, _)| given.eq_ignore_ascii_case(name.as_bytes()))
+        .map(|(_, value)| *value)
 }
 
 #[cfg(test)]
@@ -233,69 +254,62 @@ mod tests {
         }
     }
 
-    fn target(path: &str) -> (Target, bool) {
-        let head = whole(&format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
-        (head.target, head.name_range.is_some())
-    }
-
-    fn function(name: &str) -> Target {
-        Target::Function { name: name.into() }
-    }
-
     #[test]
-    fn a_plain_target_names_its_function_and_where_the_name_stands() {
-        for path in [
-            "/function/pydict",
-            "/function/pydict/",
-            "/function/pydict/a/b",
-            "/function/pydict?a=/b",
-        ] {
-            assert_eq!(target(path), (function("pydict"), true), "{path}");
-        }
-        let text = "POST /function/pydict.openfaas-fn/a HTTP/1.1\r\n\r\n";
-        let head = whole(text);
-        assert_eq!(head.target, function("pydict"));
-        assert_eq!(&text[head.name_range.unwrap()], "pydict");
-        assert_eq!(&text[head.target_range], "/function/pydict.openfaas-fn/a");
-    }
-
-    #[test]
-    fn other_spellings_of_a_target_name_the_same_function() {
-        for path in [
-            "//function/pydict",
-            "/function//pydict",
-            "/./function/x/../pydict",
-            "/%66unction/pydict",
-            "/function%2Fpydict",
-            "/function/py%64ict/rest",
-            "http://host:8080/function/pydict?x",
-        ] {
-            assert_eq!(target(path), (function("pydict"), false), "{path}");
+    fn a_plain_target_and_its_name_are_found_behind_empty_lines_too() {
+        for before in ["", "\r\n", "\n\n", "\r\n\r\n"] {
+            let text = format!("{before}POST /function/pydict.openfaas-fn/a HTTP/1.1\r\n\r\n");
+            let head = whole(&text);
+            assert_eq!(head.start, before.len());
+            assert_eq!(&text[head.name_range.unwrap()], "pydict");
+            assert_eq!(&text[head.target_range], "/function/pydict.openfaas-fn/a");
         }
     }
 
     #[test]
-    fn what_leads_to_no_function_is_other() {
-        for path in [
-            "/",
-            "/functions/pydict",
-            "/system/functions",
-            "*",
-            "/function/",
-            "/x/function/pydict",
+    fn what_the_gateway_reads_leniently_is_a_head() {
+        let many: String = (0..300).map(|index| format!("A{index}: b\r\n")).collect();
+        for head in [
+            "GET /function/a HTTP/1.3\r\nHost: a\r\n\r\n",
+            "GET /function/a HTTP/1.1\r\nA: b\r\n folded\r\nHost: a\r\n\r\n",
+            "A!1 /function/a HTTP/1.1\nHost: a\n\n",
+            "GET /function/a/\u{e4}<\"> HTTP/1.1\r\nHost: a\r\n\r\n",
+            &format!("GET /function/a HTTP/1.1\r\n{many}\r\n"),
         ] {
-            assert_eq!(target(path).0, Target::Other, "{path}");
+            assert_eq!(
+                whole(head).target,
+                Target::Function { name: "a".into() },
+                "{head}"
+            );
         }
     }
 
     #[test]
-    fn the_queue_is_told_apart() {
-        assert_eq!(
-            target("/async-function/pydict").0,
-            Target::Async {
-                name: "pydict".into()
-            }
-        );
+    fn what_is_no_request_is_told_as_early_as_possible() {
+        for bytes in [
+            b"\x16\x03\x01\x00".as_slice(),
+            b"{\"word\"",
+            b"The word: text",
+            b"GET\n",
+            b"GET /\n",
+            b" /function/a HTTP/1.1\r\n\r\n",
+            b"GET  /function/a HTTP/1.1\r\n\r\n",
+        ] {
+            assert!(
+                matches!(parse(bytes, "x-rsfaas-key"), Parsed::Invalid),
+                "{}",
+                String::from_utf8_lossy(bytes)
+            );
+        }
+    }
+
+    #[test]
+    fn an_unfinished_request_line_that_may_lead_to_a_function_is_told_from_a_text() {
+        for start in ["GET", "GET ", "GET /fun", "\r\n", "GET http://host/fun"] {
+            assert!(may_become_a_call(start.as_bytes()), "{start}");
+        }
+        for text in ["The word:and", "GET / HTTP/1.1\r\n"] {
+            assert!(!may_become_a_call(text.as_bytes()), "{text}");
+        }
     }
 
     #[test]
@@ -342,9 +356,5 @@ mod tests {
                 "{cut}"
             );
         }
-        assert!(matches!(
-            parse(b"\x16\x03\x01\x00", "x-rsfaas-key"),
-            Parsed::Invalid
-        ));
     }
 }

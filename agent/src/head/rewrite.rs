@@ -19,7 +19,7 @@ pub(super) fn to_function(
     name: &str,
 ) -> Result<Zeroizing<Vec<u8>>, NoRoom> {
     let range = head.name_range.clone().ok_or(NoRoom)?;
-    let mut line = request_line(bytes);
+    let mut line = request_line(bytes, head);
     line.splice(range, name.bytes());
     assemble(bytes, head, key_header, line, None)
 }
@@ -31,7 +31,7 @@ pub(super) fn refused(
     key_header: &str,
     refusal: Refusal,
 ) -> Result<Zeroizing<Vec<u8>>, NoRoom> {
-    let mut line = request_line(bytes);
+    let mut line = request_line(bytes, head);
     let asynchronous = head.target_range.start..head.target_range.start + "/async-function/".len();
     if line.get(asynchronous.clone()) == Some(b"/async-function/") {
         line.splice(asynchronous, "/function/".bytes());
@@ -45,7 +45,7 @@ pub(super) fn stripped(
     head: &Head,
     key_header: &str,
 ) -> Result<Zeroizing<Vec<u8>>, NoRoom> {
-    assemble(bytes, head, key_header, request_line(bytes), None)
+    assemble(bytes, head, key_header, request_line(bytes, head), None)
 }
 
 /// To a function of a name of the same length that cannot be deployed: names start with a letter
@@ -55,7 +55,7 @@ pub(super) fn hidden(
     head: &Head,
     key_header: &str,
 ) -> Result<Zeroizing<Vec<u8>>, NoRoom> {
-    let mut line = request_line(bytes);
+    let mut line = request_line(bytes, head);
     let range = head.name_range.clone().unwrap_or_else(|| {
         // Not in plain form: the first slash stays, and the rest leads nowhere.
         head.target_range.start + 1..head.target_range.end
@@ -66,10 +66,10 @@ pub(super) fn hidden(
     assemble(bytes, head, key_header, line, None)
 }
 
-/// The request line with its line end.
-fn request_line(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
-    let end = lines(bytes).next().map_or(0, <[u8]>::len);
-    Zeroizing::new(bytes[..end].to_vec())
+/// The request line with its line end, and the empty lines before it.
+fn request_line(bytes: &[u8], head: &Head) -> Zeroizing<Vec<u8>> {
+    let length = lines(&bytes[head.start..]).next().map_or(0, <[u8]>::len);
+    Zeroizing::new(bytes[..head.start + length].to_vec())
 }
 
 /// The lines of a head, each with its end.
@@ -91,17 +91,22 @@ fn assemble(
     line: Zeroizing<Vec<u8>>,
     refusal: Option<Refusal>,
 ) -> Result<Zeroizing<Vec<u8>>, NoRoom> {
-    let all: Vec<&[u8]> = lines(&bytes[..head.length]).collect();
+    let all: Vec<&[u8]> = lines(&bytes[head.start..head.length]).collect();
     let [_, headers @ .., end] = all.as_slice() else {
         return Err(NoRoom);
     };
+    let mut ours = false;
     let kept: Vec<&[u8]> = headers
         .iter()
         .copied()
         .filter(|line| {
-            ![key_header, Refusal::HEADER]
-                .iter()
-                .any(|name| has_name(line, name))
+            // A folded line belongs to the one before it.
+            if !line.starts_with(b" ") && !line.starts_with(b"\t") {
+                ours = [key_header, Refusal::HEADER]
+                    .iter()
+                    .any(|name| has_name(line, name));
+            }
+            !ours
         })
         .collect();
     let reason = refusal.map_or_else(String::new, |refusal| {

@@ -54,6 +54,11 @@ impl Stream {
         self.sequence_of(self.cursor)
     }
 
+    /// Whether the byte at a sequence number is one that has gone on.
+    pub(super) fn has_gone_on(&self, sequence: u32) -> bool {
+        (sequence.wrapping_sub(self.sequence()) as i32) < 0
+    }
+
     fn sequence_of(&self, place: u64) -> u32 {
         // Truncation is meant: sequence numbers wrap around.
         self.base.wrapping_add(place as u32)

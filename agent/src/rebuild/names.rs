@@ -63,16 +63,6 @@ impl UnlockedNames {
     }
 }
 
-/// A suffix that begins with a letter: faasd finds a container's address by the beginning `NAME-PID` of
-/// what it noted, and must not take `pydict-47abcd-0-815` for the locked function's process 47.
-fn suffix(bytes: [u8; SUFFIX_LEN]) -> String {
-    let among = |letters: &[u8], byte: u8| char::from(letters[usize::from(byte) % letters.len()]);
-    let [first, rest @ ..] = bytes;
-    std::iter::once(among(&ALPHABET[..LETTERS], first))
-        .chain(rest.map(|byte| among(ALPHABET, byte)))
-        .collect()
-}
-
 /// A container's place and its name.
 pub(super) struct Slot {
     number: usize,
@@ -107,6 +97,16 @@ impl Slots {
     }
 }
 
+/// A suffix that begins with a letter: faasd finds a container's address by the beginning `NAME-PID` of
+/// what it noted, and must not take `pydict-47abcd-0-815` for the locked function's process 47.
+fn suffix(bytes: [u8; SUFFIX_LEN]) -> String {
+    let among = |letters: &[u8], byte: u8| char::from(letters[usize::from(byte) % letters.len()]);
+    let [first, rest @ ..] = bytes;
+    std::iter::once(among(&ALPHABET[..LETTERS], first))
+        .chain(rest.map(|byte| among(ALPHABET, byte)))
+        .collect()
+}
+
 fn is_suffix(text: &str) -> bool {
     text.len() == SUFFIX_LEN
         && text
@@ -129,18 +129,6 @@ mod tests {
     }
 
     #[test]
-    fn a_suffix_never_begins_like_the_number_of_a_process() {
-        for byte in 0..=u8::MAX {
-            let suffix = suffix([byte; SUFFIX_LEN]);
-            assert!(is_suffix(&suffix), "{suffix}");
-            assert!(
-                suffix.starts_with(|first: char| first.is_ascii_lowercase()),
-                "{suffix}"
-            );
-        }
-    }
-
-    #[test]
     fn slots_are_used_again_the_longest_free_one_first() {
         let folder = tempfile::tempdir().unwrap();
         let names = UnlockedNames::of_host(&StateDir::new(folder.path())).unwrap();
@@ -152,6 +140,18 @@ mod tests {
             assert_eq!(slots.take().unwrap().name, names.of("pydict", number));
         }
         assert!(matches!(slots.take(), Err(RebuildError::NoSlot)));
+    }
+
+    #[test]
+    fn a_suffix_never_begins_like_the_number_of_a_process() {
+        for byte in 0..=u8::MAX {
+            let suffix = suffix([byte; SUFFIX_LEN]);
+            assert!(is_suffix(&suffix), "{suffix}");
+            assert!(
+                suffix.starts_with(|first: char| first.is_ascii_lowercase()),
+                "{suffix}"
+            );
+        }
     }
 
     #[test]

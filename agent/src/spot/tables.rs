@@ -6,6 +6,7 @@ use aya::{
 };
 
 use super::SpotError;
+use crate::lease::monotonic_now;
 
 pub(super) fn take_map(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, SpotError> {
     ebpf.take_map(name).ok_or(SpotError::Missing(name))
@@ -67,12 +68,12 @@ impl Flows {
             pass_start: window.0,
             pass_end: window.1,
             awaits_answer: awaits_answer.into(),
-            ..Flow::held()
+            ..Flow::held(monotonic_now())
         };
         self.set(flow, value)
     }
 
-    /// Holds nothing of a flow any more; its end is still reported.
+    /// Lets go of a flow: only what starts a request is held again; its end is still reported.
     ///
     /// # Errors
     /// When the kernel refuses.
@@ -82,9 +83,21 @@ impl Flows {
             flow,
             Flow {
                 state,
-                ..Flow::held()
+                ..Flow::held(monotonic_now())
             },
         )
+    }
+
+    /// What the kernel knows of a flow; `None` where it has none of that name.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn get(&self, flow: &FlowKey) -> Result<Option<Flow>, SpotError> {
+        match self.0.get(flow, 0) {
+            Ok(known) => Ok(Some(known)),
+            Err(MapError::KeyNotFound) => Ok(None),
+            Err(error) => Err(SpotError::map("FLOWS")(error)),
+        }
     }
 
     fn set(&mut self, flow: &FlowKey, value: Flow) -> Result<(), SpotError> {

@@ -24,7 +24,7 @@ struct Tool {
     package: &'static str,
 }
 
-const TOOLS: [Tool; 4] = [
+const TOOLS: [Tool; 5] = [
     Tool {
         name: "faas-cli",
         folder: "tools/faas-cli",
@@ -43,6 +43,11 @@ const TOOLS: [Tool; 4] = [
     Tool {
         name: "fwatchdog",
         folder: "watchdog",
+        package: ".",
+    },
+    Tool {
+        name: "routing",
+        folder: "routing",
         package: ".",
     },
 ];

@@ -1,0 +1,59 @@
+//! Connections on which nothing happens: a client that has vanished sends no end, and a reverse proxy
+//! keeps its connections open when a caller has gone.
+use std::time::Duration;
+
+use agent_ebpf::FlowKey;
+
+use super::Switchboard;
+use crate::{
+    daemon::registry::Registry,
+    lease::{Message, monotonic_now},
+};
+
+impl Switchboard {
+    /// Takes the lease from connections that have been idle for too long; a later keyed request on one
+    /// is held again. Those that are idle still, and hold none, are forgotten.
+    pub(in crate::daemon) fn rest(&mut self, registry: &Registry) {
+        let now = monotonic_now();
+        let idle: Vec<FlowKey> = self
+            .flows
+            .keys()
+            .filter(|key| self.is_idle(key, now))
+            .copied()
+            .collect();
+        for key in idle {
+            let Some(flow) = self.flows.get_mut(&key) else {
+                continue;
+            };
+            if flow.functions.is_empty() {
+                self.forget(&key);
+                continue;
+            }
+            self.counters.leases_idle += 1;
+            self.tell(&key, registry, Message::Closed);
+            if let Some(flow) = self.flows.get_mut(&key) {
+                flow.functions.clear();
+            }
+        }
+    }
+
+    /// Whether neither side has sent anything for the limit, and nobody waits for anything.
+    fn is_idle(&self, key: &FlowKey, now: u64) -> bool {
+        let waits = self
+            .flows
+            .get(key)
+            .is_some_and(|flow| flow.connection.is_judged());
+        match self.table.get(key) {
+            Ok(Some(known)) => {
+                let silence = Duration::from_nanos(now.saturating_sub(known.last_seen));
+                !waits && known.awaits_answer == 0 && silence >= self.idle_limit
+            }
+            // The kernel does not know it: nothing of it will come any more.
+            Ok(None) => !waits,
+            Err(error) => {
+                tracing::warn!(%error, "the table of flows");
+                false
+            }
+        }
+    }
+}
