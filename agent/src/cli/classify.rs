@@ -58,7 +58,8 @@ impl Classify for ImageError {
             | Self::Build { .. }
             | Self::Push { .. }
             | Self::Registry { .. }
-            | Self::Purge { .. } => Exit::Images,
+            | Self::Purge { .. }
+            | Self::Pulled { .. } => Exit::Images,
             Self::Context { source, .. } => io_exit(source),
             Self::NoHandler { .. } | Self::NoTemplate { .. } => Exit::Stack,
             Self::Faas(error) => error.exit(),

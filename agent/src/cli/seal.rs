@@ -103,6 +103,10 @@ async fn seal(
         .environment(rsfaas_shim::FUNCTION, name)
         .environment(rsfaas_shim::KEY_HEADER, &setting.key_header);
     setting.faas.deploy(&locked).await?;
+    // Only now does no container of the plain function use it.
+    if let Err(error) = image::remove_pulled(&Reference::parse(&function.image)).await {
+        eprintln!("warning: {name}: {error}");
+    }
     setting.state.register(&record)?;
     eprintln!("{name}: sealed");
     Ok(())

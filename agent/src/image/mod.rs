@@ -1,6 +1,7 @@
 //! Images, through Docker Engine: the base image without a handler, the locked function's image, and
 //! the removal of what plain builds left.
 mod base;
+mod containerd;
 mod context;
 mod engine;
 mod locate;
@@ -12,6 +13,7 @@ mod unlocked;
 
 pub(crate) use base::GATE_PATH;
 pub use base::{BaseImage, build_base};
+pub use containerd::remove_pulled;
 pub use engine::Engine;
 pub use locked::build_locked;
 pub use purge::{Leftover, purge};
@@ -80,6 +82,17 @@ pub enum ImageError {
     NoTemplate {
         /// The function.
         function: String,
+    },
+    /// A provider's copy of an image could not be removed.
+    #[error(
+        "containerd may still have {image} ({said}); to remove it: ctr --namespace NAMESPACE images rm \
+         --sync {image}"
+    )]
+    Pulled {
+        /// The image's full name.
+        image: String,
+        /// What was said.
+        said: String,
     },
     /// faas-cli could not write the build context.
     #[error(transparent)]

@@ -12,6 +12,7 @@ use tokio::process::Command;
 
 use super::{
     Engine, ImageError, Leftover, Reference,
+    containerd::remove_pulled,
     context::Context,
     purge::{blobs, remove_manifest},
     random_name,
@@ -119,13 +120,14 @@ impl Unlocked<'_> {
     /// is out of reach.
     ///
     /// # Errors
-    /// When the engine or the registry fails.
+    /// When the engine, the registry or a containerd fails.
     pub(crate) async fn purge(
         engine: &Engine,
         image: &Reference,
     ) -> Result<Option<Leftover>, ImageError> {
         let left = remove_manifest(image).await?.then(|| blobs(image));
         engine.remove(&image.to_string()).await?;
+        remove_pulled(image).await?;
         Ok(left)
     }
 }

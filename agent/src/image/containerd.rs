@@ -1,0 +1,151 @@
+//! Copies of images in a containerd that a provider pulls into: faasd keeps every image that it has ever
+//! deployed. Removed with containerd's own `ctr`; a host without it has no such copies within reach.
+use std::{
+    io,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use tokio::process::Command;
+
+use super::{ImageError, Reference};
+
+/// For hangs only: the removal waits until containerd has collected what nothing refers to any more.
+const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Removes every copy of an image that no container uses any more.
+///
+/// # Errors
+/// When containerd is there, and does not answer or refuses.
+pub async fn remove_pulled(image: &Reference) -> Result<(), ImageError> {
+    Ctr(PathBuf::from("ctr")).remove(image).await
+}
+
+struct Ctr(PathBuf);
+
+impl Ctr {
+    async fn remove(&self, image: &Reference) -> Result<(), ImageError> {
+        let name = full_name(image);
+        let failed = |said| ImageError::Pulled {
+            image: name.clone(),
+            said,
+        };
+        let Some(namespaces) = self
+            .run(&["namespaces", "ls", "--quiet"])
+            .await
+            .map_err(failed)?
+        else {
+            return Ok(());
+        };
+        for namespace in namespaces.lines() {
+            let within = ["--namespace", namespace, "images"];
+            let list = [&within[..], &["ls", "--quiet"]].concat();
+            let images = self.run(&list).await.map_err(failed)?.unwrap_or_default();
+            if images.lines().any(|line| line == name) {
+                let remove = [&within[..], &["rm", "--sync", &name]].concat();
+                self.run(&remove).await.map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What `ctr` writes; `None` where there is no `ctr`, or no containerd for it.
+    async fn run(&self, arguments: &[&str]) -> Result<Option<String>, String> {
+        let mut command = Command::new(&self.0);
+        command
+            .args(arguments)
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        let output = match tokio::time::timeout(TIMEOUT, command.output()).await {
+            Ok(Ok(output)) => output,
+            Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Ok(Err(error)) => return Err(error.to_string()),
+            Err(_) => return Err(format!("no end after {} s", TIMEOUT.as_secs())),
+        };
+        if output.status.success() {
+            return Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned()));
+        }
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        if said.contains("no such file or directory") && !Path::new(&socket()).exists() {
+            return Ok(None);
+        }
+        Err(said)
+    }
+}
+
+/// Where `ctr` looks for containerd.
+fn socket() -> String {
+    std::env::var("CONTAINERD_ADDRESS").unwrap_or_else(|_| "/run/containerd/containerd.sock".into())
+}
+
+/// An image's name with the registry that containerd adds where none is written.
+fn full_name(image: &Reference) -> String {
+    if image.registry().is_some() {
+        image.to_string()
+    } else if image.repository.contains('/') {
+        format!("docker.io/{image}")
+    } else {
+        format!("docker.io/library/{image}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    /// A `ctr` that answers as the text says, and notes how it was called.
+    fn ctr(text: &str) -> (tempfile::TempDir, Ctr) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ctr");
+        let script = format!("#!/bin/sh\necho \"$@\" >> \"$0.calls\"\n{text}\n");
+        std::fs::write(&path, script).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
+        (folder, Ctr(path))
+    }
+
+    #[tokio::test]
+    async fn only_the_very_image_is_removed_and_only_where_it_is() {
+        let (folder, ctr) = ctr(r#"case "$*" in
+            "namespaces ls --quiet") echo openfaas-fn; echo other;;
+            "--namespace openfaas-fn images ls --quiet") echo r:5000/f:1; echo r:5000/f:10;;
+        esac"#);
+        ctr.remove(&Reference::parse("r:5000/f:1")).await.unwrap();
+        let calls = std::fs::read_to_string(folder.path().join("ctr.calls")).unwrap();
+        let removals: Vec<_> = calls.lines().filter(|line| line.contains(" rm ")).collect();
+        assert_eq!(
+            removals,
+            ["--namespace openfaas-fn images rm --sync r:5000/f:1"]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_told_with_the_image_and_what_to_do() {
+        let (_folder, ctr) = ctr("echo permission denied >&2; exit 1");
+        let error = ctr.remove(&Reference::parse("f")).await.unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains("permission denied") && text.contains("docker.io/library/f:latest"),
+            "{text}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_host_without_containerd_has_no_copies() {
+        let ctr = Ctr(PathBuf::from("/nonexistent/ctr"));
+        ctr.remove(&Reference::parse("f")).await.unwrap();
+    }
+
+    #[test]
+    fn names_are_written_out_as_containerd_has_them() {
+        for (short, full) in [
+            ("f", "docker.io/library/f:latest"),
+            ("user/f:1", "docker.io/user/f:1"),
+            ("r.example/f", "r.example/f:latest"),
+        ] {
+            assert_eq!(full_name(&Reference::parse(short)), full);
+        }
+    }
+}
