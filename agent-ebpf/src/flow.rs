@@ -23,6 +23,9 @@ pub enum FlowState {
     Owned = 1,
     /// Nothing is held any more; the flow's end is still reported.
     Opaque = 2,
+    /// The agent is to have the flow, but found no room for the segment from which on: until that one
+    /// comes again, what follows it is dropped.
+    Missed = 3,
 }
 
 /// A flow that the agent has taken, and what of it may pass by itself.
@@ -50,6 +53,25 @@ impl Flow {
             pass_end: 0,
             awaits_answer: 0,
         }
+    }
+
+    /// A flow whose segment with this sequence number, the first that was to be held, found no room.
+    #[must_use]
+    pub const fn missed(sequence: u32) -> Self {
+        Self {
+            state: FlowState::Missed as u32,
+            pass_start: sequence,
+            pass_end: sequence,
+            awaits_answer: 0,
+        }
+    }
+
+    /// Whether a segment comes before its turn: the agent would take it for the start of a request.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_early(&self, sequence: u32) -> bool {
+        self.state == FlowState::Missed as u32
+            && (sequence.wrapping_sub(self.pass_start) as i32) > 0
     }
 
     /// Whether a segment's payload, `length` bytes from `sequence` on, lies wholly in the window.
@@ -93,6 +115,15 @@ mod tests {
         assert!(!window(100, 200).passes(99, 2));
         assert!(!window(100, 200).passes(150, 51));
         assert!(!window(100, 200).passes(200, 1));
+    }
+
+    #[test]
+    fn what_follows_a_missed_segment_is_early_until_that_one_has_come() {
+        let missed = Flow::missed(u32::MAX);
+        assert!(missed.is_early(0) && missed.is_early(1000));
+        assert!(!missed.is_early(u32::MAX) && !missed.is_early(u32::MAX - 10));
+        assert!(!missed.passes(u32::MAX, 1));
+        assert!(!Flow::held().is_early(1000));
     }
 
     #[test]

@@ -95,7 +95,7 @@ fn spot(ctx: &TcContext, link: Link) -> i32 {
                 maps::log_rarely(ctx, total, "the map of flows is full; segments are dropped");
                 return HOLD;
             }
-            hold::hold(ctx, &segment, counter);
+            hold::hold(ctx, &segment, counter, true);
             HOLD
         }
     }
@@ -112,7 +112,16 @@ fn known(ctx: &TcContext, segment: &Segment, flow: &Flow) -> i32 {
         count(Counter::PassedWindow);
         return notice_end(ctx, segment);
     }
-    hold::hold(ctx, segment, Counter::HeldFlow);
+    if flow.is_early(segment.sequence) {
+        count(Counter::DroppedRingFull);
+        return HOLD;
+    }
+    let first = flow.state == FlowState::Missed as u32;
+    if first {
+        // It is in the map: replacing it needs no room.
+        let _ = FLOWS.insert(&segment.flow, Flow::held(), 0);
+    }
+    hold::hold(ctx, segment, Counter::HeldFlow, first);
     HOLD
 }
 
