@@ -24,6 +24,9 @@ pub enum FlowState {
     /// The agent has let go of it: segments are judged as those of an unknown flow, and its end is
     /// still reported.
     Opaque = 2,
+    /// The agent is to have the flow, but found no room for the segment from which on: until that one
+    /// comes again, what follows it is dropped.
+    Missed = 3,
 }
 
 /// A flow that the agent has taken, and what of it may pass by itself.
@@ -54,6 +57,27 @@ impl Flow {
             awaits_answer: 0,
             last_seen,
         }
+    }
+
+    /// A flow whose segment with this sequence number, the first that was to be held, found no room;
+    /// last seen at a time of the monotonic clock.
+    #[must_use]
+    pub const fn missed(sequence: u32, last_seen: u64) -> Self {
+        Self {
+            state: FlowState::Missed as u32,
+            pass_start: sequence,
+            pass_end: sequence,
+            awaits_answer: 0,
+            last_seen,
+        }
+    }
+
+    /// Whether a segment comes before its turn: the agent would take it for the start of a request.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_early(&self, sequence: u32) -> bool {
+        self.state == FlowState::Missed as u32
+            && (sequence.wrapping_sub(self.pass_start) as i32) > 0
     }
 
     /// Whether a segment's payload, `length` bytes from `sequence` on, lies wholly in the window.
@@ -98,6 +122,15 @@ mod tests {
         assert!(!window(100, 200).passes(99, 2));
         assert!(!window(100, 200).passes(150, 51));
         assert!(!window(100, 200).passes(200, 1));
+    }
+
+    #[test]
+    fn what_follows_a_missed_segment_is_early_until_that_one_has_come() {
+        let missed = Flow::missed(u32::MAX, 0);
+        assert!(missed.is_early(0) && missed.is_early(1000));
+        assert!(!missed.is_early(u32::MAX) && !missed.is_early(u32::MAX - 10));
+        assert!(!missed.passes(u32::MAX, 1));
+        assert!(!Flow::held(0).is_early(1000));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What goes to the agent: held frames and ends of flows.
 
-use agent_ebpf::{Capture, Counter, EventHeader, EventKind, room};
+use agent_ebpf::{Capture, Counter, EventHeader, EventKind, Flow, room};
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 
 use crate::{
@@ -10,9 +10,10 @@ use crate::{
 };
 
 /// Copies a segment's frame into the ring buffer. Whether there was room or not, the caller drops
-/// the packet: what found no room comes again with the client's retransmission.
+/// the packet: what found no room comes again with the client's retransmission, and the flow waits for
+/// that where this would have been its first.
 #[inline(always)]
-pub(crate) fn hold(frame: &impl Frame, segment: &Segment, counter: Counter) {
+pub(crate) fn hold(frame: &impl Frame, segment: &Segment, counter: Counter, first: bool) {
     let length = segment.payload_offset + segment.payload_length;
     let copied = if length <= room::SMALL as u32 {
         capture::<{ room::SMALL }>(frame, segment, length)
@@ -24,6 +25,11 @@ pub(crate) fn hold(frame: &impl Frame, segment: &Segment, counter: Counter) {
     if copied.is_some() {
         count(counter);
     } else {
+        if first {
+            // The entry was there a moment ago; where it cannot be replaced, the agent gets what
+            // follows, and leaves the flow alone.
+            let _ = FLOWS.insert(&segment.flow, Flow::missed(segment.sequence, now()), 0);
+        }
         let total = count(Counter::DroppedRingFull);
         maps::log_rarely(
             frame,

@@ -131,7 +131,7 @@ fn spot(frame: &impl Frame, link: Link) -> Fate {
         // old or the new numbers, and a segment judged by either is held or passed rightly.
         let flow = unsafe { &mut *flow };
         flow.last_seen = hold::now();
-        if flow.state == FlowState::Owned as u32 {
+        if flow.state != FlowState::Opaque as u32 {
             return owned(frame, segment, flow);
         }
     }
@@ -154,7 +154,7 @@ fn spot(frame: &impl Frame, link: Link) -> Fate {
                 );
                 return Fate::Hold;
             }
-            hold::hold(frame, segment, counter);
+            hold::hold(frame, segment, counter, true);
             Fate::Hold
         }
     }
@@ -167,7 +167,16 @@ fn owned(frame: &impl Frame, segment: &Segment, flow: &Flow) -> Fate {
         count(Counter::PassedWindow);
         return notice_end(frame, segment);
     }
-    hold::hold(frame, segment, Counter::HeldFlow);
+    if flow.is_early(segment.sequence) {
+        count(Counter::DroppedRingFull);
+        return Fate::Hold;
+    }
+    let first = flow.state == FlowState::Missed as u32;
+    if first {
+        // It is in the map: replacing it needs no room.
+        let _ = FLOWS.insert(&segment.flow, Flow::held(hold::now()), 0);
+    }
+    hold::hold(frame, segment, Counter::HeldFlow, first);
     Fate::Hold
 }
 

@@ -613,3 +613,34 @@ fn the_programs_stay_well_below_the_verifiers_limit() {
         );
     }
 }
+
+#[test]
+fn what_follows_a_segment_that_found_no_room_is_not_held_in_its_place() {
+    let mut rig = Rig::new(Hook::Tc);
+    let mut ring = rig.spotter.ring().unwrap();
+    let mut large = Packet::of(KEYED.as_bytes());
+    large.payload.resize(2000, b'x');
+    for port in 10_000.. {
+        large.source_port = port;
+        assert_eq!(rig.spot(&large), HOLD);
+        if rig.count("dropped_ring_full") > 0 {
+            break;
+        }
+    }
+    while ring.next().is_some() {}
+    let held = rig.count("held_keyed");
+    let follows = Packet {
+        sequence: large.sequence + 2000,
+        ..large.clone()
+    };
+    assert_eq!(rig.spot(&follows), HOLD);
+    assert!(
+        ring.next().is_none(),
+        "the agent would take it for the start"
+    );
+    assert_eq!(rig.spot(&large), HOLD);
+    assert_eq!(rig.spot(&follows), HOLD);
+    assert!(ring.next().is_some() && ring.next().is_some());
+    assert_eq!(rig.count("held_keyed") + rig.count("held_flow"), held + 2);
+    assert_eq!(rig.count("dropped_ring_full"), 2);
+}

@@ -8,6 +8,7 @@ use std::{
 
 use super::report::{Report, Stop};
 use crate::{
+    build,
     error::{At as _, Error},
     process::{self, cargo, find},
     testbed::{self, Testbed},
@@ -41,24 +42,12 @@ fn rust_tests(testbed: &Testbed) -> Result<(), Stop> {
                      `faas-cli template pull` leaves it";
         return Err(Error::Needs(needs.into()).into());
     }
-    let root = workspace::root();
-    process::run(
-        cargo()
-            .current_dir(&root)
-            .args(["build", "--package", "rsfaas"]),
-    )?;
     let mut command = cargo();
     testbed.lend(&mut command);
     command
-        .current_dir(&root)
-        .env("RSFAAS_BIN", root.join("target/debug/rsfaas"))
-        .args([
-            "test",
-            "--package",
-            "rsfaas-tests",
-            "--",
-            "--test-threads=1",
-        ]);
+        .current_dir(workspace::root())
+        .env("RSFAAS_BIN", build::agent()?)
+        .args(["test", "--package", "rsfaas-tests", "--test", "e2e"]);
     Ok(process::run(&mut command)?)
 }
 

@@ -24,7 +24,8 @@ enum Part {
     Lint,
     /// Unit tests
     Unit,
-    /// Tests in the kernel: eBPF programs through its test run, mounts, namespaces (root)
+    /// Tests in the kernel: eBPF programs through its test run, mounts, namespaces, the agent on a wire
+    /// of its own (root)
     Bpf,
     /// A real OpenFaaS with the agent (root)
     E2e,
@@ -58,6 +59,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
     }
     if ready && wants(Part::Bpf) {
         report.step("kernel tests", || cargo_test(&["--test", "*"]));
+        report.step("wire tests", wire_tests);
     }
     if ready && wants(Part::E2e) {
         end_to_end::run(&mut report, options.existing);
@@ -92,5 +94,15 @@ fn cargo_test(which: &[&str]) -> Result<(), Stop> {
             "rsfaas-tests",
         ])
         .args(which);
+    Ok(process::run(&mut command)?)
+}
+
+/// The agent between network namespaces, where a recording gateway takes the place of OpenFaaS.
+fn wire_tests() -> Result<(), Stop> {
+    let mut command = cargo();
+    command
+        .current_dir(workspace::root())
+        .env("RSFAAS_BIN", build::agent()?)
+        .args(["test", "--package", "rsfaas-tests", "--test", "wire"]);
     Ok(process::run(&mut command)?)
 }

@@ -1,0 +1,213 @@
+//! The agent under test, as a process in the host's namespace.
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use nix::{
+    sys::signal::{self, Signal},
+    unistd::Pid,
+};
+use serde_json::Value;
+
+use crate::{
+    check::{Error, Outcome, check, eventually, fail, run},
+    containers::Containers,
+    functions::ALL,
+    scene::{PORT, Scene},
+};
+
+/// A lease outlasts its last connection, so that not every call of a test needs an unlock of its own.
+const LINGERING: &str = "linger = 5\n";
+
+/// The agent, and how it is started.
+pub(crate) struct Agent {
+    program: PathBuf,
+    folder: PathBuf,
+    faas_cli: PathBuf,
+    process: Mutex<Option<Child>>,
+}
+
+impl Agent {
+    pub(crate) fn new(folder: PathBuf, containers: &Containers) -> Outcome<Self> {
+        let program = std::env::var_os("RSFAAS_BIN")
+            .ok_or_else(|| Error("RSFAAS_BIN is not set; run `cargo xtask test bpf`".into()))?;
+        Ok(Self {
+            program: program.into(),
+            folder,
+            faas_cli: containers.faas_cli(),
+            process: Mutex::new(None),
+        })
+    }
+
+    /// The folder of records.
+    pub(crate) fn state_dir(&self) -> PathBuf {
+        self.folder.join("state")
+    }
+
+    /// Starts it as most tests need it.
+    pub(crate) fn start(&self, scene: &Scene) -> Outcome {
+        self.start_with(scene, LINGERING)
+    }
+
+    /// Starts it with these lines in its configuration; returns once every function is parked.
+    pub(crate) fn start_with(&self, scene: &Scene, lines: &str) -> Outcome {
+        let config = self.folder.join("agent.toml");
+        let text = format!(
+            "port = {PORT}\nstate_dir = {:?}\ncontrol_socket = {:?}\nfaas_cli = {:?}\n{lines}",
+            self.state_dir(),
+            self.socket(),
+            self.faas_cli,
+        );
+        fs::write(&config, text)?;
+        let log = fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(self.log())?;
+        let child = scene.host.enter(|| {
+            Ok(Command::new(&self.program)
+                .arg("agent")
+                .arg("--config")
+                .arg(&config)
+                // No login of the user's is to be found.
+                .env("OPENFAAS_CONFIG", &self.folder)
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(log)
+                .spawn()?)
+        })?;
+        *self.slot() = Some(child);
+        eventually("the agent to have parked every function", || {
+            if let Some(child) = self.slot().as_mut()
+                && let Some(status) = child.try_wait()?
+            {
+                return fail(format!(
+                    "the agent ended with {status}:\n{}",
+                    self.log_end()
+                ));
+            }
+            // No answer: not yet started.
+            Ok(self.status().is_ok_and(|status| all_parked(&status)))
+        })
+    }
+
+    /// What `rsfaas status --json` says.
+    pub(crate) fn status(&self) -> Outcome<Value> {
+        let text = run(Command::new(&self.program)
+            .args(["status", "--json", "--control-socket"])
+            .arg(self.socket()))?;
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// One of its counters.
+    pub(crate) fn counter(&self, name: &str) -> Outcome<u64> {
+        let status = self.status()?;
+        status["counters"][name]
+            .as_u64()
+            .ok_or_else(|| Error(format!("no counter {name}: {status}")))
+    }
+
+    /// Whether its programs are attached to an interface.
+    pub(crate) fn covers(&self, interface: &str) -> Outcome<bool> {
+        let status = self.status()?;
+        Ok(status["interfaces"]
+            .as_array()
+            .is_some_and(|names| names.iter().any(|name| name == interface)))
+    }
+
+    /// What it says of one function.
+    pub(crate) fn function(&self, name: &str) -> Outcome<Value> {
+        let status = self.status()?;
+        status["functions"]
+            .as_array()
+            .and_then(|functions| functions.iter().find(|function| function["name"] == name))
+            .cloned()
+            .ok_or_else(|| Error(format!("{name} is not served: {status}")))
+    }
+
+    /// Ends the leases and waits until everything is ciphertext and parked again.
+    pub(crate) fn lock_all(&self) -> Outcome {
+        run(Command::new(&self.program)
+            .args(["lock", "--all", "--control-socket"])
+            .arg(self.socket()))?;
+        eventually("everything to be locked and parked", || {
+            Ok(all_parked(&self.status()?))
+        })
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) -> Outcome {
+        match self.slot().as_ref() {
+            Some(child) => Ok(signal::kill(
+                Pid::from_raw(i32::try_from(child.id())?),
+                signal,
+            )?),
+            None => fail("no agent runs"),
+        }
+    }
+
+    /// Ends it as a service manager would; an error where it ends in another way than well.
+    pub(crate) fn stop(&self) -> Outcome {
+        self.signal(Signal::SIGTERM)?;
+        let status = self.reap()?;
+        check!(
+            status.success(),
+            "the agent ended with {status}:\n{}",
+            self.log_end()
+        );
+        Ok(())
+    }
+
+    /// Ends it without a chance to clean up.
+    pub(crate) fn kill(&self) -> Outcome {
+        self.signal(Signal::SIGKILL)?;
+        self.reap().map(drop)
+    }
+
+    /// The end of its log.
+    pub(crate) fn log_end(&self) -> String {
+        let text = fs::read_to_string(self.log()).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(30)..].join("\n")
+    }
+
+    fn reap(&self) -> Outcome<std::process::ExitStatus> {
+        match self.slot().take() {
+            Some(mut child) => Ok(child.wait()?),
+            None => fail("no agent runs"),
+        }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.join("agent.sock")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.join("agent.log")
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Option<Child>> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        // Only where a test broke off: else it has been stopped.
+        let _ = self.kill();
+    }
+}
+
+fn all_parked(status: &Value) -> bool {
+    status["functions"].as_array().is_some_and(|functions| {
+        functions.len() == ALL.len()
+            && functions.iter().all(|function| {
+                function["phase"] == "locked"
+                    && function["parked"]
+                        .as_array()
+                        .is_some_and(|parked| !parked.is_empty())
+            })
+    })
+}

@@ -1,0 +1,147 @@
+//! Small programs on the ingress hook of an interface, beside the agent's: written in the kernel's own
+//! instructions, so that they share nothing with what is tested.
+use std::{
+    io,
+    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+};
+
+use nix::{libc, net::if_::if_nametoindex};
+
+use crate::{
+    check::{During as _, Outcome},
+    netns::Namespace,
+};
+
+const MAP_CREATE: libc::c_int = 0;
+const MAP_LOOKUP: libc::c_int = 1;
+const PROGRAM_LOAD: libc::c_int = 5;
+const LINK_CREATE: libc::c_int = 28;
+const MAP_TYPE_ARRAY: u32 = 2;
+const SCHED_CLS: u32 = 3;
+const TCX_INGRESS: u32 = 46;
+
+/// Where a program stands among those on the hook.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Place {
+    First,
+    Last,
+}
+
+impl Place {
+    /// `BPF_F_BEFORE` or `BPF_F_AFTER` without another program: before or after all.
+    fn flags(self) -> u32 {
+        match self {
+            Self::First => 1 << 3,
+            Self::Last => 1 << 4,
+        }
+    }
+}
+
+/// Counts packets and leaves them to others. Detached when dropped.
+pub(crate) struct PacketCounter {
+    map: OwnedFd,
+    _link: OwnedFd,
+}
+
+impl PacketCounter {
+    pub(crate) fn attach(host: &Namespace, interface: &str, place: Place) -> Outcome<Self> {
+        let map = bpf(MAP_CREATE, &mut words(&[MAP_TYPE_ARRAY, 4, 8, 1])).during("a map")?;
+        let number = map.as_raw_fd() as u32;
+        let link = attach(
+            host,
+            interface,
+            place,
+            &[
+                // r1 = the address of the map's value (BPF_PSEUDO_MAP_VALUE)
+                instruction(0x18, 1, 2, number),
+                instruction(0, 0, 0, 0),
+                // r0 = 1; lock *(u64 *)r1 += r0
+                instruction(0xb7, 0, 0, 1),
+                instruction(0xdb, 1, 0, 0),
+                NEXT,
+                EXIT,
+            ],
+        )?;
+        Ok(Self { map, _link: link })
+    }
+
+    pub(crate) fn packets(&self) -> Outcome<u64> {
+        let (key, mut value) = (0_u32, 0_u64);
+        let mut attributes = words(&[self.map.as_raw_fd() as u32, 0]);
+        attributes.extend((&raw const key as u64).to_ne_bytes());
+        attributes.extend((&raw mut value as u64).to_ne_bytes());
+        attributes.extend([0; 8]);
+        call(MAP_LOOKUP, &mut attributes).during("reading a map")?;
+        Ok(value)
+    }
+}
+
+/// Takes 802.1Q tags off, as a VLAN interface would. Detached when dropped.
+pub(crate) struct VlanEnd {
+    _link: OwnedFd,
+}
+
+impl VlanEnd {
+    pub(crate) fn attach(host: &Namespace, interface: &str) -> Outcome<Self> {
+        // bpf_skb_vlan_pop
+        let pop = instruction(0x85, 0, 0, 19);
+        let link = attach(host, interface, Place::Last, &[pop, NEXT, EXIT])?;
+        Ok(Self { _link: link })
+    }
+}
+
+/// r0 = `TCX_NEXT`
+const NEXT: [u8; 8] = instruction(0xb7, 0, 0, u32::MAX);
+const EXIT: [u8; 8] = instruction(0x95, 0, 0, 0);
+
+const fn instruction(code: u8, target: u8, source: u8, value: u32) -> [u8; 8] {
+    let [a, b, c, d] = value.to_ne_bytes();
+    [code, target | source << 4, 0, 0, a, b, c, d]
+}
+
+fn attach(
+    host: &Namespace,
+    interface: &str,
+    place: Place,
+    instructions: &[[u8; 8]],
+) -> Outcome<OwnedFd> {
+    let license = c"GPL";
+    let mut attributes = words(&[SCHED_CLS, u32::try_from(instructions.len())?]);
+    attributes.extend((instructions.as_ptr() as u64).to_ne_bytes());
+    attributes.extend((license.as_ptr() as u64).to_ne_bytes());
+    attributes.extend([0; 24]);
+    let program = bpf(PROGRAM_LOAD, &mut attributes).during("a program")?;
+    host.enter(|| {
+        let index = if_nametoindex(interface)?;
+        let number = program.as_raw_fd() as u32;
+        let mut attributes = words(&[number, index, TCX_INGRESS, place.flags(), 0, 0, 0, 0]);
+        bpf(LINK_CREATE, &mut attributes).during("attaching (TCX came with Linux 6.6)")
+    })
+}
+
+fn words(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_ne_bytes()).collect()
+}
+
+/// A command that gives a descriptor.
+fn bpf(command: libc::c_int, attributes: &mut [u8]) -> io::Result<OwnedFd> {
+    let number = call(command, attributes)?;
+    // SAFETY: the kernel has just made this descriptor for us, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+fn call(command: libc::c_int, attributes: &mut [u8]) -> io::Result<libc::c_int> {
+    // SAFETY: the pointer is to so many bytes; what these point to, the callers keep alive.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command,
+            attributes.as_mut_ptr(),
+            attributes.len(),
+        )
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    i32::try_from(result).map_err(io::Error::other)
+}

@@ -1,0 +1,115 @@
+//! The agent halts, dies and comes back while requests are held: clients get an answer all the same.
+use nix::sys::signal::Signal;
+
+use super::cases;
+use crate::{
+    check::{Outcome, check},
+    client::Client,
+    functions,
+    http::Request,
+    raw::{Peer, Shape},
+    world::{World, expect_status, is_rewritten},
+};
+
+cases![
+    a_halted_agent_delays_the_answer_only,
+    a_killed_agents_callers_get_the_locked_answer,
+    a_killed_agents_successor_serves_what_was_held,
+    a_connection_outlives_the_agent_that_served_it,
+    a_stopping_agents_callers_get_an_answer,
+];
+
+fn a_halted_agent_delays_the_answer_only(world: &World) -> Outcome {
+    let request = Request::keyed(world.a()?).body(b"patience");
+    let mut client = Client::open(world.route()?)?;
+    world.agent.signal(Signal::SIGSTOP)?;
+    let written = client.write(&request.bytes());
+    let seen = world.gateway.seen(client.address()?);
+    world.agent.signal(Signal::SIGCONT)?;
+    written?;
+    check!(seen?.is_empty(), "the request went on without the agent");
+    expect_status(200, &client.answer()?)?;
+    is_rewritten(
+        world.a()?,
+        &request,
+        &world.gateway.only(client.address()?)?,
+    )
+}
+
+/// Runs something while the agent is halted, then ends it without a chance to clean up.
+fn killed_after(world: &World, work: impl FnOnce() -> Outcome) -> Outcome {
+    world.agent.signal(Signal::SIGSTOP)?;
+    let done = work();
+    world.agent.kill()?;
+    done
+}
+
+fn restart(world: &World) -> Outcome {
+    world.containers.clear()?;
+    world.agent.start(&world.scene)
+}
+
+/// The client's own retransmission, which nobody holds any more, brings the key to the gateway: the one
+/// case in which that happens.
+fn a_killed_agents_callers_get_the_locked_answer(world: &World) -> Outcome {
+    let request = Request::keyed(world.function(functions::EXPOSED)?);
+    let mut clients = Vec::new();
+    for _ in 0..10 {
+        clients.push(Client::open(world.route()?)?);
+    }
+    killed_after(world, || {
+        clients
+            .iter_mut()
+            .try_for_each(|client| client.write(&request.bytes()))
+    })?;
+    let answered = clients
+        .iter_mut()
+        .try_for_each(|client| expect_status(423, &client.answer()?));
+    restart(world)?;
+    answered
+}
+
+fn a_killed_agents_successor_serves_what_was_held(world: &World) -> Outcome {
+    let request = Request::keyed(world.a()?).body(b"again");
+    let bytes = request.bytes();
+    let mut peer = Peer::open(&world.scene, Shape::default())?;
+    killed_after(world, || peer.send(0, &bytes))?;
+    restart(world)?;
+    peer.send(0, &bytes)?;
+    expect_status(200, &peer.answer()?)?;
+    peer.reset(bytes.len())?;
+    is_rewritten(world.a()?, &request, &world.gateway.only(peer.address())?)
+}
+
+fn a_connection_outlives_the_agent_that_served_it(world: &World) -> Outcome {
+    let request = Request::keyed(world.a()?);
+    let mut client = Client::open(world.route()?)?;
+    for _ in 0..2 {
+        client.write(&request.bytes())?;
+        expect_status(200, &client.answer()?)?;
+        world.agent.kill()?;
+        restart(world)?;
+    }
+    client.write(&request.bytes())?;
+    expect_status(200, &client.answer()?)?;
+    world
+        .gateway
+        .seen(client.address()?)?
+        .iter()
+        .try_for_each(|seen| is_rewritten(world.a()?, &request, seen))
+}
+
+fn a_stopping_agents_callers_get_an_answer(world: &World) -> Outcome {
+    let request = Request::keyed(world.function(functions::EXPOSED)?);
+    let mut client = Client::open(world.route()?)?;
+    world.agent.signal(Signal::SIGSTOP)?;
+    client.write(&request.bytes())?;
+    world.agent.signal(Signal::SIGTERM)?;
+    world.agent.signal(Signal::SIGCONT)?;
+    let answer = client.answer();
+    world.agent.stop()?;
+    world.agent.start(&world.scene)?;
+    let status = answer?.status;
+    check!([200, 423, 502].contains(&status), "{status}");
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! By whichever interface a request arrives.
+use super::cases;
+use crate::{
+    check::{Outcome, check, eventually},
+    client::Client,
+    http::Request,
+    scene::{HOST, Route},
+    world::{World, expect_status, is_rewritten},
+};
+
+cases![
+    the_wire_and_loopback_are_served_alike,
+    a_bridge_is_served,
+    an_interface_that_appears_is_covered,
+    an_interface_that_goes_does_no_harm,
+];
+
+/// Another wire between the two hosts, gone when dropped.
+struct Wire<'a> {
+    world: &'a World,
+    link: &'static str,
+}
+
+impl<'a> Wire<'a> {
+    /// Its ends are `LINK` here and `LINK-c` there, addresses `198.18.NETWORK.1` and `.2`; this host's
+    /// address is at `holder`, the link itself or a bridge.
+    fn new(world: &'a World, link: &'static str, holder: &str, network: u8) -> Outcome<Self> {
+        let (host, client) = (&world.scene.host, &world.scene.client);
+        let there = format!("{link}-c");
+        host.ip(&format!(
+            "link add {link} type veth peer name {there} netns {}",
+            client.name()
+        ))?;
+        let wire = Self { world, link };
+        if holder != link {
+            host.ip(&format!("link set {link} master {holder}"))?;
+        }
+        host.ip(&format!("address add 198.18.{network}.1/24 dev {holder}"))?;
+        host.ip(&format!("link set {link} up"))?;
+        client.ip(&format!("address add 198.18.{network}.2/24 dev {there}"))?;
+        client.ip(&format!("link set {there} up"))?;
+        wire.covered(link)?;
+        wire.covered(holder)?;
+        Ok(wire)
+    }
+
+    fn covered(&self, link: &str) -> Outcome {
+        eventually("the agent to cover the interface", || {
+            self.world.agent.covers(link)
+        })
+    }
+}
+
+impl Drop for Wire<'_> {
+    fn drop(&mut self) {
+        // It may have been removed by the test.
+        let _ = self
+            .world
+            .scene
+            .host
+            .ip(&format!("link delete {}", self.link));
+    }
+}
+
+/// Two requests on one connection, the first cut, with bodies of several segments.
+fn is_served(world: &World, route: Route<'_>) -> Outcome {
+    let function = world.a()?;
+    let request = Request::keyed(function).body(&[b'x'; 50_000]);
+    let bytes = request.bytes();
+    let mut client = Client::open(route)?;
+    client.write(&bytes[..60])?;
+    client.write(&bytes[60..])?;
+    expect_status(200, &client.answer()?)?;
+    client.write(&bytes)?;
+    expect_status(200, &client.answer()?)?;
+    let seen = world.gateway.seen(client.address()?)?;
+    check!(seen.len() == 2, "{} requests", seen.len());
+    seen.iter()
+        .try_for_each(|seen| is_rewritten(function, &request, seen))
+}
+
+fn the_wire_and_loopback_are_served_alike(world: &World) -> Outcome {
+    is_served(world, world.route()?)?;
+    for address in ["127.0.0.1", "::1", HOST] {
+        is_served(world, world.scene.loopback(address)?)?;
+    }
+    Ok(())
+}
+
+/// Caught at the bridge's port already, and again at the bridge itself.
+fn a_bridge_is_served(world: &World) -> Outcome {
+    let host = &world.scene.host;
+    host.ip("link add wire-br type bridge")?;
+    host.ip("link set wire-br up")?;
+    let done = Wire::new(world, "wire-p", "wire-br", 214)
+        .and_then(|_wire| is_served(world, world.scene.wire_to("198.18.214.1")?));
+    host.ip("link delete wire-br")?;
+    done
+}
+
+fn an_interface_that_appears_is_covered(world: &World) -> Outcome {
+    let _wire = Wire::new(world, "wire-n", "wire-n", 215)?;
+    is_served(world, world.scene.wire_to("198.18.215.1")?)
+}
+
+fn an_interface_that_goes_does_no_harm(world: &World) -> Outcome {
+    let wire = Wire::new(world, "wire-g", "wire-g", 216)?;
+    let request = Request::keyed(world.a()?);
+    let mut client = Client::open(world.scene.wire_to("198.18.216.1")?)?;
+    client.write(&request.head()[..50])?;
+    drop(wire);
+    eventually("the agent to let the interface go", || {
+        Ok(!world.agent.covers("wire-g")?)
+    })?;
+    is_served(world, world.route()?)?;
+    // Another one of that name.
+    let _wire = Wire::new(world, "wire-g", "wire-g", 216)?;
+    is_served(world, world.scene.wire_to("198.18.216.1")?)
+}

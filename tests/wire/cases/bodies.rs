@@ -1,0 +1,188 @@
+//! What follows a keyed head arrives byte for byte, whatever it looks like.
+use super::cases;
+use crate::{
+    check::{During as _, Outcome},
+    client::Client,
+    functions,
+    http::{KEY_HEADER, Request},
+    raw::{Peer, Shape},
+    world::{World, expect_status, is_rewritten},
+};
+
+cases![
+    a_body_of_known_length_arrives,
+    a_body_in_chunks_arrives,
+    a_body_in_chunks_cut_after_any_byte_arrives,
+    a_body_that_waits_to_be_asked_for_arrives,
+    an_upload_of_ten_mebibytes_arrives,
+    reordered_segments_arrive_in_order,
+    duplicated_segments_arrive_once,
+    overlapping_segments_arrive_once,
+    a_body_that_holds_a_keyed_request_arrives_as_it_is,
+    a_chunk_that_holds_a_keyed_request_arrives_as_it_is,
+];
+
+/// Bytes that do not repeat in step with any segment size.
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 0x2545_f491_u32;
+    let mut next = || {
+        // xorshift (Marsaglia 2003)
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state as u8
+    };
+    (0..length).map(|_| next()).collect()
+}
+
+fn a_body_of_known_length_arrives(world: &World) -> Outcome {
+    for length in [0, 1, 100, 1460, 5000, 100_000] {
+        let request = Request::keyed(world.a()?).body(&noise(length));
+        world
+            .serves(world.route()?, &request)
+            .during(format!("{length} bytes"))?;
+    }
+    Ok(())
+}
+
+fn a_body_in_chunks_arrives(world: &World) -> Outcome {
+    let body = noise(300_000);
+    for size in [7, 1000, 65_536] {
+        let body = &body[..body.len().min(size * 1000)];
+        let request = Request::keyed(world.a()?).chunks(body.chunks(size));
+        world
+            .serves(world.route()?, &request)
+            .during(format!("chunks of {size} bytes"))?;
+    }
+    Ok(())
+}
+
+fn a_body_in_chunks_cut_after_any_byte_arrives(world: &World) -> Outcome {
+    let function = world.a()?;
+    let request = Request::keyed(function).chunks([b"hello".as_slice(), b", ", b"world"]);
+    let bytes = request.bytes();
+    for cut in request.head().len()..bytes.len() {
+        let (first, second) = bytes.split_at(cut);
+        world
+            .is_served(world.route()?, function, &request, [first, second])
+            .during(format!("cut after {cut} of {} bytes", bytes.len()))?;
+    }
+    Ok(())
+}
+
+fn a_body_that_waits_to_be_asked_for_arrives(world: &World) -> Outcome {
+    let function = world.a()?;
+    let body = noise(20_000);
+    let request = Request::keyed(function)
+        .header("Expect: 100-continue")
+        .body(&body);
+    let mut client = Client::open(world.route()?)?;
+    client.write(&request.head())?;
+    expect_status(100, &client.answer()?)?;
+    client.write(&body)?;
+    expect_status(200, &client.answer()?)?;
+    is_rewritten(function, &request, &world.gateway.only(client.address()?)?)
+}
+
+fn an_upload_of_ten_mebibytes_arrives(world: &World) -> Outcome {
+    let body = noise(10 << 20);
+    let function = world.a()?;
+    world.serves(world.route()?, &Request::keyed(function).body(&body))?;
+    let chunked = Request::keyed(function).chunks(body.chunks(40_000));
+    world.serves(world.route()?, &chunked)
+}
+
+/// Sends the request's segments of 100 bytes in an order of its own; the first comes first, since a
+/// flow is the agent's from its head on.
+fn arrives(world: &World, order: impl Fn(&Peer, &[(usize, &[u8])]) -> Outcome) -> Outcome {
+    let function = world.a()?;
+    for request in [
+        Request::keyed(function).body(&noise(1000)),
+        Request::keyed(function).chunks(noise(1000).chunks(90)),
+    ] {
+        let bytes = request.bytes();
+        let segments: Vec<(usize, &[u8])> = bytes
+            .chunks(100)
+            .enumerate()
+            .map(|(index, bytes)| (index * 100, bytes))
+            .collect();
+        let mut peer = Peer::open(&world.scene, Shape::default())?;
+        peer.send(0, segments[0].1)?;
+        order(&peer, &segments[1..])?;
+        expect_status(200, &peer.answer()?)?;
+        peer.reset(bytes.len())?;
+        is_rewritten(function, &request, &world.gateway.only(peer.address())?)?;
+    }
+    Ok(())
+}
+
+fn reordered_segments_arrive_in_order(world: &World) -> Outcome {
+    arrives(world, |peer, segments| {
+        segments
+            .iter()
+            .rev()
+            .try_for_each(|(place, bytes)| peer.send(*place, bytes))
+    })?;
+    arrives(world, |peer, segments| {
+        // In pairs that have changed places.
+        segments
+            .chunks(2)
+            .flat_map(|pair| pair.iter().rev())
+            .try_for_each(|(place, bytes)| peer.send(*place, bytes))
+    })
+}
+
+fn duplicated_segments_arrive_once(world: &World) -> Outcome {
+    arrives(world, |peer, segments| {
+        segments.iter().try_for_each(|(place, bytes)| {
+            peer.send(*place, bytes)?;
+            peer.send(*place, bytes)
+        })
+    })
+}
+
+fn overlapping_segments_arrive_once(world: &World) -> Outcome {
+    arrives(world, |peer, segments| {
+        for pair in segments.windows(2) {
+            // The end of one and all of the next.
+            let (place, first) = pair[0];
+            let bytes = [&first[60..], pair[1].1].concat();
+            peer.send(place, first)?;
+            peer.send(place + 60, &bytes)?;
+        }
+        Ok(())
+    })
+}
+
+/// A keyed request as text, with a key that is no function's here.
+fn inner(world: &World) -> Outcome<Vec<u8>> {
+    let name = world.function(functions::B)?.name;
+    let key = "rsfaas1".to_owned() + &"q".repeat(58);
+    Ok(Request::line(&format!("POST /function/{name} HTTP/1.1"))
+        .header(&format!("{KEY_HEADER}: {key}"))
+        .body(b"inner")
+        .bytes())
+}
+
+fn a_body_that_holds_a_keyed_request_arrives_as_it_is(world: &World) -> Outcome {
+    let function = world.a()?;
+    let request = Request::keyed(function).body(&inner(world)?.repeat(3));
+    let bytes = request.bytes();
+    // In the head's segment, and at the start of segments of its own.
+    world.serves(world.route()?, &request)?;
+    let (head, body) = bytes.split_at(request.head().len());
+    let pieces = [head].into_iter().chain(body.chunks(body.len() / 3));
+    world.is_served(world.route()?, function, &request, pieces)
+}
+
+fn a_chunk_that_holds_a_keyed_request_arrives_as_it_is(world: &World) -> Outcome {
+    let function = world.a()?;
+    let inner = inner(world)?;
+    let request = Request::keyed(function).chunks([inner.as_slice(), &inner]);
+    let bytes = request.bytes();
+    world.serves(world.route()?, &request)?;
+    // Cut behind the first chunk's size line, so that a segment starts with the inner request.
+    let size_line = format!("{:x}\r\n", inner.len()).len();
+    let (first, second) = bytes.split_at(request.head().len() + size_line);
+    world.is_served(world.route()?, function, &request, [first, second])
+}

@@ -1,0 +1,141 @@
+//! Several requests on one connection.
+use super::cases;
+use crate::{
+    check::{Outcome, check},
+    client::Client,
+    functions,
+    http::Request,
+    world::{World, expect_status, is_rewritten, is_untouched},
+};
+
+cases![
+    keyless_and_keyed_requests_take_turns_on_a_connection,
+    two_functions_are_served_over_one_connection,
+    a_connection_of_http_1_0_ends_with_its_answer,
+    a_kept_connection_of_http_1_0_serves_on,
+    pipelined_requests_are_answered_in_order,
+    requests_pipelined_behind_a_keyed_body_are_answered_in_order,
+    a_wrong_key_is_taken_out_and_the_connection_goes_on,
+];
+
+fn keyless_and_keyed_requests_take_turns_on_a_connection(world: &World) -> Outcome {
+    let function = world.a()?;
+    let keyless = Request::to(function).body(b"keyless");
+    let keyed = Request::keyed(function).body(b"keyed");
+    let mut client = Client::open(world.route()?)?;
+    for _ in 0..3 {
+        client.write(&keyless.bytes())?;
+        expect_status(423, &client.answer()?)?;
+        client.write(&keyed.bytes())?;
+        expect_status(200, &client.answer()?)?;
+    }
+    for pair in world.gateway.seen(client.address()?)?.chunks(2) {
+        is_untouched(&keyless, &pair[0])?;
+        is_rewritten(function, &keyed, &pair[1])?;
+    }
+    Ok(())
+}
+
+fn two_functions_are_served_over_one_connection(world: &World) -> Outcome {
+    let pair = [world.function(functions::A)?, world.function(functions::B)?];
+    let mut client = Client::open(world.route()?)?;
+    for round in 0..6 {
+        let function = pair[round % 2];
+        let request = Request::keyed(function).body(b"for you");
+        client.write(&request.bytes())?;
+        expect_status(200, &client.answer()?)?;
+        let seen = world.gateway.seen(client.address()?)?;
+        check!(seen.len() == round + 1, "{} requests", seen.len());
+        is_rewritten(function, &request, &seen[round])?;
+    }
+    Ok(())
+}
+
+fn http_1_0(world: &World) -> Outcome<Request> {
+    let function = world.a()?;
+    let line = format!("POST /function/{} HTTP/1.0", function.name);
+    let key = format!("X-RsFaaS-Key: {}", function.key);
+    Ok(Request::line(&line).header(&key))
+}
+
+fn a_connection_of_http_1_0_ends_with_its_answer(world: &World) -> Outcome {
+    let request = http_1_0(world)?.body(b"old");
+    let mut client = Client::open(world.route()?)?;
+    client.write(&request.bytes())?;
+    expect_status(200, &client.answer()?)?;
+    check!(client.is_ended()?, "the connection goes on");
+    is_rewritten(
+        world.a()?,
+        &request,
+        &world.gateway.only(client.address()?)?,
+    )
+}
+
+fn a_kept_connection_of_http_1_0_serves_on(world: &World) -> Outcome {
+    let request = http_1_0(world)?
+        .header("Connection: keep-alive")
+        .body(b"old");
+    let mut client = Client::open(world.route()?)?;
+    for _ in 0..3 {
+        client.write(&request.bytes())?;
+        expect_status(200, &client.answer()?)?;
+    }
+    for seen in world.gateway.seen(client.address()?)? {
+        is_rewritten(world.a()?, &request, &seen)?;
+    }
+    Ok(())
+}
+
+fn pipelined_requests_are_answered_in_order(world: &World) -> Outcome {
+    let (a, b) = (world.function(functions::A)?, world.function(functions::B)?);
+    let requests = [Request::keyed(a), Request::to(a), Request::keyed(b)];
+    in_order(world, &requests)
+}
+
+fn requests_pipelined_behind_a_keyed_body_are_answered_in_order(world: &World) -> Outcome {
+    let (a, b) = (world.function(functions::A)?, world.function(functions::B)?);
+    let requests = [
+        Request::keyed(a).body(&[b'b'; 5000]),
+        Request::to(a).chunks([b"chunk".as_slice()]),
+        Request::keyed(b).chunks([b"chunk".as_slice(); 3]),
+        Request::to(b).body(b"last"),
+    ];
+    in_order(world, &requests)
+}
+
+/// Sends a keyed request, a keyless one for the first function, and so on, all at once.
+fn in_order(world: &World, requests: &[Request]) -> Outcome {
+    let (a, b) = (world.function(functions::A)?, world.function(functions::B)?);
+    let mut client = Client::open(world.route()?)?;
+    client.write(&requests.iter().flat_map(Request::bytes).collect::<Vec<_>>())?;
+    for index in 0..requests.len() {
+        expect_status([200, 423][index % 2], &client.answer()?)?;
+    }
+    let seen = world.gateway.seen(client.address()?)?;
+    check!(seen.len() == requests.len(), "{} requests", seen.len());
+    for (index, (request, seen)) in requests.iter().zip(&seen).enumerate() {
+        match index {
+            0 => is_rewritten(a, request, seen)?,
+            2 => is_rewritten(b, request, seen)?,
+            _ => is_untouched(request, seen)?,
+        }
+    }
+    Ok(())
+}
+
+fn a_wrong_key_is_taken_out_and_the_connection_goes_on(world: &World) -> Outcome {
+    let (a, b) = (world.function(functions::A)?, world.function(functions::B)?);
+    // The other function's key.
+    let wrong = Request::to(a).header(&format!("X-RsFaaS-Key: {}", b.key));
+    let right = Request::keyed(a);
+    let mut client = Client::open(world.route()?)?;
+    client.write(&wrong.bytes())?;
+    expect_status(423, &client.answer()?)?;
+    client.write(&right.bytes())?;
+    expect_status(200, &client.answer()?)?;
+    let seen = world.gateway.seen(client.address()?)?;
+    let head = String::from_utf8_lossy(&seen[0].head);
+    check!(head.contains("\r\nX-RsFaaS: "), "no reason:\n{head}");
+    check!(!head.contains(&b.key), "the key is there:\n{head}");
+    is_rewritten(a, &right, &seen[1])
+}

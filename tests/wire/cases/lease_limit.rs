@@ -1,0 +1,71 @@
+//! Requests that outlast the hard limit of their lease, which ends it whoever still holds it.
+use super::cases;
+use crate::{
+    check::{Outcome, check, eventually},
+    client::Client,
+    functions,
+    http::Request,
+    world::{World, expect_status, is_rewritten},
+};
+
+cases![
+    an_upload_that_outlasts_the_lease_is_told_so_and_the_next_request_is_served,
+    an_answer_that_outlasts_the_lease_is_broken_off,
+];
+
+/// Runs something under an agent whose leases last a second.
+fn with_short_leases(world: &World, work: impl FnOnce() -> Outcome) -> Outcome {
+    world.agent.stop()?;
+    world.agent.start_with(&world.scene, "lease_limit = 1\n")?;
+    let done = work();
+    world.agent.stop()?;
+    world.agent.start(&world.scene)?;
+    done
+}
+
+fn ended(world: &World) -> Outcome {
+    eventually("the lease to end", || {
+        let function = world.agent.function(functions::A)?;
+        Ok(function["phase"] == "locked")
+    })
+}
+
+/// The gateway finds nobody to give the upload to.
+fn an_upload_that_outlasts_the_lease_is_told_so_and_the_next_request_is_served(
+    world: &World,
+) -> Outcome {
+    with_short_leases(world, || {
+        let function = world.a()?;
+        let request = Request::keyed(function).body(&[b'u'; 20_000]);
+        let bytes = request.bytes();
+        let mut client = Client::open(world.route()?)?;
+        client.write(&bytes[..10_000])?;
+        eventually("the lease to begin", || {
+            Ok(world.agent.function(functions::A)?["phase"] == "unlocked")
+        })?;
+        ended(world)?;
+        client.write(&bytes[10_000..])?;
+        expect_status(502, &client.answer()?)?;
+        client.write(&bytes)?;
+        expect_status(200, &client.answer()?)?;
+        let seen = world.gateway.seen(client.address()?)?;
+        check!(seen.len() == 2, "{} requests", seen.len());
+        seen.iter()
+            .try_for_each(|seen| is_rewritten(function, &request, seen))
+    })
+}
+
+fn an_answer_that_outlasts_the_lease_is_broken_off(world: &World) -> Outcome {
+    with_short_leases(world, || {
+        let function = world.a()?;
+        let line = format!("GET /function/{}/stream HTTP/1.1", function.name);
+        let key = format!("X-RsFaaS-Key: {}", function.key);
+        let mut client = Client::open(world.route()?)?;
+        client.write(&Request::line(&line).header(&key).bytes())?;
+        check!(
+            client.answer().is_err(),
+            "the answer is whole, although its container is gone"
+        );
+        ended(world)
+    })
+}

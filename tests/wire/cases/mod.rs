@@ -1,0 +1,45 @@
+//! The tests, by topic.
+mod agent_gone;
+mod arrival;
+mod bodies;
+mod coexistence;
+mod heads;
+mod kept_alive;
+mod lease_limit;
+mod load;
+mod network;
+mod recording;
+mod retransmissions;
+
+use crate::{check::Outcome, world::World};
+
+/// A test's name and what it does.
+pub(crate) type Case = (&'static str, fn(&World) -> Outcome);
+
+/// Pairs each function with its name.
+macro_rules! cases {
+    ($($case:ident),+ $(,)?) => {
+        pub(super) const CASES: &[$crate::cases::Case] = &[$((stringify!($case), $case)),+];
+    };
+}
+use cases;
+
+/// Every test, in the order in which they run.
+pub(crate) fn all() -> impl Iterator<Item = Case> {
+    [
+        heads::CASES,
+        bodies::CASES,
+        kept_alive::CASES,
+        retransmissions::CASES,
+        network::CASES,
+        arrival::CASES,
+        coexistence::CASES,
+        load::CASES,
+        agent_gone::CASES,
+        lease_limit::CASES,
+        recording::CASES,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
+}

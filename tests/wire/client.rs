@@ -1,0 +1,67 @@
+//! A client with a kernel's TCP, that says where its segments are cut.
+use std::{
+    io::{ErrorKind, Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+};
+
+use crate::{
+    check::{During as _, Outcome, PATIENCE},
+    http::{self, Answer},
+    scene::Route,
+};
+
+/// A connection; what is written at once goes out at once.
+pub(crate) struct Client {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Client {
+    pub(crate) fn open(route: Route<'_>) -> Outcome<Self> {
+        let stream = route
+            .from
+            .enter(|| TcpStream::connect(route.to).during(format!("connecting to {}", route.to)))?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let buffer = Vec::new();
+        Ok(Self { stream, buffer })
+    }
+
+    /// The client's own address.
+    pub(crate) fn address(&self) -> Outcome<SocketAddr> {
+        Ok(self.stream.local_addr()?)
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Outcome {
+        self.stream.write_all(bytes).during("sending")
+    }
+
+    /// Reads one answer.
+    pub(crate) fn answer(&mut self) -> Outcome<Answer> {
+        loop {
+            if let Some((answer, length)) = http::answer(&self.buffer)? {
+                self.buffer.drain(..length);
+                return Ok(answer);
+            }
+            let mut buffer = [0; 1 << 14];
+            let count = loop {
+                match self.stream.read(&mut buffer) {
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    result => break result.during("waiting for an answer")?,
+                }
+            };
+            crate::check::check!(
+                count > 0,
+                "closed early, after {:?}",
+                String::from_utf8_lossy(&self.buffer)
+            );
+            self.buffer.extend_from_slice(&buffer[..count]);
+        }
+    }
+
+    /// Whether the other side ends the connection without a further byte.
+    pub(crate) fn is_ended(&mut self) -> Outcome<bool> {
+        let mut byte = [0];
+        Ok(self.buffer.is_empty() && self.stream.read(&mut byte)? == 0)
+    }
+}

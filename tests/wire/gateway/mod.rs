@@ -1,0 +1,91 @@
+//! A gateway that remembers every byte that its sockets read.
+//!
+//! It routes as OpenFaaS' does: a function's own name leads to the locked function (423), the name of an
+//! unlocked container to that container, as long as there is one (200, else 502), and any other name
+//! nowhere (404).
+mod conversation;
+mod http;
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+};
+
+pub(crate) use conversation::Seen;
+use conversation::{Conversation, converse};
+
+use crate::{
+    check::{Outcome, fail},
+    containers::Containers,
+    scene::{PORT, Scene},
+};
+
+/// The gateway; it serves until the process ends.
+pub(crate) struct Gateway {
+    recording: Arc<Mutex<Vec<Arc<Conversation>>>>,
+}
+
+impl Gateway {
+    /// Listens in the host's namespace, on every address.
+    pub(crate) fn start(scene: &Scene, containers: &Containers) -> Outcome<Self> {
+        let listener = scene.host.enter(|| Ok(TcpListener::bind(("::", PORT))?))?;
+        let recording = Arc::new(Mutex::new(Vec::new()));
+        let gateway = Self {
+            recording: Arc::clone(&recording),
+        };
+        let containers = containers.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let Ok(peer) = stream.peer_addr() else {
+                    continue;
+                };
+                let conversation = Arc::new(Conversation::new(canonical(peer)));
+                lock(&recording).push(Arc::clone(&conversation));
+                let containers = containers.clone();
+                // A connection that breaks off is the client's to tell.
+                thread::spawn(move || converse(stream, &conversation, &containers));
+            }
+        });
+        Ok(gateway)
+    }
+
+    /// The requests that were read from a client's latest connection, in order.
+    pub(crate) fn seen(&self, peer: SocketAddr) -> Outcome<Vec<Seen>> {
+        let recording = lock(&self.recording);
+        match recording
+            .iter()
+            .rfind(|conversation| conversation.peer == peer)
+        {
+            Some(conversation) => Ok(lock(&conversation.seen).clone()),
+            None => fail(format!("the gateway never saw a connection from {peer}")),
+        }
+    }
+
+    /// The one request that was read from a client's latest connection.
+    pub(crate) fn only(&self, peer: SocketAddr) -> Outcome<Seen> {
+        let mut seen = self.seen(peer)?;
+        match (seen.pop(), seen.len()) {
+            (Some(only), 0) => Ok(only),
+            (_, others) => fail(format!("the gateway read {others} requests more or less")),
+        }
+    }
+
+    /// Every byte that was read, one text a connection.
+    pub(crate) fn everything(&self) -> Vec<(SocketAddr, Vec<u8>)> {
+        lock(&self.recording)
+            .iter()
+            .map(|conversation| (conversation.peer, lock(&conversation.bytes).clone()))
+            .collect()
+    }
+}
+
+/// IPv4 addresses as such, also where the socket is one of IPv6.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// What a thread that panicked has recorded still counts.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

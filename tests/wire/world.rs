@@ -1,0 +1,161 @@
+//! What a test gets, and what most tests ask for.
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use rsfaas::state::StateDir;
+
+use crate::{
+    agent::Agent,
+    check::{Error, Outcome, check},
+    client::Client,
+    containers::Containers,
+    functions::{self, Function},
+    gateway::{Gateway, Seen},
+    http::{Answer, KEY_HEADER, Request},
+    scene::{HOST, Route, Scene},
+};
+
+/// The wire, the gateway, the agent and its functions.
+pub(crate) struct World {
+    pub(crate) scene: Scene,
+    pub(crate) containers: Containers,
+    pub(crate) gateway: Gateway,
+    pub(crate) agent: Agent,
+    pub(crate) functions: Vec<Function>,
+    folder: tempfile::TempDir,
+}
+
+impl World {
+    pub(crate) fn new() -> Outcome<Self> {
+        // A thousand connections have two ends each in this process.
+        let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+        setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
+        let folder = tempfile::tempdir()?;
+        let scene = Scene::new()?;
+        let containers = Containers::new(folder.path(), &functions::ALL)?;
+        let gateway = Gateway::start(&scene, &containers)?;
+        let agent = Agent::new(folder.path().to_owned(), &containers)?;
+        let state = StateDir::new(agent.state_dir());
+        let functions = functions::ALL
+            .into_iter()
+            .map(|name| functions::seal(folder.path(), &state, &containers, name))
+            .collect::<Outcome<_>>()?;
+        agent.start(&scene)?;
+        Ok(Self {
+            scene,
+            containers,
+            gateway,
+            agent,
+            functions,
+            folder,
+        })
+    }
+
+    pub(crate) fn take_down(&self) -> Outcome {
+        let stopped = self.agent.stop();
+        self.containers.clear()?;
+        std::fs::remove_dir_all(self.folder.path())?;
+        self.scene.remove();
+        stopped
+    }
+
+    pub(crate) fn function(&self, name: &str) -> Outcome<&Function> {
+        self.functions
+            .iter()
+            .find(|function| function.name == name)
+            .ok_or_else(|| Error(format!("no function {name}")))
+    }
+
+    /// The function that most tests call.
+    pub(crate) fn a(&self) -> Outcome<&Function> {
+        self.function(functions::A)
+    }
+
+    /// The way that most tests call it: over the wire, IPv4.
+    pub(crate) fn route(&self) -> Outcome<Route<'_>> {
+        self.scene.wire_to(HOST)
+    }
+
+    /// A request, sent in these pieces, is answered by the unlocked container, and was rewritten.
+    pub(crate) fn is_served<'a>(
+        &self,
+        route: Route<'_>,
+        function: &Function,
+        request: &Request,
+        pieces: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Outcome {
+        let mut client = Client::open(route)?;
+        for piece in pieces {
+            client.write(piece)?;
+        }
+        expect_status(200, &client.answer()?)?;
+        let seen = self.gateway.only(client.address()?)?;
+        is_rewritten(function, request, &seen)
+    }
+
+    /// The same for a request that is sent at once.
+    pub(crate) fn serves(&self, route: Route<'_>, request: &Request) -> Outcome {
+        self.is_served(route, self.a()?, request, [request.bytes().as_slice()])
+    }
+}
+
+/// An answer has this status.
+pub(crate) fn expect_status(status: u16, answer: &Answer) -> Outcome {
+    let text = String::from_utf8_lossy(&answer.body);
+    check!(
+        answer.status == status,
+        "{} instead of {status}: {}",
+        answer.status,
+        text.chars().take(300).collect::<String>()
+    );
+    Ok(())
+}
+
+/// What the gateway read is the request, led to the unlocked container, as long and without the key.
+pub(crate) fn is_rewritten(function: &Function, request: &Request, seen: &Seen) -> Outcome {
+    let head = String::from_utf8_lossy(&seen.head);
+    check!(
+        is_unlocked(function, &seen.path),
+        "led to {}:\n{head}",
+        seen.path
+    );
+    check!(
+        seen.head.len() == request.head().len(),
+        "{} bytes of head became {}:\n{head}",
+        request.head().len(),
+        seen.head.len()
+    );
+    let lower = head.to_ascii_lowercase();
+    check!(
+        !lower.contains(&KEY_HEADER.to_ascii_lowercase()),
+        "the key header is there:\n{head}"
+    );
+    for line in request.plain_headers() {
+        check!(
+            head.contains(&format!("\r\n{line}")),
+            "without {line}:\n{head}"
+        );
+    }
+    check!(
+        seen.body == request.content(),
+        "the body of {} bytes is not the one of {} bytes that was sent",
+        seen.body.len(),
+        request.content().len()
+    );
+    Ok(())
+}
+
+/// What the gateway read is the request as it was sent.
+pub(crate) fn is_untouched(request: &Request, seen: &Seen) -> Outcome {
+    check!(
+        seen.head == request.head(),
+        "the head was changed:\n{}",
+        String::from_utf8_lossy(&seen.head)
+    );
+    check!(seen.body == request.content(), "the body was changed");
+    Ok(())
+}
+
+fn is_unlocked(function: &Function, path: &str) -> bool {
+    path.strip_prefix("/function/")
+        .and_then(|rest| rest.strip_prefix(function.name))
+        .is_some_and(|rest| rest.starts_with('-'))
+}
