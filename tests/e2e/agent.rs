@@ -173,6 +173,13 @@ impl Agent {
         fs::read_to_string(self.log()).unwrap_or_default()
     }
 
+    /// The end of its log, for whoever has to find out why a test failed.
+    pub(crate) fn log_end(&self) -> String {
+        let text = self.log_text();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(12)..].join("\n")
+    }
+
     fn log(&self) -> PathBuf {
         Path::join(self.folder.path(), "agent.log")
     }

@@ -94,6 +94,9 @@ fn trial(
 ) -> Trial {
     Trial::test(name, move || {
         let world = world.ok_or("not prepared")?;
-        case(world).map_err(|error| Failed::from(error.to_string()))
+        case(world).map_err(|error| {
+            let log = world.agent.log_end();
+            Failed::from(format!("{error}\nthe agent's log ends:\n{log}"))
+        })
     })
 }
