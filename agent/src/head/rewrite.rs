@@ -19,7 +19,7 @@ pub(super) fn to_function(
     name: &str,
 ) -> Result<Zeroizing<Vec<u8>>, NoRoom> {
     let range = head.name_range.clone().ok_or(NoRoom)?;
-    let mut line = request_line(bytes);
+    let mut line = request_line(bytes, head);
     line.splice(range, name.bytes());
     assemble(bytes, head, key_header, line, None)
 }
@@ -31,7 +31,7 @@ pub(super) fn refused(
     key_header: &str,
     refusal: Refusal,
 ) -> Result<Zeroizing<Vec<u8>>, NoRoom> {
-    let mut line = request_line(bytes);
+    let mut line = request_line(bytes, head);
     let asynchronous = head.target_range.start..head.target_range.start + "/async-function/".len();
     if line.get(asynchronous.clone()) == Some(b"/async-function/") {
         line.splice(asynchronous, "/function/".bytes());
@@ -45,7 +45,8 @@ pub(super) fn stripped(
     head: &Head,
     key_header: &str,
 ) -> Result<Zeroizing<Vec<u8>>, NoRoom> {
-    assemble(bytes, head, key_header, request_line(bytes), None)
+    let line = request_line(bytes, head);
+    assemble(bytes, head, key_header, line, None)
 }
 
 /// To a function of a name of the same length that cannot be deployed: names start with a letter
@@ -55,7 +56,7 @@ pub(super) fn hidden(
     head: &Head,
     key_header: &str,
 ) -> Result<Zeroizing<Vec<u8>>, NoRoom> {
-    let mut line = request_line(bytes);
+    let mut line = request_line(bytes, head);
     let range = head.name_range.clone().unwrap_or_else(|| {
         // Not in plain form: the first slash stays, and the rest leads nowhere.
         head.target_range.start + 1..head.target_range.end
@@ -66,10 +67,16 @@ pub(super) fn hidden(
     assemble(bytes, head, key_header, line, None)
 }
 
-/// The request line with its line end.
-fn request_line(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
-    let end = lines(bytes).next().map_or(0, <[u8]>::len);
-    Zeroizing::new(bytes[..end].to_vec())
+/// The request line with its line end, and with the empty lines that clients may send before it
+/// (RFC 9112, section 2.2).
+fn request_line(bytes: &[u8], head: &Head) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(bytes[..headers_start(bytes, head)].to_vec())
+}
+
+/// Where the line behind the target ends.
+fn headers_start(bytes: &[u8], head: &Head) -> usize {
+    let target_end = head.target_range.end;
+    target_end + lines(&bytes[target_end..]).next().map_or(0, <[u8]>::len)
 }
 
 /// The lines of a head, each with its end.
@@ -91,8 +98,8 @@ fn assemble(
     line: Zeroizing<Vec<u8>>,
     refusal: Option<Refusal>,
 ) -> Result<Zeroizing<Vec<u8>>, NoRoom> {
-    let all: Vec<&[u8]> = lines(&bytes[..head.length]).collect();
-    let [_, headers @ .., end] = all.as_slice() else {
+    let all: Vec<&[u8]> = lines(&bytes[headers_start(bytes, head)..head.length]).collect();
+    let [headers @ .., end] = all.as_slice() else {
         return Err(NoRoom);
     };
     let kept: Vec<&[u8]> = headers
@@ -261,6 +268,20 @@ mod tests {
                 !String::from_utf8_lossy(&bytes).contains("pydict"),
                 "{path}"
             );
+        }
+    }
+
+    #[test]
+    fn empty_lines_before_the_request_line_stay_there() {
+        let text = format!("\r\n\n{}", keyed("/function/pydict"));
+        let head = head(text.as_bytes());
+        let unlocked = to_function(text.as_bytes(), &head, KEY, "pydict-abc123-0").unwrap();
+        assert!(unlocked.starts_with(b"\r\n\nPOST /function/pydict-abc123-0 HTTP/1.1\r\n"));
+        let hidden = hidden(text.as_bytes(), &head, KEY).unwrap();
+        assert!(hidden.starts_with(b"\r\n\nPOST /function/------ HTTP/1.1\r\n"));
+        for bytes in [unlocked, hidden] {
+            assert_eq!(bytes.len(), text.len());
+            assert!(!String::from_utf8_lossy(&bytes).contains("rsfaas1"));
         }
     }
 
