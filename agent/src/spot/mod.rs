@@ -7,7 +7,7 @@ mod load;
 mod tables;
 
 pub use error::SpotError;
-pub use events::{Event, Events, HeldFrame};
+pub use events::{BadEvent, Event, Events, HeldFrame};
 pub use interfaces::{Interface, InterfaceChange, Interfaces};
 pub use load::{Options, Spotter};
 pub use tables::{Counters, Flows, Names};

@@ -37,6 +37,10 @@ pub(super) struct Host {
     pub(super) formatter: bool,
     /// Whether `cargo deny` works.
     pub(super) deny: bool,
+    /// Whether `cargo fuzz` is installed.
+    pub(super) fuzz: bool,
+    /// Whether there is a nightly compiler, without which there is no fuzzing.
+    pub(super) nightly: bool,
     /// Those of [`ALL_PACKAGES`] that are not installed.
     pub(super) missing: Vec<&'static str>,
 }
@@ -50,6 +54,8 @@ pub(super) enum Step {
     BpfLinker,
     /// The check of licences and sources, built from source.
     CargoDeny,
+    /// The driver of the fuzz targets, built from source.
+    CargoFuzz,
 }
 
 impl fmt::Display for Step {
@@ -65,6 +71,9 @@ impl fmt::Display for Step {
             }
             Self::CargoDeny => {
                 write!(out, "build cargo-deny {} (some minutes)", super::CARGO_DENY)
+            }
+            Self::CargoFuzz => {
+                write!(out, "build cargo-fuzz {} (a minute)", super::CARGO_FUZZ)
             }
         }
     }
@@ -94,6 +103,9 @@ pub(super) fn plan(host: &Host) -> Vec<Step> {
     if !host.deny {
         steps.push(Step::CargoDeny);
     }
+    if host.nightly && !host.fuzz {
+        steps.push(Step::CargoFuzz);
+    }
     steps
 }
 
@@ -112,6 +124,8 @@ mod tests {
             },
             formatter: true,
             deny: true,
+            fuzz: true,
+            nightly: true,
             missing: Vec::new(),
         }
     }
@@ -165,6 +179,17 @@ mod tests {
             plan(&host),
             [Step::Packages(LINKER.to_vec()), Step::BpfLinker]
         );
+    }
+
+    #[test]
+    fn fuzzing_is_set_up_only_where_its_compiler_is() {
+        let mut host = Host {
+            fuzz: false,
+            ..complete()
+        };
+        assert_eq!(plan(&host), [Step::CargoFuzz]);
+        host.nightly = false;
+        assert_eq!(plan(&host), []);
     }
 
     #[test]
