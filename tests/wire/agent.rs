@@ -114,7 +114,7 @@ impl Agent {
         let status = self.status()?;
         Ok(status["interfaces"]
             .as_array()
-            .is_some_and(|names| names.iter().any(|name| name == interface)))
+            .is_some_and(|all| all.iter().any(|one| one["name"] == interface)))
     }
 
     /// What it says of one function.

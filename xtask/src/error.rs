@@ -58,6 +58,9 @@ pub(crate) enum Error {
     /// Some of the steps of `cargo xtask test` failed; the summary names them.
     #[error("{0} of the steps failed")]
     Steps(usize),
+    /// Some of the kernels of `cargo xtask test-kernels` have no good verdict; the table names them.
+    #[error("{0} of the kernels failed")]
+    Kernels(usize),
 }
 
 /// Names the file in an I/O error.

@@ -7,6 +7,8 @@ mod build;
 mod demo;
 mod error;
 mod fingerprint;
+mod fuzz;
+mod kernels;
 mod process;
 mod scene;
 mod setup;
@@ -66,6 +68,14 @@ enum Task {
     },
     /// Runs the checks: all of them, or one part
     Test(test::Options),
+    /// Feeds everything that reads foreign bytes with whatever finds a way through it
+    Fuzz(fuzz::Options),
+    /// Boots other kernels in virtual machines and tests the packet path there; fetches what it
+    /// needs (as root)
+    TestKernels {
+        /// Only this one: 5.10, 6.1 or 6.12
+        kernel: Option<String>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -129,6 +139,8 @@ fn run(task: Task) -> Result<(), Error> {
         }
         Task::Testbed(Bed::Down) => testbed::down(),
         Task::Test(options) => test::run(&options),
+        Task::Fuzz(options) => fuzz::run(&options),
+        Task::TestKernels { kernel } => kernels::run(kernel.as_deref()),
         Task::Bench(Bench::Unlock {
             runs,
             json,

@@ -3,7 +3,7 @@
 use std::{
     env,
     ffi::{OsStr, OsString},
-    io::Write as _,
+    io::{BufRead as _, BufReader, Read, Write as _},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
@@ -30,6 +30,32 @@ pub(crate) fn output(command: &mut Command) -> Result<String, Error> {
         .output()
         .map_err(|source| start(command, source))?;
     text(command, &output)
+}
+
+/// Runs a program to its end, however that is; what it writes to stdout is shown line by line, and
+/// returned.
+pub(crate) fn watch(command: &mut Command) -> Result<String, Error> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|source| start(command, source))?;
+    let mut all = String::new();
+    for line in child.stdout.take().into_iter().flat_map(lossy_lines) {
+        println!("{line}");
+        all.push_str(&line);
+        all.push('\n');
+    }
+    child.wait().map_err(|source| start(command, source))?;
+    Ok(all)
+}
+
+/// Lines as they come; what is not UTF-8 in them is replaced.
+fn lossy_lines(from: impl Read) -> impl Iterator<Item = String> {
+    BufReader::new(from)
+        .split(b'\n')
+        .map_while(Result::ok)
+        .map(|line| String::from_utf8_lossy(&line).trim_end().to_owned())
 }
 
 /// Runs a program that is given `input`, and returns what it wrote to stdout.

@@ -270,6 +270,20 @@ mod tests {
     }
 
     #[test]
+    fn empty_lines_before_the_request_line_stay_there() {
+        let text = format!("\r\n\n{}", keyed("/function/pydict"));
+        let head = head(text.as_bytes());
+        let unlocked = to_function(text.as_bytes(), &head, KEY, "pydict-abc123-0").unwrap();
+        assert!(unlocked.starts_with(b"\r\n\nPOST /function/pydict-abc123-0 HTTP/1.1\r\n"));
+        let hidden = hidden(text.as_bytes(), &head, KEY).unwrap();
+        assert!(hidden.starts_with(b"\r\n\nPOST /function/------ HTTP/1.1\r\n"));
+        for bytes in [unlocked, hidden] {
+            assert_eq!(bytes.len(), text.len());
+            assert!(!String::from_utf8_lossy(&bytes).contains("rsfaas1"));
+        }
+    }
+
+    #[test]
     fn a_name_that_does_not_fit_is_an_error() {
         let text = "GET /function/a HTTP/1.1\r\nX-RsFaaS-Key: k\r\n\r\n";
         let long = "a".repeat(40);

@@ -38,7 +38,7 @@ pub struct HeldFrame {
 
 /// A record of the ring buffer that cannot be an event of this agent's programs.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-enum BadEvent {
+pub enum BadEvent {
     /// Shorter than its header.
     #[error("an event of {0} bytes is shorter than its header")]
     Short(usize),
@@ -53,6 +53,16 @@ enum BadEvent {
         /// What there is.
         room: usize,
     },
+}
+
+impl Event {
+    /// Reads an event from a record's bytes.
+    ///
+    /// # Errors
+    /// When the record is damaged.
+    pub fn parse(record: &[u8]) -> Result<Self, BadEvent> {
+        parse(record)
+    }
 }
 
 /// The ring buffer as a source of events.

@@ -11,7 +11,7 @@ mod sign;
 mod tables;
 
 pub use error::SpotError;
-pub use events::{Event, Events, HeldFrame};
+pub use events::{BadEvent, Event, Events, HeldFrame};
 pub use hook::{Attach, Hook};
 pub use interfaces::{Interface, InterfaceChange, Interfaces};
 pub use load::{Options, Spotter};

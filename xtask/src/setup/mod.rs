@@ -16,6 +16,7 @@ use plan::{Host, Step};
 
 const BPF_LINKER: &str = "0.13.0";
 const CARGO_DENY: &str = "0.20.2";
+const CARGO_FUZZ: &str = "0.13.2";
 
 /// What to set up.
 #[derive(Debug, Clone, Copy, Default)]
@@ -55,6 +56,8 @@ fn look() -> Host {
         node: find("node").is_some(),
         formatter: find("cargo-fmt").is_some(),
         deny: find("cargo-deny").is_some(),
+        fuzz: find("cargo-fuzz").is_some(),
+        nightly: has_nightly(),
         missing: packages::missing(plan::ALL_PACKAGES),
         ..Host::default()
     }
@@ -81,7 +84,26 @@ fn carry_out(step: &Step) -> Result<(), Error> {
             CARGO_DENY,
             "--locked",
         ])),
+        Step::CargoFuzz => process::run(cargo().args([
+            "install",
+            "cargo-fuzz",
+            "--version",
+            CARGO_FUZZ,
+            "--locked",
+        ])),
     }
+}
+
+/// Installs Debian packages that only one command needs.
+pub(crate) fn install(names: &[&str]) -> Result<(), Error> {
+    packages::check_rights()?;
+    println!("set-up: install Debian packages {}", names.join(" "));
+    packages::install(names)
+}
+
+/// Whether rustup has a nightly compiler, which sanitizers need.
+pub(crate) fn has_nightly() -> bool {
+    process::succeeds(Command::new("rustc").args(["+nightly", "--version"]))
 }
 
 /// Which commands the testbed cannot do without and this host lacks.

@@ -56,6 +56,10 @@ pub(super) struct Host {
     pub(super) formatter: bool,
     /// Whether `cargo deny` works.
     pub(super) deny: bool,
+    /// Whether `cargo fuzz` is installed.
+    pub(super) fuzz: bool,
+    /// Whether there is a nightly compiler, without which there is no fuzzing.
+    pub(super) nightly: bool,
     /// Those of [`ALL_PACKAGES`] that are not installed.
     pub(super) missing: Vec<&'static str>,
 }
@@ -69,6 +73,8 @@ pub(super) enum Step {
     BpfLinker,
     /// The check of licences and sources, built from source.
     CargoDeny,
+    /// The driver of the fuzz targets, built from source.
+    CargoFuzz,
 }
 
 impl fmt::Display for Step {
@@ -84,6 +90,9 @@ impl fmt::Display for Step {
             }
             Self::CargoDeny => {
                 write!(out, "build cargo-deny {} (some minutes)", super::CARGO_DENY)
+            }
+            Self::CargoFuzz => {
+                write!(out, "build cargo-fuzz {} (a minute)", super::CARGO_FUZZ)
             }
         }
     }
@@ -119,6 +128,9 @@ pub(super) fn plan(host: &Host) -> Vec<Step> {
     if !host.deny {
         steps.push(Step::CargoDeny);
     }
+    if host.nightly && !host.fuzz {
+        steps.push(Step::CargoFuzz);
+    }
     steps
 }
 
@@ -139,6 +151,8 @@ mod tests {
             node: true,
             formatter: true,
             deny: true,
+            fuzz: true,
+            nightly: true,
             missing: Vec::new(),
         }
     }
@@ -202,6 +216,17 @@ mod tests {
             plan(&host),
             [Step::Packages(LINKER.to_vec()), Step::BpfLinker]
         );
+    }
+
+    #[test]
+    fn fuzzing_is_set_up_only_where_its_compiler_is() {
+        let mut host = Host {
+            fuzz: false,
+            ..complete()
+        };
+        assert_eq!(plan(&host), [Step::CargoFuzz]);
+        host.nightly = false;
+        assert_eq!(plan(&host), []);
     }
 
     #[test]

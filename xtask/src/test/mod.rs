@@ -12,10 +12,11 @@ use clap::{Args, ValueEnum};
 use crate::{
     build,
     error::Error,
+    fuzz,
     process::{self, cargo},
     setup, workspace,
 };
-use report::{Report, Stop};
+pub(crate) use report::{Report, Stop};
 
 /// A part of the checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -24,6 +25,8 @@ enum Part {
     Lint,
     /// Unit tests
     Unit,
+    /// Fuzzing, a few seconds a target
+    Fuzz,
     /// Tests in the kernel: eBPF programs through its test run, mounts, namespaces, the agent on a wire
     /// of its own (root)
     Bpf,
@@ -56,6 +59,9 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
     if ready && wants(Part::Unit) {
         report.step("unit tests", || cargo_test(&["--lib", "--bins"]));
         report.step("documentation tests", || cargo_test(&["--doc"]));
+    }
+    if ready && wants(Part::Fuzz) {
+        fuzz::steps(&mut report, &fuzz::Options::default());
     }
     if ready && wants(Part::Bpf) {
         report.step("kernel tests", || cargo_test(&["--test", "*"]));

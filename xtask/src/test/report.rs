@@ -9,7 +9,7 @@ use crate::error::Error;
 
 /// Why a step did not pass.
 #[derive(Debug)]
-pub(super) enum Stop {
+pub(crate) enum Stop {
     /// It failed.
     Failed(Error),
     /// It cannot be done on this machine, for this reason.
@@ -31,13 +31,13 @@ enum Outcome {
 
 /// The steps so far.
 #[derive(Debug, Default)]
-pub(super) struct Report {
+pub(crate) struct Report {
     steps: Vec<(&'static str, Outcome, Duration)>,
 }
 
 impl Report {
     /// Carries out a step under a heading; what it yields, if it passed.
-    pub(super) fn step<T>(
+    pub(crate) fn step<T>(
         &mut self,
         name: &'static str,
         run: impl FnOnce() -> Result<T, Stop>,
@@ -65,7 +65,7 @@ impl Report {
     ///
     /// # Errors
     /// When a step failed.
-    pub(super) fn finish(self) -> Result<(), Error> {
+    pub(crate) fn finish(self) -> Result<(), Error> {
         print!("\n{}", self.summary());
         match self.count(|outcome| *outcome == Outcome::Failed) {
             0 => Ok(()),

@@ -74,7 +74,9 @@ pub async fn wait_parked(token: Arc<ParkToken>, timeout: Duration) -> Result<Par
         let scan = tokio::task::spawn_blocking(move || Scan::of(&scanned))
             .await
             .map_err(|_| MountError::Stopped)??;
-        if let Some(process) = scan.waiting {
+        if let Some(process) = scan.waiting
+            && waits_still(&process).await
+        {
             let namespace = process.mount_namespace()?;
             if namespace == Process::own_mount_namespace()? {
                 return Err(MountError::NotIsolated { pid: process.pid() });
@@ -95,6 +97,13 @@ pub async fn wait_parked(token: Arc<ParkToken>, timeout: Duration) -> Result<Par
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LOOK.1);
     }
+}
+
+/// Tells a process that waits from one that reads its mount table in passing, as programs in Go do when
+/// they start.
+async fn waits_still(process: &Process) -> bool {
+    tokio::time::sleep(LOOK.0).await;
+    process.is_waiting().unwrap_or(false)
 }
 
 /// Waits until something listens on TCP port `port` in the network namespace of a container whose processes

@@ -1,0 +1,121 @@
+//! A client's TCP stream on its way to the gateway: the kernel's part (what is held, what passes) is
+//! played here, by the rules of the programs; the agent's part is the agent's own.
+
+use std::collections::VecDeque;
+
+use agent_ebpf::Flow;
+use rsfaas::head::{Action, Connection, Decision, Request, RequestId};
+
+use crate::KEY_HEADER;
+
+/// A request that waits for its decision.
+pub struct Judged {
+    /// For the decision.
+    pub id: RequestId,
+    /// What it asks for.
+    pub request: Request,
+}
+
+/// The stream.
+pub struct Wire {
+    bytes: Vec<u8>,
+    base: u32,
+    /// What has reached the gateway, byte by byte.
+    arrived: Vec<Option<u8>>,
+    flow: Flow,
+    opaque: bool,
+    connection: Connection,
+    /// Requests to be decided about, oldest first.
+    pub judged: VecDeque<Judged>,
+}
+
+impl Wire {
+    /// A stream of these bytes, whose first has a sequence number.
+    pub fn new(bytes: Vec<u8>, base: u32) -> Self {
+        Self {
+            arrived: vec![None; bytes.len()],
+            bytes,
+            base,
+            flow: Flow::held(),
+            opaque: false,
+            connection: Connection::new(KEY_HEADER),
+            judged: VecDeque::new(),
+        }
+    }
+
+    /// The client sends a segment, for the first time or again.
+    pub fn send(&mut self, start: usize, length: usize) {
+        let start = start.min(self.bytes.len());
+        let end = (start + length).min(self.bytes.len());
+        if start == end {
+            return;
+        }
+        let payload = self.bytes[start..end].to_vec();
+        let sequence = self.base.wrapping_add(start as u32);
+        if self.opaque || self.flow.passes(sequence, payload.len() as u32) {
+            self.arrive(sequence, &payload);
+        } else {
+            let actions = self.connection.segment(sequence, &payload);
+            self.act(actions);
+        }
+    }
+
+    /// Decides about a request.
+    pub fn decide(&mut self, id: RequestId, decision: &Decision) {
+        let actions = self.connection.decide(id, decision);
+        self.act(actions);
+    }
+
+    /// The rest of a head does not come in time.
+    pub fn give_up(&mut self) {
+        let actions = self.connection.give_up();
+        self.act(actions);
+    }
+
+    /// The first byte that has not reached the gateway.
+    pub fn first_missing(&self) -> Option<usize> {
+        self.arrived.iter().position(Option::is_none)
+    }
+
+    /// How many bytes have reached the gateway.
+    pub fn count(&self) -> usize {
+        self.arrived.iter().flatten().count()
+    }
+
+    /// What has reached the gateway without a gap.
+    pub fn arrived(&self) -> Vec<u8> {
+        self.arrived.iter().map_while(|byte| *byte).collect()
+    }
+
+    fn act(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Judge { id, request } => self.judged.push_back(Judged { id, request }),
+                Action::Release { sequence, bytes } => self.arrive(sequence, &bytes),
+                Action::PassWindow { start, end } => {
+                    self.flow = Flow {
+                        pass_start: start,
+                        pass_end: end,
+                        ..Flow::held()
+                    };
+                }
+                Action::Opaque => self.opaque = true,
+            }
+        }
+    }
+
+    fn arrive(&mut self, sequence: u32, bytes: &[u8]) {
+        let start = sequence.wrapping_sub(self.base) as usize;
+        for (place, byte) in (start..).zip(bytes) {
+            let slot = self
+                .arrived
+                .get_mut(place)
+                .expect("bytes that the client has not sent");
+            assert!(
+                slot.is_none_or(|known| known == *byte),
+                "place {place} arrives again as another byte"
+            );
+            slot.get_or_insert(*byte);
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Any bytes on a connection. Whatever they are:
+//!
+//! - what goes on has the places and the length of what came;
+//! - a head that was judged goes on as a head of the same length, method and other headers, without
+//!   the key, to the target that was decided on (or its own, where that does not fit).
+//!
+//! The input's first three bytes choose the decision, a name's length and the size of segments; the
+//! rest is what the client sends.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use rsfaas::head::Decision;
+use rsfaas_fuzz::{KEY_HEADER, Wire};
+use rsfaas_shim::Refusal;
+
+/// What a head says.
+#[derive(Debug, PartialEq, Eq)]
+struct Said {
+    length: usize,
+    method: String,
+    path: String,
+    /// Those that are nobody's business but the function's.
+    headers: Vec<(String, Vec<u8>)>,
+    keys: usize,
+}
+
+fn read(bytes: &[u8]) -> Option<Said> {
+    // One more than the agent reads: a rewritten head may have a line more than it had.
+    let mut headers = [httparse::EMPTY_HEADER; 129];
+    let mut parsed = httparse::Request::new(&mut headers);
+    let Ok(httparse::Status::Complete(length)) = parsed.parse(bytes) else {
+        return None;
+    };
+    let is_key = |header: &&httparse::Header<'_>| header.name.eq_ignore_ascii_case(KEY_HEADER);
+    let is_ours = |name: &str| {
+        name.eq_ignore_ascii_case(Refusal::HEADER)
+            || name.eq_ignore_ascii_case("X-RsFaaS-Pad")
+            || name.bytes().all(|byte| byte == b'P')
+    };
+    Some(Said {
+        length,
+        method: parsed.method?.to_owned(),
+        path: parsed.path?.to_owned(),
+        headers: parsed
+            .headers
+            .iter()
+            .filter(|header| !is_key(header) && !is_ours(header.name))
+            .map(|header| (header.name.to_owned(), header.value.trim_ascii().to_vec()))
+            .collect(),
+        keys: parsed.headers.iter().filter(is_key).count(),
+    })
+}
+
+fn check(was: &[u8], is: &[u8], decision: &Decision) {
+    let was = read(was).expect("a head was judged that cannot be read");
+    let is = read(is).expect("a head went on that cannot be read");
+    assert_eq!(was.length, is.length);
+    assert_eq!(was.method, is.method);
+    assert_eq!(was.headers, is.headers);
+    if *decision == Decision::Pass {
+        assert_eq!(was, is);
+        return;
+    }
+    assert_eq!(is.keys, 0, "a key went on");
+    let own = is.path == was.path;
+    match decision {
+        Decision::Unlock(name) => assert!(
+            own || is.path.starts_with(&format!("/function/{name}"))
+                || is.path.starts_with(&format!("/async-function/{name}"))
+        ),
+        Decision::Refuse(_) => assert!(own || is.path == was.path.replacen("/async-", "/", 1)),
+        Decision::Hide => assert!(!was.path.starts_with("/function/a") || !own),
+        Decision::Pass | Decision::Strip => assert!(own),
+    }
+}
+
+fuzz_target!(|data: &[u8]| {
+    let Some(([choice, length, size], text)) = data.split_first_chunk() else {
+        return;
+    };
+    let decision = match choice % 5 {
+        0 => Decision::Unlock("n".repeat(1 + usize::from(length % 63))),
+        1 => Decision::Refuse(Refusal::ALL[usize::from(*length) % Refusal::ALL.len()]),
+        2 => Decision::Pass,
+        3 => Decision::Strip,
+        _ => Decision::Hide,
+    };
+    let size = usize::from(*size).max(1);
+    let mut wire = Wire::new(text.to_vec(), u32::MAX - u32::from(*length));
+    for start in (0..text.len()).step_by(size) {
+        wire.send(start, size);
+        while let Some(judged) = wire.judged.pop_front() {
+            let start = wire.first_missing().expect("a head that went on already");
+            wire.decide(judged.id, &decision);
+            check(&text[start..], &wire.arrived()[start..], &decision);
+        }
+    }
+    wire.give_up();
+});

@@ -1,0 +1,240 @@
+//! The agent's packet path: its own spotter, heads and release, without leases. What it sees is told
+//! to the cases, which decide.
+
+use std::{
+    collections::HashMap,
+    sync::mpsc::{self, Receiver, Sender},
+    thread,
+};
+
+use agent_ebpf::{FlowKey, NameKind};
+use rsfaas::{
+    head::{Action, Connection, Decision, Request, RequestId},
+    release::{Port, Template},
+    spot::{
+        Attach, Event, Events, Flows, HeldFrame, Hook, Interface, InterfaceChange, Interfaces,
+        Options, ReleaseSign, Spotter,
+    },
+};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::{
+    failure::{Failure, Trying as _, expect},
+    server::{PATIENCE, PORT},
+};
+
+/// The sealed function.
+pub(crate) const SEALED: &str = "pydict";
+/// The header that carries the key.
+pub(crate) const KEY_HEADER: &str = "X-RsFaaS-Key";
+
+/// What the agent sees.
+pub(crate) enum Notice {
+    /// Its programs are attached to an interface.
+    Attached(String),
+    /// A request waits for its decision.
+    Judge(Request),
+    /// The answer's first payload went out.
+    Answer,
+    /// The connection ended.
+    Closed,
+    /// It cannot go on.
+    Failed(Failure),
+}
+
+/// The running agent.
+pub(crate) struct Agent {
+    notices: Receiver<Notice>,
+    decisions: UnboundedSender<Decision>,
+}
+
+impl Agent {
+    /// Loads the programs, opens the way back, and attaches to these interfaces.
+    pub(crate) fn start(interfaces: &[&str]) -> Result<Self, Failure> {
+        let (tell, notices) = mpsc::channel();
+        let (decisions, decided) = unbounded_channel();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .trying("a runtime")?;
+        thread::spawn(move || {
+            if let Err(error) = runtime.block_on(run(&tell, decided)) {
+                // The cases end before the agent does.
+                let _ = tell.send(Notice::Failed(error));
+            }
+        });
+        let this = Self { notices, decisions };
+        let mut missing = interfaces.to_vec();
+        while !missing.is_empty() {
+            let attached = this.expect("the programs attached", |notice| match notice {
+                Notice::Attached(name) => Some(name),
+                _ => None,
+            })?;
+            missing.retain(|name| *name != attached);
+        }
+        Ok(this)
+    }
+
+    /// The next notice of a kind; others before it are passed over.
+    pub(crate) fn expect<T>(
+        &self,
+        what: &'static str,
+        kind: impl Fn(Notice) -> Option<T>,
+    ) -> Result<T, Failure> {
+        loop {
+            let notice = self.notices.recv_timeout(PATIENCE);
+            match notice.map_err(|source| Failure::Waited { what, source })? {
+                Notice::Failed(failure) => return Err(failure),
+                notice => {
+                    if let Some(value) = kind(notice) {
+                        return Ok(value);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Decides about the request that was judged last.
+    pub(crate) fn decide(&self, decision: Decision) -> Result<(), Failure> {
+        let sent = self.decisions.send(decision).is_ok();
+        expect(sent, "a running agent", "it has ended")
+    }
+}
+
+struct State<'a> {
+    flows: HashMap<FlowKey, (Connection, Template)>,
+    judged: Option<(FlowKey, RequestId)>,
+    /// MTU and hook, by interface.
+    links: HashMap<u32, (u32, Hook)>,
+    table: Flows,
+    port: Port,
+    tell: &'a Sender<Notice>,
+}
+
+async fn run(
+    tell: &Sender<Notice>,
+    mut decided: UnboundedReceiver<Decision>,
+) -> Result<(), Failure> {
+    let release = ReleaseSign::random().trying("make the signs of released packets")?;
+    let mut spotter = Spotter::load(&Options {
+        port: PORT,
+        key_header: KEY_HEADER.into(),
+        release,
+    })?;
+    spotter.names()?.insert(SEALED, NameKind::Sealed)?;
+    let port = Port::open(&mut spotter, &release).await?;
+    let mut events = Events::new(spotter.ring()?)?;
+    let mut interfaces = Interfaces::follow().await?;
+    let mut state = State {
+        flows: HashMap::new(),
+        judged: None,
+        links: HashMap::new(),
+        table: spotter.flows()?,
+        port,
+        tell,
+    };
+    loop {
+        tokio::select! {
+            held = events.next(16) => {
+                for event in held? {
+                    state.event(event)?;
+                }
+            }
+            change = interfaces.next() => {
+                if let Some(InterfaceChange::Up(interface)) = change
+                    && !Port::owns(&interface.name)
+                {
+                    state.attach(&mut spotter, interface)?;
+                }
+            }
+            decision = decided.recv() => match decision {
+                Some(decision) => state.decide(&decision)?,
+                None => return Ok(()),
+            },
+        }
+    }
+}
+
+impl State<'_> {
+    fn attach(&mut self, spotter: &mut Spotter, interface: Interface) -> Result<(), Failure> {
+        let hook = spotter.attach(&interface, Attach::Tc)?;
+        self.links.insert(interface.index, (interface.mtu, hook));
+        self.notify(Notice::Attached(interface.name));
+        Ok(())
+    }
+
+    fn notify(&self, notice: Notice) {
+        // The cases end before the agent does.
+        let _ = self.tell.send(notice);
+    }
+
+    fn event(&mut self, event: Event) -> Result<(), Failure> {
+        match event {
+            Event::Held(held) => self.held(&held)?,
+            Event::ClientFin(_) => {}
+            Event::ServerFin(flow) | Event::Reset(flow) => {
+                self.flows.remove(&flow);
+                self.table.remove(&flow)?;
+                self.notify(Notice::Closed);
+            }
+            Event::Answer(..) => self.notify(Notice::Answer),
+        }
+        Ok(())
+    }
+
+    fn held(&mut self, held: &HeldFrame) -> Result<(), Failure> {
+        let template = Template::of(held)?;
+        let (sequence, payload) = (template.sequence(), template.payload(&held.frame));
+        let (connection, newest) = self
+            .flows
+            .entry(held.flow)
+            .or_insert_with(|| (Connection::new(KEY_HEADER), template.clone()));
+        *newest = template;
+        let actions = connection.segment(sequence, payload);
+        self.act(held.flow, actions)
+    }
+
+    fn decide(&mut self, decision: &Decision) -> Result<(), Failure> {
+        let Some((flow, id)) = self.judged.take() else {
+            return Ok(());
+        };
+        let Some((connection, _)) = self.flows.get_mut(&flow) else {
+            return Ok(());
+        };
+        let actions = connection.decide(id, decision);
+        self.table.hold(&flow, (0, 0), true)?;
+        self.act(flow, actions)
+    }
+
+    fn act(&mut self, flow: FlowKey, actions: Vec<Action>) -> Result<(), Failure> {
+        for action in actions {
+            match action {
+                Action::Judge { id, request } => {
+                    self.judged = Some((flow, id));
+                    self.notify(Notice::Judge(request));
+                }
+                Action::Release { sequence, bytes } => self.release(&flow, sequence, &bytes)?,
+                Action::PassWindow { start, end } => self.table.hold(&flow, (start, end), true)?,
+                Action::Opaque => self.table.set_opaque(&flow)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn release(&mut self, flow: &FlowKey, sequence: u32, bytes: &[u8]) -> Result<(), Failure> {
+        let Some((_, template)) = self.flows.get(flow) else {
+            return Ok(());
+        };
+        let interface = template.interface();
+        let (mtu, hook) = self
+            .links
+            .get(&interface)
+            .copied()
+            .unwrap_or((1500, Hook::Tc));
+        for frame in template.frames(sequence, bytes, mtu as usize) {
+            let sent = self.port.send(frame, interface, hook);
+            sent.trying("send a released frame")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,174 @@
+//! What is shown: over the veth pair and over loopback, with IPv4 and IPv6.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    thread,
+};
+
+use rsfaas::head::{Decision, Target};
+
+use crate::{
+    agent::{Agent, KEY_HEADER, Notice, SEALED},
+    failure::{Failure, expect},
+    network::{ClientSide, GATEWAY_V4, GATEWAY_V6},
+    server::{PORT, Server, call},
+};
+
+const UNLOCKED: &str = "pydict-abc123-0";
+const KEY: &str = "rsfaas1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq";
+
+/// A way from a client to the gateway.
+struct Route {
+    name: &'static str,
+    address: IpAddr,
+    /// Whether the client is beyond the veth pair.
+    beyond: bool,
+}
+
+const ROUTES: [Route; 4] = [
+    Route {
+        name: "veth, IPv4",
+        address: IpAddr::V4(GATEWAY_V4),
+        beyond: true,
+    },
+    Route {
+        name: "veth, IPv6",
+        address: IpAddr::V6(GATEWAY_V6),
+        beyond: true,
+    },
+    Route {
+        name: "loopback, IPv4",
+        address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        beyond: false,
+    },
+    Route {
+        name: "loopback, IPv6",
+        address: IpAddr::V6(Ipv6Addr::LOCALHOST),
+        beyond: false,
+    },
+];
+
+type Case = fn(&Rig, &Route) -> Result<(), Failure>;
+
+const CASES: [(&str, Case); 3] = [
+    ("a keyless request passes", keyless),
+    ("a keyed request is held, released and its end seen", keyed),
+    ("a head in two segments and a long body", in_pieces),
+];
+
+struct Rig {
+    agent: Agent,
+    server: Server,
+    client: ClientSide,
+}
+
+/// A case's name, and how it ended.
+pub(crate) type Outcome = (String, Result<(), Failure>);
+
+/// Runs all cases.
+pub(crate) fn all() -> Result<Vec<Outcome>, Failure> {
+    let client = ClientSide::new()?;
+    let server = Server::start()?;
+    let agent = Agent::start(&["lo", "gateway0"])?;
+    let rig = Rig {
+        agent,
+        server,
+        client,
+    };
+    let mut outcomes = vec![("programs load and attach".to_owned(), Ok(()))];
+    for (name, case) in CASES {
+        for route in &ROUTES {
+            outcomes.push((format!("{name} ({})", route.name), case(&rig, route)));
+        }
+    }
+    Ok(outcomes)
+}
+
+impl Rig {
+    /// A client calls, and meanwhile something is looked at.
+    fn calling(
+        &self,
+        route: &Route,
+        pieces: &[&[u8]],
+        look: impl FnOnce() -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let server = SocketAddr::from((route.address, PORT));
+        let (beyond, client) = (route.beyond, &self.client);
+        thread::scope(|scope| {
+            let call = scope.spawn(|| {
+                if beyond {
+                    client.inside(|| call(server, pieces))
+                } else {
+                    call(server, pieces)
+                }
+            });
+            let looked = look();
+            let called = call
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            looked.and(called)
+        })
+    }
+
+    /// The request is held; then it goes to the unlocked function, and reads as that.
+    fn unlocked(&self, head: &str, body: &str) -> Result<(), Failure> {
+        let request = self.agent.expect("a held request", |notice| match notice {
+            Notice::Judge(request) => Some(request),
+            _ => None,
+        })?;
+        let name = SEALED.to_owned();
+        let right = request.target == Target::Function { name } && request.keys.len() == 1;
+        expect(right, "a keyed request for the function", "it is another")?;
+        self.server.sees_nothing()?;
+
+        self.agent.decide(Decision::Unlock(UNLOCKED.to_owned()))?;
+        let seen = self.server.sees(head.len() + body.len())?;
+        let seen = String::from_utf8_lossy(&seen);
+        let line = format!("POST /function/{UNLOCKED} HTTP/1.1\r\n");
+        let right = seen.len() == head.len() + body.len()
+            && seen.starts_with(&line)
+            && !seen.contains(KEY)
+            && seen.get(head.len()..) == Some(body);
+        expect(right, "the rewritten request", format!("{seen:?} came"))
+    }
+
+    fn closes(&self) -> Result<(), Failure> {
+        self.agent.expect("the connection's end", |notice| {
+            matches!(notice, Notice::Closed).then_some(())
+        })
+    }
+}
+
+fn head(length: usize) -> String {
+    format!(
+        "POST /function/{SEALED} HTTP/1.1\r\nHost: a\r\n{KEY_HEADER}: {KEY}\r\nContent-Length: {length}\r\n\r\n"
+    )
+}
+
+fn keyless(rig: &Rig, route: &Route) -> Result<(), Failure> {
+    let request = format!("GET /function/{SEALED} HTTP/1.1\r\nHost: a\r\n\r\n");
+    rig.calling(route, &[request.as_bytes()], || {
+        let seen = rig.server.sees(request.len())?;
+        let right = seen == request.as_bytes();
+        expect(right, "the request as it is", "it was changed")
+    })
+}
+
+fn keyed(rig: &Rig, route: &Route) -> Result<(), Failure> {
+    let (head, body) = (head(4), "word");
+    let all = format!("{head}{body}");
+    rig.calling(route, &[all.as_bytes()], || rig.unlocked(&head, body))?;
+    rig.agent.expect("the answer", |notice| {
+        matches!(notice, Notice::Answer).then_some(())
+    })?;
+    rig.closes()
+}
+
+fn in_pieces(rig: &Rig, route: &Route) -> Result<(), Failure> {
+    let body = "b".repeat(20_000);
+    let head = head(body.len());
+    let cut = head.len() / 2;
+    let pieces = [&head[..cut], &head[cut..], &body].map(str::as_bytes);
+    rig.calling(route, &pieces, || rig.unlocked(&head, &body))?;
+    rig.closes()
+}

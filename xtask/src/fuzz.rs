@@ -1,0 +1,128 @@
+//! `cargo xtask fuzz`: runs the targets in `tests/fuzz`, each for a while.
+//!
+//! A target starts with the inputs in `tests/fuzz/seeds` and with what earlier runs have found, which
+//! stays under `target/fuzz`. An input that breaks a promise is kept there too, and shown.
+
+use std::fs;
+
+use clap::Args;
+
+use crate::{
+    build,
+    error::{At as _, Error},
+    process::{self, find},
+    setup,
+    test::{Report, Stop},
+    workspace,
+};
+
+/// The targets.
+const TARGETS: [&str; 5] = ["connection", "event", "frame", "head", "sealed"];
+/// Longest input, in bytes: a few segments' worth, so that many can be tried.
+const LONGEST: usize = 4096;
+
+/// What to run, and for how long.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Seconds a target
+    #[arg(long, default_value_t = 10)]
+    seconds: u32,
+    /// The target; all where none is named
+    #[arg(value_parser = TARGETS)]
+    target: Option<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            seconds: 10,
+            target: None,
+        }
+    }
+}
+
+/// Runs the targets.
+///
+/// # Errors
+/// When one of them has found something.
+pub(crate) fn run(options: &Options) -> Result<(), Error> {
+    build::artifacts()?;
+    let mut report = Report::default();
+    steps(&mut report, options);
+    report.finish()
+}
+
+/// Runs them as steps of a longer report. They are skipped where something is not installed that
+/// they need: a sanitizer needs a nightly compiler.
+pub(crate) fn steps(report: &mut Report, options: &Options) {
+    let ready = report.step("build the fuzz targets", || {
+        if !setup::has_nightly() {
+            return Err(Stop::Skipped(
+                "no nightly compiler; `rustup toolchain install nightly` gets one".into(),
+            ));
+        }
+        if find("cargo-fuzz").is_none() {
+            return Err(Stop::Skipped(
+                "cargo-fuzz is not installed; `cargo xtask setup`".into(),
+            ));
+        }
+        cargo_fuzz("build", &[])
+    });
+    if ready.is_none() {
+        return;
+    }
+    for target in TARGETS {
+        if options.target.as_deref().is_none_or(|only| only == target) {
+            report.step(name(target), || fuzz(target, options.seconds));
+        }
+    }
+}
+
+fn name(target: &str) -> &'static str {
+    match target {
+        "connection" => "fuzzing of connections cut into segments",
+        "event" => "fuzzing of events",
+        "frame" => "fuzzing of frames",
+        "head" => "fuzzing of heads",
+        _ => "fuzzing of sealed files",
+    }
+}
+
+fn fuzz(target: &str, seconds: u32) -> Result<(), Stop> {
+    let root = workspace::root();
+    let corpus = root.join("target/fuzz/corpus").join(target);
+    let finds = root.join("target/fuzz/finds").join(target);
+    for folder in [&corpus, &finds] {
+        fs::create_dir_all(folder).at(folder)?;
+    }
+    let seeds = root.join("tests/fuzz/seeds").join(target);
+    cargo_fuzz(
+        "run",
+        &[
+            target,
+            &corpus.display().to_string(),
+            &seeds.display().to_string(),
+            "--",
+            &format!("-max_total_time={seconds}"),
+            &format!("-max_len={LONGEST}"),
+            &format!("-artifact_prefix={}/", finds.display()),
+            "-print_final_stats=1",
+            "-verbosity=0",
+        ],
+    )
+}
+
+fn cargo_fuzz(command: &str, arguments: &[&str]) -> Result<(), Stop> {
+    let root = workspace::root();
+    // Not the cargo that runs this program: the toolchain is another one.
+    Ok(process::run(
+        std::process::Command::new("cargo")
+            .current_dir(&root)
+            .env_remove("CARGO")
+            .env_remove("RUSTUP_TOOLCHAIN")
+            .args(["+nightly", "fuzz", command, "--fuzz-dir", "tests/fuzz"])
+            .arg("--target-dir")
+            .arg(root.join("target/fuzz"))
+            .args(arguments),
+    )?)
+}
