@@ -183,7 +183,9 @@ fn table_has(table: &str, port: u16) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::net::{Ipv6Addr, SocketAddrV6};
+
+    use nix::sys::socket::{Backlog, SockaddrIn, SockaddrIn6, bind, getsockname, listen};
 
     use super::*;
 
@@ -209,19 +211,35 @@ mod tests {
         Process::open(std::process::id().cast_signed()).unwrap()
     }
 
+    /// A socket that has a port, which so nobody else has, but does not listen.
+    fn bound(family: AddressFamily) -> (OwnedFd, u16) {
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let socket = socket(family, SockType::Stream, flags, None).unwrap();
+        let descriptor = socket.as_raw_fd();
+        let port = if family == AddressFamily::Inet {
+            bind(descriptor, &SockaddrIn::new(0, 0, 0, 0, 0)).unwrap();
+            getsockname::<SockaddrIn>(descriptor).unwrap().port()
+        } else {
+            let any = SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, 0, 0, 0);
+            bind(descriptor, &SockaddrIn6::from(any)).unwrap();
+            getsockname::<SockaddrIn6>(descriptor).unwrap().port()
+        };
+        (socket, port)
+    }
+
     #[test]
-    fn a_real_listener_is_found_both_ways_and_a_closed_one_is_not() {
-        for address in ["127.0.0.1:0", "[::]:0"] {
-            let Ok(listener) = TcpListener::bind(address) else {
-                continue;
-            };
-            let port = listener.local_addr().unwrap().port();
-            assert!(Listeners::Proc.has(&own(), port).unwrap(), "{address}");
+    fn a_socket_is_found_both_ways_once_it_listens() {
+        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+            let (socket, port) = bound(family);
             let diag = Listeners::Diag(open(&own().network_handle().unwrap()).expect("needs root"));
-            assert!(diag.has(&own(), port).unwrap(), "{address}");
-            drop(listener);
-            assert!(!Listeners::Proc.has(&own(), port).unwrap(), "{address}");
-            assert!(!diag.has(&own(), port).unwrap(), "{address}");
+            let ways = [Listeners::Proc, diag];
+            for way in &ways {
+                assert!(!way.has(&own(), port).unwrap(), "{family:?}");
+            }
+            listen(&socket, Backlog::new(1).unwrap()).unwrap();
+            for way in &ways {
+                assert!(way.has(&own(), port).unwrap(), "{family:?}");
+            }
         }
     }
 
