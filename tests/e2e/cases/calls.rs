@@ -1,0 +1,138 @@
+//! Calls with and without the key, and what is left after them.
+use std::{
+    fs,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
+
+use super::{NIGHT, expect, joined, keyed};
+use crate::{
+    World,
+    host::{Error, check},
+    http::{Connection, Request},
+};
+
+pub(super) fn a_call_without_a_key_is_told_what_to_do(world: &World) -> Result<(), Error> {
+    let answer = Request::call("pydict", NIGHT).send(&world.host)?;
+    expect(&answer, 423, "X-RsFaaS-Key")?;
+    expect(&answer, 423, "pydict")
+}
+
+pub(super) fn a_call_with_the_key_is_answered_by_the_function(world: &World) -> Result<(), Error> {
+    let answer = keyed(world, "pydict", NIGHT)?;
+    expect(&answer, 200, "noche")?;
+    world.agent.wait_until_locked("pydict")
+}
+
+pub(super) fn the_handler_is_ciphertext_again_with_other_bytes_after_the_close(
+    world: &World,
+) -> Result<(), Error> {
+    let sealed = world.author.sealed("pydict");
+    let before = fs::read(&sealed)?;
+    expect(&keyed(world, "pydict", NIGHT)?, 200, "noche")?;
+    world.agent.wait_until_locked("pydict")?;
+    let after = fs::read(&sealed)?;
+    check!(
+        before != after,
+        "the sealed handler has the same bytes as before"
+    );
+    check!(
+        before.len() == after.len(),
+        "the sealed handler has another length"
+    );
+    for plain in ["noche", "def handle", "translation"] {
+        check!(
+            !after
+                .windows(plain.len())
+                .any(|window| window == plain.as_bytes()),
+            "the sealed handler contains {plain:?}"
+        );
+    }
+    let unlocked = world.agent.function("pydict")?["unlocked"].clone();
+    check!(unlocked.is_null(), "{unlocked} still serves");
+    Ok(())
+}
+
+pub(super) fn fifty_clients_share_one_unlock(world: &World) -> Result<(), Error> {
+    let key = world.author.key("pydict")?;
+    let unlocks = world.agent.unlocks("pydict")?;
+    // Every connection is open before the first request goes out, and stays until the last answer
+    // has come, so that no close falls in between.
+    let mut connections = Vec::new();
+    for _ in 0..50 {
+        connections.push(Connection::open(&world.host)?);
+    }
+    let request = Request::call("pydict", NIGHT).key(&key).bytes();
+    for connection in &mut connections {
+        connection.write(&request)?;
+    }
+    for connection in &mut connections {
+        expect(&connection.answer()?, 200, "noche")?;
+    }
+    check!(
+        world.agent.unlocks("pydict")? == unlocks + 1,
+        "more than one unlock"
+    );
+    drop(connections);
+    world.agent.wait_until_locked("pydict")
+}
+
+pub(super) fn keyless_callers_get_423_all_the_while(world: &World) -> Result<(), Error> {
+    let stop = AtomicBool::new(false);
+    let calls = thread::scope(|scope| {
+        let keyless = scope.spawn(|| {
+            let mut calls = 0_u32;
+            while !stop.load(Ordering::Relaxed) {
+                let answer = Request::call("pydict", NIGHT).send(&world.host)?;
+                expect(&answer, 423, "pydict")?;
+                check!(
+                    !answer.body.contains("noche"),
+                    "the secret result reached a keyless caller"
+                );
+                calls += 1;
+            }
+            Ok::<_, Error>(calls)
+        });
+        let mut keyed_calls = Ok(());
+        for _ in 0..3 {
+            keyed_calls = keyed_calls.and_then(|()| {
+                expect(&keyed(world, "pydict", NIGHT)?, 200, "noche")?;
+                world.agent.wait_until_locked("pydict")
+            });
+        }
+        stop.store(true, Ordering::Relaxed);
+        keyed_calls.and(joined(keyless.join()))
+    })?;
+    check!(calls > 0, "the keyless caller never came to its turn");
+    Ok(())
+}
+
+pub(super) fn the_function_never_sees_the_key(world: &World) -> Result<(), Error> {
+    let key = world.author.key("echo-headers")?;
+    let answer = Request::call("echo-headers", "hello")
+        .header("X-Before", "kept")
+        .key(&key)
+        .header("X-After", "kept")
+        .send(&world.host)?;
+    expect(&answer, 200, "X-Before")?;
+    expect(&answer, 200, "X-After")?;
+    let lower = answer.body.to_ascii_lowercase();
+    check!(
+        !lower.contains("rsfaas1"),
+        "the function saw the key: {}",
+        answer.body
+    );
+    check!(
+        !lower.contains("x-rsfaas-key"),
+        "the function saw the key's header: {}",
+        answer.body
+    );
+    world.agent.wait_until_locked("echo-headers")
+}
+
+pub(super) fn a_function_of_packages_a_data_file_and_a_slow_import_works(
+    world: &World,
+) -> Result<(), Error> {
+    expect(&keyed(world, "packages", "")?, 200, "\"total\":7")?;
+    world.agent.wait_until_locked("packages")
+}

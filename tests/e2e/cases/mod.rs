@@ -1,0 +1,80 @@
+//! What must hold, one behaviour each. Every case leaves the functions locked.
+mod agent_gone;
+mod by_image;
+mod calls;
+mod connections;
+mod refusals;
+mod sealing;
+
+use std::thread;
+
+use crate::{
+    World,
+    host::{Error, check},
+    http::{Answer, Request},
+};
+
+type Case = fn(&World) -> Result<(), Error>;
+
+macro_rules! cases {
+    ($($topic:ident::$name:ident,)+) => {
+        /// Every case with its name.
+        pub(crate) const ALL: &[(&str, Case)] = &[$((stringify!($name), $topic::$name),)+];
+    };
+}
+
+cases! {
+    calls::a_call_without_a_key_is_told_what_to_do,
+    calls::a_call_with_the_key_is_answered_by_the_function,
+    calls::the_handler_is_ciphertext_again_with_other_bytes_after_the_close,
+    refusals::a_wrong_key_is_refused_and_nothing_is_built,
+    refusals::a_malformed_key_is_told_from_a_wrong_one,
+    refusals::each_key_opens_only_its_own_function,
+    calls::fifty_clients_share_one_unlock,
+    calls::keyless_callers_get_423_all_the_while,
+    calls::the_function_never_sees_the_key,
+    calls::a_function_of_packages_a_data_file_and_a_slow_import_works,
+    connections::a_head_that_comes_in_pieces_is_held_until_it_is_whole,
+    connections::each_request_on_a_kept_connection_is_judged_by_itself,
+    connections::a_client_on_another_host_is_served,
+    connections::a_client_over_ipv6_is_served,
+    connections::clients_are_served_while_addresses_of_the_host_change,
+    connections::two_keyed_requests_on_one_connection_share_the_lease,
+    connections::callers_behind_a_reverse_proxy_are_told_apart_and_the_lease_ends_when_they_are_gone,
+    connections::a_large_body_arrives_whole,
+    refusals::an_unlocked_container_cannot_be_called_by_its_name,
+    refusals::an_asynchronous_call_with_a_key_is_refused,
+    sealing::no_plaintext_is_in_any_layer_or_file_of_the_parked_container,
+    sealing::sealing_again_changes_nothing,
+    sealing::an_interrupted_seal_can_be_finished,
+    sealing::the_sealed_handler_can_be_inspected_without_and_opened_with_the_key,
+    by_image::a_function_rebuilt_by_image_is_answered_and_its_image_purged,
+    by_image::images_that_a_killed_agent_left_are_purged_by_its_successor,
+    agent_gone::a_stopped_agent_leaves_nothing_unlocked,
+    agent_gone::a_killed_agent_leaves_a_locked_function_and_its_successor_sweeps,
+    sealing::unsealing_gives_the_plain_function_back,
+}
+
+/// A sentence of the `pydict` handler.
+const CANARY: &[u8] = b"A dictionary: a word in, its translation out.";
+const NIGHT: &str = r#"{"word": "night"}"#;
+
+fn keyed(world: &World, function: &str, body: &str) -> Result<Answer, Error> {
+    let key = world.author.key(function)?;
+    Request::call(function, body).key(&key).send(&world.host)
+}
+
+fn expect(answer: &Answer, status: u16, part: &str) -> Result<(), Error> {
+    check!(
+        answer.status == status && answer.body.contains(part),
+        "not {status} with {part:?} but:\n{}{}",
+        answer.head,
+        answer.body
+    );
+    Ok(())
+}
+
+/// What a client on a thread of its own has come to.
+fn joined<T>(result: thread::Result<Result<T, Error>>) -> Result<T, Error> {
+    result.map_err(|_| Error("a client broke off".into()))?
+}

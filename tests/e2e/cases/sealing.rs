@@ -1,0 +1,144 @@
+//! What the author does: sealing, looking, unsealing.
+use std::fs;
+
+use super::{CANARY, NIGHT, expect, keyed};
+use crate::{
+    World,
+    host::{Error, check, eventually, fail, run},
+    http::Request,
+};
+
+pub(super) fn no_plaintext_is_in_any_layer_or_file_of_the_parked_container(
+    world: &World,
+) -> Result<(), Error> {
+    let record = fs::read_to_string(world.agent.state_dir().join("functions/pydict.json"))?;
+    let record: serde_json::Value = serde_json::from_str(&record)?;
+    for image in ["base_image", "locked_image"] {
+        let Some(image) = record[image].as_str() else {
+            return fail(format!("no {image} in the record"));
+        };
+        let file = tempfile::NamedTempFile::new()?;
+        run(std::process::Command::new("docker")
+            .args(["save", "-o"])
+            .arg(file.path())
+            .arg(image))?;
+        let bytes = fs::read(file.path())?;
+        check!(bytes.len() > 1000, "{image} was not saved");
+        check!(
+            !bytes.windows(CANARY.len()).any(|window| window == CANARY),
+            "{image} contains a sentence of the handler"
+        );
+    }
+    Ok(())
+}
+
+pub(super) fn sealing_again_changes_nothing(world: &World) -> Result<(), Error> {
+    let before = fs::read(world.author.sealed("pydict"))?;
+    let output = world
+        .author
+        .seal_command(&world.host, &world.agent, "pydict")
+        .output()?;
+    check!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let said = String::from_utf8_lossy(&output.stderr).into_owned()
+        + &String::from_utf8_lossy(&output.stdout);
+    check!(said.contains("already sealed"), "it says: {said}");
+    check!(
+        before == fs::read(world.author.sealed("pydict"))?,
+        "the sealed handler has changed"
+    );
+    Ok(())
+}
+
+pub(super) fn an_interrupted_seal_can_be_finished(world: &World) -> Result<(), Error> {
+    // Interrupted after the ciphertext was complete, and before the last plaintext was removed.
+    let folder = world.author.path("pydict");
+    let opened = tempfile::tempdir()?;
+    run(world
+        .host
+        .rsfaas()
+        .arg("open")
+        .arg(world.author.sealed("pydict"))
+        .arg("--key-file")
+        .arg(world.author.key_file("pydict"))
+        .arg("-o")
+        .arg(opened.path().join("handler")))?;
+    let handler = opened.path().join("handler/handler.py");
+    fs::copy(&handler, folder.join("handler.py"))?;
+    let mut command = world
+        .author
+        .seal_command(&world.host, &world.agent, "pydict");
+    run(&mut command)?;
+    check!(
+        !folder.join("handler.py").exists(),
+        "the plaintext is still there"
+    );
+    expect(&keyed(world, "pydict", NIGHT)?, 200, "noche")?;
+    world.agent.wait_until_locked("pydict")
+}
+
+pub(super) fn the_sealed_handler_can_be_inspected_without_and_opened_with_the_key(
+    world: &World,
+) -> Result<(), Error> {
+    let sealed = world.author.sealed("pydict");
+    let text = run(world
+        .host
+        .rsfaas()
+        .arg("inspect")
+        .arg(&sealed)
+        .arg("--json"))?;
+    let header: serde_json::Value = serde_json::from_str(&text)?;
+    check!(header["function"] == "pydict", "inspect says {header}");
+    let folder = tempfile::tempdir()?;
+    let target = folder.path().join("handler");
+    let mut open = world.host.rsfaas();
+    open.arg("open")
+        .arg(&sealed)
+        .arg("--key-file")
+        .arg(world.author.key_file("pydict"));
+    run(open.arg("-o").arg(&target))?;
+    check!(
+        fs::read_to_string(target.join("handler.py"))?.contains("noche"),
+        "not the handler"
+    );
+    let other = world.author.key_file("packages");
+    let refused = world
+        .host
+        .rsfaas()
+        .arg("open")
+        .arg(&sealed)
+        .arg("--key-file")
+        .arg(other)
+        .arg("-o")
+        .arg(folder.path().join("wrong"))
+        .output()?;
+    check!(!refused.status.success(), "a wrong key opened it");
+    check!(
+        !folder.path().join("wrong").exists(),
+        "a failed open left something behind"
+    );
+    Ok(())
+}
+
+pub(super) fn unsealing_gives_the_plain_function_back(world: &World) -> Result<(), Error> {
+    world.author.unseal(&world.host, &world.agent, "pydict")?;
+    check!(
+        !world.author.sealed("pydict").exists(),
+        "the sealed handler is still there"
+    );
+    check!(
+        world.author.path("pydict").join("handler.py").exists(),
+        "the handler is not there"
+    );
+    eventually("the plain function to answer", || {
+        let answer = Request::call("pydict", NIGHT).send(&world.host)?;
+        Ok(answer.status == 200 && answer.body.contains("noche"))
+    })?;
+    world.author.seal(&world.host, &world.agent, "pydict")?;
+    world.agent.wait_until_locked("pydict")?;
+    expect(&keyed(world, "pydict", NIGHT)?, 200, "noche")?;
+    world.agent.wait_until_locked("pydict")
+}
