@@ -6,8 +6,8 @@ use std::{collections::VecDeque, io, path::Path};
 use super::RebuildError;
 use crate::state::StateDir;
 
-/// Letters and digits of a suffix.
-const SUFFIX_LEN: usize = 6;
+/// Letters and digits of a suffix: with the longest function name and a slot they make a DNS label.
+const SUFFIX_LEN: usize = 9;
 const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 /// So many of these are letters; they come first.
 const LETTERS: usize = 24;
