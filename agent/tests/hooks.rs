@@ -6,40 +6,38 @@
     reason = "a step that fails is a test that fails"
 )]
 
+#[path = "support/namespace.rs"]
+mod namespace;
+#[path = "support/packet_path.rs"]
+mod packet_path;
+
 use std::{
     io::{Read as _, Write as _},
     net::{Shutdown, TcpListener, TcpStream},
-    process::Command,
     sync::mpsc,
-    thread::{self, JoinHandle},
+    thread,
     time::Duration,
 };
 
 use agent_ebpf::NameKind;
-use nix::{
-    sched::{CloneFlags, unshare},
-    unistd::gettid,
-};
-use rsfaas::{
-    head::{Action, Connection, Decision},
-    release::{Port, Template},
-    spot::{
-        Attach, Event, Events, Flows, HeldFrame, Hook, Interface, InterfaceChange, Interfaces,
-        Options, ReleaseSign, Spotter,
-    },
+use nix::unistd::gettid;
+use rsfaas::spot::{Attach, Events, Hook, ReleaseSign};
+
+use self::{
+    namespace::{KEY_HEADER, block_on, in_namespace, interface, ip, spotter},
+    packet_path::{PacketPath, UNLOCKED},
 };
 
 /// For hangs only.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-const KEY_HEADER: &str = "X-RsFaaS-Key";
-const UNLOCKED: &str = "pydict-abc123-0";
 /// More than one segment, and more than a window at the start of a connection.
 const BODY_LEN: usize = 100_000;
 
 /// What a request's way looked like.
 struct Seen {
     hook: Hook,
+    decisions: usize,
     request: String,
     answer: String,
     held: u64,
@@ -80,7 +78,7 @@ fn assert_served(seen: &Seen, hook: Hook) {
     assert!(!seen.request.contains("rsfaas1x"), "the key went on");
     assert!(seen.request.ends_with(&"b".repeat(BODY_LEN)));
     assert!(seen.answer.ends_with("noche"), "{}", seen.answer);
-    assert_eq!(seen.held, 1);
+    assert_eq!((seen.held, seen.decisions), (1, 1));
 }
 
 /// Serves one keyed request that comes in by the given interface.
@@ -110,26 +108,19 @@ fn serve(name: &'static str, attach: Attach) -> Seen {
         let mut names = spotter.names().unwrap();
         names.insert("pydict", NameKind::Sealed).unwrap();
         let counters = spotter.counters().unwrap();
-        let hook = block_on(async {
-            let port = Port::open(&mut spotter, &sign).await.unwrap();
-            let interface = interface(name).await;
-            let hook = spotter.attach(&interface, attach).unwrap();
-            let mut agent = Agent {
-                connection: Connection::new(KEY_HEADER),
-                template: None,
-                port,
-                flows: spotter.flows().unwrap(),
-                mtu: interface.mtu as usize,
-                hook,
-            };
+        let (hook, decisions) = block_on(async {
+            let mut path = PacketPath::open(&mut spotter, &sign, name, attach).await;
             let mut events = Events::new(spotter.ring().unwrap()).unwrap();
             link_up.send(()).unwrap();
-            agent.run(&mut events).await;
-            hook
+            tokio::time::timeout(PATIENCE, path.run(&mut events))
+                .await
+                .unwrap();
+            (path.hook(), path.decisions().len())
         });
         let held = counters.read().unwrap();
         Seen {
             hook,
+            decisions,
             request: gateway.join().unwrap(),
             answer: client.join().unwrap(),
             held: held
@@ -141,64 +132,6 @@ fn serve(name: &'static str, attach: Attach) -> Seen {
     })
     .join()
     .unwrap()
-}
-
-/// The agent without leases: whoever calls a sealed function gets the unlocked one.
-struct Agent {
-    connection: Connection,
-    template: Option<Template>,
-    port: Port,
-    flows: Flows,
-    mtu: usize,
-    hook: Hook,
-}
-
-impl Agent {
-    /// Until the gateway has closed the connection.
-    async fn run(&mut self, events: &mut Events) {
-        loop {
-            for event in events.next(16).await.unwrap() {
-                match event {
-                    Event::Held(held) => self.held(&held),
-                    Event::ServerFin(_) => return,
-                    Event::Reset(_) => panic!("the connection was reset"),
-                    Event::ClientFin(_) | Event::Answer(..) => {}
-                }
-            }
-        }
-    }
-
-    fn held(&mut self, held: &HeldFrame) {
-        let template = Template::of(held).unwrap();
-        let mut actions = self
-            .connection
-            .segment(template.sequence(), template.payload(&held.frame));
-        self.template = Some(template);
-        while !actions.is_empty() {
-            for action in std::mem::take(&mut actions) {
-                match action {
-                    Action::Judge { id, .. } => {
-                        let decision = Decision::Unlock(UNLOCKED.into());
-                        actions.extend(self.connection.decide(id, &decision));
-                    }
-                    Action::Release { sequence, bytes } => self.release(sequence, &bytes),
-                    Action::PassWindow { start, end } => {
-                        self.flows.hold(&held.flow, (start, end), false).unwrap();
-                    }
-                    Action::Opaque => panic!("given up"),
-                }
-            }
-        }
-    }
-
-    fn release(&mut self, sequence: u32, bytes: &[u8]) {
-        let template = self.template.as_ref().unwrap();
-        for frame in template.frames(sequence, bytes, self.mtu) {
-            self.port
-                .send(frame, template.interface(), self.hook)
-                .unwrap();
-        }
-    }
 }
 
 /// The gateway: reads one request and answers.
@@ -229,50 +162,4 @@ fn request() -> String {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer
-}
-
-fn spotter(sign: &ReleaseSign) -> Spotter {
-    Spotter::load(&Options {
-        port: 8080,
-        key_header: KEY_HEADER.into(),
-        release: *sign,
-    })
-    .unwrap()
-}
-
-async fn interface(name: &str) -> Interface {
-    let mut interfaces = Interfaces::follow().await.unwrap();
-    loop {
-        if let InterfaceChange::Up(interface) = interfaces.next().await.unwrap()
-            && interface.name == name
-        {
-            return interface;
-        }
-    }
-}
-
-/// Runs on a thread of its own in a network namespace of its own, which goes with its threads.
-fn in_namespace<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
-    thread::spawn(|| {
-        unshare(CloneFlags::CLONE_NEWNET).unwrap();
-        ip("link set lo up");
-        run()
-    })
-}
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async { tokio::time::timeout(PATIENCE, future).await.unwrap() })
-}
-
-fn ip(arguments: &str) {
-    let output = Command::new("ip")
-        .args(arguments.split_whitespace())
-        .output()
-        .unwrap();
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "ip {arguments}: {error}");
 }

@@ -102,6 +102,18 @@ enum Bench {
         #[arg(long)]
         existing: bool,
     },
+    /// What the way through the agent adds to a call of an unlocked function (as root)
+    Release {
+        /// How often each is called
+        #[arg(long, default_value_t = 500)]
+        runs: usize,
+        /// Prints one JSON object
+        #[arg(long)]
+        json: bool,
+        /// Uses the OpenFaaS that OPENFAAS_URL, the faas-cli login and RSFAAS_REGISTRY_PREFIX name
+        #[arg(long)]
+        existing: bool,
+    },
     /// What a packet costs in the programs, by what it is, and the gateway's throughput (as root)
     Packet {
         /// Pairs of measurements of the gateway's throughput, with the agent and without
@@ -145,7 +157,16 @@ fn run(task: Task) -> Result<(), Error> {
             runs,
             json,
             existing,
-        }) => bench::unlock(&bench::Options {
+        }) => bench::unlock::run(&bench::unlock::Options {
+            runs: runs.max(1),
+            json,
+            existing,
+        }),
+        Task::Bench(Bench::Release {
+            runs,
+            json,
+            existing,
+        }) => bench::release::run(&bench::release::Options {
             runs: runs.max(1),
             json,
             existing,

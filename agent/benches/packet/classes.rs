@@ -13,12 +13,11 @@ use aya::{
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, sendto, socket,
 };
-use rsfaas::spot::{Attach, Names, Spotter};
+use rsfaas::spot::{Attach, Names, ReleaseSign, Spotter};
 
 use super::{
-    ROUNDS,
-    host::{self, PORT, ip},
-    median,
+    ROUNDS, median,
+    namespace::{PORT, block_on, interface, ip, spotter},
 };
 
 /// Packets that are sent for one average.
@@ -58,7 +57,8 @@ const SEALED: &str = "POST /function/pydict HTTP/1.1\r\nHost: gateway:8080\r\nUs
 pub(super) fn measure() -> BTreeMap<&'static str, f64> {
     link(SPOTTED);
     link(BARE);
-    let (mut spotter, interface) = host::spotter("gw0");
+    let mut spotter = spotter(&ReleaseSign::random().unwrap());
+    let interface = block_on(interface("gw0"));
     spotter.attach(&interface, Attach::Tc).unwrap();
     spotter
         .classifier(BARE.program)

@@ -9,11 +9,11 @@ use std::{
 };
 
 use nix::unistd::gettid;
-use rsfaas::spot::Attach;
+use rsfaas::spot::{Attach, ReleaseSign};
 
 use super::{
-    host::{self, in_namespace, ip},
     median,
+    namespace::{block_on, in_namespace, interface, ip, spotter},
 };
 
 /// Each loads the programs anew.
@@ -61,7 +61,8 @@ fn throughput(name: &'static str, attach: Option<Attach>) -> (String, f64) {
         let listener = TcpListener::bind("198.18.211.1:9000").unwrap();
         let receiver = thread::spawn(move || receive(&listener));
         let attached = attach.map(|attach| {
-            let (mut spotter, interface) = host::spotter(name);
+            let mut spotter = spotter(&ReleaseSign::random().unwrap());
+            let interface = block_on(interface(name));
             let hook = spotter.attach(&interface, attach).unwrap();
             (spotter, hook.to_string())
         });

@@ -8,13 +8,14 @@
 
 mod classes;
 mod hooks;
-mod host;
+#[path = "../../tests/support/namespace.rs"]
+mod namespace;
 
 /// Rounds in which everything is measured once, so that what disturbs the host disturbs all alike.
 const ROUNDS: usize = 11;
 
 fn main() {
-    let ns = host::in_namespace(classes::measure).join().unwrap();
+    let ns = namespace::in_namespace(classes::measure).join().unwrap();
     let gbit_s = hooks::measure();
     println!("{}", serde_json::json!({"ns": ns, "gbit_s": gbit_s}));
 }

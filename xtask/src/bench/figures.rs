@@ -43,12 +43,9 @@ impl Figures {
             .push(time.as_secs_f64() * 1e3);
     }
 
-    /// A quantile in milliseconds, by the nearest rank; `None` where nothing was measured.
+    /// A quantile in milliseconds; `None` where nothing was measured.
     fn quantile(&self, name: &str, quantile: f64) -> Option<f64> {
-        let mut times = self.times.get(name)?.clone();
-        times.sort_by(f64::total_cmp);
-        let rank = (quantile * times.len() as f64).ceil() as usize;
-        times.get(rank.saturating_sub(1)).copied()
+        super::quantile(self.times.get(name)?, quantile)
     }
 
     pub(super) fn to_json(&self) -> Value {

@@ -1,159 +1,63 @@
-//! `cargo xtask bench unlock`: what a call costs in each state of a function, measured side by side in
-//! one run. It measures and asserts nothing about speed.
+//! `cargo xtask bench`: measurements side by side, one module a command.
 
 mod figures;
 mod held;
+mod output;
 pub(crate) mod packet;
+pub(crate) mod release;
+pub(crate) mod unlock;
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use serde_json::Value;
 
 use crate::{
     build,
     error::Error,
-    scene::{
-        ANSWER, Agent, Call, FUNCTION, Project, QUESTION,
-        classic::{self, Builder},
-    },
+    process::{cargo, output},
     setup, testbed,
     testbed::Testbed,
+    workspace,
 };
-use figures::Figures;
-use held::HeldConnection;
+use output::Output;
 
-/// What to do, and with which OpenFaaS.
-pub(crate) struct Options {
-    /// How often each is measured.
-    pub(crate) runs: usize,
-    /// One JSON object instead of text.
-    pub(crate) json: bool,
-    /// Use the OpenFaaS that the environment names.
-    pub(crate) existing: bool,
-}
-
-/// Measures, and prints medians, 99th percentiles and ratios.
-///
-/// # Errors
-/// When anything answers wrongly.
-pub(crate) fn unlock(options: &Options) -> Result<(), Error> {
+/// Sets up, builds with optimisation, and gives the OpenFaaS to measure on.
+fn prepare(existing: bool) -> Result<Testbed, Error> {
     setup::run(setup::Options {
-        existing: options.existing,
+        existing,
         ..setup::Options::default()
     })?;
     build::build(true)?;
-    let testbed = if options.existing {
-        Testbed::existing()?
+    if existing {
+        Testbed::existing()
     } else {
-        testbed::up()?
-    };
-    let project = Project::new(&testbed, "bench", "release")?;
-    let mut figures = Figures::new(options.runs);
-    let measured = measure(options, &testbed, &project, &mut figures);
-    let removed = project.remove(&[FUNCTION, classic::FUNCTION]);
-    measured.and(removed)?;
-    if options.json {
-        println!("{}", figures.to_json());
-    } else {
-        print!("{}", figures.to_text());
+        testbed::up()
     }
-    Ok(())
 }
 
-fn measure(
-    options: &Options,
-    testbed: &Testbed,
-    project: &Project,
-    figures: &mut Figures,
-) -> Result<(), Error> {
-    classic::prepare(project)?;
-    for builder in [Builder::BuildKit, Builder::Legacy] {
-        classic::flow(testbed, project, builder, "warm-up", false)?;
-    }
-    project.build_push_deploy(FUNCTION)?;
-    let key = project.keygen()?;
-    let agent = Agent::start(testbed, project, 1)?;
-    project.seal(FUNCTION, &agent)?;
-    for run in 0..options.runs {
-        eprintln!(
-            "bench: with a parked container, run {} of {}",
-            run + 1,
-            options.runs
-        );
-        agent.wait_until_parked(FUNCTION)?;
-        figures.add(
-            "unsealed",
-            answered(&Call::of(testbed, classic::FUNCTION, QUESTION))?,
-        );
-        let keyed = Call::of(testbed, FUNCTION, QUESTION).key(&key);
-        figures.add("standby", answered(&keyed)?);
-        agent.wait_until_parked(FUNCTION)?;
-        let holder = HeldConnection::open(testbed, FUNCTION, QUESTION, &key, ANSWER)?;
-        figures.add("warm", answered(&keyed)?);
-        drop(holder);
-        for (name, builder) in [
-            ("classic", Builder::BuildKit),
-            ("classic_legacy", Builder::Legacy),
-        ] {
-            let version = format!("{name} {run}");
-            figures.add(
-                name,
-                classic::flow(testbed, project, builder, &version, false)?,
-            );
-        }
-    }
-    agent.stop()?;
-    let agent = Agent::start(testbed, project, 0)?;
-    for run in 0..options.runs {
-        eprintln!(
-            "bench: without a parked container, run {} of {}",
-            run + 1,
-            options.runs
-        );
-        agent.wait_until_locked(FUNCTION, 0)?;
-        figures.add(
-            "cold",
-            answered(&Call::of(testbed, FUNCTION, QUESTION).key(&key))?,
-        );
-        figures.add("deploy_and_start", deploy_and_start(testbed, project)?);
-    }
-    project.seal_for(FUNCTION, &agent, "image")?;
-    for run in 0..options.runs {
-        eprintln!("bench: by image, run {} of {}", run + 1, options.runs);
-        agent.wait_until_locked(FUNCTION, 0)?;
-        figures.add(
-            "image",
-            answered(&Call::of(testbed, FUNCTION, QUESTION).key(&key))?,
-        );
-    }
-    agent.stop()
+/// What a benchmark of the agent's own says, in JSON. It runs in the kernel, or waits for it: this side
+/// needs no optimisation.
+fn agents_own(name: &str) -> Result<Value, Error> {
+    let text = output(
+        cargo()
+            .current_dir(workspace::root())
+            .args([
+                "bench",
+                "--quiet",
+                "--profile",
+                "dev",
+                "--package",
+                "rsfaas",
+            ])
+            .args(["--bench", name]),
+    )?;
+    serde_json::from_str(&text).map_err(|error| {
+        Error::NotSeen(format!("JSON from the benchmark, but {error} in {text:?}"))
+    })
 }
 
-/// How long a call takes, which must be answered rightly.
-fn answered(call: &Call) -> Result<Duration, Error> {
-    let answer = call.run()?;
-    answer.expect(200, ANSWER)?;
-    Ok(Duration::from_secs_f64(answer.milliseconds() / 1e3))
-}
-
-/// A bare deployment of the plain function and its first answer.
-fn deploy_and_start(testbed: &Testbed, project: &Project) -> Result<Duration, Error> {
-    project.remove(&[classic::FUNCTION])?;
-    let call = Call::of(testbed, classic::FUNCTION, QUESTION);
-    let start = Instant::now();
-    project.step("deploy", classic::FUNCTION)?;
-    while !call.run().is_ok_and(|answer| answer.is(200, ANSWER)) {
-        if start.elapsed() > Duration::from_secs(120) {
-            return Err(Error::NotSeen("an answer after a deployment".into()));
-        }
-        thread::sleep(Duration::from_millis(2));
-    }
-    Ok(start.elapsed())
-}
-
-/// The middle one.
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or_default()
+/// A quantile by the nearest rank, so that it is one of the values; `None` where there are none.
+fn quantile(values: &[f64], quantile: f64) -> Option<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let rank = (quantile * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).copied()
 }

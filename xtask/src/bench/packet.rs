@@ -5,15 +5,12 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::median;
+use super::{Output, agents_own, prepare, quantile};
 use crate::{
-    build,
     error::Error,
-    process::{cargo, output},
+    process::output,
     scene::{Agent, Project},
-    setup, testbed,
     testbed::Testbed,
-    workspace,
 };
 
 /// What to do, and with which OpenFaaS.
@@ -32,40 +29,13 @@ pub(crate) struct Options {
 /// # Errors
 /// When anything fails.
 pub(crate) fn run(options: &Options) -> Result<(), Error> {
-    setup::run(setup::Options::default())?;
-    build::build(true)?;
-    let testbed = if options.existing {
-        Testbed::existing()?
-    } else {
-        testbed::up()?
-    };
+    let output = Output::new(options.json)?;
+    let testbed = prepare(options.existing)?;
     eprintln!("bench: packets through the kernel");
-    let mut figures = programs()?;
+    let mut figures = agents_own("packet")?;
     figures["throughput_ratio"] = json!(throughput_ratio(options, &testbed)?);
     figures["pairs"] = json!(options.pairs);
-    if options.json {
-        println!("{figures}");
-    } else {
-        print!("{}", to_text(&figures));
-    }
-    Ok(())
-}
-
-/// What the agent's own benchmark says. It runs in the kernel: this side needs no optimisation.
-fn programs() -> Result<Value, Error> {
-    let text = output(cargo().current_dir(workspace::root()).args([
-        "bench",
-        "--quiet",
-        "--profile",
-        "dev",
-        "--package",
-        "rsfaas",
-        "--bench",
-        "packet",
-    ]))?;
-    serde_json::from_str(&text).map_err(|error| {
-        Error::NotSeen(format!("JSON from the benchmark, but {error} in {text:?}"))
-    })
+    output.print(&figures, || to_text(&figures))
 }
 
 /// Requests a second with the agent, as a part of those without, in pairs side by side.
@@ -92,7 +62,7 @@ fn throughput_ratio(options: &Options, testbed: &Testbed) -> Result<f64, Error> 
         };
         ratios.push(with / without);
     }
-    Ok(median(ratios))
+    quantile(&ratios, 0.5).ok_or_else(|| Error::NotSeen("a pair of measurements".into()))
 }
 
 fn with_agent(testbed: &Testbed, project: &Project) -> Result<f64, Error> {
