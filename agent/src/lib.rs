@@ -2,6 +2,7 @@
 //! being served. Data flows one way: [`spot`] -> [`head`] -> [`lease`] -> [`rebuild`] -> [`release`];
 //! [`daemon`] puts them together.
 pub mod cli;
+mod clock;
 pub mod config;
 pub mod control;
 pub mod daemon;

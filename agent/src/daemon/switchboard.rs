@@ -13,9 +13,10 @@ use tokio::time::Instant;
 
 use super::{counters::Counters, registry::Registry};
 use crate::{
+    clock::monotonic_now,
     config::Config,
     head::{Action, Connection, Decision, Request, RequestId, Target},
-    lease::{Message, Request as LeaseRequest, Verdict, monotonic_now},
+    lease::{Message, Request as LeaseRequest, Verdict},
     release::{Port, Template},
     seal::key::Key,
     spot::{Event, Flows, HeldFrame, Hook, SpotError},

@@ -13,6 +13,7 @@ use super::{
     limiter::WINDOW,
 };
 use crate::{
+    clock::monotonic_now,
     config::Config,
     head::RequestId,
     rebuild::{Rebuilder, Standby},
@@ -229,7 +230,7 @@ impl Driver {
         let mut timeline = self
             .timeline
             .take()
-            .unwrap_or_else(|| Timeline::start(rebuilder.name(), super::monotonic_now()));
+            .unwrap_or_else(|| Timeline::start(rebuilder.name(), monotonic_now()));
         self.work = Some(tokio::spawn(async move {
             let unlock = rebuilder.unlock(&key, &mut timeline);
             let result = match tokio::time::timeout(limit, unlock).await {

@@ -10,4 +10,4 @@ pub use function::Driver;
 pub use limiter::Limiter;
 pub use machine::{Action, Machine, Phase};
 pub use message::{FunctionStatus, Message, Request, Verdict};
-pub use timeline::{Step, Timeline, monotonic_now};
+pub use timeline::{Step, Timeline};

@@ -1,6 +1,8 @@
 //! What happened during an unlock and when.
 use serde::{Deserialize, Serialize};
 
+use crate::clock::monotonic_now;
+
 /// A step of an unlock or of the lock after it, in their usual order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -77,17 +79,6 @@ impl Timeline {
     pub fn note(&mut self, step: Step) {
         self.note_at(step, monotonic_now());
     }
-}
-
-/// The clock of the kernel's `bpf_ktime_get_ns`, in nanoseconds.
-#[must_use]
-pub fn monotonic_now() -> u64 {
-    // It cannot fail for this clock (clock_gettime(2)); a zero would only spoil a figure.
-    nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).map_or(0, |time| {
-        let seconds = u64::try_from(time.tv_sec()).unwrap_or(0);
-        let nanoseconds = u64::try_from(time.tv_nsec()).unwrap_or(0);
-        seconds * 1_000_000_000 + nanoseconds
-    })
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use aya::{
 };
 
 use super::SpotError;
-use crate::lease::monotonic_now;
+use crate::clock::monotonic_now;
 
 pub(super) fn take_map(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, SpotError> {
     ebpf.take_map(name).ok_or(SpotError::Missing(name))

@@ -5,10 +5,7 @@ use std::time::Duration;
 use agent_ebpf::FlowKey;
 
 use super::Switchboard;
-use crate::{
-    daemon::registry::Registry,
-    lease::{Message, monotonic_now},
-};
+use crate::{clock::monotonic_now, daemon::registry::Registry, lease::Message};
 
 impl Switchboard {
     /// Takes the lease from connections that have been idle for too long; a later keyed request on one
