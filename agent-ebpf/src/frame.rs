@@ -6,7 +6,7 @@ use aya_ebpf::{
     programs::{TcContext, XdpContext},
 };
 
-use crate::maps;
+use crate::{maps, packet::Segment};
 
 /// Where the numbers of an Ethernet source address end, as part of a word that starts before it.
 const SOURCE_WORD: usize = 4;
@@ -180,10 +180,17 @@ pub(crate) fn load<T: Copy>(frame: &impl Frame, offset: usize) -> Option<T> {
 /// Furthest offset at which bytes are referred to in place: behind the longest headers.
 const PEEK_MAX: u32 = 1023;
 
-/// Refers to bytes in the linear part, at an offset that the verifier does not know. A single byte's
-/// check would be turned into a comparison that it does not know either: `N` is more than one.
+/// Refers to bytes of a segment's payload in the linear part, some way behind its start. A single byte's
+/// check would be turned into a comparison that the verifier does not know: `N` is more than one.
 #[inline(always)]
-pub(crate) fn peek<const N: usize>(frame: &impl Frame, offset: u32) -> Option<&[u8; N]> {
+pub(crate) fn peek<'a, const N: usize>(
+    frame: &'a impl Frame,
+    segment: &Segment,
+    behind: u32,
+) -> Option<&'a [u8; N]> {
+    // SAFETY: a reference's field. Volatile, or the compiler might put a copy aside before the comparison
+    // and add that: older verifiers know nothing of it.
+    let offset = unsafe { core::ptr::read_volatile(&raw const segment.payload_offset) } + behind;
     if offset > PEEK_MAX {
         return None;
     }

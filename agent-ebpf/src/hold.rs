@@ -2,6 +2,7 @@
 
 use agent_ebpf::{Capture, Counter, EventHeader, EventKind, Flow, room};
 use aya_ebpf::helpers::bpf_ktime_get_ns;
+use aya_log_ebpf::warn;
 
 use crate::{
     frame::Frame,
@@ -31,11 +32,12 @@ pub(crate) fn hold(frame: &impl Frame, segment: &Segment, counter: Counter, firs
             let _ = FLOWS.insert(&segment.flow, Flow::missed(segment.sequence, now()), 0);
         }
         let total = count(Counter::DroppedRingFull);
-        maps::log_rarely(
-            frame,
-            total,
-            "the ring buffer is full; segments are dropped",
-        );
+        if maps::is_logged(total) {
+            warn!(
+                frame,
+                "the ring buffer is full; segments are dropped ({} times on this CPU)", total
+            );
+        }
     }
 }
 
@@ -44,17 +46,15 @@ fn capture<const N: usize>(frame: &impl Frame, segment: &Segment, length: u32) -
     let mut record = EVENTS.reserve::<Capture<N>>(0)?;
     let capture = record.as_mut_ptr();
     let room = N as u32;
-    let length = if length > room { room } else { length };
-    let header = header(frame, segment, EventKind::Held, length);
+    // One less at first, read back as `at_least_one` asks for.
+    let header = header(frame, segment, EventKind::Held, length.wrapping_sub(1));
     // SAFETY: the record is ours until it is submitted, and large enough for the header.
     unsafe { (&raw mut (*capture).header).write(header) };
-    // SAFETY: written just before. Read back because the compiler, which knows that a frame is never
-    // empty, would leave out the check that the verifier, which does not know, asks for.
-    let length = unsafe { core::ptr::read_volatile(&raw const (*capture).header.length) };
-    if length == 0 || length > room {
-        record.discard(0);
-        return None;
-    }
+    // SAFETY: written just before.
+    let last = unsafe { core::ptr::read_volatile(&raw const (*capture).header.length) };
+    let length = maps::at_least_one(last, room);
+    // SAFETY: as for the header.
+    unsafe { (&raw mut (*capture).header.length).write(length) };
     // SAFETY: the length is at most the room behind the pointer, as checked just before.
     let loaded = unsafe { frame.load_bytes(0, (&raw mut (*capture).frame).cast(), length) };
     if !loaded {

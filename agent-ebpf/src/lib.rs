@@ -4,6 +4,7 @@
 //! sides agree on each byte. The `user` feature adds aya's marker for plain old data.
 #![cfg_attr(not(test), no_std)]
 
+pub mod class;
 mod counter;
 mod event;
 mod flow;

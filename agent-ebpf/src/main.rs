@@ -10,6 +10,7 @@ mod hold;
 mod maps;
 mod packet;
 mod scan;
+mod start;
 
 use agent_ebpf::{Counter, EventKind, Flow, FlowState};
 use aya_ebpf::{
@@ -18,6 +19,7 @@ use aya_ebpf::{
     macros::{classifier, xdp},
     programs::{TcContext, XdpContext},
 };
+use aya_log_ebpf::warn;
 
 use crate::{
     classify::Verdict,
@@ -147,11 +149,13 @@ fn spot(frame: &impl Frame, link: Link) -> Fate {
                 .is_err()
             {
                 let total = count(Counter::DroppedFlowsFull);
-                maps::log_rarely(
-                    frame,
-                    total,
-                    "the map of flows is full; segments are dropped",
-                );
+                if maps::is_logged(total) {
+                    warn!(
+                        frame,
+                        "the map of flows is full; segments are dropped ({} times on this CPU)",
+                        total
+                    );
+                }
                 return Fate::Hold;
             }
             hold::hold(frame, segment, counter, true);

@@ -5,7 +5,6 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
-use aya_log_ebpf::warn;
 
 use crate::{frame::Frame, packet::Segment};
 
@@ -45,14 +44,54 @@ pub(crate) const CHUNK_LEN: usize = 256;
 
 /// Working memory: the stack is too small, and what lives in a map is an unknown number to the
 /// verifier, which keeps it from following every value that a loop counter can take.
-#[repr(C)]
+#[repr(C, align(8))]
 pub(crate) struct Scratch {
-    pub(crate) prefix: [u8; PREFIX_LEN],
-    pub(crate) chunk: [u8; CHUNK_LEN],
+    pub(crate) prefix: Bytes<PREFIX_LEN>,
+    pub(crate) chunk: Bytes<CHUNK_LEN>,
     pub(crate) name: NameKey,
     pub(crate) cursor: u32,
-    /// Where numbers go that the compiler and the verifier are to know nothing of.
-    pub(crate) unknown: u32,
+}
+
+/// Bytes of a packet, with a zero byte behind them: what an earlier packet left there must not be taken
+/// for this one's.
+#[repr(C, align(8))]
+pub(crate) struct Bytes<const N: usize> {
+    pub(crate) bytes: [u8; N],
+    end: u32,
+}
+
+impl<const N: usize> Bytes<N> {
+    /// Loads as many as fit of those that are there, at least one.
+    #[inline(always)]
+    pub(crate) fn load(&mut self, frame: &impl Frame, offset: u32, available: u32) -> bool {
+        // One less, stored and read back: see `at_least_one`.
+        self.end = available.wrapping_sub(1);
+        // SAFETY: written just before.
+        let last = unsafe { core::ptr::read_volatile(&raw const self.end) };
+        let length = at_least_one(last, N as u32);
+        // The first byte behind the loaded ones; where all are, it is the first of `end`.
+        // SAFETY: the length is at most `N`, and `end` lies behind as many bytes.
+        unsafe { (&raw mut *self).cast::<u8>().add(length as usize).write(0) };
+        // SAFETY: the length is between one and the size of the buffer.
+        unsafe { frame.load_bytes(offset, self.bytes.as_mut_ptr(), length) }
+    }
+
+    /// Leaves nothing behind.
+    #[inline(always)]
+    pub(crate) fn wipe(&mut self) {
+        zero(&mut self.bytes);
+    }
+}
+
+/// Zeroes bytes in words: of single ones the compiler would make a loop, in a function of its own, whose
+/// every step the verifier follows.
+#[inline(always)]
+pub(crate) fn zero<const N: usize>(bytes: &mut [u8; N]) {
+    let (words, _) = bytes.as_chunks_mut::<8>();
+    for word in words {
+        // SAFETY: eight bytes, in an array that is aligned to as many.
+        unsafe { word.as_mut_ptr().cast::<u64>().write_volatile(0) };
+    }
 }
 
 /// This CPU's working memory. Programs on the hook do not interrupt one another on a CPU.
@@ -65,12 +104,12 @@ pub(crate) fn scratch() -> Option<&'static mut Scratch> {
         .map(|scratch| unsafe { &mut *scratch })
 }
 
-/// The same number, of which neither the compiler nor the verifier knows anything any more.
+/// A length, from the number before it, that is at least one and at most `room`. Older verifiers
+/// (Linux 6.1 among them) learn nothing from a comparison with zero, but from this; the caller has to
+/// read the number back from memory, or the compiler would make that comparison of it.
 #[inline(always)]
-pub(crate) fn forget(scratch: &mut Scratch, number: u32) -> u32 {
-    scratch.unknown = number;
-    // SAFETY: written just before.
-    unsafe { core::ptr::read_volatile(&raw const scratch.unknown) }
+pub(crate) fn at_least_one(last: u32, room: u32) -> u32 {
+    if last < room { last + 1 } else { room }
 }
 
 /// Moves a segment into this CPU's memory. The verifier would follow all that comes after once more for
@@ -103,12 +142,10 @@ pub(crate) fn count(counter: Counter) -> u64 {
     }
 }
 
-/// Logs the 1st, 2nd, 4th, 8th... time: the counters tell the rest.
+/// Whether it is the 1st, 2nd, 4th, 8th... time, which is logged: the counters tell the rest.
 #[inline(always)]
-pub(crate) fn log_rarely(frame: &impl Frame, total: u64, what: &'static str) {
-    if total & total.wrapping_sub(1) == 0 {
-        warn!(frame, "{} ({} times on this CPU)", what, total);
-    }
+pub(crate) fn is_logged(total: u64) -> bool {
+    total & total.wrapping_sub(1) == 0
 }
 
 #[unsafe(no_mangle)]

@@ -34,11 +34,11 @@ pub(crate) fn find_key_header(
     let mut state = search::LINE_START;
     for chunk in 0..CHUNKS {
         let start = chunk * CHUNK_LEN as u32;
-        if start >= length || load(frame, scratch, offset + start, length - start).is_none() {
+        if start >= length || !scratch.chunk.load(frame, offset + start, length - start) {
             break;
         }
         // Eight at a time: the verifier counts the loop's own instructions too.
-        let (groups, _) = scratch.chunk.as_chunks::<8>();
+        let (groups, _) = scratch.chunk.bytes.as_chunks::<8>();
         for group in groups {
             state = step(table, state, group[0]);
             state = step(table, state, group[1]);
@@ -54,7 +54,7 @@ pub(crate) fn find_key_header(
         }
     }
     // The key may have been in the chunk.
-    scratch.chunk = [0; CHUNK_LEN];
+    scratch.chunk.wipe();
     match state {
         search::KEY_HEADER => Found::KeyHeader,
         search::END_OF_HEAD => Found::EndOfHead,
@@ -68,23 +68,4 @@ fn step(table: &[u8; search::TABLE_LEN], state: u8, byte: u8) -> u8 {
     // The table has more states than there are, so that the mask changes nothing: it is the bound
     // that the verifier asks for.
     table[(usize::from(state) << 8 | usize::from(byte)) & (search::TABLE_LEN - 1)]
-}
-
-/// Loads a chunk; zeros follow where the payload ends.
-#[inline(always)]
-fn load(frame: &impl Frame, scratch: &mut Scratch, offset: u32, available: u32) -> Option<()> {
-    // The compiler, which knows that something is available, would leave out the check that the
-    // verifier, which does not, asks for.
-    let available = maps::forget(scratch, available);
-    if available == 0 {
-        return None;
-    }
-    let length = if available > CHUNK_LEN as u32 {
-        CHUNK_LEN as u32
-    } else {
-        available
-    };
-    scratch.chunk = [0; CHUNK_LEN];
-    // SAFETY: the length is between one and the size of the buffer.
-    unsafe { frame.load_bytes(offset, scratch.chunk.as_mut_ptr(), length) }.then_some(())
 }

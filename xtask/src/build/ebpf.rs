@@ -4,6 +4,10 @@ use super::{artifact::Pending, toolchain::Toolchain};
 use crate::{error::Error, fingerprint::SPOTTER, process, workspace};
 
 const TARGET: &str = "bpfel-unknown-none";
+/// Up to Linux 6.2 the verifier takes a loop for one that may not end where an instruction that is no
+/// jump runs into the loop's head (<https://git.kernel.org/torvalds/c/653ae3a874ac>), as LLVM's last
+/// ordering of blocks likes to have it.
+const FLAGS: &str = "-C link-arg=--llvm-args=-disable-block-placement";
 
 /// Builds `target/artifacts/spotter.o`.
 pub(crate) fn build() -> Result<(), Error> {
@@ -18,6 +22,7 @@ pub(crate) fn build() -> Result<(), Error> {
             .cargo()
             .current_dir(&root)
             .env("CARGO_TARGET_DIR", &target)
+            .env("RUSTFLAGS", FLAGS)
             .args([
                 "build",
                 "--package",

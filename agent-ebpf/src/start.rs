@@ -1,0 +1,219 @@
+//! What a segment's first bytes say: method, path prefix and function name.
+//!
+//! A target that is not in plain form (percent-encoding, empty or dot segments, absolute form) is held:
+//! the agent knows how the gateway routes it.
+
+use agent_ebpf::{NAME_LEN, class};
+
+use crate::{
+    frame::{Frame, peek},
+    maps::{self, PREFIX_LEN, Scratch},
+    packet::Segment,
+};
+
+/// Line ends before a request that the gateway's server skips; more of them it refuses.
+const LINE_ENDS: usize = 4;
+/// Longest method that is looked behind; the longest registered is of 17 letters
+/// (<https://www.iana.org/assignments/http-methods>).
+const METHOD_LEN: usize = 20;
+/// The one method whose target is an authority; the gateway finds a path behind it all the same.
+const CONNECT: &[u8; 8] = b"CONNECT ";
+/// Longest scheme of an absolute target that is looked through.
+const SCHEME_LEN: u32 = 16;
+const FUNCTION: &[u8; 10] = b"/function/";
+const ASYNC_FUNCTION: &[u8; 16] = b"/async-function/";
+
+/// What the first bytes say.
+pub(crate) enum Start {
+    /// No request for a function.
+    Other,
+    /// Ends too early to tell.
+    Incomplete,
+    /// A request whose target is not in plain form.
+    Unusual,
+    /// A request for the function whose name now is in the scratch memory.
+    Named,
+}
+
+/// Reads method, path prefix and function name: where they stand in the packet if they are of the
+/// usual form, else from a copy.
+#[inline(always)]
+pub(crate) fn read(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Start {
+    if let Some(start) = usual(frame, segment, scratch) {
+        return start;
+    }
+    if !load(frame, segment, scratch, 0) {
+        return Start::Other;
+    }
+    let skip = line_ends(scratch);
+    // Loaded anew, so that what follows starts at a fixed place.
+    if skip != 0 && !load(frame, segment, scratch, skip) {
+        return Start::Other;
+    }
+    let start = method(scratch);
+    if !matches!(start, Start::Named) {
+        return start;
+    }
+    if let Some(start) = path(scratch, FUNCTION).or_else(|| path(scratch, ASYNC_FUNCTION)) {
+        return start;
+    }
+    other_path(scratch)
+}
+
+/// Decides about bytes that start no request, and about GET or POST requests for a function, without
+/// copying anything; `None` where the packet is of another form or too short.
+#[inline(always)]
+fn usual(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Option<Start> {
+    if segment.payload_length < METHOD_LEN as u32 + (FUNCTION.len() + NAME_LEN) as u32 {
+        return None;
+    }
+    let method = peek::<5>(frame, segment, 0)?;
+    let target = match method {
+        b"POST " => 5,
+        [b'G', b'E', b'T', b' ', _] => 4,
+        [first, ..] if is(*first, class::METHOD | class::LINE_END) => return None,
+        _ => return Some(Start::Other),
+    };
+    let path = peek::<{ FUNCTION.len() + NAME_LEN }>(frame, segment, target)?;
+    for (byte, expected) in path.iter().zip(FUNCTION) {
+        if byte != expected {
+            return None;
+        }
+    }
+    maps::zero(&mut scratch.name.0);
+    for index in 0..NAME_LEN {
+        let byte = path[FUNCTION.len() + index];
+        if is(byte, class::NAME) {
+            scratch.name.0[index] = byte;
+        } else {
+            return (index > 0 && is(byte, class::NAME_END)).then_some(Start::Named);
+        }
+    }
+    None
+}
+
+/// Loads the first bytes of the payload, behind some.
+#[inline(always)]
+fn load(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch, skip: u32) -> bool {
+    let (offset, length) = (segment.payload_offset, segment.payload_length);
+    skip < length && scratch.prefix.load(frame, offset + skip, length - skip)
+}
+
+/// Empty lines before the request, in bytes.
+#[inline(always)]
+fn line_ends(scratch: &Scratch) -> u32 {
+    for index in 0..LINE_ENDS {
+        if !is(scratch.prefix.bytes[index], class::LINE_END) {
+            return index as u32;
+        }
+    }
+    LINE_ENDS as u32
+}
+
+/// Finds the space after the method, and leaves its target's position in the cursor.
+#[inline(always)]
+fn method(scratch: &mut Scratch) -> Start {
+    for index in 0..METHOD_LEN {
+        let byte = scratch.prefix.bytes[index];
+        if byte == b' ' && index > 0 {
+            scratch.cursor = index as u32 + 1;
+            return Start::Named;
+        }
+        if byte == 0 {
+            return Start::Incomplete;
+        }
+        if !is(byte, class::METHOD) {
+            return Start::Other;
+        }
+    }
+    // No method that any function is called with; but where a flow starts, nothing is risked.
+    Start::Incomplete
+}
+
+#[inline(always)]
+fn is(byte: u8, class: u8) -> bool {
+    class::of(byte) & class != 0
+}
+
+#[inline(always)]
+fn at(scratch: &Scratch, index: u32) -> u8 {
+    scratch.prefix.bytes[index as usize & (PREFIX_LEN - 1)]
+}
+
+/// The name behind a path prefix; `None` where the path does not start with that prefix.
+#[inline(always)]
+fn path<const N: usize>(scratch: &mut Scratch, prefix: &[u8; N]) -> Option<Start> {
+    let target = scratch.cursor & (PREFIX_LEN as u32 - 1);
+    for (offset, expected) in prefix.iter().enumerate() {
+        let byte = at(scratch, target + offset as u32);
+        if byte == 0 {
+            return Some(Start::Incomplete);
+        }
+        if byte != *expected {
+            return None;
+        }
+    }
+    scratch.cursor = target + N as u32;
+    Some(name(scratch))
+}
+
+/// Copies the name at the cursor.
+#[inline(always)]
+fn name(scratch: &mut Scratch) -> Start {
+    let start = scratch.cursor;
+    maps::zero(&mut scratch.name.0);
+    for index in 0..NAME_LEN {
+        let byte = at(scratch, start + index as u32);
+        if is(byte, class::NAME) {
+            scratch.name.0[index] = byte;
+            continue;
+        }
+        return match byte {
+            0 => Start::Incomplete,
+            _ if index > 0 && is(byte, class::NAME_END) => Start::Named,
+            _ => Start::Unusual,
+        };
+    }
+    // No function has a name that long.
+    Start::Other
+}
+
+/// A path that starts with neither prefix: plain if its first segment is.
+#[inline(always)]
+fn other_path(scratch: &Scratch) -> Start {
+    let target = scratch.cursor;
+    if at(scratch, target) != b'/' {
+        return if scratch.prefix.bytes[..CONNECT.len()] == *CONNECT {
+            Start::Unusual
+        } else {
+            absolute(scratch, target)
+        };
+    }
+    match at(scratch, target + 1) {
+        b'/' | b'.' => return Start::Unusual,
+        0 => return Start::Incomplete,
+        _ => {}
+    }
+    for index in 1..ASYNC_FUNCTION.len() as u32 {
+        match at(scratch, target + index) {
+            b'%' => return Start::Unusual,
+            b'/' | b' ' | b'?' | 0 => return Start::Other,
+            _ => {}
+        }
+    }
+    Start::Other
+}
+
+/// A target that starts with a scheme (RFC 9112, section 3.2.2) may lead anywhere.
+#[inline(always)]
+fn absolute(scratch: &Scratch, target: u32) -> Start {
+    for index in 0..SCHEME_LEN {
+        match at(scratch, target + index) {
+            0 => return Start::Incomplete,
+            b':' => return Start::Unusual,
+            byte if is(byte, class::SCHEME) => {}
+            _ => return Start::Other,
+        }
+    }
+    Start::Unusual
+}
