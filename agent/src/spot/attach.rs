@@ -1,11 +1,14 @@
 //! Attaching the programs to an interface, at TC or XDP.
+use std::io::{self, ErrorKind};
+
 use aya::{
     Ebpf,
     programs::{
         LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode,
-        tc::{self, NlOptions, SchedClassifierLinkId, TcAttachOptions},
+        tc::{self, NlOptions, SchedClassifierLinkId, TcAttachOptions, TcError},
         xdp::XdpLinkId,
     },
+    sys::NetlinkError,
     util::KernelVersion,
 };
 
@@ -132,7 +135,7 @@ pub(super) fn at_tc(
     let options = if has_tcx() {
         TcAttachOptions::TcxOrder(LinkOrder::first())
     } else {
-        add_clsact(interface).map_err(|source| failed(name, interface, source))?;
+        make_way(interface, hook, name).map_err(|source| failed(name, interface, source.into()))?;
         TcAttachOptions::Netlink(NlOptions {
             priority: 1,
             ..NlOptions::default()
@@ -179,12 +182,23 @@ fn has_tcx() -> bool {
     KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(6, 6, 0))
 }
 
-/// Adds the qdisc that the hooks of older kernels need; one that is there already serves.
-fn add_clsact(interface: &str) -> Result<(), ProgramError> {
+/// Adds the qdisc that the hooks of older kernels need, where it is not there already, and takes away
+/// what a killed agent left: there, a program outlives whoever attached it.
+fn make_way(interface: &str, hook: TcAttachType, name: &str) -> Result<(), TcError> {
     match tc::qdisc_add_clsact(interface) {
-        Ok(()) | Err(tc::TcError::AlreadyAttached) => Ok(()),
-        Err(error) => Err(ProgramError::TcError(error)),
+        Err(TcError::NetlinkError(error)) if means(&error, ErrorKind::AlreadyExists) => {}
+        result => return result,
     }
+    match tc::qdisc_detach_program(interface, hook, name) {
+        Err(TcError::IoError(error)) if error.kind() == ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+fn means(error: &NetlinkError, kind: ErrorKind) -> bool {
+    error
+        .raw_os_error()
+        .is_some_and(|code| io::Error::from_raw_os_error(code).kind() == kind)
 }
 
 fn detached(name: &'static str, result: Result<(), ProgramError>) -> Result<(), SpotError> {
