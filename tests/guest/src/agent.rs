@@ -8,6 +8,10 @@ use std::{
 };
 
 use agent_ebpf::{FlowKey, NameKind};
+use aya::{
+    programs::{ProgramError, ProgramInfo},
+    util::KernelVersion,
+};
 use rsfaas::{
     head::{Action, Connection, Decision, Request, RequestId},
     release::{Port, Template},
@@ -101,6 +105,27 @@ impl Agent {
     }
 }
 
+/// Loads what no interface here asks for, and tells how much of the verifier's limit of a million
+/// instructions each program takes.
+fn load_the_rest(spotter: &mut Spotter) -> Result<(), Failure> {
+    for name in ["spot_ethernet", "spot_ip", "watch_ethernet", "watch_ip"] {
+        tell_verified(name, spotter.classifier(name)?.info());
+    }
+    // Before 5.18 there are no XDP programs for packets in several buffers.
+    if KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(5, 18, 0)) {
+        tell_verified("spot_xdp", spotter.xdp()?.info());
+    }
+    Ok(())
+}
+
+/// Kernels before 5.16 keep no count.
+fn tell_verified(name: &str, info: Result<ProgramInfo, ProgramError>) {
+    let count = info.ok().and_then(|info| info.verified_instruction_count());
+    if let Some(count) = count {
+        println!("{name}: {count} instructions verified");
+    }
+}
+
 struct State<'a> {
     flows: HashMap<FlowKey, (Connection, Template)>,
     judged: Option<(FlowKey, RequestId)>,
@@ -121,6 +146,7 @@ async fn run(
         key_header: KEY_HEADER.into(),
         release,
     })?;
+    load_the_rest(&mut spotter)?;
     spotter.names()?.insert(SEALED, NameKind::Sealed)?;
     let port = Port::open(&mut spotter, &release).await?;
     let mut events = Events::new(spotter.ring()?)?;
