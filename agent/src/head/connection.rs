@@ -6,12 +6,16 @@ use super::{
     Target,
     framing::{self, Chunked, Step},
     request::{self, Body, Head, Parsed, Request},
+    rest::{self, Rest},
     rewrite::{self, NoRoom},
     stream::{Piece, Stream},
 };
 
-/// Longest head that is waited for, 64 KiB. One that goes on is left alone.
+/// Longest head that is waited for, 64 KiB. One that goes on is judged by what is there.
 const HEAD_LEN: usize = 1 << 16;
+/// Longest head that is waited for once it shows its key, 8 KiB: before anything is acknowledged, clients
+/// send about 14 KiB (ten segments, RFC 6928).
+const KEYED_HEAD_LEN: usize = 1 << 13;
 /// Longest body whose place in the stream is followed, 1 GiB: half the sequence numbers, at which
 /// old and new cannot be told apart, are further than that.
 const BODY_LEN: u64 = 1 << 30;
@@ -75,6 +79,8 @@ enum State {
     Head,
     /// A request is being judged.
     Judging(RequestId, Box<Head>),
+    /// Behind the start of a head that was judged by it.
+    Rest(Rest),
     /// Inside a chunked body.
     Chunks(Chunked),
     /// Not looked at any more.
@@ -116,14 +122,15 @@ impl Connection {
         let Some(stream) = &mut self.stream else {
             return actions;
         };
+        let lines = &stream.ready()[..head.length];
+        let rest = (head.body == Body::Unknown).then(|| Rest::after(lines, &self.key_header));
         match rewrite(stream.ready(), &head, &self.key_header, decision) {
             Some(bytes) => actions.push(release(stream.replace(bytes))),
             None => actions.extend(stream.pass(head.length as u64).map(release)),
         }
-        match head.body {
-            Body::Length(length) => self.pass(length, &mut actions),
-            Body::Chunked => self.state = State::Chunks(Chunked::Size),
-            Body::Opaque => self.make_opaque(&mut actions),
+        match rest {
+            Some(rest) => self.state = State::Rest(rest),
+            None => self.follow(head.body, &mut actions),
         }
         self.go_on(&mut actions);
         actions
@@ -139,14 +146,26 @@ impl Connection {
                 .is_some_and(|stream| !stream.ready().is_empty())
     }
 
-    /// The rest of a head did not come in time: the connection is left alone. A part that carries
-    /// the key already stays held, since nobody but the agent may see it.
+    /// The rest of a head did not come in time: what is there is judged. A key that comes later does not
+    /// count any more, but does not go on either.
     pub fn give_up(&mut self) -> Vec<Action> {
         let mut actions = Vec::new();
-        if self.awaits_head() && !self.holds_key() {
-            self.make_opaque(&mut actions);
+        if self.awaits_head() {
+            self.judge_start(&mut actions);
+            self.go_on(&mut actions);
         }
         actions
+    }
+
+    fn judge_start(&mut self, actions: &mut Vec<Action>) {
+        let start = self
+            .stream
+            .as_ref()
+            .and_then(|stream| request::parse_start(stream.ready(), &self.key_header));
+        match start {
+            Some(head) => self.judge(head, actions),
+            None => self.state = State::Rest(Rest::new()),
+        }
     }
 
     fn holds_key(&self) -> bool {
@@ -164,8 +183,25 @@ impl Connection {
             let Some(stream) = &mut self.stream else {
                 return;
             };
-            match &self.state {
+            match &mut self.state {
                 State::Judging(..) => return,
+                State::Rest(rest) => {
+                    if stream.ready().is_empty() {
+                        return;
+                    }
+                    match rest.step(stream.ready(), &self.key_header) {
+                        rest::Step::Pass(length) => {
+                            actions.extend(stream.pass(length as u64).map(release));
+                        }
+                        rest::Step::Replace(line) => {
+                            actions.push(release(stream.replace(Zeroizing::new(line))));
+                        }
+                        rest::Step::End(length, body) => {
+                            actions.extend(stream.pass(length as u64).map(release));
+                            self.follow(body, actions);
+                        }
+                    }
+                }
                 State::Opaque => {
                     actions.extend(stream.pass(u64::MAX).map(release));
                     return;
@@ -205,29 +241,44 @@ impl Connection {
         let Some(stream) = &self.stream else {
             return false;
         };
+        let length = stream.ready().len();
         match request::parse(stream.ready(), &self.key_header) {
-            Parsed::Incomplete if stream.ready().len() < HEAD_LEN => false,
-            Parsed::Incomplete | Parsed::Invalid => {
-                self.make_opaque(actions);
-                true
+            Parsed::Incomplete if length >= HEAD_LEN => self.judge_start(actions),
+            Parsed::Incomplete if length >= KEYED_HEAD_LEN => {
+                match request::parse_start(stream.ready(), &self.key_header) {
+                    Some(head) if !head.keys.is_empty() => self.judge(head, actions),
+                    _ => return false,
+                }
             }
-            Parsed::Whole(mut head) => {
-                let id = RequestId(self.next);
-                self.next += 1;
-                let target = std::mem::replace(&mut head.target, Target::Other);
-                let keys = std::mem::take(&mut head.keys);
-                let plain = head.name_range.is_some();
-                self.state = State::Judging(id, head);
-                actions.push(Action::Judge {
-                    id,
-                    request: Request {
-                        target,
-                        plain,
-                        keys,
-                    },
-                });
-                false
-            }
+            Parsed::Incomplete => return false,
+            // The gateway refuses it, but is not to see a key all the same.
+            Parsed::Invalid if self.holds_key() => self.state = State::Rest(Rest::new()),
+            Parsed::Invalid => self.make_opaque(actions),
+            Parsed::Whole(head) => self.judge(head, actions),
+        }
+        true
+    }
+
+    /// Asks for a decision.
+    fn judge(&mut self, mut head: Box<Head>, actions: &mut Vec<Action>) {
+        let id = RequestId(self.next);
+        self.next += 1;
+        let request = Request {
+            target: std::mem::replace(&mut head.target, Target::Other),
+            plain: head.name_range.is_some(),
+            keys: std::mem::take(&mut head.keys),
+        };
+        self.state = State::Judging(id, head);
+        actions.push(Action::Judge { id, request });
+    }
+
+    /// Goes over a head's body.
+    fn follow(&mut self, body: Body, actions: &mut Vec<Action>) {
+        self.state = State::Head;
+        match body {
+            Body::Length(length) => self.pass(length, actions),
+            Body::Chunked => self.state = State::Chunks(Chunked::Size),
+            Body::Unknown | Body::Opaque => self.make_opaque(actions),
         }
     }
 
@@ -421,16 +472,78 @@ mod tests {
         assert!(matches!(actions.last(), Some(Action::Opaque)));
     }
 
+    fn place(text: &str) -> u32 {
+        u32::try_from(text.len()).unwrap()
+    }
+
     #[test]
-    fn a_head_that_does_not_come_in_time_is_left_alone_unless_the_key_is_in_it() {
-        let mut one = connection();
-        one.segment(0, b"POST /function/pydict HTTP/1.1\r\nHost: a");
-        assert!(one.awaits_head());
-        assert!(matches!(one.give_up().last(), Some(Action::Opaque)));
-        let mut other = connection();
-        other.segment(0, keyed("Host: a").as_bytes());
-        assert!(other.give_up().is_empty());
-        assert!(other.awaits_head());
+    fn a_head_that_does_not_come_in_time_is_judged_by_what_is_there() {
+        let mut connection = connection();
+        let start = keyed("Host:");
+        connection.segment(0, start.as_bytes());
+        assert!(connection.awaits_head());
+        let actions = connection.give_up();
+        assert!(!connection.awaits_head());
+        assert!(matches!(&actions[..], [Action::Judge { request, .. }] if request.keys.len() == 1));
+        let mut all = connection.decide(judged(&actions), &Decision::Unlock("other".into()));
+        let rest = " a\r\nContent-Length: 3\r\n\r\nabc";
+        all.extend(connection.segment(place(&start), rest.as_bytes()));
+        let bytes = released(0, &all);
+        let head = String::from_utf8_lossy(&bytes);
+        assert_eq!(bytes.len(), start.len() + rest.len());
+        assert!(head.starts_with("POST /function/other "), "{head}");
+        assert!(head.ends_with(&format!("\r\nHost:{rest}")), "{head}");
+        assert!(!head.contains(TEXT), "{head}");
+        let next = connection.segment(place(&start) + place(rest), keyed("\r\n").as_bytes());
+        assert!(matches!(&next[..], [Action::Judge { .. }]));
+    }
+
+    #[test]
+    fn a_key_that_comes_too_late_does_not_go_on() {
+        let start = "POST /function/pydict HTTP/1.1\r\n";
+        let late = format!("X-RsFaaS-Key: {TEXT}\r\nContent-Length: 0\r\n\r\n");
+        for given_up in [9, start.len() - 1, start.len(), start.len() + 5] {
+            let text = format!("{start}{late}");
+            let mut connection = connection();
+            connection.segment(0, &text.as_bytes()[..given_up]);
+            let mut all = connection.give_up();
+            if let Some(Action::Judge { id, request }) = all.last() {
+                assert!(request.keys.is_empty());
+                let id = *id;
+                all = connection.decide(id, &Decision::Pass);
+            }
+            let place = u32::try_from(given_up).unwrap();
+            all.extend(connection.segment(place, &text.as_bytes()[given_up..]));
+            let bytes = released(0, &all);
+            assert_eq!(bytes.len(), text.len(), "{given_up}");
+            assert!(bytes.starts_with(start.as_bytes()), "{given_up}");
+            assert!(
+                !String::from_utf8_lossy(&bytes).contains(TEXT),
+                "{given_up}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_long_head_that_shows_its_key_is_judged_before_its_end() {
+        let mut connection = connection();
+        let start = keyed(&format!("Cookie: {}", "c".repeat(KEYED_HEAD_LEN)));
+        let actions = connection.segment(0, start.as_bytes());
+        let mut all = connection.decide(judged(&actions), &Decision::Unlock("other".into()));
+        all.extend(connection.segment(place(&start), b"\r\n\r\n"));
+        let bytes = released(0, &all);
+        assert_eq!(bytes.len(), start.len() + 4);
+        assert!(bytes.starts_with(b"POST /function/other "));
+        assert!(!connection.awaits_head());
+    }
+
+    #[test]
+    fn a_head_that_cannot_be_read_goes_on_without_its_key() {
+        let mut connection = connection();
+        let text = keyed(&"A: b\r\n".repeat(200)) + "\r\n";
+        let bytes = released(0, &connection.segment(0, text.as_bytes()));
+        assert_eq!(bytes.len(), text.len());
+        assert!(!String::from_utf8_lossy(&bytes).contains(TEXT));
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub(super) enum Body {
     Length(u64),
     /// In chunks (RFC 9112, section 7.1).
     Chunked,
+    /// The head is not whole: what comes of it will tell.
+    Unknown,
     /// No HTTP any more, or not to be told: an upgrade, `CONNECT`, contradictory headers.
     Opaque,
 }
@@ -96,6 +98,30 @@ pub(super) fn parse(bytes: &[u8], key_header: &str) -> Parsed {
         target_range: start..start + path.len(),
         name_range: name.map(|name| start + name.start..start + name.end),
     }))
+}
+
+/// Reads the whole lines at the start of a head that goes on; `None` where they are no request.
+pub(super) fn parse_start(bytes: &[u8], key_header: &str) -> Option<Box<Head>> {
+    let end = bytes.iter().rposition(|byte| *byte == b'\n')? + 1;
+    let mut closed = Zeroizing::new(Vec::with_capacity(end + 2));
+    closed.extend_from_slice(&bytes[..end]);
+    closed.extend_from_slice(b"\r\n");
+    match parse(&closed, key_header) {
+        Parsed::Whole(mut head) => {
+            head.length = end;
+            head.body = Body::Unknown;
+            Some(head)
+        }
+        Parsed::Incomplete | Parsed::Invalid => None,
+    }
+}
+
+/// How a body is framed, by a head's request line and those of its lines that count for it.
+pub(super) fn framing(lines: &[u8]) -> Body {
+    match parse(&[lines, b"\r\n"].concat(), "") {
+        Parsed::Whole(head) => head.body,
+        Parsed::Incomplete | Parsed::Invalid => Body::Opaque,
+    }
 }
 
 /// Where a part of some bytes starts in them.
