@@ -1,7 +1,7 @@
 //! What follows a keyed head arrives byte for byte, whatever it looks like.
 use super::cases;
 use crate::{
-    check::{During as _, Outcome},
+    check::{During as _, Outcome, check},
     client::Client,
     functions,
     http::{KEY_HEADER, Request},
@@ -20,6 +20,7 @@ cases![
     overlapping_segments_arrive_once,
     a_body_that_holds_a_keyed_request_arrives_as_it_is,
     a_chunk_that_holds_a_keyed_request_arrives_as_it_is,
+    a_keyless_body_that_holds_a_keyed_request_arrives_as_it_is_where_no_segment_starts_with_it,
 ];
 
 /// Bytes that do not repeat in step with any segment size.
@@ -185,4 +186,28 @@ fn a_chunk_that_holds_a_keyed_request_arrives_as_it_is(world: &World) -> Outcome
     let size_line = format!("{:x}\r\n", inner.len()).len();
     let (first, second) = bytes.split_at(request.head().len() + size_line);
     world.is_served(world.route()?, function, &request, [first, second])
+}
+
+/// A limitation: on a connection that was never held, a segment that starts with a keyed request is taken
+/// for one.
+fn a_keyless_body_that_holds_a_keyed_request_arrives_as_it_is_where_no_segment_starts_with_it(
+    world: &World,
+) -> Outcome {
+    let inner = inner(world)?;
+    let request = Request::to(world.a()?).body(&inner);
+    let bytes = request.bytes();
+    let head = request.head().len();
+    for (cut, touched) in [(head - 1, false), (head, true), (head + 5, false)] {
+        let mut client = Client::open(world.route()?)?;
+        client.write(&bytes[..cut])?;
+        client.write(&bytes[cut..])?;
+        expect_status(423, &client.answer()?)?;
+        let seen = world.gateway.only(client.address()?)?;
+        check!(
+            (seen.body != inner) == touched,
+            "cut at {cut}, {head} bytes of head: the body is {}",
+            String::from_utf8_lossy(&seen.body)
+        );
+    }
+    Ok(())
 }
