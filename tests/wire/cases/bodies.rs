@@ -1,4 +1,6 @@
 //! What follows a keyed head arrives byte for byte, whatever it looks like.
+use nix::sys::signal::Signal;
+
 use super::cases;
 use crate::{
     check::{During as _, Outcome, check},
@@ -16,6 +18,7 @@ cases![
     a_body_that_waits_to_be_asked_for_arrives,
     an_upload_of_ten_mebibytes_arrives,
     reordered_segments_arrive_in_order,
+    segments_held_out_of_order_need_not_be_sent_again,
     duplicated_segments_arrive_once,
     overlapping_segments_arrive_once,
     a_body_that_holds_a_keyed_request_arrives_as_it_is,
@@ -131,6 +134,34 @@ fn reordered_segments_arrive_in_order(world: &World) -> Outcome {
             .flat_map(|pair| pair.iter().rev())
             .try_for_each(|(place, bytes)| peer.send(*place, bytes))
     })
+}
+
+/// While the agent is halted it holds all that comes: the head, and every other segment of the body.
+fn segments_held_out_of_order_need_not_be_sent_again(world: &World) -> Outcome {
+    let function = world.a()?;
+    let request = Request::keyed(function).body(&noise(2000));
+    let bytes = request.bytes();
+    let head = request.head().len();
+    let mut peer = Peer::open(&world.scene, Shape::default())?;
+    let segments: Vec<_> = (head..bytes.len()).step_by(100).collect();
+    let send = |peer: &Peer, even: bool| {
+        segments
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| (index % 2 == 0) == even)
+            .try_for_each(|(_, place)| peer.send(*place, &bytes[*place..place + 100]))
+    };
+    world.agent.signal(Signal::SIGSTOP)?;
+    let sent = peer
+        .send(0, &bytes[..head])
+        .and_then(|()| send(&peer, false));
+    world.agent.signal(Signal::SIGCONT)?;
+    sent?;
+    peer.delivered(head)?;
+    send(&peer, true)?;
+    expect_status(200, &peer.answer()?)?;
+    peer.reset(bytes.len())?;
+    is_rewritten(function, &request, &world.gateway.only(peer.address())?)
 }
 
 fn duplicated_segments_arrive_once(world: &World) -> Outcome {
