@@ -117,6 +117,14 @@ impl Agent {
             .is_some_and(|all| all.iter().any(|one| one["name"] == interface)))
     }
 
+    /// Waits until they are.
+    pub(crate) fn wait_until_covered(&self, interface: &str) -> Outcome {
+        eventually("the agent to cover the interface", || {
+            self.covers(interface)
+        })
+        .map_err(|error| Error(format!("{interface}: {error}\n{}", self.log_end())))
+    }
+
     /// What it says of one function.
     pub(crate) fn function(&self, name: &str) -> Outcome<Value> {
         let status = self.status()?;

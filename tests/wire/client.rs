@@ -64,4 +64,12 @@ impl Client {
         let mut byte = [0];
         Ok(self.buffer.is_empty() && self.stream.read(&mut byte)? == 0)
     }
+
+    /// Whether the other side ends the connection without a further byte, perhaps before it has read all.
+    pub(crate) fn is_broken_off(&mut self) -> Outcome<bool> {
+        match self.stream.read(&mut [0]) {
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(self.buffer.is_empty()),
+            result => Ok(self.buffer.is_empty() && result? == 0),
+        }
+    }
 }

@@ -17,6 +17,8 @@ use crate::check::{During as _, Outcome};
 
 /// Port on which a container's program listens, in its own network namespace.
 pub(crate) const UPSTREAM_PORT: u16 = 5000;
+/// Letters and digits in an unlocked container's name between the function's and the slot.
+const SUFFIX_LEN: usize = 9;
 /// Set for the container's program, which is this one, to its name.
 const CONTAINER: &str = "RSFAAS_WIRE_CONTAINER";
 
@@ -137,7 +139,7 @@ impl Containers {
 
 fn is_suffix_and_slot(text: &str) -> bool {
     text.split_once('-')
-        .is_some_and(|(suffix, slot)| suffix.len() == 6 && slot.parse::<u32>().is_ok())
+        .is_some_and(|(suffix, slot)| suffix.len() == SUFFIX_LEN && slot.parse::<u32>().is_ok())
 }
 
 /// What runs behind the gate: listens, and does nothing more. `false` where this process is none.

@@ -15,8 +15,8 @@ use crate::{
 /// Most tests call the first.
 pub(crate) const A: &str = "wire-a";
 pub(crate) const B: &str = "wire-b";
-/// The one whose key the gateway may come to see: after the agent was killed, nobody is there to take it
-/// out.
+/// The one whose key the gateway comes to see: where no agent runs any more, nobody takes it out, and there
+/// is a limitation.
 pub(crate) const EXPOSED: &str = "wire-exposed";
 pub(crate) const ALL: [&str; 3] = [A, B, EXPOSED];
 

@@ -139,7 +139,7 @@ impl Switchboard {
         }
     }
 
-    /// Leaves connections alone whose head did not come in time; tells when to ask again.
+    /// Judges what there is of heads that did not come in time; tells when to ask again.
     pub(super) fn expire(&mut self, now: Instant, registry: &Registry) -> Option<Instant> {
         let late: Vec<FlowKey> = self
             .flows

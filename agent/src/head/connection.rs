@@ -6,12 +6,16 @@ use super::{
     Target,
     framing::{self, Chunked, Step},
     request::{self, Body, Head, Parsed, Request},
+    rest::{self, Rest},
     rewrite::{self, NoRoom},
     stream::{Piece, Stream},
 };
 
 /// Longest head that is waited for, 64 KiB. One that goes on is judged by what is there.
 const HEAD_LEN: usize = 1 << 16;
+/// Longest head that is waited for once it shows its key, 8 KiB: before anything is acknowledged, clients
+/// send about 14 KiB (ten segments, RFC 6928).
+const KEYED_HEAD_LEN: usize = 1 << 13;
 /// Longest body whose place in the stream is followed, 1 GiB: half the sequence numbers, at which
 /// old and new cannot be told apart, are further than that.
 const BODY_LEN: u64 = 1 << 30;
@@ -75,6 +79,8 @@ enum State {
     Head,
     /// A request is being judged.
     Judging(RequestId, Box<Head>),
+    /// Behind the start of a head that was judged by it.
+    Rest(Rest),
     /// Inside a chunked body.
     Chunks(Chunked),
     /// Not looked at, until a segment is held again.
@@ -98,10 +104,17 @@ impl Connection {
     pub fn segment(&mut self, sequence: u32, payload: &[u8]) -> Vec<Action> {
         let mut actions = Vec::new();
         let stream = self.stream.get_or_insert_with(|| Stream::new(sequence));
-        if matches!(self.state, State::Opaque) && !stream.has_gone_on(sequence) {
+        match self.state {
             // The spotter sees a request again; what came in between has passed by itself.
-            *stream = Stream::new(sequence);
-            self.state = State::Head;
+            State::Opaque if !stream.has_gone_on(sequence) => {
+                *stream = Stream::new(sequence);
+                self.state = State::Head;
+            }
+            // No header line: what came before was no head, or not all of one.
+            State::Rest(_) if sequence == stream.sequence() && request::is_call(payload) => {
+                self.state = State::Head;
+            }
+            _ => {}
         }
         actions.extend(stream.insert(sequence, payload).map(release));
         self.go_on(&mut actions);
@@ -121,14 +134,15 @@ impl Connection {
         let Some(stream) = &mut self.stream else {
             return actions;
         };
+        let lines = &stream.ready()[head.start..head.length];
+        let rest = (head.body == Body::Unknown).then(|| Rest::after(lines, &self.key_header));
         match rewrite(stream.ready(), &head, &self.key_header, decision) {
             Some(bytes) => actions.push(release(stream.replace(bytes))),
             None => actions.extend(stream.pass(head.length as u64).map(release)),
         }
-        match head.body {
-            Body::Length(length) => self.pass(length, &mut actions),
-            Body::Chunked => self.state = State::Chunks(Chunked::Size),
-            Body::Opaque => self.make_opaque(&mut actions),
+        match rest {
+            Some(rest) => self.state = State::Rest(rest),
+            None => self.follow(head.body, &mut actions),
         }
         self.go_on(&mut actions);
         actions
@@ -150,35 +164,29 @@ impl Connection {
                 .is_some_and(|stream| !stream.ready().is_empty())
     }
 
-    /// The rest of a head did not come in time: what is there is judged. A part that carries the key
-    /// stays held, since nobody but the agent may see it, and so does a request line that is not
-    /// whole, since nobody can tell where it is going to lead.
+    /// The rest of a head did not come in time: what is there is judged. A key that comes later does not
+    /// count any more, but does not go on either. A request line that is not whole stays held, since
+    /// nobody can tell where it is going to lead.
     pub fn give_up(&mut self) -> Vec<Action> {
         let mut actions = Vec::new();
-        if self.awaits_head() && !self.holds_key() {
-            self.judge_unfinished(&mut actions);
+        if self.awaits_head() {
+            self.judge_start(&mut actions);
+            self.go_on(&mut actions);
         }
         actions
     }
 
-    fn judge_unfinished(&mut self, actions: &mut Vec<Action>) {
+    /// Judges a head by its start; `false` where even that has to wait.
+    fn judge_start(&mut self, actions: &mut Vec<Action>) -> bool {
         let Some(stream) = &self.stream else {
-            return;
+            return false;
         };
-        match request::parse_unfinished(stream.ready(), &self.key_header) {
+        match request::parse_start(stream.ready(), &self.key_header) {
             Some(head) => self.judge(head, actions),
-            None if request::may_become_a_call(stream.ready()) => {}
-            None => self.make_opaque(actions),
+            None if request::may_become_a_call(stream.ready()) => return false,
+            None => self.state = State::Rest(Rest::new()),
         }
-    }
-
-    fn holds_key(&self) -> bool {
-        self.stream.as_ref().is_some_and(|stream| {
-            stream.ready().split(|byte| *byte == b'\n').any(|line| {
-                line.get(..self.key_header.len())
-                    .is_some_and(|start| start.eq_ignore_ascii_case(self.key_header.as_bytes()))
-            })
-        })
+        true
     }
 
     /// Reads on as far as the held bytes go.
@@ -187,8 +195,25 @@ impl Connection {
             let Some(stream) = &mut self.stream else {
                 return;
             };
-            match &self.state {
+            match &mut self.state {
                 State::Judging(..) => return,
+                State::Rest(rest) => {
+                    if stream.ready().is_empty() {
+                        return;
+                    }
+                    match rest.step(stream.ready(), &self.key_header) {
+                        rest::Step::Pass(length) => {
+                            actions.extend(stream.pass(length as u64).map(release));
+                        }
+                        rest::Step::Replace(line) => {
+                            actions.push(release(stream.replace(Zeroizing::new(line))));
+                        }
+                        rest::Step::End(length, body) => {
+                            actions.extend(stream.pass(length as u64).map(release));
+                            self.follow(body, actions);
+                        }
+                    }
+                }
                 State::Opaque => {
                     actions.extend(stream.pass(u64::MAX).map(release));
                     return;
@@ -228,39 +253,44 @@ impl Connection {
         let Some(stream) = &self.stream else {
             return false;
         };
+        let length = stream.ready().len();
         match request::parse(stream.ready(), &self.key_header) {
-            Parsed::Incomplete => {
-                if stream.ready().len() >= HEAD_LEN {
-                    self.judge_unfinished(actions);
+            Parsed::Incomplete if length >= HEAD_LEN => return self.judge_start(actions),
+            Parsed::Incomplete if length >= KEYED_HEAD_LEN => {
+                match request::parse_start(stream.ready(), &self.key_header) {
+                    Some(head) if !head.keys.is_empty() => self.judge(head, actions),
+                    _ => return false,
                 }
-                matches!(self.state, State::Opaque)
             }
-            Parsed::Invalid => {
-                self.make_opaque(actions);
-                true
-            }
-            Parsed::Whole(head) => {
-                self.judge(head, actions);
-                false
-            }
+            Parsed::Incomplete => return false,
+            // The gateway refuses it, but is not to see a key all the same.
+            Parsed::Invalid => self.state = State::Rest(Rest::new()),
+            Parsed::Whole(head) => self.judge(head, actions),
         }
+        true
     }
 
+    /// Asks for a decision.
     fn judge(&mut self, mut head: Box<Head>, actions: &mut Vec<Action>) {
         let id = RequestId(self.next);
         self.next += 1;
-        let target = std::mem::replace(&mut head.target, Target::Other);
-        let keys = std::mem::take(&mut head.keys);
-        let plain = head.name_range.is_some();
+        let request = Request {
+            target: std::mem::replace(&mut head.target, Target::Other),
+            plain: head.name_range.is_some(),
+            keys: std::mem::take(&mut head.keys),
+        };
         self.state = State::Judging(id, head);
-        actions.push(Action::Judge {
-            id,
-            request: Request {
-                target,
-                plain,
-                keys,
-            },
-        });
+        actions.push(Action::Judge { id, request });
+    }
+
+    /// Goes over a head's body.
+    fn follow(&mut self, body: Body, actions: &mut Vec<Action>) {
+        self.state = State::Head;
+        match body {
+            Body::Length(length) => self.pass(length, actions),
+            Body::Chunked => self.state = State::Chunks(Chunked::Size),
+            Body::Unknown | Body::Opaque => self.make_opaque(actions),
+        }
     }
 
     /// Lets so many bytes go on: those that are held, and the others when they come.
@@ -275,11 +305,12 @@ impl Connection {
             self.make_opaque(actions);
         } else if left > 0 {
             let start = stream.sequence();
-            stream.skip(left);
+            let held = stream.skip(left);
             actions.push(Action::PassWindow {
                 start,
                 end: stream.sequence(),
             });
+            actions.extend(held.into_iter().map(release));
         }
     }
 
@@ -326,229 +357,4 @@ fn rewrite(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TEXT: &str = "rsfaas1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq";
-
-    fn keyed(rest: &str) -> String {
-        format!("POST /function/pydict HTTP/1.1\r\nX-RsFaaS-Key: {TEXT}\r\n{rest}")
-    }
-
-    fn connection() -> Connection {
-        Connection::new("X-RsFaaS-Key")
-    }
-
-    fn judged(actions: &[Action]) -> RequestId {
-        match actions.last() {
-            Some(Action::Judge { id, .. }) => *id,
-            _ => panic!("nothing to judge"),
-        }
-    }
-
-    /// The bytes that were released, each at its place behind `base`.
-    fn released(base: u32, actions: &[Action]) -> Vec<u8> {
-        let mut all = Vec::new();
-        for action in actions {
-            if let Action::Release { sequence, bytes } = action {
-                assert_eq!(sequence.wrapping_sub(base) as usize, all.len(), "a gap");
-                all.extend_from_slice(bytes);
-            }
-        }
-        all
-    }
-
-    #[test]
-    fn a_keyed_request_waits_for_its_decision_and_goes_on_with_its_body() {
-        let mut connection = connection();
-        let text = keyed("Content-Length: 4\r\n\r\nbody");
-        let actions = connection.segment(7, text.as_bytes());
-        assert!(matches!(&actions[..], [Action::Judge { request, .. }]
-            if request.keys.len() == 1 && request.target == Target::Function { name: "pydict".into() }));
-        let actions = connection.decide(
-            judged(&actions),
-            &Decision::Unlock("pydict-abc123-0".into()),
-        );
-        let bytes = released(7, &actions);
-        assert_eq!(bytes.len(), text.len());
-        assert!(bytes.starts_with(b"POST /function/pydict-abc123-0 "));
-        assert!(bytes.ends_with(b"\r\n\r\nbody"));
-    }
-
-    #[test]
-    fn the_rest_of_a_body_passes_by_itself_and_the_next_request_is_judged() {
-        let mut connection = connection();
-        let text = keyed("Content-Length: 100\r\n\r\nstart");
-        let actions = connection.segment(0, text.as_bytes());
-        let actions = connection.decide(judged(&actions), &Decision::Refuse(Refusal::KeyWrong));
-        let end = u32::try_from(text.len()).unwrap();
-        assert!(
-            matches!(actions.last(), Some(Action::PassWindow { start, end: last })
-            if *start == end && *last == end + 95)
-        );
-        let next = connection.segment(end + 95, b"GET /function/pydict HTTP/1.1\r\n\r\n");
-        assert!(matches!(&next[..], [Action::Judge { request, .. }] if request.keys.is_empty()));
-    }
-
-    #[test]
-    fn a_retransmission_of_the_head_goes_on_in_the_same_form() {
-        let mut connection = connection();
-        let text = keyed("\r\n");
-        let actions = connection.segment(0, text.as_bytes());
-        let first = released(
-            0,
-            &connection.decide(judged(&actions), &Decision::Unlock("other".into())),
-        );
-        let again = released(0, &connection.segment(0, text.as_bytes()));
-        assert_eq!(first, again);
-        assert!(!String::from_utf8_lossy(&again).contains("rsfaas1"));
-    }
-
-    #[test]
-    fn a_retransmission_while_it_is_judged_is_not_judged_again() {
-        let mut connection = connection();
-        let text = keyed("\r\n");
-        connection.segment(0, text.as_bytes());
-        assert!(connection.segment(0, text.as_bytes()).is_empty());
-    }
-
-    #[test]
-    fn pipelined_requests_are_judged_one_after_the_other() {
-        let mut connection = connection();
-        let text = keyed("\r\n") + "GET /function/pydict HTTP/1.1\r\n\r\n";
-        let actions = connection.segment(0, text.as_bytes());
-        assert_eq!(actions.len(), 1);
-        let actions = connection.decide(judged(&actions), &Decision::Unlock("other".into()));
-        let second = judged(&actions);
-        let rest = connection.decide(second, &Decision::Pass);
-        let mut all = actions;
-        all.extend(rest);
-        all.retain(|action| matches!(action, Action::Release { .. }));
-        let bytes = released(0, &all);
-        assert_eq!(bytes.len(), text.len());
-        assert!(bytes.ends_with(b"GET /function/pydict HTTP/1.1\r\n\r\n"));
-    }
-
-    #[test]
-    fn a_chunked_body_is_followed_to_its_end() {
-        let mut connection = connection();
-        let head = keyed("Transfer-Encoding: chunked\r\n\r\n");
-        let actions = connection.segment(0, head.as_bytes());
-        connection.decide(judged(&actions), &Decision::Unlock("other".into()));
-        let place = u32::try_from(head.len()).unwrap();
-        let body = "5\r\nGET /\r\n0\r\nA: b\r\n\r\n";
-        let actions = connection.segment(place, body.as_bytes());
-        assert_eq!(released(place, &actions), body.as_bytes());
-        let next = place + u32::try_from(body.len()).unwrap();
-        let actions = connection.segment(next, keyed("\r\n").as_bytes());
-        assert!(matches!(&actions[..], [Action::Judge { .. }]));
-    }
-
-    #[test]
-    fn an_upgraded_connection_is_left_alone_after_its_head() {
-        let mut connection = connection();
-        let text = keyed("Connection: upgrade\r\nUpgrade: websocket\r\n\r\n");
-        let actions = connection.segment(0, text.as_bytes());
-        let actions = connection.decide(judged(&actions), &Decision::Unlock("other".into()));
-        assert!(matches!(actions.last(), Some(Action::Opaque)));
-    }
-
-    #[test]
-    fn a_head_that_does_not_come_in_time_is_judged_by_what_is_there_unless_the_key_is_in_it() {
-        let mut one = connection();
-        one.segment(0, b"POST /function/pydict-abc123-0 HTTP/1.1\r\nHost: a");
-        assert!(one.awaits_head());
-        let actions = one.give_up();
-        let actions = one.decide(judged(&actions), &Decision::Hide);
-        assert!(released(0, &actions).starts_with(b"POST /function/--------------- HTTP"));
-        assert!(matches!(actions.last(), Some(Action::Opaque)));
-        let mut other = connection();
-        other.segment(0, keyed("Host: a").as_bytes());
-        assert!(other.give_up().is_empty());
-        assert!(other.awaits_head());
-    }
-
-    #[test]
-    fn a_request_line_that_does_not_come_in_time_stays_held() {
-        let mut connection = connection();
-        connection.segment(0, b"GET /function/pydict-abc");
-        assert!(connection.give_up().is_empty());
-        let actions = connection.segment(24, b"123-0 HTTP/1.1\r\n\r\n");
-        assert!(matches!(&actions[..], [Action::Judge { .. }]));
-    }
-
-    #[test]
-    fn a_head_of_any_length_is_judged() {
-        let mut connection = connection();
-        let text = format!("GET /function/a HTTP/1.1\r\nA: {}", "a".repeat(HEAD_LEN));
-        let actions = connection.segment(0, text.as_bytes());
-        let actions = connection.decide(judged(&actions), &Decision::Hide);
-        assert!(released(0, &actions).starts_with(b"GET /function/- HTTP/1.1\r\n"));
-    }
-
-    #[test]
-    fn a_request_behind_an_empty_line_is_hidden_and_unlocked_like_any_other() {
-        for (decision, start) in [
-            (Decision::Hide, "\r\nPOST /function/------ HTTP/1.1\r\n"),
-            (
-                Decision::Unlock("other".into()),
-                "\r\nPOST /function/other HTTP/1.1\r\n",
-            ),
-        ] {
-            let mut connection = connection();
-            let text = format!("\r\n{}", keyed("\r\n"));
-            let actions = connection.segment(0, text.as_bytes());
-            let bytes = released(0, &connection.decide(judged(&actions), &decision));
-            assert_eq!(bytes.len(), text.len());
-            assert!(bytes.starts_with(start.as_bytes()));
-            assert!(!String::from_utf8_lossy(&bytes).contains("rsfaas1"));
-        }
-    }
-
-    #[test]
-    fn a_key_on_a_folded_line_is_taken_out_too() {
-        let mut connection = connection();
-        let text =
-            format!("GET /function/a HTTP/1.1\r\nX-RsFaaS-Key:\r\n {TEXT}\r\nHost: a\r\n\r\n");
-        let actions = connection.segment(0, text.as_bytes());
-        let bytes = released(0, &connection.decide(judged(&actions), &Decision::Strip));
-        let bytes = String::from_utf8_lossy(&bytes);
-        assert!(bytes.contains("\r\nHost: a\r\n") && !bytes.contains("rsfaas1"));
-    }
-
-    #[test]
-    fn a_request_on_a_connection_that_was_left_alone_is_judged_again() {
-        let mut connection = connection();
-        let actions = connection.segment(0, b"no request\n");
-        assert!(matches!(actions.last(), Some(Action::Opaque)));
-        let text = keyed("\r\n");
-        let actions = connection.segment(5000, text.as_bytes());
-        let actions = connection.decide(judged(&actions), &Decision::Unlock("other".into()));
-        assert_eq!(released(5000, &actions).len(), text.len());
-        let again = connection.segment(5000, text.as_bytes());
-        assert!(released(5000, &again).starts_with(b"POST /function/other "));
-    }
-
-    #[test]
-    fn a_late_decision_does_nothing() {
-        let mut connection = connection();
-        let actions = connection.segment(0, keyed("\r\n").as_bytes());
-        let id = judged(&actions);
-        connection.decide(id, &Decision::Pass);
-        assert!(connection.decide(id, &Decision::Pass).is_empty());
-    }
-
-    #[test]
-    fn a_head_cut_anywhere_is_judged_once_and_whole() {
-        let text = keyed("Content-Length: 2\r\n\r\nok");
-        for cut in 1..text.len() {
-            let mut connection = connection();
-            let mut actions = connection.segment(0, &text.as_bytes()[..cut]);
-            actions
-                .extend(connection.segment(u32::try_from(cut).unwrap(), &text.as_bytes()[cut..]));
-            assert_eq!(actions.len(), 1, "cut at {cut}");
-            let actions = connection.decide(judged(&actions), &Decision::Unlock("other".into()));
-            assert_eq!(released(0, &actions).len(), text.len(), "cut at {cut}");
-        }
-    }
-}
+mod tests;

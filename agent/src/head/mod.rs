@@ -4,6 +4,7 @@
 mod connection;
 mod framing;
 mod request;
+mod rest;
 mod rewrite;
 mod stream;
 mod target;

@@ -25,6 +25,8 @@ pub(super) enum Body {
     Length(u64),
     /// In chunks (RFC 9112, section 7.1).
     Chunked,
+    /// The head is not whole: what comes of it will tell.
+    Unknown,
     /// No HTTP any more, or not to be told: an upgrade, `CONNECT`, contradictory headers.
     Opaque,
 }
@@ -66,16 +68,33 @@ pub(super) fn parse(bytes: &[u8], key_header: &str) -> Parsed {
     }
 }
 
-/// The head at the start of some bytes that is not waited for any longer, as far as it is there;
-/// `None` where not even its request line is whole.
-pub(super) fn parse_unfinished(bytes: &[u8], key_header: &str) -> Option<Box<Head>> {
+/// Reads the whole lines of a head that is not waited for any longer; `None` where not even its
+/// request line is whole.
+pub(super) fn parse_start(bytes: &[u8], key_header: &str) -> Option<Box<Head>> {
+    let Line::Whole(line) = request_line(bytes) else {
+        return None;
+    };
+    let length = bytes.iter().rposition(|byte| *byte == b'\n')? + 1;
+    let mut head = head(bytes, &line, length, key_header);
+    head.body = Body::Unknown;
+    Some(Box::new(head))
+}
+
+/// How a body is framed, by a head's request line and those of its lines that count for it.
+pub(super) fn framing(lines: &[u8]) -> Body {
+    match request_line(lines) {
+        Line::Whole(line) => head(lines, &line, lines.len(), "").body,
+        Line::Incomplete { .. } | Line::Invalid => Body::Opaque,
+    }
+}
+
+/// Whether some bytes start with a request line that leads to a function.
+pub(super) fn is_call(bytes: &[u8]) -> bool {
     match request_line(bytes) {
         Line::Whole(line) => {
-            let mut head = head(bytes, &line, bytes.len(), key_header);
-            head.body = Body::Opaque;
-            Some(Box::new(head))
+            target::classify(&bytes[line.method], &bytes[line.target]).0 != Target::Other
         }
-        _ => None,
+        Line::Incomplete { .. } | Line::Invalid => false,
     }
 }
 
@@ -310,6 +329,16 @@ mod tests {
         for text in ["The word:and", "GET / HTTP/1.1\r\n"] {
             assert!(!may_become_a_call(text.as_bytes()), "{text}");
         }
+    }
+
+    #[test]
+    fn the_start_of_a_head_is_read_up_to_its_last_whole_line() {
+        let text = "\r\nGET /function/a HTTP/1.1\r\nX-RsFaaS-Key: k\r\nHost: h";
+        let head = parse_start(text.as_bytes(), "x-rsfaas-key").unwrap();
+        assert_eq!(&text[head.length..], "Host: h");
+        assert_eq!((head.body, head.keys.len()), (Body::Unknown, 1));
+        let line = "GET /function/a HTTP/1.1\r";
+        assert!(parse_start(line.as_bytes(), "x-rsfaas-key").is_none());
     }
 
     #[test]

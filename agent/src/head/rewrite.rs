@@ -2,7 +2,7 @@
 use rsfaas_shim::Refusal;
 use zeroize::Zeroizing;
 
-use super::request::Head;
+use super::request::{Body, Head};
 
 /// Fills room; gateways pass it on, functions may ignore it.
 const PAD: &str = "X-RsFaaS-Pad";
@@ -92,8 +92,11 @@ fn assemble(
     refusal: Option<Refusal>,
 ) -> Result<Zeroizing<Vec<u8>>, NoRoom> {
     let all: Vec<&[u8]> = lines(&bytes[head.start..head.length]).collect();
-    let [_, headers @ .., end] = all.as_slice() else {
-        return Err(NoRoom);
+    let (headers, end): (&[&[u8]], &[u8]) = match all.as_slice() {
+        // The rest of the head follows.
+        [_, headers @ ..] if head.body == Body::Unknown => (headers, &[]),
+        [_, headers @ .., end] => (headers, end),
+        _ => return Err(NoRoom),
     };
     let mut ours = false;
     let kept: Vec<&[u8]> = headers

@@ -177,18 +177,32 @@ impl Stream {
         piece
     }
 
-    /// Goes over bytes that pass by themselves.
-    pub(super) fn skip(&mut self, length: u64) {
+    /// Goes over bytes that pass by themselves; gives those of them that are held behind a gap already, which
+    /// do not.
+    pub(super) fn skip(&mut self, length: u64) -> Vec<Piece> {
+        let start = self.cursor;
         self.cursor += length;
         self.ready = Zeroizing::default();
         let cursor = self.cursor;
-        let ahead = std::mem::take(&mut self.ahead);
-        for (place, bytes) in ahead {
-            let old = usize::try_from(cursor.saturating_sub(place)).unwrap_or(usize::MAX);
-            if let Some(new) = bytes.get(old..).filter(|new| !new.is_empty()) {
+        let mut skipped = Vec::new();
+        for (place, bytes) in std::mem::take(&mut self.ahead) {
+            let old = usize::try_from(cursor.saturating_sub(place))
+                .unwrap_or(usize::MAX)
+                .min(bytes.len());
+            let (over, new) = bytes.split_at(old);
+            // What lies before the start was ready, or repeats what was.
+            let known = usize::try_from(start.saturating_sub(place)).unwrap_or(usize::MAX);
+            if let Some(over) = over.get(known..).filter(|over| !over.is_empty()) {
+                skipped.push(Piece {
+                    sequence: self.sequence_of(place + known as u64),
+                    bytes: Zeroizing::new(over.to_vec()),
+                });
+            }
+            if !new.is_empty() {
                 self.keep(place + old as u64, new);
             }
         }
+        skipped
     }
 
     fn advance(&mut self, length: usize) {
@@ -241,9 +255,25 @@ mod tests {
     fn bytes_that_pass_by_themselves_are_gone_over() {
         let mut stream = Stream::new(0);
         stream.insert(8, b"next");
-        stream.skip(8);
+        assert!(stream.skip(8).is_empty());
         assert_eq!(stream.ready(), b"next");
         assert_eq!(stream.sequence(), 8);
+    }
+
+    #[test]
+    fn bytes_held_behind_a_gap_do_not_stay_behind_when_they_are_gone_over() {
+        let mut stream = Stream::new(u32::MAX);
+        stream.insert(u32::MAX, b"a");
+        stream.pass(1);
+        stream.insert(2, b"cd");
+        stream.insert(6, b"ghij");
+        let skipped = stream.skip(8);
+        let places: Vec<(u32, &[u8])> = skipped
+            .iter()
+            .map(|piece| (piece.sequence, piece.bytes.as_slice()))
+            .collect();
+        assert_eq!(places, [(2, b"cd".as_slice()), (6, b"gh")]);
+        assert_eq!((stream.sequence(), stream.ready()), (8, b"ij".as_slice()));
     }
 
     #[test]

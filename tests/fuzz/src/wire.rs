@@ -36,7 +36,7 @@ impl Wire {
             arrived: vec![None; bytes.len()],
             bytes,
             base,
-            flow: Flow::held(),
+            flow: Flow::held(0),
             opaque: false,
             connection: Connection::new(KEY_HEADER),
             judged: VecDeque::new(),
@@ -96,7 +96,7 @@ impl Wire {
                     self.flow = Flow {
                         pass_start: start,
                         pass_end: end,
-                        ..Flow::held()
+                        ..Flow::held(0)
                     };
                 }
                 Action::Opaque => self.opaque = true,

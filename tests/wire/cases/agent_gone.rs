@@ -3,7 +3,7 @@ use nix::sys::signal::Signal;
 
 use super::cases;
 use crate::{
-    check::{Outcome, check},
+    check::{Outcome, check, eventually},
     client::Client,
     functions,
     http::Request,
@@ -22,6 +22,9 @@ cases![
 fn a_halted_agent_delays_the_answer_only(world: &World) -> Outcome {
     let request = Request::keyed(world.a()?).body(b"patience");
     let mut client = Client::open(world.route()?)?;
+    eventually("the gateway to accept the connection", || {
+        Ok(world.gateway.seen(client.address()?).is_ok())
+    })?;
     world.agent.signal(Signal::SIGSTOP)?;
     let written = client.write(&request.bytes());
     let seen = world.gateway.seen(client.address()?);

@@ -39,15 +39,9 @@ impl<'a> Wire<'a> {
         host.ip(&format!("link set {link} up"))?;
         client.ip(&format!("address add 198.18.{network}.2/24 dev {there}"))?;
         client.ip(&format!("link set {there} up"))?;
-        wire.covered(link)?;
-        wire.covered(holder)?;
+        world.agent.wait_until_covered(link)?;
+        world.agent.wait_until_covered(holder)?;
         Ok(wire)
-    }
-
-    fn covered(&self, link: &str) -> Outcome {
-        eventually("the agent to cover the interface", || {
-            self.world.agent.covers(link)
-        })
     }
 }
 

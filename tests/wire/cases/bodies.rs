@@ -1,7 +1,9 @@
 //! What follows a keyed head arrives byte for byte, whatever it looks like.
+use nix::sys::signal::Signal;
+
 use super::cases;
 use crate::{
-    check::{During as _, Outcome},
+    check::{During as _, Outcome, check},
     client::Client,
     functions,
     http::{KEY_HEADER, Request},
@@ -16,10 +18,12 @@ cases![
     a_body_that_waits_to_be_asked_for_arrives,
     an_upload_of_ten_mebibytes_arrives,
     reordered_segments_arrive_in_order,
+    segments_held_out_of_order_need_not_be_sent_again,
     duplicated_segments_arrive_once,
     overlapping_segments_arrive_once,
     a_body_that_holds_a_keyed_request_arrives_as_it_is,
     a_chunk_that_holds_a_keyed_request_arrives_as_it_is,
+    a_keyless_body_that_holds_a_keyed_request_arrives_as_it_is_where_no_segment_starts_with_it,
 ];
 
 /// Bytes that do not repeat in step with any segment size.
@@ -132,6 +136,34 @@ fn reordered_segments_arrive_in_order(world: &World) -> Outcome {
     })
 }
 
+/// While the agent is halted it holds all that comes: the head, and every other segment of the body.
+fn segments_held_out_of_order_need_not_be_sent_again(world: &World) -> Outcome {
+    let function = world.a()?;
+    let request = Request::keyed(function).body(&noise(2000));
+    let bytes = request.bytes();
+    let head = request.head().len();
+    let mut peer = Peer::open(&world.scene, Shape::default())?;
+    let segments: Vec<_> = (head..bytes.len()).step_by(100).collect();
+    let send = |peer: &Peer, even: bool| {
+        segments
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| (index % 2 == 0) == even)
+            .try_for_each(|(_, place)| peer.send(*place, &bytes[*place..place + 100]))
+    };
+    world.agent.signal(Signal::SIGSTOP)?;
+    let sent = peer
+        .send(0, &bytes[..head])
+        .and_then(|()| send(&peer, false));
+    world.agent.signal(Signal::SIGCONT)?;
+    sent?;
+    peer.delivered(head)?;
+    send(&peer, true)?;
+    expect_status(200, &peer.answer()?)?;
+    peer.reset(bytes.len())?;
+    is_rewritten(function, &request, &world.gateway.only(peer.address())?)
+}
+
 fn duplicated_segments_arrive_once(world: &World) -> Outcome {
     arrives(world, |peer, segments| {
         segments.iter().try_for_each(|(place, bytes)| {
@@ -185,4 +217,28 @@ fn a_chunk_that_holds_a_keyed_request_arrives_as_it_is(world: &World) -> Outcome
     let size_line = format!("{:x}\r\n", inner.len()).len();
     let (first, second) = bytes.split_at(request.head().len() + size_line);
     world.is_served(world.route()?, function, &request, [first, second])
+}
+
+/// A limitation: on a connection that was never held, a segment that starts with a keyed request is taken
+/// for one.
+fn a_keyless_body_that_holds_a_keyed_request_arrives_as_it_is_where_no_segment_starts_with_it(
+    world: &World,
+) -> Outcome {
+    let inner = inner(world)?;
+    let request = Request::to(world.a()?).body(&inner);
+    let bytes = request.bytes();
+    let head = request.head().len();
+    for (cut, touched) in [(head - 1, false), (head, true), (head + 5, false)] {
+        let mut client = Client::open(world.route()?)?;
+        client.write(&bytes[..cut])?;
+        client.write(&bytes[cut..])?;
+        expect_status(423, &client.answer()?)?;
+        let seen = world.gateway.only(client.address()?)?;
+        check!(
+            (seen.body != inner) == touched,
+            "cut at {cut}, {head} bytes of head: the body is {}",
+            String::from_utf8_lossy(&seen.body)
+        );
+    }
+    Ok(())
 }

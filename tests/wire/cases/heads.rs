@@ -1,9 +1,10 @@
 //! A keyed request's head, however it is cut, however long it is, wherever in it the key stands.
 use super::cases;
 use crate::{
-    check::{During as _, Outcome},
+    check::{During as _, Outcome, check, eventually},
+    client::Client,
     http::{KEY_HEADER, Request},
-    world::World,
+    world::{World, expect_status},
 };
 
 cases![
@@ -11,6 +12,10 @@ cases![
     a_head_in_segments_of_one_byte_is_served,
     a_head_of_any_length_is_served,
     a_long_head_cut_in_the_key_is_served,
+    a_key_behind_more_than_a_client_sends_at_once_is_taken_out,
+    a_key_that_comes_too_late_is_taken_out,
+    a_head_of_many_lines_is_served,
+    a_folded_key_that_is_cut_off_its_header_is_taken_out,
     the_key_may_stand_first_or_last,
     the_key_headers_name_may_have_any_letter_case,
     white_space_around_the_key_does_not_matter,
@@ -36,19 +41,95 @@ fn a_head_in_segments_of_one_byte_is_served(world: &World) -> Outcome {
     world.is_served(world.route()?, function, &request, bytes.chunks(1))
 }
 
-/// Beyond 4 KiB the kernel no longer searches for the key: the agent has to.
+/// Beyond 4 KiB the kernel no longer searches for the key: the agent has to. Beyond 14 KiB the client waits
+/// for an acknowledgement: the key has to stand before.
 fn a_head_of_any_length_is_served(world: &World) -> Outcome {
     let function = world.a()?;
     for length in [100, 1 << 10, 4 << 10, 8 << 10, 12 << 10] {
-        let before = Request::to(function).padded(length);
         let key = format!("{KEY_HEADER}: {}", function.key);
-        for request in [before.header(&key), Request::keyed(function).padded(length)] {
-            world
-                .serves(world.route()?, &request)
-                .during(format!("a head of {} bytes", request.head().len()))?;
-        }
+        let request = Request::to(function).padded(length).header(&key);
+        world
+            .serves(world.route()?, &request)
+            .during(format!("a head of {} bytes", request.head().len()))?;
+    }
+    for length in [100, 8 << 10, 16 << 10, 60 << 10] {
+        let request = Request::keyed(function).padded(length);
+        world
+            .serves(world.route()?, &request)
+            .during(format!("a head of {length} bytes, key first"))?;
     }
     Ok(())
+}
+
+/// The client sends its last bytes only once the first ones are acknowledged, which nobody does while they
+/// are held: the request goes on as one without a key, and the key not at all.
+fn a_key_behind_more_than_a_client_sends_at_once_is_taken_out(world: &World) -> Outcome {
+    let function = world.a()?;
+    let key = format!("{KEY_HEADER}: {}", function.key);
+    let request = Request::to(function).padded(30 << 10).header(&key);
+    is_locked_without_key(world, &request)
+}
+
+fn a_key_that_comes_too_late_is_taken_out(world: &World) -> Outcome {
+    let function = world.a()?;
+    let request = Request::keyed(function).body(b"late");
+    let bytes = request.bytes();
+    let (first, second) = bytes.split_at(60);
+    let mut client = Client::open(world.route()?)?;
+    client.write(first)?;
+    is_given_up(world)?;
+    client.write(second)?;
+    expect_status(423, &client.answer()?)?;
+    let seen = world.gateway.only(client.address()?)?;
+    check!(seen.body == b"late", "the body was changed");
+    // The connection is the agent's still.
+    client.write(&bytes)?;
+    expect_status(200, &client.answer()?)
+}
+
+/// Waits until the agent has given up a head.
+fn is_given_up(world: &World) -> Outcome {
+    let given_up = world.agent.counter("heads_timed_out")?;
+    eventually("the agent to wait no longer", || {
+        Ok(world.agent.counter("heads_timed_out")? > given_up)
+    })
+}
+
+/// The gateway refuses a head with a folded line, once it has read it.
+fn a_folded_key_that_is_cut_off_its_header_is_taken_out(world: &World) -> Outcome {
+    let function = world.a()?;
+    let mut client = Client::open(world.route()?)?;
+    let start = Request::to(function).header(&format!("{KEY_HEADER}:"));
+    let start = start.head();
+    let lines = start.len() - "\r\n".len();
+    client.write(&start[..lines])?;
+    is_given_up(world)?;
+    client.write(format!(" {}\r\n\r\n", function.key).as_bytes())?;
+    check!(client.is_broken_off()?, "the gateway reads folded lines");
+    Ok(())
+}
+
+/// Answered by the locked function; that the key is nowhere, the last test shows.
+fn is_locked_without_key(world: &World, request: &Request) -> Outcome {
+    let mut client = Client::open(world.route()?)?;
+    client.write(&request.bytes())?;
+    expect_status(423, &client.answer()?)?;
+    let seen = world.gateway.only(client.address()?)?;
+    check!(
+        seen.head.len() == request.head().len(),
+        "{} bytes of head became {}",
+        request.head().len(),
+        seen.head.len()
+    );
+    Ok(())
+}
+
+fn a_head_of_many_lines_is_served(world: &World) -> Outcome {
+    let mut request = Request::keyed(world.a()?);
+    for number in 0..200 {
+        request = request.header(&format!("X-{number}: n"));
+    }
+    world.serves(world.route()?, &request)
 }
 
 fn a_long_head_cut_in_the_key_is_served(world: &World) -> Outcome {

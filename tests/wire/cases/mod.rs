@@ -10,6 +10,7 @@ mod load;
 mod network;
 mod recording;
 mod retransmissions;
+mod targets;
 
 use crate::{check::Outcome, world::World};
 
@@ -28,6 +29,7 @@ use cases;
 pub(crate) fn all() -> impl Iterator<Item = Case> {
     [
         heads::CASES,
+        targets::CASES,
         bodies::CASES,
         kept_alive::CASES,
         retransmissions::CASES,

@@ -2,7 +2,7 @@
 use super::cases;
 use crate::{
     bpf::VlanEnd,
-    check::{During as _, Outcome, eventually},
+    check::{During as _, Outcome},
     http::Request,
     netns::Namespace,
     raw::{Peer, Shape},
@@ -149,9 +149,7 @@ fn with_mtu(world: &World, mtu: u32) -> Outcome {
         scene
             .client
             .ip(&format!("link set {CLIENT_LINK} mtu {mtu}"))?;
-        eventually("the agent to cover the interface", || {
-            world.agent.covers(HOST_LINK)
-        })
+        world.agent.wait_until_covered(HOST_LINK)
     };
     set(mtu)?;
     let done = cut_and_whole(world).and_then(|()| {

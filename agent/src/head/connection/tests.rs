@@ -1,0 +1,340 @@
+use super::*;
+
+const TEXT: &str = "rsfaas1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq";
+
+fn keyed(rest: &str) -> String {
+    format!("POST /function/pydict HTTP/1.1\r\nX-RsFaaS-Key: {TEXT}\r\n{rest}")
+}
+
+fn connection() -> Connection {
+    Connection::new("X-RsFaaS-Key")
+}
+
+fn judged(actions: &[Action]) -> RequestId {
+    match actions.last() {
+        Some(Action::Judge { id, .. }) => *id,
+        _ => panic!("nothing to judge"),
+    }
+}
+
+/// The bytes that were released, each at its place behind `base`.
+fn released(base: u32, actions: &[Action]) -> Vec<u8> {
+    let mut all = Vec::new();
+    for action in actions {
+        if let Action::Release { sequence, bytes } = action {
+            assert_eq!(sequence.wrapping_sub(base) as usize, all.len(), "a gap");
+            all.extend_from_slice(bytes);
+        }
+    }
+    all
+}
+
+#[test]
+fn a_keyed_request_waits_for_its_decision_and_goes_on_with_its_body() {
+    let mut connection = connection();
+    let text = keyed("Content-Length: 4\r\n\r\nbody");
+    let actions = connection.segment(7, text.as_bytes());
+    assert!(matches!(&actions[..], [Action::Judge { request, .. }]
+        if request.keys.len() == 1 && request.target == Target::Function { name: "pydict".into() }));
+    let actions = connection.decide(
+        judged(&actions),
+        &Decision::Unlock("pydict-abc123-0".into()),
+    );
+    let bytes = released(7, &actions);
+    assert_eq!(bytes.len(), text.len());
+    assert!(bytes.starts_with(b"POST /function/pydict-abc123-0 "));
+    assert!(bytes.ends_with(b"\r\n\r\nbody"));
+}
+
+#[test]
+fn the_rest_of_a_body_passes_by_itself_and_the_next_request_is_judged() {
+    let mut connection = connection();
+    let text = keyed("Content-Length: 100\r\n\r\nstart");
+    let actions = connection.segment(0, text.as_bytes());
+    let actions = connection.decide(judged(&actions), &Decision::Refuse(Refusal::KeyWrong));
+    let end = u32::try_from(text.len()).unwrap();
+    assert!(
+        matches!(actions.last(), Some(Action::PassWindow { start, end: last })
+        if *start == end && *last == end + 95)
+    );
+    let next = connection.segment(end + 95, b"GET /function/pydict HTTP/1.1\r\n\r\n");
+    assert!(matches!(&next[..], [Action::Judge { request, .. }] if request.keys.is_empty()));
+}
+
+#[test]
+fn a_retransmission_of_the_head_goes_on_in_the_same_form() {
+    let mut connection = connection();
+    let text = keyed("\r\n");
+    let actions = connection.segment(0, text.as_bytes());
+    let first = released(
+        0,
+        &connection.decide(judged(&actions), &Decision::Unlock("other".into())),
+    );
+    let again = released(0, &connection.segment(0, text.as_bytes()));
+    assert_eq!(first, again);
+    assert!(!String::from_utf8_lossy(&again).contains("rsfaas1"));
+}
+
+#[test]
+fn a_retransmission_while_it_is_judged_is_not_judged_again() {
+    let mut connection = connection();
+    let text = keyed("\r\n");
+    connection.segment(0, text.as_bytes());
+    assert!(connection.segment(0, text.as_bytes()).is_empty());
+}
+
+#[test]
+fn pipelined_requests_are_judged_one_after_the_other() {
+    let mut connection = connection();
+    let text = keyed("\r\n") + "GET /function/pydict HTTP/1.1\r\n\r\n";
+    let actions = connection.segment(0, text.as_bytes());
+    assert_eq!(actions.len(), 1);
+    let actions = connection.decide(judged(&actions), &Decision::Unlock("other".into()));
+    let second = judged(&actions);
+    let rest = connection.decide(second, &Decision::Pass);
+    let mut all = actions;
+    all.extend(rest);
+    all.retain(|action| matches!(action, Action::Release { .. }));
+    let bytes = released(0, &all);
+    assert_eq!(bytes.len(), text.len());
+    assert!(bytes.ends_with(b"GET /function/pydict HTTP/1.1\r\n\r\n"));
+}
+
+#[test]
+fn a_chunked_body_is_followed_to_its_end() {
+    let mut connection = connection();
+    let head = keyed("Transfer-Encoding: chunked\r\n\r\n");
+    let actions = connection.segment(0, head.as_bytes());
+    connection.decide(judged(&actions), &Decision::Unlock("other".into()));
+    let place = u32::try_from(head.len()).unwrap();
+    let body = "5\r\nGET /\r\n0\r\nA: b\r\n\r\n";
+    let actions = connection.segment(place, body.as_bytes());
+    assert_eq!(released(place, &actions), body.as_bytes());
+    let next = place + u32::try_from(body.len()).unwrap();
+    let actions = connection.segment(next, keyed("\r\n").as_bytes());
+    assert!(matches!(&actions[..], [Action::Judge { .. }]));
+}
+
+#[test]
+fn an_upgraded_connection_is_left_alone_after_its_head() {
+    let mut connection = connection();
+    let text = keyed("Connection: upgrade\r\nUpgrade: websocket\r\n\r\n");
+    let actions = connection.segment(0, text.as_bytes());
+    let actions = connection.decide(judged(&actions), &Decision::Unlock("other".into()));
+    assert!(matches!(actions.last(), Some(Action::Opaque)));
+}
+
+fn place(text: &str) -> u32 {
+    u32::try_from(text.len()).unwrap()
+}
+
+#[test]
+fn a_head_that_does_not_come_in_time_is_judged_by_what_is_there() {
+    let mut connection = connection();
+    let start = keyed("Host:");
+    connection.segment(0, start.as_bytes());
+    assert!(connection.awaits_head());
+    let actions = connection.give_up();
+    assert!(!connection.awaits_head());
+    assert!(matches!(&actions[..], [Action::Judge { request, .. }] if request.keys.len() == 1));
+    let mut all = connection.decide(judged(&actions), &Decision::Unlock("other".into()));
+    let rest = " a\r\nContent-Length: 3\r\n\r\nabc";
+    all.extend(connection.segment(place(&start), rest.as_bytes()));
+    let bytes = released(0, &all);
+    let head = String::from_utf8_lossy(&bytes);
+    assert_eq!(bytes.len(), start.len() + rest.len());
+    assert!(head.starts_with("POST /function/other "), "{head}");
+    assert!(head.ends_with(&format!("\r\nHost:{rest}")), "{head}");
+    assert!(!head.contains(TEXT), "{head}");
+    let next = connection.segment(place(&start) + place(rest), keyed("\r\n").as_bytes());
+    assert!(matches!(&next[..], [Action::Judge { .. }]));
+}
+
+#[test]
+fn a_key_that_comes_too_late_does_not_go_on() {
+    let start = "POST /function/pydict HTTP/1.1\r\n";
+    let late = format!("X-RsFaaS-Key: {TEXT}\r\nContent-Length: 0\r\n\r\n");
+    for given_up in [0, 5, 13, 20, 40].map(|more| start.len() + more) {
+        let text = format!("{start}{late}");
+        let mut connection = connection();
+        connection.segment(0, &text.as_bytes()[..given_up]);
+        let judging = connection.give_up();
+        assert!(matches!(&judging[..], [Action::Judge { request, .. }] if request.keys.is_empty()));
+        let mut all = connection.decide(judged(&judging), &Decision::Pass);
+        let place = u32::try_from(given_up).unwrap();
+        all.extend(connection.segment(place, &text.as_bytes()[given_up..]));
+        let bytes = released(0, &all);
+        assert_eq!(bytes.len(), text.len(), "{given_up}");
+        assert!(bytes.starts_with(start.as_bytes()), "{given_up}");
+        assert!(
+            !String::from_utf8_lossy(&bytes).contains(TEXT),
+            "{given_up}"
+        );
+    }
+}
+
+#[test]
+fn a_long_head_that_shows_its_key_is_judged_before_its_end() {
+    let mut connection = connection();
+    let start = keyed(&format!("Cookie: {}", "c".repeat(KEYED_HEAD_LEN)));
+    let actions = connection.segment(0, start.as_bytes());
+    let mut all = connection.decide(judged(&actions), &Decision::Unlock("other".into()));
+    all.extend(connection.segment(place(&start), b"\r\n\r\n"));
+    let bytes = released(0, &all);
+    assert_eq!(bytes.len(), start.len() + 4);
+    assert!(bytes.starts_with(b"POST /function/other "));
+    assert!(!connection.awaits_head());
+}
+
+#[test]
+fn a_head_that_cannot_be_read_goes_on_without_its_key() {
+    let mut connection = connection();
+    let text = keyed("\r\n").replace(" HTTP/", "  HTTP/");
+    let (start, rest) = text.split_at(34);
+    let mut all = connection.segment(0, start.as_bytes());
+    all.extend(connection.segment(place(start), rest.as_bytes()));
+    assert!(matches!(all.last(), Some(Action::Opaque)));
+    let bytes = released(0, &all);
+    assert_eq!(bytes.len(), text.len());
+    assert!(!String::from_utf8_lossy(&bytes).contains(TEXT));
+}
+
+#[test]
+fn a_key_of_which_only_the_first_line_was_judged_does_not_go_on_folded() {
+    let mut connection = connection();
+    let start = "GET /function/pydict HTTP/1.1\r\nX-RsFaaS-Key:\r\n";
+    connection.segment(0, start.as_bytes());
+    let actions = connection.give_up();
+    let mut all = connection.decide(judged(&actions), &Decision::Strip);
+    let rest = format!(" {TEXT}\r\nHost: a\r\n\r\n");
+    all.extend(connection.segment(place(start), rest.as_bytes()));
+    let bytes = released(0, &all);
+    assert_eq!(bytes.len(), start.len() + rest.len());
+    let bytes = String::from_utf8_lossy(&bytes);
+    assert!(bytes.ends_with("\r\nHost: a\r\n\r\n") && !bytes.contains(TEXT));
+}
+
+#[test]
+fn an_unfinished_head_for_an_unlocked_container_leads_nowhere() {
+    let mut connection = connection();
+    connection.segment(0, b"POST /function/pydict-abc123-0 HTTP/1.1\r\nHost: a");
+    let actions = connection.give_up();
+    let actions = connection.decide(judged(&actions), &Decision::Hide);
+    assert!(
+        released(0, &actions).starts_with(b"POST /function/--------------- HTTP/1.1\r\nHost: a")
+    );
+}
+
+#[test]
+fn a_request_that_follows_what_was_no_whole_head_is_judged() {
+    for text in ["no request: a\n", "GET /function/a HTTP/1.1\r\nA: b"] {
+        let mut connection = connection();
+        connection.segment(0, text.as_bytes());
+        let actions = connection.give_up();
+        if let Some(Action::Judge { id, .. }) = actions.last() {
+            connection.decide(*id, &Decision::Pass);
+        }
+        let next = connection.segment(place(text), keyed("\r\n").as_bytes());
+        assert!(matches!(&next[..], [Action::Judge { .. }]), "{text}");
+    }
+}
+
+#[test]
+fn a_request_line_that_does_not_come_in_time_stays_held() {
+    let mut connection = connection();
+    connection.segment(0, b"GET /function/pydict-abc");
+    assert!(connection.give_up().is_empty());
+    let actions = connection.segment(24, b"123-0 HTTP/1.1\r\n\r\n");
+    assert!(matches!(&actions[..], [Action::Judge { .. }]));
+}
+
+#[test]
+fn a_head_of_any_length_is_judged() {
+    let mut connection = connection();
+    let text = format!("GET /function/a HTTP/1.1\r\nA: {}", "a".repeat(HEAD_LEN));
+    let actions = connection.segment(0, text.as_bytes());
+    let actions = connection.decide(judged(&actions), &Decision::Hide);
+    assert!(released(0, &actions).starts_with(b"GET /function/- HTTP/1.1\r\n"));
+}
+
+#[test]
+fn a_request_behind_an_empty_line_is_hidden_and_unlocked_like_any_other() {
+    for (decision, start) in [
+        (Decision::Hide, "\r\nPOST /function/------ HTTP/1.1\r\n"),
+        (
+            Decision::Unlock("other".into()),
+            "\r\nPOST /function/other HTTP/1.1\r\n",
+        ),
+    ] {
+        let mut connection = connection();
+        let text = format!("\r\n{}", keyed("\r\n"));
+        let actions = connection.segment(0, text.as_bytes());
+        let bytes = released(0, &connection.decide(judged(&actions), &decision));
+        assert_eq!(bytes.len(), text.len());
+        assert!(bytes.starts_with(start.as_bytes()));
+        assert!(!String::from_utf8_lossy(&bytes).contains("rsfaas1"));
+    }
+}
+
+#[test]
+fn a_key_on_a_folded_line_is_taken_out_too() {
+    let mut connection = connection();
+    let text = format!("GET /function/a HTTP/1.1\r\nX-RsFaaS-Key:\r\n {TEXT}\r\nHost: a\r\n\r\n");
+    let actions = connection.segment(0, text.as_bytes());
+    let bytes = released(0, &connection.decide(judged(&actions), &Decision::Strip));
+    let bytes = String::from_utf8_lossy(&bytes);
+    assert!(bytes.contains("\r\nHost: a\r\n") && !bytes.contains("rsfaas1"));
+}
+
+#[test]
+fn a_request_on_a_connection_that_was_left_alone_is_judged_again() {
+    let mut connection = connection();
+    let actions = connection.segment(0, b"no request\r\n\r\n");
+    assert!(matches!(actions.last(), Some(Action::Opaque)));
+    let text = keyed("\r\n");
+    let actions = connection.segment(5000, text.as_bytes());
+    let actions = connection.decide(judged(&actions), &Decision::Unlock("other".into()));
+    assert_eq!(released(5000, &actions).len(), text.len());
+    let again = connection.segment(5000, text.as_bytes());
+    assert!(released(5000, &again).starts_with(b"POST /function/other "));
+}
+
+#[test]
+fn body_segments_held_out_of_order_while_the_head_was_judged_go_on_with_it() {
+    let mut connection = connection();
+    let text = keyed("Content-Length: 30\r\n\r\n");
+    let actions = connection.segment(0, text.as_bytes());
+    let id = judged(&actions);
+    assert!(
+        connection
+            .segment(place(&text) + 10, &[b'b'; 10])
+            .is_empty()
+    );
+    let actions = connection.decide(id, &Decision::Unlock("other".into()));
+    assert!(
+        matches!(actions.last(), Some(Action::Release { sequence, bytes })
+        if *sequence == place(&text) + 10 && bytes.as_slice() == [b'b'; 10])
+    );
+}
+
+#[test]
+fn a_late_decision_does_nothing() {
+    let mut connection = connection();
+    let actions = connection.segment(0, keyed("\r\n").as_bytes());
+    let id = judged(&actions);
+    connection.decide(id, &Decision::Pass);
+    assert!(connection.decide(id, &Decision::Pass).is_empty());
+}
+
+#[test]
+fn a_head_cut_anywhere_is_judged_once_and_whole() {
+    let text = keyed("Content-Length: 2\r\n\r\nok");
+    for cut in 1..text.len() {
+        let mut connection = connection();
+        let mut actions = connection.segment(0, &text.as_bytes()[..cut]);
+        actions.extend(connection.segment(u32::try_from(cut).unwrap(), &text.as_bytes()[cut..]));
+        assert_eq!(actions.len(), 1, "cut at {cut}");
+        let actions = connection.decide(judged(&actions), &Decision::Unlock("other".into()));
+        assert_eq!(released(0, &actions).len(), text.len(), "cut at {cut}");
+    }
+}

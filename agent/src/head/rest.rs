@@ -1,0 +1,323 @@
+//! The rest of a head whose start has gone on already: line by line, without the key.
+use zeroize::Zeroizing;
+
+use super::request::{self, Body};
+
+/// Headers that tell how a body is framed.
+const FRAMING: [&str; 3] = ["content-length", "transfer-encoding", "upgrade"];
+/// Most bytes that are remembered of a head; the body of one with more in the lines that count is not
+/// followed.
+const KEPT: usize = 1 << 16;
+/// Bytes that tell what a line is: more than the longest name that is looked for.
+const NAME: usize = agent_ebpf::NAME_LEN + 1;
+
+/// What becomes of the next bytes. None waits for what comes behind: a client that has had to send its bytes
+/// again sends no further ones before those are acknowledged.
+pub(super) enum Step {
+    /// So many go on.
+    Pass(usize),
+    /// They carry a key, or a part of one: these go on in their place.
+    Replace(Vec<u8>),
+    /// So many end the head; the body follows.
+    End(usize, Body),
+}
+
+/// A head of which only those lines are remembered that frame its body.
+pub(super) struct Rest {
+    kept: Vec<u8>,
+    line: Line,
+    /// The line before had a key; a folded line belongs to it.
+    after_key: bool,
+}
+
+/// The line that is being read.
+enum Line {
+    /// The request line, or empty ones before it.
+    Request,
+    /// At its start: what of it has gone on is too little to tell.
+    Start(Vec<u8>),
+    /// To be remembered.
+    Kept,
+    /// With a key.
+    Key,
+    /// Of no interest.
+    Other,
+}
+
+/// What a line's start tells.
+enum Kind {
+    End(usize),
+    Key,
+    Framing,
+    Other,
+}
+
+impl Rest {
+    /// From the request line on.
+    pub(super) fn new() -> Self {
+        Self {
+            kept: Vec::new(),
+            line: Line::Request,
+            after_key: false,
+        }
+    }
+
+    /// Behind whole lines that have been judged.
+    pub(super) fn after(mut lines: &[u8], key_header: &str) -> Self {
+        let mut rest = Self::new();
+        while !lines.is_empty() {
+            let length = match rest.step(lines, key_header) {
+                Step::End(..) => break,
+                Step::Pass(length) => length,
+                Step::Replace(bytes) => bytes.len(),
+            };
+            lines = &lines[length..];
+        }
+        rest
+    }
+
+    /// Reads on, one byte at least. `key_header` is in lower case.
+    pub(super) fn step(&mut self, bytes: &[u8], key_header: &str) -> Step {
+        if let Line::Start(gone) = &mut self.line {
+            if self.after_key && gone.is_empty() && matches!(bytes, [b' ' | b'\t', ..]) {
+                self.line = Line::Key;
+                return self.mask(bytes, " ");
+            }
+            let fresh = &bytes[..bytes.len().min(NAME)];
+            let text = Zeroizing::new([gone.as_slice(), fresh].concat());
+            self.line = match kind(&text, key_header) {
+                None => {
+                    gone.extend_from_slice(bytes);
+                    return Step::Pass(bytes.len());
+                }
+                Some(Kind::End(length)) => {
+                    return Step::End(length - gone.len(), self.body());
+                }
+                Some(Kind::Key) => {
+                    // What has gone on of the name becomes another name.
+                    let start = if gone.is_empty() { "P:" } else { ":" };
+                    self.line = Line::Key;
+                    return self.mask(bytes, start);
+                }
+                Some(Kind::Framing) => {
+                    self.kept.append(gone);
+                    Line::Kept
+                }
+                Some(Kind::Other) => Line::Other,
+            };
+        }
+        if matches!(self.line, Line::Key) {
+            return self.mask(bytes, "");
+        }
+        let length = self.finish_line(bytes);
+        Step::Pass(length)
+    }
+
+    fn mask(&mut self, bytes: &[u8], start: &str) -> Step {
+        let length = self.finish_line(bytes);
+        let mut masked: Vec<u8> = bytes[..length]
+            .iter()
+            .map(|byte| match byte {
+                b'\r' | b'\n' => *byte,
+                _ => b'0',
+            })
+            .collect();
+        for (slot, byte) in masked.iter_mut().zip(start.bytes()) {
+            *slot = byte;
+        }
+        Step::Replace(masked)
+    }
+
+    /// Bytes up to the line's end or what there is of it; the next line starts behind.
+    fn finish_line(&mut self, bytes: &[u8]) -> usize {
+        let end = end_of_line(bytes);
+        let length = end.unwrap_or(bytes.len());
+        if matches!(self.line, Line::Request | Line::Kept) {
+            let room = KEPT - self.kept.len();
+            self.kept.extend_from_slice(&bytes[..length.min(room)]);
+        }
+        if end.is_some() && !self.is_before_request() {
+            self.after_key = matches!(self.line, Line::Key);
+            self.line = Line::Start(Vec::new());
+        }
+        length
+    }
+
+    /// Whether nothing but empty lines has come, which the gateway's server skips.
+    fn is_before_request(&self) -> bool {
+        matches!(self.line, Line::Request)
+            && self.kept.iter().all(|byte| matches!(byte, b'\r' | b'\n'))
+    }
+
+    fn body(&self) -> Body {
+        if self.kept.len() < KEPT {
+            request::framing(&self.kept)
+        } else {
+            Body::Opaque
+        }
+    }
+}
+
+fn end_of_line(bytes: &[u8]) -> Option<usize> {
+    Some(bytes.iter().position(|byte| *byte == b'\n')? + 1)
+}
+
+/// `None` where there are too few bytes to tell.
+fn kind(bytes: &[u8], key_header: &str) -> Option<Kind> {
+    match bytes {
+        [b'\n', ..] => return Some(Kind::End(1)),
+        [b'\r', b'\n', ..] => return Some(Kind::End(2)),
+        [] | [b'\r'] => return None,
+        _ => {}
+    }
+    let starts = |name: &str| {
+        let length = name.len().min(bytes.len());
+        bytes[..length].eq_ignore_ascii_case(&name.as_bytes()[..length])
+    };
+    let watched = FRAMING.iter().copied().chain([key_header]);
+    if watched.filter(|name| bytes.len() < name.len()).any(starts) {
+        return None;
+    }
+    Some(if starts(key_header) {
+        Kind::Key
+    } else if FRAMING.into_iter().any(starts) {
+        Kind::Framing
+    } else {
+        Kind::Other
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const KEY: &str = "x-rsfaas-key";
+    const TEXT: &str = "POST /function/a HTTP/1.1\r\nHost: h\r\nX-RsFaaS-Key: secret\r\n\
+                        Content-Length: 7\r\nx-rsfaas-KEY:secret\r\nX-R: x\r\n\r\n";
+
+    /// What goes on of a text that comes in pieces, and the body at its end.
+    fn go_on(pieces: &[&[u8]]) -> (Vec<u8>, Option<Body>) {
+        let (mut rest, mut held, mut gone) = (Rest::new(), Vec::new(), Vec::new());
+        for piece in pieces {
+            held.extend_from_slice(piece);
+            while !held.is_empty() {
+                let (length, bytes) = match rest.step(&held, KEY) {
+                    Step::Pass(length) => (length, held[..length].to_vec()),
+                    Step::Replace(line) => (line.len(), line),
+                    Step::End(length, body) => {
+                        gone.extend_from_slice(&held[..length]);
+                        return (gone, Some(body));
+                    }
+                };
+                gone.extend(bytes);
+                held.drain(..length);
+            }
+        }
+        (gone, None)
+    }
+
+    #[test]
+    fn lines_with_a_key_become_others_of_their_length() {
+        let (gone, body) = go_on(&[TEXT.as_bytes()]);
+        assert_eq!(body, Some(Body::Length(7)));
+        assert_eq!(gone.len(), TEXT.len());
+        let gone = String::from_utf8(gone).unwrap();
+        assert!(!gone.contains("secret"), "{gone}");
+        assert!(
+            gone.contains("\r\nHost: h\r\n") && gone.contains("\r\nX-R: x\r\n"),
+            "{gone}"
+        );
+    }
+
+    #[test]
+    fn nothing_waits_for_its_line_to_end() {
+        for (text, expected) in [
+            ("Cookie: half a", "Cookie: half a"),
+            ("X-RsF", "X-RsF"),
+            ("X-RsFaaS-Key: half a", "P:000000000000000000"),
+        ] {
+            let (gone, _) = go_on(&[b"GET / HTTP/1.1\r\n", text.as_bytes()]);
+            assert_eq!(gone[16..], *expected.as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_name_that_has_begun_to_go_on_becomes_another() {
+        let (gone, _) = go_on(&[b"GET / HTTP/1.1\r\nX-RsF", b"aaS-Key: sec", b"ret\r\n"]);
+        assert!(gone.ends_with(b"\r\nX-RsF:00000000000000\r\n"));
+        let (gone, _) = go_on(&[b"GET / HTTP/1.1\r\nX-RsF", b"oo: bar\r\n"]);
+        assert!(gone.ends_with(b"\r\nX-RsFoo: bar\r\n"));
+    }
+
+    #[test]
+    fn what_is_folded_behind_a_key_belongs_to_it() {
+        let text = "GET / HTTP/1.1\r\nX-RsFaaS-Key:\r\n secret\r\n\tsecret\r\nHost:\r\n h\r\n\r\n";
+        let expected = text
+            .replace("X-RsFaaS-Key:", "P:00000000000")
+            .replace("\tsecret", " 000000")
+            .replace("secret", "000000");
+        for cut in 0..text.len() {
+            let (start, end) = text.as_bytes().split_at(cut);
+            let (gone, _) = go_on(&[start, end]);
+            let gone = String::from_utf8(gone).unwrap();
+            assert!(
+                !gone.contains("secret") && gone.len() == text.len(),
+                "{cut}"
+            );
+        }
+        let (gone, _) = go_on(&[text.as_bytes()]);
+        assert_eq!(String::from_utf8(gone).unwrap(), expected);
+    }
+
+    #[test]
+    fn empty_lines_before_the_request_line_end_no_head() {
+        let before = "\r\n\r\n";
+        let (gone, body) = go_on(&[b"\r", b"\n\r\n", TEXT.as_bytes()]);
+        assert_eq!(
+            (gone.len(), body),
+            (before.len() + TEXT.len(), Some(Body::Length(7)))
+        );
+        assert!(!String::from_utf8_lossy(&gone).contains("secret"));
+    }
+
+    #[test]
+    fn the_body_of_a_head_with_too_much_to_remember_is_not_followed() {
+        let text = TEXT.replacen("/a", &"/a".repeat(KEPT), 1);
+        let (gone, body) = go_on(&[text.as_bytes()]);
+        assert_eq!((gone.len(), body), (text.len(), Some(Body::Opaque)));
+        assert!(!String::from_utf8_lossy(&gone).contains("secret"));
+    }
+
+    #[test]
+    fn lines_that_were_judged_before_still_frame_the_body() {
+        let start = "POST / HTTP/1.1\r\nX-RsFaaS-Key: k\r\nTransfer-Encoding: chunked\r\n";
+        let mut rest = Rest::after(start.as_bytes(), KEY);
+        assert!(matches!(
+            rest.step(b"\r\n5\r\n", KEY),
+            Step::End(2, Body::Chunked)
+        ));
+    }
+
+    proptest! {
+        #[test]
+        fn any_cuts_leave_no_key_and_all_the_rest(cuts in proptest::collection::vec(1_usize..30, 1..40)) {
+            let mut pieces = Vec::new();
+            let mut left = TEXT.as_bytes();
+            for cut in cuts.into_iter().chain([TEXT.len()]) {
+                let (piece, rest) = left.split_at(cut.min(left.len()));
+                pieces.push(piece);
+                left = rest;
+            }
+            let (gone, body) = go_on(&pieces);
+            prop_assert_eq!((gone.len(), body), (TEXT.len(), Some(Body::Length(7))));
+            let gone = String::from_utf8_lossy(&gone);
+            prop_assert!(!gone.contains("cret") && !gone.contains("secr"));
+            for line in ["Host: h", "Content-Length: 7", "X-R: x"] {
+                let line = format!("\r\n{line}\r\n");
+                prop_assert!(gone.contains(&line));
+            }
+        }
+    }
+}

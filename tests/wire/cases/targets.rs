@@ -1,0 +1,133 @@
+//! Keyed requests that cannot, or must not, be led to the unlocked container.
+use std::fs;
+
+use super::cases;
+use crate::{
+    check::{During as _, Outcome, check},
+    client::Client,
+    functions::{self, Function},
+    http::{KEY_HEADER, Request},
+    world::World,
+};
+
+cases![
+    a_key_for_the_queue_is_refused_by_the_locked_function,
+    a_target_in_another_form_goes_on_without_the_key,
+    an_unlocked_containers_name_leads_nowhere,
+    a_malformed_key_is_taken_out,
+    two_keys_are_one_too_many,
+    keys_for_other_paths_are_left_alone,
+];
+
+/// Sends a request; the status, and the head that the gateway read.
+fn ask(world: &World, request: &Request) -> Outcome<(u16, String)> {
+    let mut client = Client::open(world.route()?)?;
+    client.write(&request.bytes())?;
+    let status = client.answer()?.status;
+    let seen = world.gateway.only(client.address()?)?;
+    check!(
+        seen.head.len() == request.head().len(),
+        "the head's length changed"
+    );
+    Ok((status, String::from_utf8_lossy(&seen.head).into_owned()))
+}
+
+fn keyed(function: &Function, path: &str) -> Request {
+    Request::line(&format!("POST {path} HTTP/1.1"))
+        .header("Host: gateway")
+        .header(&format!("{KEY_HEADER}: {}", function.key))
+}
+
+fn a_key_for_the_queue_is_refused_by_the_locked_function(world: &World) -> Outcome {
+    let function = world.a()?;
+    let request = keyed(function, &format!("/async-function/{}", function.name));
+    let (status, head) = ask(world, &request)?;
+    check!(
+        status == 423 && head.contains("\r\nX-RsFaaS: "),
+        "{status}:\n{head}"
+    );
+    check!(!head.contains(KEY_HEADER), "the key is there:\n{head}");
+    Ok(())
+}
+
+/// The gateway redirects it to the plain form, or leads it to the locked function.
+fn a_target_in_another_form_goes_on_without_the_key(world: &World) -> Outcome {
+    let function = world.a()?;
+    let name = function.name;
+    for path in [
+        format!("//function/{name}"),
+        format!("/function//{name}"),
+        format!("/./function/{name}"),
+        format!("/%66unction/{name}"),
+        "/function/%77ire-a".to_owned(),
+        format!("http://gateway/function/{name}"),
+    ] {
+        let (_, head) = ask(world, &keyed(function, &path)).during(&path)?;
+        check!(!head.contains(KEY_HEADER), "the key is there:\n{head}");
+        check!(head.contains(&path), "not {path}:\n{head}");
+    }
+    Ok(())
+}
+
+fn an_unlocked_containers_name_leads_nowhere(world: &World) -> Outcome {
+    let suffix = fs::read_to_string(world.agent.state_dir().join("suffix"))?;
+    let function = world.a()?;
+    for slot in 0..4 {
+        let name = format!("{}-{suffix}-{slot}", function.name);
+        let plain = Request::line(&format!("GET /function/{name} HTTP/1.1"));
+        for request in [plain, keyed(function, &format!("/function/{name}/path"))] {
+            let (status, head) = ask(world, &request)?;
+            check!(status == 404 && !head.contains(&name), "{status}:\n{head}");
+        }
+    }
+    Ok(())
+}
+
+fn a_malformed_key_is_taken_out(world: &World) -> Outcome {
+    let function = world.a()?;
+    let right = &function.key;
+    for (what, key) in [
+        ("empty", String::new()),
+        ("one letter short", right[..right.len() - 1].to_owned()),
+        ("one letter long", format!("{right}q")),
+        ("something else", "Bearer abcdef".to_owned()),
+    ] {
+        let request = Request::to(function).header(&format!("{KEY_HEADER}: {key}"));
+        let (status, head) = ask(world, &request).during(what)?;
+        check!(status == 423, "{what}: {status}:\n{head}");
+        check!(!head.contains(KEY_HEADER), "{what}:\n{head}");
+    }
+    Ok(())
+}
+
+fn two_keys_are_one_too_many(world: &World) -> Outcome {
+    let other = &world.function(functions::B)?.key;
+    let request = Request::keyed(world.a()?).header(&format!("{KEY_HEADER}: {other}"));
+    let (status, head) = ask(world, &request)?;
+    check!(
+        status == 423 && head.contains("\r\nX-RsFaaS: "),
+        "{status}:\n{head}"
+    );
+    check!(!head.contains(KEY_HEADER), "a key is there:\n{head}");
+    Ok(())
+}
+
+/// Only requests for sealed functions are touched.
+fn keys_for_other_paths_are_left_alone(world: &World) -> Outcome {
+    let value = format!("{KEY_HEADER}: someone's own");
+    for path in ["/function/other", "/system/functions", "/", "/function/"] {
+        let request = Request::line(&format!("GET {path} HTTP/1.1")).header(&value);
+        let (status, head) = ask(world, &request)?;
+        check!(
+            head.as_bytes() == request.head(),
+            "{path} was changed:\n{head}"
+        );
+        let expected = if path.starts_with("/system") {
+            200
+        } else {
+            404
+        };
+        check!(status == expected, "{path}: {status}");
+    }
+    Ok(())
+}
