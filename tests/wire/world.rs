@@ -1,4 +1,6 @@
 //! What a test gets, and what most tests ask for.
+use std::fs::File;
+
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rsfaas::state::StateDir;
 
@@ -21,10 +23,14 @@ pub(crate) struct World {
     pub(crate) agent: Agent,
     pub(crate) functions: Vec<Function>,
     folder: tempfile::TempDir,
+    /// Names of namespaces are the host's: a second run waits for the first.
+    _lock: File,
 }
 
 impl World {
     pub(crate) fn new() -> Outcome<Self> {
+        let lock = File::create("/run/rsfaas-wire.lock")?;
+        lock.lock()?;
         // A thousand connections have two ends each in this process.
         let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
         setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
@@ -46,6 +52,7 @@ impl World {
             agent,
             functions,
             folder,
+            _lock: lock,
         })
     }
 
