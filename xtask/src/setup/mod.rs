@@ -101,7 +101,7 @@ pub(crate) fn install(names: &[&str]) -> Result<(), Error> {
     packages::install(names)
 }
 
-/// Whether rustup has a nightly compiler, which sanitizers need.
+/// Whether rustup has a nightly compiler, which fuzzing needs.
 pub(crate) fn has_nightly() -> bool {
     process::succeeds(Command::new("rustc").args(["+nightly", "--version"]))
 }
