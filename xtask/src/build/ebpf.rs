@@ -4,9 +4,8 @@ use super::{artifact::Pending, toolchain::Toolchain};
 use crate::{error::Error, fingerprint::SPOTTER, process, workspace};
 
 const TARGET: &str = "bpfel-unknown-none";
-/// Up to Linux 6.2 the verifier takes a loop for one that may not end where an instruction that is no
-/// jump runs into the loop's head (<https://git.kernel.org/torvalds/c/653ae3a874ac>), as LLVM's last
-/// ordering of blocks likes to have it.
+/// Linux 6.1's verifier takes a loop for one that may not end ("back-edge") where an instruction that is no
+/// jump runs into the loop's head, as LLVM's last ordering of blocks likes to have it.
 const FLAGS: &str = "-C link-arg=--llvm-args=-disable-block-placement";
 
 /// Builds `target/artifacts/spotter.o`.
