@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::process::Command;
+use tokio::{net::UnixStream, process::Command};
 
 use super::{ImageError, Reference};
 
@@ -19,7 +19,23 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 /// # Errors
 /// When containerd is there, and does not answer or refuses.
 pub async fn remove_pulled(image: &Reference) -> Result<(), ImageError> {
-    Ctr(PathBuf::from("ctr")).remove(image).await
+    if is_served(&socket()).await {
+        Ctr(PathBuf::from("ctr")).remove(image).await
+    } else {
+        tracing::debug!(%image, "no containerd runs here, so none has a copy");
+        Ok(())
+    }
+}
+
+/// Whether somebody listens at a socket: `ctr` would wait for ten seconds at one that was left behind.
+async fn is_served(socket: &Path) -> bool {
+    match UnixStream::connect(socket).await {
+        Ok(_) => true,
+        Err(error) => !matches!(
+            error.kind(),
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+        ),
+    }
 }
 
 struct Ctr(PathBuf);
@@ -50,7 +66,7 @@ impl Ctr {
         Ok(())
     }
 
-    /// What `ctr` writes; `None` where there is no `ctr`, or no containerd for it.
+    /// What `ctr` writes; `None` where there is no `ctr`.
     async fn run(&self, arguments: &[&str]) -> Result<Option<String>, String> {
         let mut command = Command::new(&self.0);
         command
@@ -66,17 +82,15 @@ impl Ctr {
         if output.status.success() {
             return Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned()));
         }
-        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        if said.contains("no such file or directory") && !Path::new(&socket()).exists() {
-            return Ok(None);
-        }
-        Err(said)
+        Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
     }
 }
 
 /// Where `ctr` looks for containerd.
-fn socket() -> String {
-    std::env::var("CONTAINERD_ADDRESS").unwrap_or_else(|_| "/run/containerd/containerd.sock".into())
+fn socket() -> PathBuf {
+    std::env::var_os("CONTAINERD_ADDRESS")
+        .unwrap_or_else(|| "/run/containerd/containerd.sock".into())
+        .into()
 }
 
 /// An image's name with the registry that containerd adds where none is written.
@@ -130,6 +144,17 @@ mod tests {
             text.contains("permission denied") && text.contains("docker.io/library/f:latest"),
             "{text}"
         );
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_a_containerd_left_behind_is_not_waited_at() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("containerd.sock");
+        assert!(!is_served(&socket).await);
+        let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        assert!(is_served(&socket).await);
+        drop(listener);
+        assert!(socket.exists() && !is_served(&socket).await);
     }
 
     #[tokio::test]
