@@ -33,6 +33,8 @@ use crate::{
 const TIMELINES: usize = 32;
 /// Events that are taken from the ring buffer before others have their turn.
 const EVENTS_AT_ONCE: usize = 256;
+/// Times that what was left behind is tried to be removed.
+const SWEEPS: u32 = 5;
 /// Between two looks for connections on which nothing happens.
 const REST: Duration = Duration::from_secs(1);
 
@@ -204,8 +206,22 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     Ok(())
 }
 
-/// Removes what an agent that was killed has left behind.
+/// Removes what an agent that was killed has left behind. A removal that is under way already, or a provider
+/// that is busy, is given some time.
 async fn sweep(gateway: &Gateway, faas: &FaasCli) -> Result<(), DaemonError> {
+    let mut tries = 0;
+    while let Err(error) = try_sweep(gateway, faas).await {
+        tries += 1;
+        if tries == SWEEPS {
+            return Err(error);
+        }
+        tracing::warn!(%error, "not everything that an earlier agent left is removed; once more");
+        tokio::time::sleep(REST).await;
+    }
+    Ok(())
+}
+
+async fn try_sweep(gateway: &Gateway, faas: &FaasCli) -> Result<(), DaemonError> {
     for name in gateway
         .functions_with_label("com.rsfaas.role", "unlocked")
         .await?

@@ -46,6 +46,8 @@ pub(super) struct Pool {
 struct Inner {
     parked: Vec<(Slot, Parked)>,
     slots: Slots,
+    /// Nothing is parked any more: the agent stops, or the function is no longer sealed.
+    closed: bool,
 }
 
 /// What came of keeping containers parked.
@@ -67,7 +69,11 @@ impl Pool {
         standby: usize,
     ) -> Self {
         let parked = Vec::new();
-        let inner = Mutex::new(Inner { parked, slots });
+        let inner = Mutex::new(Inner {
+            parked,
+            slots,
+            closed: false,
+        });
         Self {
             function,
             faas,
@@ -85,7 +91,11 @@ impl Pool {
             let taken = pool.take_one().await;
             if let Err(Ok(taken)) = sender.send(taken) {
                 let mut inner = pool.inner.lock().await;
-                inner.parked.push((taken.slot, taken.parked));
+                if inner.closed {
+                    pool.discard(&mut inner, taken.slot).await;
+                } else {
+                    inner.parked.push((taken.slot, taken.parked));
+                }
             }
         });
         receiver.await.map_err(|_| RebuildError::BrokenOff)?
@@ -121,6 +131,9 @@ impl Pool {
         let mut tries = 0;
         loop {
             let mut inner = self.inner.lock().await;
+            if inner.closed {
+                return Standby::Off;
+            }
             if inner.parked.len() >= self.standby {
                 return Standby::Parked;
             }
@@ -148,9 +161,10 @@ impl Pool {
         Ok(result?)
     }
 
-    /// Removes everything that is parked.
+    /// Removes everything that is parked, and parks nothing more.
     pub(super) async fn clear(&self) {
         let mut inner = self.inner.lock().await;
+        inner.closed = true;
         while let Some((slot, _)) = inner.parked.pop() {
             self.discard(&mut inner, slot).await;
         }
