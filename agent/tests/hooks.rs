@@ -24,7 +24,7 @@ use nix::unistd::gettid;
 use rsfaas::spot::{Attach, Events, Hook, ReleaseSign};
 
 use self::{
-    namespace::{KEY_HEADER, block_on, in_namespace, interface, ip, spotter},
+    namespace::{KEY_HEADER, block_on, in_namespace, interface, ip, link_to, spotter},
     packet_path::{PacketPath, UNLOCKED},
 };
 
@@ -91,16 +91,7 @@ fn serve(name: &'static str, attach: Attach) -> Seen {
             link.recv().unwrap();
             request()
         });
-        let there = client_waits.recv().unwrap();
-        ip("link add gw0 type veth peer name cl0");
-        ip("link add br0 type bridge");
-        ip(&format!("link set cl0 netns {there}"));
-        if name == "br0" {
-            ip("link set gw0 master br0");
-        }
-        ip(&format!("address add 198.18.211.1/30 dev {name}"));
-        ip("link set br0 up");
-        ip("link set gw0 up");
+        link_to(client_waits.recv().unwrap(), name);
         let gateway = TcpListener::bind("0.0.0.0:8080").unwrap();
         let gateway = thread::spawn(move || answer(&gateway));
         let sign = ReleaseSign::random().unwrap();

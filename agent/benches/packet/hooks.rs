@@ -13,7 +13,7 @@ use rsfaas::spot::{Attach, ReleaseSign};
 
 use super::{
     median,
-    namespace::{block_on, in_namespace, interface, ip, spotter},
+    namespace::{block_on, in_namespace, interface, ip, link_to, spotter},
 };
 
 /// Each loads the programs anew.
@@ -48,16 +48,7 @@ fn throughput(name: &'static str, attach: Option<Attach>) -> (String, f64) {
             link.recv().unwrap();
             send();
         });
-        let there = client_waits.recv().unwrap();
-        ip("link add gw0 type veth peer name cl0");
-        ip("link add br0 type bridge");
-        ip(&format!("link set cl0 netns {there}"));
-        if name == "br0" {
-            ip("link set gw0 master br0");
-        }
-        ip(&format!("address add 198.18.211.1/30 dev {name}"));
-        ip("link set br0 up");
-        ip("link set gw0 up");
+        link_to(client_waits.recv().unwrap(), name);
         let listener = TcpListener::bind("198.18.211.1:9000").unwrap();
         let receiver = thread::spawn(move || receive(&listener));
         let attached = attach.map(|attach| {

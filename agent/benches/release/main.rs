@@ -25,7 +25,7 @@ use nix::unistd::gettid;
 use rsfaas::spot::{Attach, Events, Hook, ReleaseSign};
 
 use self::{
-    namespace::{KEY_HEADER, PORT, block_on, in_namespace, ip, spotter},
+    namespace::{KEY_HEADER, PORT, block_on, in_namespace, ip, link_to, spotter},
     packet_path::PacketPath,
 };
 
@@ -59,10 +59,7 @@ fn measure(name: &'static str, address: &'static str) -> Vec<f64> {
                 told.send(gettid()).unwrap();
                 client(&wait, address);
             });
-            ip("link add gw0 type veth peer name cl0");
-            ip(&format!("link set cl0 netns {}", there.recv().unwrap()));
-            ip(&format!("address add {address}/30 dev gw0"));
-            ip("link set gw0 up");
+            link_to(there.recv().unwrap(), name);
             client
         };
         let listener = TcpListener::bind(("0.0.0.0", PORT)).unwrap();

@@ -4,7 +4,10 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use nix::sched::{CloneFlags, unshare};
+use nix::{
+    sched::{CloneFlags, unshare},
+    unistd::Pid,
+};
 use rsfaas::spot::{Interface, InterfaceChange, Interfaces, Options, ReleaseSign, Spotter};
 
 /// The gateway's port.
@@ -30,6 +33,20 @@ pub(crate) fn ip(arguments: &str) {
         .unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "ip {arguments}: {error}");
+}
+
+/// Links this namespace to that of a thread, which gets `cl0`: by `gw0`, or by the bridge `br0` that `gw0` is
+/// a port of. The named interface has the address 198.18.211.1/30.
+pub(crate) fn link_to(there: Pid, name: &str) {
+    ip("link add gw0 type veth peer name cl0");
+    ip("link add br0 type bridge");
+    ip(&format!("link set cl0 netns {there}"));
+    if name == "br0" {
+        ip("link set gw0 master br0");
+    }
+    ip(&format!("address add 198.18.211.1/30 dev {name}"));
+    ip("link set br0 up");
+    ip("link set gw0 up");
 }
 
 /// The spotter's programs, loaded.
