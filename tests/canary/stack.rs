@@ -1,0 +1,276 @@
+//! Where the parts of an OpenFaaS keep things, on the testbed and on a host that has one already.
+use std::{
+    env, fmt,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use super::{
+    Place, Unsearchable,
+    places::{Blocks, BpfMaps, EngineRecords, Files, Journal, KernelLog, Memory, Select, Swap},
+};
+
+/// Folders where containerd, faasd and the distribution's registry keep their data.
+const CONTAINERD: &str = "/var/lib/containerd";
+const REGISTRIES: [&str; 2] = ["/var/lib/docker-registry", "/var/lib/registry"];
+const PROVIDERS: [&str; 2] = ["/var/lib/faasd", "/var/lib/faasd-provider"];
+/// Where the testbed's engine keeps what must not be on a disk.
+const TESTBED_RUN: &str = "/run/rsfaas-testbed";
+const RUN: [&str; 3] = ["/run/containerd", "/run/docker", "/run/faasd"];
+/// Programs that may run in containers without being functions.
+const NO_FUNCTIONS: &[&str] = &["gateway", "nats", "prometheus", "queue-worker", "registry"];
+
+/// A part whose memory is searched; its text is the place's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The agent and what it has started.
+    Agent,
+    /// Docker Engine.
+    Engine,
+    /// Containerd, and what it starts containers with.
+    Containerd,
+    /// The image registry.
+    Registry,
+    /// The gateway.
+    Gateway,
+    /// The provider.
+    Provider,
+    /// Queue and metrics.
+    Others,
+    /// The containers of functions.
+    Containers,
+}
+
+impl Part {
+    const ALL: [Self; 8] = [
+        Self::Agent,
+        Self::Engine,
+        Self::Containerd,
+        Self::Registry,
+        Self::Gateway,
+        Self::Provider,
+        Self::Others,
+        Self::Containers,
+    ];
+
+    fn processes(self, agent: u32) -> Select {
+        match self {
+            Self::Agent => Select::Tree(agent),
+            Self::Engine => Select::Programs(&["buildkitd", "docker-proxy", "dockerd"]),
+            Self::Containerd => Select::Programs(&["containerd"]),
+            Self::Registry => Select::Programs(&["docker-registry", "registry"]),
+            Self::Gateway => Select::Programs(&["gateway"]),
+            Self::Provider => {
+                Select::Programs(&["faas-netes", "faas-provider", "faasd", "provider"])
+            }
+            Self::Others => Select::Programs(&["nats", "prometheus", "queue-worker"]),
+            Self::Containers => Select::Containers(NO_FUNCTIONS),
+        }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Agent => "memory: agent",
+            Self::Engine => "memory: Docker Engine",
+            Self::Containerd => "memory: containerd and shims",
+            Self::Registry => "memory: registry",
+            Self::Gateway => "memory: gateway",
+            Self::Provider => "memory: provider",
+            Self::Others => "memory: queue and metrics",
+            Self::Containers => "memory: function containers",
+        })
+    }
+}
+
+/// An OpenFaaS and its agent.
+#[derive(Debug, Clone)]
+pub struct Stack {
+    agent: u32,
+    agent_folders: Vec<PathBuf>,
+    /// The testbed's folder; `None` for an OpenFaaS that was there before.
+    testbed: Option<PathBuf>,
+    /// When the secrets were made.
+    since: SystemTime,
+    only_changed: bool,
+}
+
+impl Stack {
+    /// The testbed that `RSFAAS_TESTBED` names, or else the OpenFaaS that this host has, with an agent, the
+    /// folders in which that keeps anything, and the time at which the secrets were made. Folders that the
+    /// whole host shares are searched for files that have changed since.
+    #[must_use]
+    pub fn new(
+        agent: u32,
+        agent_folders: impl IntoIterator<Item = PathBuf>,
+        since: SystemTime,
+    ) -> Self {
+        Self {
+            agent,
+            agent_folders: agent_folders.into_iter().collect(),
+            testbed: env::var_os("RSFAAS_TESTBED").map(PathBuf::from),
+            since,
+            only_changed: false,
+        }
+    }
+
+    /// The testbed in a folder.
+    #[must_use]
+    pub fn on_testbed(self, folder: &Path) -> Self {
+        Self {
+            testbed: Some(folder.to_owned()),
+            ..self
+        }
+    }
+
+    /// Searches everywhere for files that have changed since the secrets were made, and for no others: quick,
+    /// and as good while the clock does not jump. The raw disk and memory are searched whole.
+    #[must_use]
+    pub fn only_changed(self) -> Self {
+        let only_changed = true;
+        Self {
+            only_changed,
+            ..self
+        }
+    }
+
+    /// Every place.
+    ///
+    /// # Errors
+    /// When Docker Engine is there, and does not tell where it keeps its data.
+    pub fn places(&self) -> Result<Vec<Box<dyn Place>>, Unsearchable> {
+        let mut places = self.files()?;
+        places.push(Box::new(Journal { since: self.since }));
+        places.push(Box::new(KernelLog));
+        places.extend(self.memory());
+        places.push(Box::new(BpfMaps { pid: self.agent }));
+        places.push(Box::new(Swap));
+        Ok(places)
+    }
+
+    /// Regular files alone, and what the engine tells of them.
+    ///
+    /// # Errors
+    /// As [`places`](Self::places).
+    pub fn files(&self) -> Result<Vec<Box<dyn Place>>, Unsearchable> {
+        let mut files: Vec<Files> = match &self.testbed {
+            Some(testbed) => testbed_files(testbed),
+            None => host_files(),
+        };
+        files.push(Files::new("agent's folders", self.agent_folders.clone()).with_marker());
+        let records = EngineRecords {
+            program: if self.testbed.is_some() {
+                "/usr/bin/docker".into()
+            } else {
+                "docker".into()
+            },
+            host: self
+                .testbed
+                .as_ref()
+                .map(|_| "unix:///var/run/docker.sock".into()),
+        };
+        let mut places: Vec<Box<dyn Place>> = Vec::new();
+        match records.folder() {
+            Ok(folder) => {
+                files.insert(
+                    0,
+                    Files::new("engine's folder", [folder])
+                        .with_layers()
+                        .with_marker(),
+                );
+                places.push(Box::new(records));
+            }
+            // faasd has no Docker Engine.
+            Err(_) if self.testbed.is_none() => {}
+            Err(error) => return Err(error),
+        }
+        if let Some(testbed) = &self.testbed {
+            let image = testbed.join("data.img");
+            // There is none under an engine that was running before the testbed was raised.
+            if image.exists() {
+                let mount = testbed.join("data");
+                places.push(Box::new(Blocks { image, mount }));
+            }
+        }
+        let whole = files.into_iter().map(|files| {
+            if self.only_changed {
+                files.since(self.since)
+            } else {
+                files
+            }
+        });
+        let shared = [
+            Files::new("temporary folders", temporary()).optional(),
+            Files::new("/var/log", ["/var/log".into()]).optional(),
+        ]
+        .map(|files| files.since(self.since));
+        let files = whole
+            .chain(shared)
+            .map(|files| Box::new(files) as Box<dyn Place>);
+        Ok(files.chain(places).collect())
+    }
+
+    fn memory(&self) -> impl Iterator<Item = Box<dyn Place>> {
+        Part::ALL.into_iter().map(|part| {
+            let memory = Memory::new(part.to_string(), part.processes(self.agent));
+            let memory = match part {
+                // The names of functions are in these at all times.
+                Part::Agent | Part::Gateway => memory.with_marker(),
+                _ => memory,
+            };
+            // Another OpenFaaS may lack any of them.
+            let memory = if self.testbed.is_none() && part != Part::Agent {
+                memory.optional()
+            } else {
+                memory
+            };
+            Box::new(memory) as Box<dyn Place>
+        })
+    }
+}
+
+fn testbed_files(testbed: &Path) -> Vec<Files> {
+    let below = |name: &str| testbed.join("data").join(name);
+    vec![
+        Files::new("containerd's folder", [below("containerd")])
+            .with_layers()
+            .optional(),
+        Files::new("registry's folder", [below("registry")])
+            .with_layers()
+            .with_marker(),
+        Files::new(
+            "gateway's and provider's folders",
+            ["config", "faas-cli", "run", "secrets"]
+                .map(|name| testbed.join(name))
+                .into_iter()
+                .chain([below("provider"), below("prometheus")]),
+        )
+        .optional(),
+        Files::new("folders in memory", [TESTBED_RUN.into()]).optional(),
+        Files::new("testbed's logs", [testbed.join("logs")]).with_marker(),
+    ]
+}
+
+fn host_files() -> Vec<Files> {
+    let all = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
+    vec![
+        Files::new("containerd's folder", all(&[CONTAINERD]))
+            .with_layers()
+            .optional(),
+        Files::new("registry's folder", all(&REGISTRIES))
+            .with_layers()
+            .optional(),
+        Files::new("provider's folders", all(&PROVIDERS)).optional(),
+        Files::new("folders in memory", all(&RUN)).optional(),
+    ]
+}
+
+fn temporary() -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = ["/tmp", "/var/tmp", "/dev/shm"].map(PathBuf::from).into();
+    let own = env::temp_dir();
+    if !folders.contains(&own) {
+        folders.push(own);
+    }
+    folders
+}

@@ -1,0 +1,306 @@
+//! The canary search can fail: what is planted in a place is found there. Needs root.
+use std::{
+    error::Error,
+    fs::{self, File, OpenOptions},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, SystemTime},
+};
+
+use flate2::{Compression, write::GzEncoder};
+use nix::{
+    libc,
+    mount::{MntFlags, umount2},
+    unistd::syncfs,
+};
+use rsfaas_tests::canary::{
+    Finding, Needles, Place, Secret,
+    places::{Blocks, BpfMaps, Files, KernelLog, Memory, Select},
+    search,
+};
+
+type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
+
+/// A secret of this run: other runs leave theirs in the kernel's log.
+fn secret() -> Result<String> {
+    let mut bytes = [0; 16];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn find(place: impl Place + 'static, secret: &str) -> Result<Finding> {
+    let needles = Needles::new(vec![Secret::new("source", secret.as_bytes())?])?;
+    let mut report = search(&[Box::new(place)], &needles);
+    Ok(report.findings.remove(0))
+}
+
+fn hits(place: impl Place + 'static, secret: &str) -> Result<u64> {
+    let finding = find(place, secret)?;
+    assert!(finding.failures.is_empty(), "{:?}", finding.failures);
+    Ok(finding.hit_count)
+}
+
+fn gzip(text: &str) -> Result<Vec<u8>> {
+    let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+    packed.write_all(text.as_bytes())?;
+    Ok(packed.finish()?)
+}
+
+#[test]
+fn a_secret_in_a_file_is_found_wherever_the_file_is() -> Result {
+    let (folder, secret) = (tempfile::tempdir()?, secret()?);
+    let deep = folder.path().join("a/b/c");
+    fs::create_dir_all(&deep)?;
+    let files = || Files::new("files", [folder.path().to_owned()]);
+    assert_eq!(hits(files(), &secret)?, 0);
+    fs::write(deep.join("notes"), format!("the source: {secret}\n"))?;
+    // Both ends of it.
+    assert_eq!(hits(files(), &secret)?, 2);
+    Ok(())
+}
+
+#[test]
+fn a_secret_in_a_compressed_layer_is_found() -> Result {
+    let (folder, secret) = (tempfile::tempdir()?, secret()?);
+    fs::write(folder.path().join("data"), gzip(&secret)?)?;
+    assert_eq!(
+        hits(Files::new("files", [folder.path().to_owned()]), &secret)?,
+        2
+    );
+    Ok(())
+}
+
+#[test]
+fn a_layer_that_cannot_be_unpacked_counts_as_not_searched() -> Result {
+    let folder = tempfile::tempdir()?;
+    fs::write(folder.path().join("data"), [0x28, 0xb5, 0x2f, 0xfd, 0, 0])?;
+    let files = Files::new("layers", [folder.path().to_owned()]).with_layers();
+    let finding = find(files, &secret()?)?;
+    assert!(
+        finding.failures[0].contains("zstd"),
+        "{:?}",
+        finding.failures
+    );
+    Ok(())
+}
+
+#[test]
+fn a_folder_that_must_be_there_and_is_not_counts_as_not_searched() -> Result {
+    let nowhere = || Files::new("files", ["/nonexistent/folder".into()]);
+    assert_eq!(find(nowhere(), &secret()?)?.failures.len(), 1);
+    let finding = find(nowhere().optional(), &secret()?)?;
+    assert_eq!(finding.absent.as_deref(), Some("no /nonexistent/folder"));
+    Ok(())
+}
+
+#[test]
+fn of_shared_folders_only_what_has_changed_since_is_searched() -> Result {
+    let (folder, secret) = (tempfile::tempdir()?, secret()?);
+    fs::write(folder.path().join("log"), &secret)?;
+    let files = || Files::new("files", [folder.path().to_owned()]);
+    let now = SystemTime::now();
+    assert_eq!(hits(files().since(now), &secret)?, 2);
+    assert_eq!(
+        hits(files().since(now + Duration::from_secs(60)), &secret)?,
+        0
+    );
+    Ok(())
+}
+
+/// A disk in an image file; unmounted when dropped.
+struct Disk {
+    folder: tempfile::TempDir,
+}
+
+impl Disk {
+    fn new() -> Result<Self> {
+        let disk = Self {
+            folder: tempfile::tempdir()?,
+        };
+        File::create(disk.image())?.set_len(64 << 20)?;
+        fs::create_dir(disk.mount())?;
+        run(Command::new("mkfs.ext4")
+            .args(["-q", "-F"])
+            .arg(disk.image()))?;
+        run(Command::new("mount")
+            .args(["-o", "loop"])
+            .arg(disk.image())
+            .arg(disk.mount()))?;
+        Ok(disk)
+    }
+
+    fn image(&self) -> std::path::PathBuf {
+        self.folder.path().join("disk.img")
+    }
+
+    fn mount(&self) -> std::path::PathBuf {
+        self.folder.path().join("disk")
+    }
+
+    fn blocks(&self) -> Blocks {
+        Blocks {
+            image: self.image(),
+            mount: self.mount(),
+        }
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // The folder cannot be removed then, which is told.
+        let _ = umount2(&self.mount(), MntFlags::MNT_DETACH);
+    }
+}
+
+fn run(command: &mut Command) -> Result {
+    let status = command.status()?;
+    assert!(status.success(), "{command:?}: {status}");
+    Ok(())
+}
+
+fn write_and_delete(path: &Path, bytes: &[u8]) -> Result {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    syncfs(&file)?;
+    Ok(fs::remove_file(path)?)
+}
+
+#[test]
+fn a_secret_in_the_free_blocks_of_a_disk_is_found() -> Result {
+    let (disk, secret) = (Disk::new()?, secret()?);
+    assert_eq!(hits(disk.blocks(), &secret)?, 0);
+    write_and_delete(&disk.mount().join("handler.py"), secret.as_bytes())?;
+    assert_eq!(hits(Files::new("files", [disk.mount()]), &secret)?, 0);
+    assert_eq!(hits(disk.blocks(), &secret)?, 2);
+    Ok(())
+}
+
+#[test]
+fn a_compressed_secret_in_the_free_blocks_of_a_disk_is_found() -> Result {
+    let (disk, secret) = (Disk::new()?, secret()?);
+    write_and_delete(&disk.mount().join("layer"), &gzip(&secret)?)?;
+    assert_eq!(hits(disk.blocks(), &secret)?, 2);
+    Ok(())
+}
+
+/// A process that has read a line; killed when dropped.
+struct Holder(Child);
+
+impl Holder {
+    fn of(line: &str) -> Result<Self> {
+        let mut child = Command::new("sh")
+            .args(["-c", "read -r line; echo read; read -r never"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut answer = String::new();
+        if let (Some(stdin), Some(stdout)) = (&mut child.stdin, child.stdout.take()) {
+            writeln!(stdin, "{line}")?;
+            BufReader::new(stdout).read_line(&mut answer)?;
+        }
+        assert_eq!(answer, "read\n");
+        Ok(Self(child))
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_secret_in_the_memory_of_a_process_is_found() -> Result {
+    let secret = secret()?;
+    let holder = Holder::of(&secret)?;
+    let memory = Memory::new("memory", Select::Tree(holder.0.id()));
+    let finding = find(memory, &secret)?;
+    assert!(finding.failures.is_empty(), "{:?}", finding.failures);
+    assert!(finding.hit_count >= 2, "{finding:?}");
+    let at = &finding.hits[0].at;
+    assert!(at.contains(&format!("({})", holder.0.id())), "{at}");
+    Ok(())
+}
+
+#[test]
+fn the_searching_process_is_not_searched_itself() -> Result {
+    let secret = secret()?;
+    let finding = find(
+        Memory::new("memory", Select::Tree(std::process::id())),
+        &secret,
+    )?;
+    assert_eq!(finding.hit_count, 0, "{:?}", finding.hits);
+    Ok(())
+}
+
+#[test]
+fn a_process_that_is_not_there_counts_as_not_searched() -> Result {
+    let finding = find(Memory::new("memory", Select::Tree(u32::MAX)), &secret()?)?;
+    assert_eq!(finding.failures, ["processes: there is none"]);
+    Ok(())
+}
+
+#[test]
+fn a_secret_in_the_kernel_log_is_found() -> Result {
+    let secret = secret()?;
+    assert_eq!(hits(KernelLog, &secret)?, 0);
+    writeln!(
+        OpenOptions::new().write(true).open("/dev/kmsg")?,
+        "{secret}"
+    )?;
+    assert_eq!(hits(KernelLog, &secret)?, 2);
+    Ok(())
+}
+
+/// Kinds of map (`enum bpf_map_type` in the kernel's `linux/bpf.h`).
+const HASH: u32 = 1;
+const PER_CPU_ARRAY: u32 = 6;
+
+/// A BPF map of this process with one value of 64 bytes.
+fn map_with(kind: u32, value: &[u8]) -> Result<std::os::fd::OwnedFd> {
+    use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+    let words =
+        |words: &[u32]| -> Vec<u8> { words.iter().flat_map(|word| word.to_ne_bytes()).collect() };
+    let bpf = |command: libc::c_int, attributes: &[u8]| {
+        // SAFETY: the pointer is to so many bytes, and what these point to is alive below.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_bpf,
+                command,
+                attributes.as_ptr(),
+                attributes.len(),
+            )
+        };
+        i32::try_from(result)
+            .ok()
+            .filter(|result| *result >= 0)
+            .ok_or_else(std::io::Error::last_os_error)
+    };
+    let number = bpf(0, &words(&[kind, 4, 64, 1]))?;
+    // SAFETY: the kernel has just made this descriptor for us, and nobody else knows it.
+    let map = unsafe { OwnedFd::from_raw_fd(number) };
+    let key = 0_u32;
+    // Room for one on each of many CPUs.
+    let mut values = vec![0; 64 * 1024];
+    values[..value.len()].copy_from_slice(value);
+    let mut attributes = words(&[map.as_raw_fd() as u32, 0]);
+    attributes.extend((&raw const key as u64).to_ne_bytes());
+    attributes.extend((values.as_ptr() as u64).to_ne_bytes());
+    attributes.extend([0; 8]);
+    bpf(2, &attributes)?;
+    Ok(map)
+}
+
+#[test]
+fn a_secret_in_a_bpf_map_is_found_on_whatever_cpu_it_is() -> Result {
+    for kind in [HASH, PER_CPU_ARRAY] {
+        let secret = secret()?;
+        let _map = map_with(kind, secret.as_bytes())?;
+        let pid = std::process::id();
+        assert_eq!(hits(BpfMaps { pid }, &secret)?, 2, "kind {kind}");
+    }
+    Ok(())
+}
