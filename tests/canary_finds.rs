@@ -142,6 +142,7 @@ impl Disk {
         Blocks {
             image: self.image(),
             mount: self.mount(),
+            elsewhere: None,
         }
     }
 }

@@ -10,6 +10,8 @@ use super::{
     places::{Blocks, BpfMaps, EngineRecords, Files, Journal, KernelLog, Memory, Select, Swap},
 };
 
+/// Where Docker Engine listens.
+const ENGINE: &str = "/var/run/docker.sock";
 /// Folders where containerd, faasd and the distribution's registry keep their data.
 const CONTAINERD: &str = "/var/lib/containerd";
 const REGISTRIES: [&str; 2] = ["/var/lib/docker-registry", "/var/lib/registry"];
@@ -140,75 +142,90 @@ impl Stack {
     /// # Errors
     /// When Docker Engine is there, and does not tell where it keeps its data.
     pub fn places(&self) -> Result<Vec<Box<dyn Place>>, Unsearchable> {
-        let mut places = self.files()?;
-        places.push(Box::new(Journal { since: self.since }));
-        places.push(Box::new(KernelLog));
+        let mut places = self.files_and_disk()?;
         places.extend(self.memory());
         places.push(Box::new(BpfMaps { pid: self.agent }));
         places.push(Box::new(Swap));
         Ok(places)
     }
 
-    /// Regular files alone, and what the engine tells of them.
+    /// Regular files, logs, and the raw disk: what outlives every process.
+    ///
+    /// # Errors
+    /// As [`places`](Self::places).
+    pub fn files_and_disk(&self) -> Result<Vec<Box<dyn Place>>, Unsearchable> {
+        let mut places = self.files()?;
+        places.extend(self.disk()?);
+        Ok(places)
+    }
+
+    /// Regular files, logs, and what Docker Engine tells of its own.
     ///
     /// # Errors
     /// As [`places`](Self::places).
     pub fn files(&self) -> Result<Vec<Box<dyn Place>>, Unsearchable> {
-        let mut files: Vec<Files> = match &self.testbed {
+        let mut files = match &self.testbed {
             Some(testbed) => testbed_files(testbed),
             None => host_files(),
         };
         files.push(Files::new("agent's folders", self.agent_folders.clone()).with_marker());
-        let records = EngineRecords {
-            program: if self.testbed.is_some() {
-                "/usr/bin/docker".into()
-            } else {
-                "docker".into()
-            },
-            host: self
-                .testbed
-                .as_ref()
-                .map(|_| "unix:///var/run/docker.sock".into()),
-        };
         let mut places: Vec<Box<dyn Place>> = Vec::new();
-        match records.folder() {
-            Ok(folder) => {
-                files.insert(
-                    0,
-                    Files::new("engine's folder", [folder])
-                        .with_layers()
-                        .with_marker(),
-                );
-                places.push(Box::new(records));
-            }
-            // faasd has no Docker Engine.
-            Err(_) if self.testbed.is_none() => {}
-            Err(error) => return Err(error),
+        if let Some((records, folder)) = self.engine()? {
+            let engine = Files::new("engine's folder", [folder]);
+            files.insert(0, engine.with_layers().with_marker());
+            places.push(Box::new(records));
         }
-        if let Some(testbed) = &self.testbed {
-            let image = testbed.join("data.img");
-            // There is none under an engine that was running before the testbed was raised.
-            if image.exists() {
-                let mount = testbed.join("data");
-                places.push(Box::new(Blocks { image, mount }));
-            }
+        if self.only_changed {
+            files = files
+                .into_iter()
+                .map(|files| files.since(self.since))
+                .collect();
         }
-        let whole = files.into_iter().map(|files| {
-            if self.only_changed {
-                files.since(self.since)
-            } else {
-                files
-            }
-        });
-        let shared = [
-            Files::new("temporary folders", temporary()).optional(),
-            Files::new("/var/log", ["/var/log".into()]).optional(),
-        ]
-        .map(|files| files.since(self.since));
-        let files = whole
-            .chain(shared)
+        for (name, folders) in [
+            ("temporary folders", temporary()),
+            ("/var/log", vec!["/var/log".into()]),
+        ] {
+            files.push(Files::new(name, folders).optional().since(self.since));
+        }
+        places.push(Box::new(Journal { since: self.since }));
+        places.push(Box::new(KernelLog));
+        let files = files
+            .into_iter()
             .map(|files| Box::new(files) as Box<dyn Place>);
         Ok(files.chain(places).collect())
+    }
+
+    /// The raw bytes of the disk that the testbed's data lie on; of other disks nothing is promised.
+    fn disk(&self) -> Result<Option<Box<dyn Place>>, Unsearchable> {
+        let Some(testbed) = &self.testbed else {
+            return Ok(None);
+        };
+        let (image, mount) = (testbed.join("data.img"), testbed.join("data"));
+        let elsewhere = match self.engine()? {
+            Some((_, folder)) if !folder.starts_with(&mount) => Some(
+                "the engine was running before the testbed, and keeps its data elsewhere"
+                    .to_owned(),
+            ),
+            _ => None,
+        };
+        let disk = Blocks {
+            image,
+            mount,
+            elsewhere,
+        };
+        Ok(Some(Box::new(disk)))
+    }
+
+    /// Docker Engine and its folder; none with faasd.
+    fn engine(&self) -> Result<Option<(EngineRecords, PathBuf)>, Unsearchable> {
+        let records = EngineRecords {
+            socket: ENGINE.into(),
+        };
+        match records.folder() {
+            Ok(folder) => Ok(Some((records, folder))),
+            Err(_) if self.testbed.is_none() => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn memory(&self) -> impl Iterator<Item = Box<dyn Place>> {

@@ -29,6 +29,8 @@ pub struct Blocks {
     pub image: PathBuf,
     /// Where it is mounted.
     pub mount: PathBuf,
+    /// Why there is no such disk, where there need not be one.
+    pub elsewhere: Option<String>,
 }
 
 impl Place for Blocks {
@@ -38,6 +40,10 @@ impl Place for Blocks {
 
     fn has_marker(&self) -> bool {
         true
+    }
+
+    fn is_absent(&self) -> Option<String> {
+        self.elsewhere.clone()
     }
 
     fn search(&self, scan: &mut Scan<'_>) -> Result<(), Unsearchable> {

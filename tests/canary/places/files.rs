@@ -84,7 +84,7 @@ impl Files {
         Self { since, ..self }
     }
 
-    fn folder(&self, scan: &mut Scan<'_>, folder: &Path, device: u64) {
+    fn folder(&self, scan: &mut Scan<'_>, folder: &Path, mount: Mount) {
         let entries = match fs::read_dir(folder) {
             Ok(entries) => entries,
             Err(error) => return note(scan, folder, error),
@@ -95,26 +95,24 @@ impl Files {
                 Err(error) => return note(scan, folder, error),
             };
             match fs::symlink_metadata(&path) {
-                Ok(status) => self.entry(scan, &path, &status, device),
+                Ok(status) => self.entry(scan, &path, &status, mount),
                 Err(error) => note(scan, &path, error),
             }
         }
     }
 
-    fn entry(&self, scan: &mut Scan<'_>, path: &Path, status: &Metadata, device: u64) {
+    fn entry(&self, scan: &mut Scan<'_>, path: &Path, status: &Metadata, mount: Mount) {
         let kind = status.file_type();
         if !kind.is_dir() && !kind.is_file() {
             return;
         }
-        if status.dev() != device {
-            match statfs(path) {
-                Ok(mount) if NO_FILES.contains(&mount.filesystem_type()) => return,
-                Ok(_) => {}
-                Err(error) => return note(scan, path, error.into()),
-            }
-        }
+        let mount = match mount.at(path, status) {
+            Ok(Some(mount)) => mount,
+            Ok(None) => return,
+            Err(error) => return note(scan, path, error),
+        };
         if kind.is_dir() {
-            self.folder(scan, path, status.dev());
+            self.folder(scan, path, mount);
         } else if self.since.is_none_or(|since| changed(status) >= since)
             && let Err(error) = self.file(scan, path)
         {
@@ -166,9 +164,9 @@ impl Place for Files {
 
     fn search(&self, scan: &mut Scan<'_>) -> Result<(), Unsearchable> {
         for root in &self.roots {
-            match fs::metadata(root) {
-                Ok(status) if status.is_dir() => self.folder(scan, root, status.dev()),
-                Ok(status) => self.entry(scan, root, &status, status.dev()),
+            match Mount::of(root) {
+                Ok((mount, status)) if status.is_dir() => self.folder(scan, root, mount),
+                Ok((mount, status)) => self.entry(scan, root, &status, mount),
                 Err(error) if self.optional && error.kind() == ErrorKind::NotFound => {}
                 Err(error) => {
                     scan.failed(&Unsearchable::new(root.display().to_string(), error));
@@ -176,6 +174,34 @@ impl Place for Files {
             }
         }
         Ok(())
+    }
+}
+
+/// Where a file is mounted.
+#[derive(Debug, Clone, Copy)]
+struct Mount {
+    device: u64,
+    /// Of the folder that the search started at: what is in the same kind of filesystem belongs to it.
+    kind: FsType,
+}
+
+impl Mount {
+    fn of(root: &Path) -> io::Result<(Self, Metadata)> {
+        let status = fs::metadata(root)?;
+        let kind = statfs(root)?.filesystem_type();
+        let device = status.dev();
+        Ok((Self { device, kind }, status))
+    }
+
+    /// The same for something below; `None` where that is not to be searched.
+    fn at(self, path: &Path, status: &Metadata) -> io::Result<Option<Self>> {
+        let device = status.dev();
+        if device == self.device {
+            return Ok(Some(self));
+        }
+        let kind = statfs(path)?.filesystem_type();
+        let searched = kind == self.kind || !NO_FILES.contains(&kind);
+        Ok(searched.then_some(Self { device, ..self }))
     }
 }
 
