@@ -228,8 +228,10 @@ impl Stack {
         }
     }
 
-    fn memory(&self) -> impl Iterator<Item = Box<dyn Place>> {
-        Part::ALL.into_iter().map(|part| {
+    /// The memory of every part.
+    #[must_use]
+    pub fn memory(&self) -> Vec<Box<dyn Place>> {
+        let places = Part::ALL.into_iter().map(|part| {
             let memory = Memory::new(part.to_string(), part.processes(self.agent));
             let memory = match part {
                 // The names of functions are in these at all times.
@@ -243,7 +245,8 @@ impl Stack {
                 memory
             };
             Box::new(memory) as Box<dyn Place>
-        })
+        });
+        places.collect()
     }
 }
 

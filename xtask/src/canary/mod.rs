@@ -162,6 +162,11 @@ impl Run<'_> {
         drop(holder);
         agent.wait_until_locked(&subject.name, 0)?;
         self.search("image, closed", &files, &needles);
+
+        heading("image, after the close: memory, of which the agent's alone is promised");
+        let report = search(&self.stack(&agent).memory(), &needles);
+        let agents = Part::Agent.to_string();
+        self.judge("image, closed", &report, |place, _| place != agents);
         agent.stop()
     }
 

@@ -17,6 +17,21 @@ pub(super) const SOURCE: &str = "source";
 pub(super) const KEY: &str = "key";
 pub(super) const ANSWER: &str = "answer";
 
+/// Blocks of the data file, each with the canary at its start, and bytes of a block.
+const BLOCKS: usize = 64;
+const BLOCK: usize = 4096;
+
+const HANDLER: &str = r#""""SOURCE"""
+import pathlib
+
+CANARY = "SOURCE"
+DATA = pathlib.Path(__file__).with_name("data.txt").read_text()
+
+
+def handle(req):
+    return CANARY[::-1] if CANARY in DATA else "no data"
+"#;
+
 /// A function that nobody but this run knows: its plain form was never built.
 pub(super) struct Subject {
     /// Its name; a part of it is the marker.
@@ -36,11 +51,11 @@ impl Subject {
         let name = format!("canary-{marker}");
         let folder = project.folder().join(&name);
         fs::create_dir(&folder).at(&folder)?;
-        let handler = format!(
-            "\"\"\"{source}\"\"\"\nSOURCE = \"{source}\"\n\n\ndef handle(req):\n    return SOURCE[::-1]\n"
-        );
+        // In every block of a file that fills several chunks of the sealed format and many buffers.
+        let block = format!("{source}\n{}\n", "filler ".repeat(BLOCK / 7));
         for (file, text) in [
-            ("handler.py", handler),
+            ("handler.py", HANDLER.replace("SOURCE", &source)),
+            ("data.txt", block.repeat(BLOCKS)),
             // A manifest stays readable: it is in the base image's layers by right.
             ("requirements.txt", format!("# {marker}\n")),
         ] {

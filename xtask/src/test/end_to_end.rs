@@ -8,7 +8,7 @@ use std::{
 
 use super::report::{Report, Stop};
 use crate::{
-    build,
+    build, canary,
     error::{At as _, Error},
     process::{self, cargo, find},
     testbed::{self, Testbed},
@@ -30,6 +30,10 @@ pub(super) fn run(report: &mut Report, existing: bool) {
             report.step("the testbed's own parts", || go_tests(&testbed));
         }
         report.step("end-to-end tests", || rust_tests(&testbed));
+        report.step("the search for canaries", || {
+            build::agent()?;
+            Ok(canary::on(&testbed)?)
+        });
     }
     if !keep {
         report.step("the testbed goes", || Ok(testbed::down()?));

@@ -64,6 +64,9 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
         fuzz::steps(&mut report, &fuzz::Options::default());
     }
     if ready && wants(Part::Bpf) {
+        report.step("what the canary search finds", || {
+            tests_of_the_whole(&["--lib", "--test", "canary"])
+        });
         report.step("kernel tests", || cargo_test(&["--test", "*"]));
         report.step("wire tests", wire_tests);
     }
@@ -105,10 +108,15 @@ fn cargo_test(which: &[&str]) -> Result<(), Stop> {
 
 /// The agent between network namespaces, where a recording gateway takes the place of OpenFaaS.
 fn wire_tests() -> Result<(), Stop> {
+    tests_of_the_whole(&["--test", "wire"])
+}
+
+fn tests_of_the_whole(which: &[&str]) -> Result<(), Stop> {
     let mut command = cargo();
     command
         .current_dir(workspace::root())
         .env("RSFAAS_BIN", build::agent()?)
-        .args(["test", "--package", "rsfaas-tests", "--test", "wire"]);
+        .args(["test", "--package", "rsfaas-tests"])
+        .args(which);
     Ok(process::run(&mut command)?)
 }
