@@ -14,6 +14,7 @@ pub mod openfaas;
 pub mod rebuild;
 pub mod release;
 pub mod seal;
+pub mod secrecy;
 pub mod spot;
 pub mod stack;
 pub mod state;

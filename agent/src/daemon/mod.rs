@@ -1,7 +1,6 @@
 //! The agent: everything put together, and its life from start to stop.
 mod counters;
 mod registry;
-mod secrecy;
 mod switchboard;
 mod watch;
 
@@ -25,6 +24,7 @@ use crate::{
     openfaas::{FaasCli, Gateway},
     rebuild::{Host, UnlockedNames},
     release::Port,
+    secrecy::{self, Swap},
     spot::{Attach, Events, InterfaceChange, Interfaces, Options, ReleaseSign, Spotter},
     state::StateDir,
 };
@@ -80,7 +80,9 @@ impl DaemonError {
 /// # Errors
 /// When it cannot start, or something that it cannot do without fails.
 pub async fn run(config: Config) -> Result<(), DaemonError> {
-    secrecy::keep();
+    secrecy::no_core_dumps();
+    let memory_is_locked = secrecy::lock_memory();
+    Swap::read(memory_is_locked).warn();
     let state = StateDir::new(&config.state_dir);
     let server = Server::open(&config.control_socket)?;
     let names = UnlockedNames::of_host(&state).map_err(DaemonError::system("the state folder"))?;
@@ -185,6 +187,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                         pid: std::process::id(),
                         port: config.port,
                         interfaces: InterfaceStatus::all(&spotter),
+                        swap: Swap::read(memory_is_locked),
                         functions: Vec::new(),
                         counters,
                         timelines: leases.iter().cloned().collect(),

@@ -33,6 +33,9 @@ pub struct ParkedStatus {
     pub pid: i32,
     /// Memory that the process alone has, in KiB, where the kernel tells.
     pub memory_kib: Option<u64>,
+    /// Whether the container's memory is kept out of swap.
+    #[serde(default)]
+    pub unswapped: bool,
 }
 
 /// The containers and the names for further ones.
@@ -182,6 +185,7 @@ impl Pool {
                 name: slot.name.clone(),
                 pid: parked.pid(),
                 memory_kib: memory_kib(parked.pid()),
+                unswapped: parked.is_unswapped(),
             })
             .collect()
     }
