@@ -76,7 +76,8 @@ fn to_text(status: &Status) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
-            "swap is on ({}): the agent is {}; of unlocked functions what is not marked `unswapped` may go there",
+            "swap is on ({}): the agent is {}; a function whose parked containers are not marked `unswapped` may go \
+             there while it is unlocked",
             status.swap.places.join(" "),
             if status.swap.agent_is_locked {
                 "locked in memory"

@@ -37,8 +37,8 @@ impl Swap {
             } else {
                 "may be"
             },
-            "swap is on: the memory of functions that are unlocked may go there, unless `rsfaas status` says \
-             of their containers that they are not swapped"
+            "swap is on: the memory of unlocked functions may go there, but for those whose parked containers \
+             `rsfaas status` marks `unswapped`"
         );
     }
 }
