@@ -9,6 +9,13 @@
 //! a [`Secret`] may be a marker: something that OpenFaaS has in many places by right, and that must be
 //! found there.
 //!
+//! ```ignore
+//! let needles = Needles::new(vec![Secret::key("key", &key)?, Secret::new("source", SENTENCE)?])?;
+//! let stack = Stack::new(Some(agent.pid()), [agent.state_dir()], since).only_changed();
+//! let report = search(&stack.places()?, &needles);
+//! assert!(report.problems(|_, _| false).is_empty(), "{report}");
+//! ```
+//!
 //! It needs root, and never looks into its own process.
 mod compressed;
 mod needles;

@@ -55,9 +55,10 @@ impl Part {
         Self::Containers,
     ];
 
-    fn processes(self, agent: u32) -> Select {
-        match self {
-            Self::Agent => Select::Tree(agent),
+    /// `None` for an agent that has ended.
+    fn processes(self, agent: Option<u32>) -> Option<Select> {
+        Some(match self {
+            Self::Agent => Select::Tree(agent?),
             Self::Engine => Select::Programs(&["buildkitd", "docker-proxy", "dockerd"]),
             Self::Containerd => Select::Programs(&["containerd"]),
             Self::Registry => Select::Programs(&["docker-registry", "registry"]),
@@ -67,7 +68,7 @@ impl Part {
             }
             Self::Others => Select::Programs(&["nats", "prometheus", "queue-worker"]),
             Self::Containers => Select::Containers(NO_FUNCTIONS),
-        }
+        })
     }
 }
 
@@ -89,7 +90,7 @@ impl fmt::Display for Part {
 /// An OpenFaaS and its agent.
 #[derive(Debug, Clone)]
 pub struct Stack {
-    agent: u32,
+    agent: Option<u32>,
     agent_folders: Vec<PathBuf>,
     /// The testbed's folder; `None` for an OpenFaaS that was there before.
     testbed: Option<PathBuf>,
@@ -99,12 +100,12 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// The testbed that `RSFAAS_TESTBED` names, or else the OpenFaaS that this host has, with an agent, the
-    /// folders in which that keeps anything, and the time at which the secrets were made. Folders that the
-    /// whole host shares are searched for files that have changed since.
+    /// The testbed that `RSFAAS_TESTBED` names, or else the OpenFaaS that this host has; with the agent's process,
+    /// unless it has ended, the folders in which the agent keeps anything, and the time at which the secrets were
+    /// made. Folders that the whole host shares are searched for files that have changed since.
     #[must_use]
     pub fn new(
-        agent: u32,
+        agent: Option<u32>,
         agent_folders: impl IntoIterator<Item = PathBuf>,
         since: SystemTime,
     ) -> Self {
@@ -144,7 +145,9 @@ impl Stack {
     pub fn places(&self) -> Result<Vec<Box<dyn Place>>, Unsearchable> {
         let mut places = self.files_and_disk()?;
         places.extend(self.memory());
-        places.push(Box::new(BpfMaps { pid: self.agent }));
+        if let Some(pid) = self.agent {
+            places.push(Box::new(BpfMaps { pid }));
+        }
         places.push(Box::new(Swap));
         Ok(places)
     }
@@ -231,8 +234,8 @@ impl Stack {
     /// The memory of every part.
     #[must_use]
     pub fn memory(&self) -> Vec<Box<dyn Place>> {
-        let places = Part::ALL.into_iter().map(|part| {
-            let memory = Memory::new(part.to_string(), part.processes(self.agent));
+        let places = Part::ALL.into_iter().filter_map(|part| {
+            let memory = Memory::new(part.to_string(), part.processes(self.agent)?);
             let memory = match part {
                 // The names of functions are in these at all times.
                 Part::Agent | Part::Gateway => memory.with_marker(),
@@ -244,7 +247,7 @@ impl Stack {
             } else {
                 memory
             };
-            Box::new(memory) as Box<dyn Place>
+            Some(Box::new(memory) as Box<dyn Place>)
         });
         places.collect()
     }

@@ -72,6 +72,9 @@ pub(crate) fn on(testbed: &Testbed) -> Result<(), Error> {
     for function in &removed {
         // One that was not sealed yet is not there.
         let _ = project.remove(&[function]);
+        if testbed.folder.is_some() {
+            testbed::remove_images(&format!("{}/{function}:*", testbed.registry_prefix))?;
+        }
     }
     searched?;
     let seconds = start.elapsed().as_secs_f64();
@@ -104,7 +107,8 @@ impl Run<'_> {
         let subject = self.sealed(&agent, "mount", functions)?;
         agent.wait_until_parked(&subject.name)?;
         let needles = subject.needles()?;
-        let stack = self.stack(&agent);
+        // Older files cannot hold the secrets. After the close they are searched all the same.
+        let stack = self.stack(&agent).only_changed();
 
         heading("planted: what must be found");
         let (report, missed) = plant::control(
@@ -130,7 +134,7 @@ impl Run<'_> {
         heading("mount, after the close");
         drop(holder);
         agent.wait_until_parked(&subject.name)?;
-        self.search("closed", &stack.places()?, &needles);
+        self.search("closed", &self.stack(&agent).places()?, &needles);
 
         heading("mount, after a crash of the agent while it was unlocked");
         let (holder, _) = self.unlock(&agent, &subject)?;
@@ -140,7 +144,8 @@ impl Run<'_> {
         drop(holder);
         let agent = Agent::start(self.testbed, self.project, 1)?;
         agent.wait_until_parked(&subject.name)?;
-        self.search("crashed", &self.stack(&agent).places()?, &needles);
+        let stack = self.stack(&agent).only_changed();
+        self.search("crashed", &stack.places()?, &needles);
         agent.stop()
     }
 
@@ -150,21 +155,21 @@ impl Run<'_> {
         let agent = Agent::start(self.testbed, self.project, 1)?;
         let subject = self.sealed(&agent, "image", functions)?;
         let needles = subject.needles()?;
-        let files = self.stack(&agent).files()?;
+        let stack = self.stack(&agent);
 
         heading("image, unlocked: regular files");
         let holder = self.hold(&subject)?;
-        let report = search(&files, &needles);
+        let report = search(&stack.clone().only_changed().files()?, &needles);
         self.judge("image, unlocked", &report, |_, hit| hit.secret == SOURCE);
         self.must_see(&report, "engine's folder", SOURCE);
 
         heading("image, after the close: regular files");
         drop(holder);
         agent.wait_until_locked(&subject.name, 0)?;
-        self.search("image, closed", &files, &needles);
+        self.search("image, closed", &stack.files()?, &needles);
 
         heading("image, after the close: memory, of which the agent's alone is promised");
-        let report = search(&self.stack(&agent).memory(), &needles);
+        let report = search(&stack.memory(), &needles);
         let agents = Part::Agent.to_string();
         self.judge("image, closed", &report, |place, _| place != agents);
         agent.stop()
@@ -184,7 +189,7 @@ impl Run<'_> {
 
     fn stack(&self, agent: &Agent) -> Stack {
         let folders = [self.project.folder().to_owned()];
-        let stack = Stack::new(agent.pid(), folders, self.since);
+        let stack = Stack::new(Some(agent.pid()), folders, self.since);
         match &self.testbed.folder {
             Some(folder) => stack.on_testbed(folder),
             None => stack,

@@ -35,6 +35,7 @@ use crate::{
 };
 use disk::Disk;
 use engine::Engine;
+pub(crate) use engine::remove_images;
 use layout::{ENGINE, GATEWAY, Layout, PREFIX};
 use owner::Owner;
 use service::{Service, Standing};
@@ -238,7 +239,7 @@ pub(crate) fn down() -> Result<(), Error> {
     if matches!(dockerd.standing(), Standing::Ours(_) | Standing::Foreign) {
         engine::remove_containers(CONTAINER_LABEL, PREFIX)?;
         engine::remove_networks(NETWORK_LABEL)?;
-        engine::remove_images(PREFIX)?;
+        remove_images(&format!("{PREFIX}/*:*"))?;
         println!("testbed: containers and images are removed");
     }
     for service in [prometheus, registry] {
