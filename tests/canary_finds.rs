@@ -16,7 +16,7 @@ use nix::{
 };
 use rsfaas_tests::canary::{
     Finding, Needles, Place, Secret,
-    places::{Blocks, BpfMaps, Files, KernelLog, Memory, Select},
+    places::{Blocks, BpfMaps, Delivered, Files, KernelLog, Memory, Select, UnnamedFiles},
     search,
 };
 
@@ -185,6 +185,23 @@ fn a_compressed_secret_in_the_free_blocks_of_a_disk_is_found() -> Result {
     Ok(())
 }
 
+#[test]
+fn a_secret_in_a_deleted_file_that_is_open_is_found() -> Result {
+    let (folder, secret) = (tempfile::tempdir()?, secret()?);
+    let path = folder.path().join("deleted");
+    fs::write(&path, &secret)?;
+    let mut child = Command::new("sleep")
+        .arg("60")
+        .stdin(File::open(&path)?)
+        .spawn()?;
+    fs::remove_file(&path)?;
+    let found = find(UnnamedFiles, &secret);
+    child.kill()?;
+    child.wait()?;
+    assert_eq!(found?.hit_count, 2);
+    Ok(())
+}
+
 /// A process that has read a line; killed when dropped.
 struct Holder(Child);
 
@@ -253,6 +270,39 @@ fn a_secret_in_the_kernel_log_is_found() -> Result {
         "{secret}"
     )?;
     assert_eq!(hits(KernelLog, &secret)?, 2);
+    Ok(())
+}
+
+/// A ramfs that is mounted nowhere, as the agent makes it.
+fn ramfs_with(secret: &str) -> Result<std::os::fd::OwnedFd> {
+    use rustix::{
+        fs::{Mode, OFlags, openat},
+        mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen},
+    };
+    let context = fsopen("ramfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_create(&context)?;
+    let mount = fsmount(
+        &context,
+        FsMountFlags::FSMOUNT_CLOEXEC,
+        MountAttrFlags::empty(),
+    )?;
+    let file = openat(
+        &mount,
+        "handler.py",
+        OFlags::CREATE | OFlags::WRONLY,
+        Mode::RUSR,
+    )?;
+    File::from(file).write_all(secret.as_bytes())?;
+    Ok(mount)
+}
+
+#[test]
+fn a_delivered_handler_is_found_in_memory_that_is_mounted_nowhere() -> Result {
+    let secret = secret()?;
+    let mount = ramfs_with(&secret)?;
+    assert_eq!(find(Delivered, &secret)?.hit_count, 2);
+    drop(mount);
+    assert_eq!(find(Delivered, &secret)?.hit_count, 0);
     Ok(())
 }
 

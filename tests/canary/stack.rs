@@ -7,7 +7,10 @@ use std::{
 
 use super::{
     Place, Unsearchable,
-    places::{Blocks, BpfMaps, EngineRecords, Files, Journal, KernelLog, Memory, Select, Swap},
+    places::{
+        Blocks, BpfMaps, Delivered, EngineRecords, Files, Journal, KernelLog, Memory, Select, Swap,
+        UnnamedFiles,
+    },
 };
 
 /// Where Docker Engine listens.
@@ -148,6 +151,8 @@ impl Stack {
         if let Some(pid) = self.agent {
             places.push(Box::new(BpfMaps { pid }));
         }
+        places.push(Box::new(Delivered));
+        places.push(Box::new(UnnamedFiles));
         places.push(Box::new(Swap));
         Ok(places)
     }

@@ -66,6 +66,11 @@ impl Place for KernelLog {
         "kernel log"
     }
 
+    fn is_absent(&self) -> Option<String> {
+        let none = !Path::new(KERNEL_LOG).exists();
+        none.then(|| format!("no {KERNEL_LOG}"))
+    }
+
     fn search(&self, scan: &mut Scan<'_>) -> Result<(), Unsearchable> {
         let mut log = OpenOptions::new()
             .read(true)

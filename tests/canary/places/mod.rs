@@ -6,8 +6,10 @@ mod files;
 mod journal;
 mod maps;
 mod memory;
+mod mounts;
 mod process;
 mod swap;
+mod unnamed;
 
 pub use self::{
     blocks::Blocks,
@@ -16,6 +18,8 @@ pub use self::{
     journal::{Journal, KernelLog},
     maps::BpfMaps,
     memory::{LOCKED, Memory},
+    mounts::Delivered,
     process::Select,
     swap::Swap,
+    unnamed::UnnamedFiles,
 };

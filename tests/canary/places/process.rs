@@ -118,6 +118,15 @@ fn program(folder: &Path) -> Option<String> {
     }
 }
 
+/// Whether a process has ended: what it had is gone. (Root may not look at some sandboxes' first process, which is
+/// in no container of ours.)
+pub(super) fn is_over(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::ENOENT | libc::ESRCH | libc::EACCES)
+    )
+}
+
 fn name(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     // So the kernel marks a program whose file was replaced.

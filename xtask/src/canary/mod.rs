@@ -13,7 +13,7 @@ use std::time::{Instant, SystemTime};
 
 use rsfaas_tests::canary::{
     Hit, Needles, Part, Place, Report, Stack,
-    places::{Files, LOCKED},
+    places::{Delivered, LOCKED},
     search,
 };
 
@@ -26,8 +26,6 @@ use crate::{
 };
 use subject::{ANSWER, KEY, SOURCE, Subject};
 
-/// The handler as the container sees it.
-const RAMFS: &str = "the lease's files";
 /// Problems that are told one by one.
 const TOLD: usize = 40;
 
@@ -122,12 +120,10 @@ impl Run<'_> {
 
         heading("mount, unlocked");
         self.wrong_calls(&subject)?;
-        let (holder, ramfs) = self.unlock(&agent, &subject)?;
-        let mut places = stack.places()?;
-        places.push(ramfs);
-        let report = search(&places, &needles);
+        let holder = self.hold(&subject)?;
+        let report = search(&stack.places()?, &needles);
         self.judge("unlocked", &report, while_unlocked);
-        self.must_see(&report, RAMFS, SOURCE);
+        self.must_see(&report, Delivered::NAME, SOURCE);
         self.must_see(&report, &Part::Containers.to_string(), SOURCE);
         self.must_see(&report, &Part::Agent.to_string(), KEY);
 
@@ -137,7 +133,7 @@ impl Run<'_> {
         self.search("closed", &self.stack(&agent).places()?, &needles);
 
         heading("mount, after a crash of the agent while it was unlocked");
-        let (holder, _) = self.unlock(&agent, &subject)?;
+        let holder = self.hold(&subject)?;
         let cores = core_dump::force(agent, self.project.folder())?;
         println!("core dumps of the agent, taken by force: {}", cores.len());
         self.problems.extend(cores);
@@ -212,18 +208,6 @@ impl Run<'_> {
         .expect(501, "async")
     }
 
-    /// Calls, and stays; gives the handler's folder in the container too.
-    fn unlock(
-        &self,
-        agent: &Agent,
-        subject: &Subject,
-    ) -> Result<(HeldConnection, Box<dyn Place>), Error> {
-        let parked = agent.function(&subject.name)?["parked"][0]["pid"].clone();
-        let holder = self.hold(subject)?;
-        let folder = format!("/proc/{parked}/root{}", subject.handler_dir(agent)?);
-        Ok((holder, Box::new(Files::new(RAMFS, [folder.into()]))))
-    }
-
     fn hold(&self, subject: &Subject) -> Result<HeldConnection, Error> {
         let Subject {
             name, key, answer, ..
@@ -264,7 +248,7 @@ impl Run<'_> {
 /// What may be found where while the function is unlocked.
 fn while_unlocked(place: &str, hit: &Hit) -> bool {
     let agent = place == Part::Agent.to_string() && hit.at.ends_with(LOCKED);
-    let function = place == Part::Containers.to_string() || place == RAMFS;
+    let function = place == Part::Containers.to_string() || place == Delivered::NAME;
     match hit.secret {
         SOURCE => function || agent,
         KEY => agent,

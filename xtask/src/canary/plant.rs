@@ -19,17 +19,16 @@ use crate::{
     testbed::Testbed,
 };
 
-/// The places that must report a hit, each for what was planted there.
-const PLANTED: [&str; 8] = [
-    "engine's folder",
-    "registry's folder",
-    "agent's folders",
-    "testbed's logs",
-    "temporary folders",
-    "image history, build cache",
-    "kernel log",
-    "raw disk, free blocks too",
-];
+const DISK: &str = "raw disk, free blocks too";
+
+/// What was planted, and where.
+struct Planted {
+    text: String,
+    /// Only in a file that was deleted again.
+    deleted: String,
+    /// Places in which the text must be found, by name.
+    places: Vec<&'static str>,
+}
 
 /// Plants, searches, takes away again, and tells where nothing was found.
 pub(super) fn control(
@@ -38,64 +37,83 @@ pub(super) fn control(
     agents: &Path,
     stack: &Stack,
 ) -> Result<(Report, Vec<String>), Error> {
-    let text = random(16)?;
-    let deleted = random(16)?;
+    let mut planted = Planted {
+        text: random(16)?,
+        deleted: random(16)?,
+        places: vec!["agent's folders", "temporary folders"],
+    };
+    let text = &planted.text;
     let image = format!("{}/canary-planted:1", testbed.registry_prefix);
     let notes = [
         agents.join("planted"),
         std::env::temp_dir().join(format!("planted-{}", std::process::id())),
     ];
     for note in &notes {
-        fs::write(note, &text).at(note)?;
+        fs::write(note, text).at(note)?;
     }
-    build(&folder.join("planted"), &image, &text)?;
-    call(testbed, &text)?;
-    let log = Path::new("/dev/kmsg");
-    let written = OpenOptions::new()
-        .write(true)
-        .open(log)
-        .and_then(|mut log| writeln!(log, "{text}"));
-    written.at(log)?;
-    if let Some(testbed) = &testbed.folder {
-        delete(&testbed.join("data/planted"), &deleted)?;
+    if write_line(Path::new("/dev/kmsg"), text).is_ok() {
+        planted.places.push("kernel log");
+    }
+    if process::feed(&mut Command::new("systemd-cat"), text.as_bytes()).is_ok() {
+        planted.places.push("journal");
+    }
+    // What belongs to others is not built, pushed and called on.
+    if let Some(state) = &testbed.folder {
+        build(&folder.join("planted"), &image, text)?;
+        call(testbed, text)?;
+        delete(&state.join("data/planted"), &planted.deleted)?;
+        planted.places.extend([
+            "engine's folder",
+            "registry's folder",
+            "testbed's logs",
+            "image history, build cache",
+        ]);
     }
     let needles = Needles::new(vec![
-        Secret::new("planted", text.as_bytes())?,
-        Secret::new("deleted", deleted.as_bytes())?,
+        Secret::new("planted", planted.text.as_bytes())?,
+        Secret::new("deleted", planted.deleted.as_bytes())?,
     ])?;
     let report = search(&stack.files_and_disk()?, &needles);
     for note in &notes {
         fs::remove_file(note).at(note)?;
     }
-    process::output(docker().args(["image", "rm", "--force", &image]))?;
-    let missed = missed(&report);
+    if testbed.folder.is_some() {
+        process::output(docker().args(["image", "rm", "--force", &image]))?;
+    }
+    let missed = planted.missed(&report);
     Ok((report, missed))
 }
 
-/// The places that should have found something and have not.
-fn missed(report: &Report) -> Vec<String> {
-    let found = |place: &str| {
-        // The text that is on the disk in files does not count as found in free blocks.
-        let secret = if place.starts_with("raw disk") {
-            "deleted"
-        } else {
-            "planted"
+impl Planted {
+    /// The places that should have found something and have not.
+    fn missed(&self, report: &Report) -> Vec<String> {
+        let found = |place: &str, secret: &str| {
+            report
+                .hits()
+                .any(|(at, hit)| at == place && hit.secret == secret)
         };
-        report
-            .hits()
-            .any(|(at, hit)| at == place && hit.secret == secret)
-    };
-    let there = |place: &str| {
-        report
+        // In its files the disk has the text too: only what was deleted shows that free blocks are searched.
+        let disk = report
             .findings
             .iter()
-            .any(|finding| finding.place == place && finding.absent.is_none())
-    };
-    PLANTED
-        .iter()
-        .filter(|place| there(place) && !found(place))
-        .map(|place| format!("{place}: what was planted there was not found"))
-        .collect()
+            .find(|finding| finding.place == DISK && finding.absent.is_none());
+        let wanted = self.places.iter().map(|place| (*place, "planted"));
+        wanted
+            .chain(disk.map(|_| (DISK, "deleted")))
+            .filter(|(place, secret)| !found(place, secret))
+            .map(|(place, secret)| {
+                format!("{place}: what was planted there ({secret}) was not found")
+            })
+            .collect()
+    }
+}
+
+fn write_line(path: &Path, text: &str) -> Result<(), Error> {
+    OpenOptions::new()
+        .write(true)
+        .open(path)
+        .and_then(|mut file| writeln!(file, "{text}"))
+        .at(path)
 }
 
 /// A layer with the text in it, a step of the build cache and a history that name it, and the layer's blob.

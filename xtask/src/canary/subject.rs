@@ -2,15 +2,13 @@
 
 use std::{fs, io::Read as _};
 
-use rsfaas_tests::canary::{Needles, Secret};
-use serde_json::Value;
-
 use crate::{
     error::{At as _, Error},
     process::{feed, output},
     scene::{Agent, Project},
     testbed::Testbed,
 };
+use rsfaas_tests::canary::{Needles, Secret};
 
 /// What each secret is called in reports.
 pub(super) const SOURCE: &str = "source";
@@ -115,19 +113,6 @@ impl Subject {
             Secret::key(KEY, &self.key)?,
             Secret::marker("marker", &self.marker)?,
         ])?)
-    }
-
-    /// Its handler folder inside containers.
-    pub(super) fn handler_dir(&self, agent: &Agent) -> Result<String, Error> {
-        let path = agent
-            .state_dir()
-            .join(format!("functions/{}.json", self.name));
-        let record: Value = serde_json::from_slice(&fs::read(&path).at(&path)?)
-            .map_err(|error| Error::NotSeen(format!("{}: {error}", path.display())))?;
-        record["handler_dir"]
-            .as_str()
-            .map(str::to_owned)
-            .ok_or_else(|| Error::NotSeen(format!("a handler folder in {}", path.display())))
     }
 }
 
