@@ -12,6 +12,7 @@ mod packet;
 mod scan;
 mod start;
 mod turn;
+mod wipe;
 
 use agent_ebpf::{Counter, EventKind, Flow, FlowState};
 use aya_ebpf::{
@@ -101,6 +102,12 @@ pub(crate) fn release(ctx: TcContext) -> i32 {
     ctx.set_mark(if by_source { 0 } else { maps::release_mark() });
     // SAFETY: the helper reads two numbers and touches no memory of ours.
     unsafe { bpf_redirect(interface, u64::from(BPF_F_INGRESS)) as i32 }
+}
+
+/// Overwrites a part of the ring buffer: run by the agent, attached nowhere. One where it was full.
+#[classifier]
+pub(crate) fn wipe(_: TcContext) -> i32 {
+    i32::from(!wipe::step())
 }
 
 /// What the hook costs by itself.

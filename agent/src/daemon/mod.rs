@@ -159,7 +159,10 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
             }
             logged = program_log.forward() => logged?,
             () = at(expiry) => expiry = switchboard.expire(Instant::now(), &registry),
-            _ = rest.tick() => switchboard.rest(&registry),
+            _ = rest.tick() => {
+                switchboard.rest(&registry);
+                events.begin_wipe();
+            }
             change = interfaces.next() => {
                 let change = change.ok_or(DaemonError::Netlink)?;
                 interface(&config, &mut spotter, &mut switchboard, change);
@@ -179,6 +182,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                 Command::Lock { function } => lock(&registry, function.as_deref(), reply),
                 Command::Status => {
                     let mut counters = switchboard.counters.all();
+                    counters.insert("frames_unwiped".to_owned(), events.unwiped());
                     counters.extend(
                         programs.read()?.into_iter().map(|(name, count)| (name.to_owned(), count)),
                     );
@@ -197,6 +201,13 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
             },
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
+            // A step at a time, when nothing else is to be done.
+            () = std::future::ready(()), if events.is_being_wiped() => {
+                for event in events.wipe_step(&mut spotter)? {
+                    switchboard.event(event, &registry);
+                }
+                expiry = switchboard.expire(Instant::now(), &registry);
+            }
         }
     }
     tracing::info!("stopping: leases end, parked containers are removed");

@@ -121,6 +121,7 @@ impl Run<'_> {
         heading("mount, unlocked");
         self.wrong_calls(&subject)?;
         let holder = self.hold(&subject)?;
+        agent.wait_until_wiped()?;
         let report = search(&stack.places()?, &needles);
         self.judge("unlocked", &report, while_unlocked);
         self.must_see(&report, Delivered::NAME, SOURCE);
@@ -130,6 +131,7 @@ impl Run<'_> {
         heading("mount, after the close");
         drop(holder);
         agent.wait_until_parked(&subject.name)?;
+        agent.wait_until_wiped()?;
         self.search("closed", &self.stack(&agent).places()?, &needles);
 
         heading("mount, after a crash of the agent while it was unlocked");

@@ -166,6 +166,18 @@ impl Agent {
         }
     }
 
+    /// Waits until nothing that was held is left in the kernel's ring buffer.
+    pub(crate) fn wait_until_wiped(&self) -> Result<(), Error> {
+        let deadline = Instant::now() + PATIENCE;
+        while self.status()?["counters"]["frames_unwiped"] != 0 {
+            if Instant::now() > deadline {
+                return Err(Error::NotSeen("a wiped ring buffer".into()));
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
     /// Ends it as a service manager would.
     pub(crate) fn stop(mut self) -> Result<(), Error> {
         self.signal(Signal::SIGTERM);
