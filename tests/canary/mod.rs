@@ -16,6 +16,9 @@
 //! assert!(report.problems(|_, _| false).is_empty(), "{report}");
 //! ```
 //!
+//! A function that was built plain before it was sealed has left its source in the builder's cache and in free
+//! blocks, where it is found rightly: search for the key alone then, or seal a function that was never built.
+//!
 //! It needs root, and never looks into its own process.
 mod compressed;
 mod needles;
