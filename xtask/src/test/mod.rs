@@ -117,7 +117,7 @@ fn wire_tests(attach: &str) -> Result<(), Stop> {
 
 /// What the canary search finds where something is planted.
 fn canary_tests() -> Result<(), Stop> {
-    Ok(process::run(tests_of_the_whole("canary").arg("--lib"))?)
+    Ok(process::run(tests_of_the_whole("finds").arg("--lib"))?)
 }
 
 fn tests_of_the_whole(test: &str) -> Command {

@@ -1,23 +1,22 @@
 //! The canary search can fail: what is planted in a place is found there. Needs root.
+mod plant;
+
 use std::{
     error::Error,
     fs::{self, File, OpenOptions},
-    io::{BufRead as _, BufReader, Read as _, Write as _},
-    path::Path,
-    process::{Child, Command, Stdio},
+    io::{Read as _, Write as _},
+    process::Command,
     time::{Duration, SystemTime},
 };
 
-use flate2::{Compression, write::GzEncoder};
-use nix::{
-    libc,
-    mount::{MntFlags, umount2},
-    unistd::syncfs,
-};
 use rsfaas_tests::canary::{
     Finding, Needles, Place, Secret,
-    places::{Blocks, BpfMaps, Delivered, Files, KernelLog, Memory, Select, UnnamedFiles},
+    places::{BpfMaps, Delivered, Files, KernelLog, Memory, Select, UnnamedFiles},
     search,
+};
+
+use crate::plant::{
+    Disk, HASH, Holder, PER_CPU_ARRAY, gzip, map_with, ramfs_with, write_and_delete,
 };
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
@@ -39,12 +38,6 @@ fn hits(place: impl Place + 'static, secret: &str) -> Result<u64> {
     let finding = find(place, secret)?;
     assert!(finding.failures.is_empty(), "{:?}", finding.failures);
     Ok(finding.hit_count)
-}
-
-fn gzip(text: &str) -> Result<Vec<u8>> {
-    let mut packed = GzEncoder::new(Vec::new(), Compression::default());
-    packed.write_all(text.as_bytes())?;
-    Ok(packed.finish()?)
 }
 
 #[test]
@@ -108,65 +101,6 @@ fn of_shared_folders_only_what_has_changed_since_is_searched() -> Result {
     Ok(())
 }
 
-/// A disk in an image file; unmounted when dropped.
-struct Disk {
-    folder: tempfile::TempDir,
-}
-
-impl Disk {
-    fn new() -> Result<Self> {
-        let disk = Self {
-            folder: tempfile::tempdir()?,
-        };
-        File::create(disk.image())?.set_len(64 << 20)?;
-        fs::create_dir(disk.mount())?;
-        run(Command::new("mkfs.ext4")
-            .args(["-q", "-F"])
-            .arg(disk.image()))?;
-        run(Command::new("mount")
-            .args(["-o", "loop"])
-            .arg(disk.image())
-            .arg(disk.mount()))?;
-        Ok(disk)
-    }
-
-    fn image(&self) -> std::path::PathBuf {
-        self.folder.path().join("disk.img")
-    }
-
-    fn mount(&self) -> std::path::PathBuf {
-        self.folder.path().join("disk")
-    }
-
-    fn blocks(&self) -> Blocks {
-        Blocks {
-            image: self.image(),
-            mount: self.mount(),
-            elsewhere: None,
-        }
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        // The folder cannot be removed then, which is told.
-        let _ = umount2(&self.mount(), MntFlags::MNT_DETACH);
-    }
-}
-
-fn run(command: &mut Command) -> Result {
-    let status = command.status()?;
-    assert!(status.success(), "{command:?}: {status}");
-    Ok(())
-}
-
-fn write_and_delete(path: &Path, bytes: &[u8]) -> Result {
-    let mut file = File::create(path)?;
-    file.write_all(bytes)?;
-    syncfs(&file)?;
-    Ok(fs::remove_file(path)?)
-}
-
 #[test]
 fn a_secret_in_the_free_blocks_of_a_disk_is_found() -> Result {
     let (disk, secret) = (Disk::new()?, secret()?);
@@ -200,34 +134,6 @@ fn a_secret_in_a_deleted_file_that_is_open_is_found() -> Result {
     child.wait()?;
     assert_eq!(found?.hit_count, 2);
     Ok(())
-}
-
-/// A process that has read a line; killed when dropped.
-struct Holder(Child);
-
-impl Holder {
-    fn of(line: &str) -> Result<Self> {
-        let mut child = Command::new("sh")
-            .args(["-c", "read -r line; echo read; read -r never"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let mut answer = String::new();
-        if let (Some(stdin), Some(stdout)) = (&mut child.stdin, child.stdout.take()) {
-            writeln!(stdin, "{line}")?;
-            BufReader::new(stdout).read_line(&mut answer)?;
-        }
-        assert_eq!(answer, "read\n");
-        Ok(Self(child))
-    }
-}
-
-impl Drop for Holder {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 #[test]
@@ -273,29 +179,6 @@ fn a_secret_in_the_kernel_log_is_found() -> Result {
     Ok(())
 }
 
-/// A ramfs that is mounted nowhere, as the agent makes it.
-fn ramfs_with(secret: &str) -> Result<std::os::fd::OwnedFd> {
-    use rustix::{
-        fs::{Mode, OFlags, openat},
-        mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen},
-    };
-    let context = fsopen("ramfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    fsconfig_create(&context)?;
-    let mount = fsmount(
-        &context,
-        FsMountFlags::FSMOUNT_CLOEXEC,
-        MountAttrFlags::empty(),
-    )?;
-    let file = openat(
-        &mount,
-        "handler.py",
-        OFlags::CREATE | OFlags::WRONLY,
-        Mode::RUSR,
-    )?;
-    File::from(file).write_all(secret.as_bytes())?;
-    Ok(mount)
-}
-
 #[test]
 fn a_delivered_handler_is_found_in_memory_that_is_mounted_nowhere() -> Result {
     let secret = secret()?;
@@ -304,45 +187,6 @@ fn a_delivered_handler_is_found_in_memory_that_is_mounted_nowhere() -> Result {
     drop(mount);
     assert_eq!(find(Delivered, &secret)?.hit_count, 0);
     Ok(())
-}
-
-/// Kinds of map (`enum bpf_map_type` in the kernel's `linux/bpf.h`).
-const HASH: u32 = 1;
-const PER_CPU_ARRAY: u32 = 6;
-
-/// A BPF map of this process with one value of 64 bytes.
-fn map_with(kind: u32, value: &[u8]) -> Result<std::os::fd::OwnedFd> {
-    use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
-    let words =
-        |words: &[u32]| -> Vec<u8> { words.iter().flat_map(|word| word.to_ne_bytes()).collect() };
-    let bpf = |command: libc::c_int, attributes: &[u8]| {
-        // SAFETY: the pointer is to so many bytes, and what these point to is alive below.
-        let result = unsafe {
-            libc::syscall(
-                libc::SYS_bpf,
-                command,
-                attributes.as_ptr(),
-                attributes.len(),
-            )
-        };
-        i32::try_from(result)
-            .ok()
-            .filter(|result| *result >= 0)
-            .ok_or_else(std::io::Error::last_os_error)
-    };
-    let number = bpf(0, &words(&[kind, 4, 64, 1]))?;
-    // SAFETY: the kernel has just made this descriptor for us, and nobody else knows it.
-    let map = unsafe { OwnedFd::from_raw_fd(number) };
-    let key = 0_u32;
-    // Room for one on each of many CPUs.
-    let mut values = vec![0; 64 * 1024];
-    values[..value.len()].copy_from_slice(value);
-    let mut attributes = words(&[map.as_raw_fd() as u32, 0]);
-    attributes.extend((&raw const key as u64).to_ne_bytes());
-    attributes.extend((values.as_ptr() as u64).to_ne_bytes());
-    attributes.extend([0; 8]);
-    bpf(2, &attributes)?;
-    Ok(map)
 }
 
 #[test]
