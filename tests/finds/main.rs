@@ -16,7 +16,8 @@ use rsfaas_tests::canary::{
 };
 
 use crate::plant::{
-    Disk, HASH, Holder, PER_CPU_ARRAY, gzip, map_with, ramfs_with, write_and_delete,
+    ARRAY, Disk, HASH, Holder, PER_CPU_ARRAY, gzip, map_with, ramfs_with, ring_with,
+    write_and_delete,
 };
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
@@ -191,11 +192,29 @@ fn a_delivered_handler_is_found_in_memory_that_is_mounted_nowhere() -> Result {
 
 #[test]
 fn a_secret_in_a_bpf_map_is_found_on_whatever_cpu_it_is() -> Result {
-    for kind in [HASH, PER_CPU_ARRAY] {
+    for kind in [ARRAY, HASH, PER_CPU_ARRAY] {
         let secret = secret()?;
         let _map = map_with(kind, secret.as_bytes())?;
         let pid = std::process::id();
         assert_eq!(hits(BpfMaps { pid }, &secret)?, 2, "kind {kind}");
     }
+    Ok(())
+}
+
+#[test]
+fn a_secret_in_a_ring_buffer_is_found_wherever_the_reader_is() -> Result {
+    let secret = secret()?;
+    let _ring = ring_with(secret.as_bytes())?;
+    let finding = find(
+        BpfMaps {
+            pid: std::process::id(),
+        },
+        &secret,
+    )?;
+    let in_rings = finding
+        .hits
+        .iter()
+        .filter(|hit| hit.at.ends_with("kind 27"));
+    assert_eq!(in_rings.count(), 2, "{finding:?}");
     Ok(())
 }

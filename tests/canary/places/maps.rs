@@ -27,11 +27,6 @@ impl Place for BpfMaps {
         "BPF maps"
     }
 
-    fn has_marker(&self) -> bool {
-        // The names of functions are in one.
-        true
-    }
-
     fn search(&self, scan: &mut Scan<'_>) -> Result<(), Unsearchable> {
         let maps = open_maps(self.pid).map_err(Unsearchable::at("the agent's maps"))?;
         if maps.is_empty() {
@@ -90,7 +85,11 @@ fn open_maps(pid: u32) -> io::Result<BTreeSet<OpenMap>> {
 }
 
 fn search_map(scan: &mut Scan<'_>, known: &OpenMap, name: &str) -> io::Result<()> {
-    let map = Map::by_id(known.id)?;
+    let map = match Map::by_id(known.id) {
+        // Closed meanwhile: it is gone.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        map => map?,
+    };
     let size = match known.kind {
         HASH | ARRAY | LRU_HASH => known.value_size,
         PER_CPU_HASH | PER_CPU_ARRAY | LRU_PER_CPU_HASH => {
