@@ -22,10 +22,7 @@ pub(crate) enum Verdict {
 /// Judges the first payload segment of a flow that the agent does not have.
 #[inline(always)]
 pub(crate) fn classify(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Verdict {
-    let start = start::read(frame, segment, scratch);
-    // A key may follow the target that closely.
-    scratch.prefix.wipe();
-    match start {
+    match start::read(frame, segment, scratch) {
         Start::Other => Verdict::Pass(Counter::Passed),
         Start::Unusual => Verdict::Hold(Counter::HeldUndecided),
         // Elsewhere, a few bytes that could start a request are far more likely the end of a body.
