@@ -169,7 +169,7 @@ impl Switchboard {
             }
         };
         let flow = self.flows.entry(held.flow).or_insert_with(|| Flow {
-            connection: Connection::new(&self.key_header),
+            connection: Connection::new(self.key_header.as_str()),
             template: template.clone(),
             functions: HashSet::new(),
             held: held.time,
