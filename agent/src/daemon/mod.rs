@@ -94,6 +94,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let mut spotter = Spotter::load(&Options {
         port: config.port,
         key_header: config.key_header.clone(),
+        next_key_header: config.next_key_header(),
         release,
     })?;
     let port = Port::open(&mut spotter, &release).await?;
