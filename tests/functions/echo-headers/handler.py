@@ -1,7 +1,9 @@
-"""Shows which headers a function gets to see."""
+"""Shows which headers a function gets to see, and where it runs."""
+import socket
+
 from flask import request
 
 
 def handle(req):
-    """Answers with the request's headers."""
-    return dict(request.headers)
+    """Answers with the request's headers, and the container's name beside them."""
+    return {**request.headers, "Hostname": socket.gethostname()}
