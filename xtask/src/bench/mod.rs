@@ -4,6 +4,7 @@ mod figures;
 mod held;
 mod output;
 pub(crate) mod packet;
+pub(crate) mod pool;
 pub(crate) mod release;
 pub(crate) mod unlock;
 

@@ -140,6 +140,16 @@ impl Project {
         agent: &Agent,
         rebuild: &str,
     ) -> Result<(), Error> {
+        self.seal_with(function, agent, &["--rebuild", rebuild])
+    }
+
+    /// The same, asked for by arguments.
+    pub(crate) fn seal_with(
+        &self,
+        function: &str,
+        agent: &Agent,
+        arguments: &[&str],
+    ) -> Result<(), Error> {
         println!("rsfaas seal -f stack.yaml --function {function} --key-file pydict.key");
         let mut command = Command::new(&self.program);
         self.testbed.lend(&mut command);
@@ -154,7 +164,7 @@ impl Project {
                 "--key-file",
             ])
             .arg(self.key_file())
-            .args(["--rebuild", rebuild])
+            .args(arguments)
             .arg("--state-dir")
             .arg(agent.state_dir());
         run(&mut command)
