@@ -2,11 +2,14 @@
 
 use std::{
     fs,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::Command,
+    thread,
+    time::{Duration, Instant},
 };
 
-use super::agent::Agent;
+use super::{PATIENCE, agent::Agent};
 use crate::{
     error::{At as _, Error},
     process::{output, run},
@@ -181,6 +184,27 @@ impl Project {
                 .arg("inspect")
                 .arg(self.sealed(function)),
         )
+    }
+
+    /// Waits until a function's handler is encrypted afresh after some work, which is told by the file's being
+    /// another one: asking the agent would take more of the host's time.
+    pub(crate) fn reencrypted_after<T>(
+        &self,
+        function: &str,
+        work: impl FnOnce() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let path = self.sealed(function);
+        let file = || Ok::<_, Error>(fs::metadata(&path).at(&path)?.ino());
+        let before = file()?;
+        let done = work()?;
+        let deadline = Instant::now() + PATIENCE;
+        while file()? == before {
+            if Instant::now() > deadline {
+                return Err(Error::NotSeen(format!("{function} encrypted afresh")));
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok(done)
     }
 
     fn sealed(&self, function: &str) -> PathBuf {
