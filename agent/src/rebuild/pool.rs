@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use tokio::sync::{Notify, oneshot};
 
 use super::{
@@ -22,6 +23,9 @@ use crate::{openfaas::FaasCli, stack::Deployment, state::SealedFunction};
 const PARK_TIMEOUT: Duration = Duration::from_secs(60);
 /// Times that a container is tried to be parked before it is left for the next unlock.
 const PARK_TRIES: u32 = 3;
+/// Containers that are deployed for the standby at a time. One alone would leave a host idle that waits for a
+/// provider, many would be in the way of callers who wait.
+const AT_A_TIME: usize = 2;
 
 /// A container that has been taken for a lease.
 pub(super) struct Taken {
@@ -141,6 +145,16 @@ impl Pool {
         if self.standby == 0 {
             return Standby::Off;
         }
+        let outcomes = join_all((0..AT_A_TIME).map(|_| self.fill_one_by_one())).await;
+        let last = outcomes.last().copied().unwrap_or(Standby::Off);
+        // One may have failed where another has not.
+        outcomes
+            .into_iter()
+            .find(|outcome| *outcome == Standby::Parked)
+            .unwrap_or(last)
+    }
+
+    async fn fill_one_by_one(self: &Arc<Self>) -> Standby {
         let mut tries = 0;
         loop {
             // Before the look, so that no change in between is missed.

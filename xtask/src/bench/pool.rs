@@ -68,11 +68,13 @@ fn measure(options: &Options, testbed: &Testbed, project: &Project) -> Result<Va
         "pool": {"cold": summary(&cold)},
     });
     let agent = Agent::start(testbed, project, options.standby)?;
-    let turn = Mutex::new(());
+    let closes = Mutex::new(Vec::new());
     let in_turn = || {
-        // It holds nothing that a caller that broke off could have spoilt.
-        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
-        project.reencrypted_after(FUNCTION, call)
+        // Whoever has it has the turn.
+        let mut closes = closes.lock().unwrap_or_else(PoisonError::into_inner);
+        let (time, close) = project.reencrypted_after(FUNCTION, call)?;
+        closes.push(close.as_secs_f64() * 1e3);
+        Ok(time)
     };
     let mut run = |name: &str, isolation: &str, call: &Call<'_>| {
         eprintln!(
@@ -93,7 +95,10 @@ fn measure(options: &Options, testbed: &Testbed, project: &Project) -> Result<Va
         .and_then(|()| run("in_turn", "shared", &in_turn))
         .and_then(|()| run("isolated", "connection", &call));
     agent.stop()?;
-    measured.map(|()| figures)
+    measured?;
+    let closes = closes.into_inner().unwrap_or_else(PoisonError::into_inner);
+    figures["pool"]["close"] = summary(&closes);
+    Ok(figures)
 }
 
 /// How a caller calls; how long the answer took, in milliseconds.
@@ -134,6 +139,7 @@ fn to_text(figures: &Value) -> String {
         ("cold", "a single unlock, no container parked"),
         ("shared", "callers who share a container"),
         ("in_turn", "callers who wait until it is locked again"),
+        ("close", "from the close of such a call to ciphertext"),
         ("isolated", "callers who have a container each"),
     ] {
         let figures = &figures["pool"][name];
@@ -159,8 +165,7 @@ mod tests {
     #[test]
     fn the_text_tells_how_often_it_was_unlocked() {
         let times = json!({"p50": 20.0, "p99": 300.0, "max": 400.0, "unlocks": 7, "seconds": 2.5});
-        let figures =
-            json!({"pool": {"cold": times, "shared": times, "in_turn": times, "isolated": times}});
+        let figures = json!({"pool": {"cold": times, "shared": times, "in_turn": times, "close": times, "isolated": times}});
         let text = to_text(&figures);
         assert!(
             text.contains("share a container; 7 unlocks in 2.5 s\n"),

@@ -186,25 +186,25 @@ impl Project {
         )
     }
 
-    /// Waits until a function's handler is encrypted afresh after some work, which is told by the file's being
-    /// another one: asking the agent would take more of the host's time.
+    /// Waits until a function's handler is encrypted afresh after some work, and tells how long that takes. The
+    /// file is another one then: asking the agent would take more of the host's time.
     pub(crate) fn reencrypted_after<T>(
         &self,
         function: &str,
         work: impl FnOnce() -> Result<T, Error>,
-    ) -> Result<T, Error> {
+    ) -> Result<(T, Duration), Error> {
         let path = self.sealed(function);
         let file = || Ok::<_, Error>(fs::metadata(&path).at(&path)?.ino());
         let before = file()?;
         let done = work()?;
-        let deadline = Instant::now() + PATIENCE;
+        let start = Instant::now();
         while file()? == before {
-            if Instant::now() > deadline {
+            if start.elapsed() > PATIENCE {
                 return Err(Error::NotSeen(format!("{function} encrypted afresh")));
             }
             thread::sleep(Duration::from_millis(1));
         }
-        Ok(done)
+        Ok((done, start.elapsed()))
     }
 
     fn sealed(&self, function: &str) -> PathBuf {
