@@ -6,10 +6,11 @@ use agent_ebpf::{Counter, NameKind};
 
 use crate::{
     frame::Frame,
-    maps::{NAMES, STARTS, Scratch},
+    maps::{NAMES, Scratch},
     packet::Segment,
     scan::{self, Found},
     start::{self, Start},
+    turn::{self, Turn},
 };
 
 /// What is to be done with a segment, and the counter that tells so.
@@ -18,32 +19,19 @@ pub(crate) enum Verdict {
     Hold(Counter),
 }
 
-/// Remembers where a new flow's first request starts.
-#[inline(always)]
-pub(crate) fn note_start(segment: &Segment) {
-    // A full LRU map makes room by itself; where the insertion fails all the same, the flow's first
-    // segment is judged like any later one.
-    let _ = STARTS.insert(&segment.flow, segment.sequence.wrapping_add(1), 0);
-}
-
 /// Judges the first payload segment of a flow that the agent does not have.
 #[inline(always)]
 pub(crate) fn classify(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Verdict {
     match start::read(frame, segment, scratch) {
         Start::Other => Verdict::Pass(Counter::Passed),
         Start::Unusual => Verdict::Hold(Counter::HeldUndecided),
-        // In the middle of a flow, a few bytes that could start a request are far more likely the
-        // end of a body.
-        Start::Incomplete if starts_flow(segment) => Verdict::Hold(Counter::HeldUndecided),
+        // Elsewhere, a few bytes that could start a request are far more likely the end of a body.
+        Start::Incomplete if turn::of(segment) == Turn::Client => {
+            Verdict::Hold(Counter::HeldUndecided)
+        }
         Start::Incomplete => Verdict::Pass(Counter::Passed),
         Start::Named => named(frame, segment, scratch),
     }
-}
-
-#[inline(always)]
-fn starts_flow(segment: &Segment) -> bool {
-    // SAFETY: the entry is copied at once; only this flow's segments change it.
-    unsafe { STARTS.get(&segment.flow) }.is_some_and(|start| *start == segment.sequence)
 }
 
 #[inline(always)]

@@ -50,10 +50,19 @@ pub struct EventHeader {
     pub vlan: u32,
     /// The flow.
     pub flow: FlowKey,
-    /// One where the frame starts with an Ethernet header, zero where with the IP header.
-    pub ethernet: u32,
+    /// Bits of [`flag`].
+    pub flags: u32,
 }
 crate::plain!(EventHeader, 64);
+
+/// What else an event tells.
+pub mod flag {
+    /// The frame starts with an Ethernet header, not with the IP header.
+    pub const ETHERNET: u32 = 1;
+    /// The gateway has not answered what came before the segment: it is the rest of that, or a request
+    /// sent ahead.
+    pub const UNANSWERED: u32 = 1 << 1;
+}
 
 /// A record of the ring buffer with room for `N` bytes of frame.
 #[repr(C)]

@@ -1,6 +1,6 @@
 //! What goes to the agent: held frames and ends of flows.
 
-use agent_ebpf::{Capture, Counter, EventHeader, EventKind, Flow, room};
+use agent_ebpf::{Capture, Counter, EventHeader, EventKind, Flow, flag, room};
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_log_ebpf::warn;
 
@@ -10,23 +10,37 @@ use crate::{
     packet::{Link, Segment},
 };
 
+/// What is known of a segment that is to be held.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The first that the agent gets of the flow; whether the gateway owes an answer to what came before.
+    First { unanswered: bool },
+    /// One that follows.
+    Further,
+}
+
 /// Copies a segment's frame into the ring buffer. Whether there was room or not, the caller drops
 /// the packet: what found no room comes again with the client's retransmission, and the flow waits for
 /// that where this would have been its first.
 #[inline(always)]
-pub(crate) fn hold(frame: &impl Frame, segment: &Segment, counter: Counter, first: bool) {
+pub(crate) fn hold(frame: &impl Frame, segment: &Segment, counter: Counter, place: Place) {
     let length = segment.payload_offset + segment.payload_length;
-    let copied = if length <= room::SMALL as u32 {
-        capture::<{ room::SMALL }>(frame, segment, length)
-    } else if length <= room::MEDIUM as u32 {
-        capture::<{ room::MEDIUM }>(frame, segment, length)
+    let flags = if place == (Place::First { unanswered: true }) {
+        flag::UNANSWERED
     } else {
-        capture::<{ room::LARGE }>(frame, segment, length)
+        0
+    };
+    let copied = if length <= room::SMALL as u32 {
+        capture::<{ room::SMALL }>(frame, segment, length, flags)
+    } else if length <= room::MEDIUM as u32 {
+        capture::<{ room::MEDIUM }>(frame, segment, length, flags)
+    } else {
+        capture::<{ room::LARGE }>(frame, segment, length, flags)
     };
     if copied.is_some() {
         count(counter);
     } else {
-        if first {
+        if place != Place::Further {
             // The entry was there a moment ago; where it cannot be replaced, the agent gets what
             // follows, and leaves the flow alone.
             let _ = FLOWS.insert(&segment.flow, Flow::missed(segment.sequence, now()), 0);
@@ -42,12 +56,18 @@ pub(crate) fn hold(frame: &impl Frame, segment: &Segment, counter: Counter, firs
 }
 
 #[inline(always)]
-fn capture<const N: usize>(frame: &impl Frame, segment: &Segment, length: u32) -> Option<()> {
+fn capture<const N: usize>(
+    frame: &impl Frame,
+    segment: &Segment,
+    length: u32,
+    flags: u32,
+) -> Option<()> {
     let mut record = EVENTS.reserve::<Capture<N>>(0)?;
     let capture = record.as_mut_ptr();
     let room = N as u32;
     // One less at first, read back as `at_least_one` asks for.
-    let header = header(frame, segment, EventKind::Held, length.wrapping_sub(1));
+    let mut header = header(frame, segment, EventKind::Held, length.wrapping_sub(1));
+    header.flags |= flags;
     // SAFETY: the record is ours until it is submitted, and large enough for the header.
     unsafe { (&raw mut (*capture).header).write(header) };
     // SAFETY: written just before.
@@ -88,7 +108,11 @@ fn header(frame: &impl Frame, segment: &Segment, kind: EventKind, length: u32) -
         length,
         vlan: frame.stripped_vlan(),
         flow: segment.flow,
-        ethernet: u32::from(segment.link == Link::Ethernet),
+        flags: if segment.link == Link::Ethernet {
+            flag::ETHERNET
+        } else {
+            0
+        },
     }
 }
 

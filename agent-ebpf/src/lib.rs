@@ -12,7 +12,7 @@ mod name;
 pub mod search;
 
 pub use counter::Counter;
-pub use event::{Capture, EventHeader, EventKind, room};
+pub use event::{Capture, EventHeader, EventKind, flag, room};
 pub use flow::{Flow, FlowKey, FlowState};
 pub use name::{HeaderName, NAME_LEN, NameKey, NameKind};
 

@@ -11,6 +11,7 @@ mod maps;
 mod packet;
 mod scan;
 mod start;
+mod turn;
 
 use agent_ebpf::{Counter, EventKind, Flow, FlowState};
 use aya_ebpf::{
@@ -24,8 +25,10 @@ use aya_log_ebpf::warn;
 use crate::{
     classify::Verdict,
     frame::Frame,
-    maps::{FLOWS, count},
+    hold::Place,
+    maps::{FLOWS, Scratch, count},
     packet::{Direction, Link, Segment},
+    turn::Turn,
 };
 
 /// What becomes of a packet.
@@ -125,8 +128,34 @@ fn spot(frame: &impl Frame, link: Link) -> Fate {
     let (Some(scratch), Some(segment)) = (maps::scratch(), maps::keep(segment)) else {
         return Fate::Hold;
     };
+    let (counter, place) = match judge(frame, segment, scratch) {
+        Judged::Pass => return notice_end(frame, segment),
+        Judged::Early => return Fate::Hold,
+        Judged::Further => (Counter::HeldFlow, Place::Further),
+        Judged::First(counter) => match take(frame, segment, counter) {
+            Some(place) => (counter, place),
+            None => return Fate::Hold,
+        },
+    };
+    hold::hold(frame, segment, counter, place);
+    Fate::Hold
+}
+
+/// What is to be done with a segment.
+enum Judged {
+    Pass,
+    /// What comes before it is waited for.
+    Early,
+    /// The agent has the flow.
+    Further,
+    /// The agent is to have the flow from here on.
+    First(Counter),
+}
+
+#[inline(always)]
+fn judge(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Judged {
     if segment.payload_length == 0 {
-        return notice_end(frame, segment);
+        return Judged::Pass;
     }
     if let Some(flow) = FLOWS.get_ptr_mut(&segment.flow) {
         // SAFETY: the entry stays in memory while the program runs; a concurrent change shows as the
@@ -134,54 +163,58 @@ fn spot(frame: &impl Frame, link: Link) -> Fate {
         let flow = unsafe { &mut *flow };
         flow.last_seen = hold::now();
         if flow.state != FlowState::Opaque as u32 {
-            return owned(frame, segment, flow);
+            return owned(segment, flow);
         }
     }
     match classify::classify(frame, segment, scratch) {
         Verdict::Pass(counter) => {
             count(counter);
-            // The agent may have let go of the flow.
-            notice_end(frame, segment)
+            Judged::Pass
         }
-        Verdict::Hold(counter) => {
-            if FLOWS
-                .insert(&segment.flow, Flow::held(hold::now()), 0)
-                .is_err()
-            {
-                let total = count(Counter::DroppedFlowsFull);
-                if maps::is_logged(total) {
-                    warn!(
-                        frame,
-                        "the map of flows is full; segments are dropped ({} times on this CPU)",
-                        total
-                    );
-                }
-                return Fate::Hold;
-            }
-            hold::hold(frame, segment, counter, true);
-            Fate::Hold
-        }
+        Verdict::Hold(counter) => Judged::First(counter),
     }
 }
 
 /// A segment of a flow that the agent has.
 #[inline(always)]
-fn owned(frame: &impl Frame, segment: &Segment, flow: &Flow) -> Fate {
+fn owned(segment: &Segment, flow: &Flow) -> Judged {
     if flow.passes(segment.sequence, segment.payload_length) {
         count(Counter::PassedWindow);
-        return notice_end(frame, segment);
+        return Judged::Pass;
     }
     if flow.is_early(segment.sequence) {
         count(Counter::DroppedRingFull);
-        return Fate::Hold;
+        return Judged::Early;
     }
-    let first = flow.state == FlowState::Missed as u32;
-    if first {
-        // It is in the map: replacing it needs no room.
-        let _ = FLOWS.insert(&segment.flow, Flow::held(hold::now()), 0);
+    if flow.state == FlowState::Missed as u32 {
+        Judged::First(Counter::HeldFlow)
+    } else {
+        Judged::Further
     }
-    hold::hold(frame, segment, Counter::HeldFlow, first);
-    Fate::Hold
+}
+
+/// Gives the agent a flow, from this segment on; `None` where there is no room for it.
+#[inline(always)]
+fn take(frame: &impl Frame, segment: &Segment, counter: Counter) -> Option<Place> {
+    // Nothing but a request names an unlocked container, whose name nobody is told.
+    let doubtful = counter != Counter::HeldDirect && turn::of(segment) == Turn::Gateway;
+    let flow = Flow {
+        awaits_answer: u32::from(doubtful),
+        ..Flow::held(hold::now())
+    };
+    if FLOWS.insert(&segment.flow, flow, 0).is_err() {
+        let total = count(Counter::DroppedFlowsFull);
+        if maps::is_logged(total) {
+            warn!(
+                frame,
+                "the map of flows is full; segments are dropped ({} times on this CPU)", total
+            );
+        }
+        return None;
+    }
+    // The answer may have gone out on another CPU before the entry was there to tell of it.
+    let unanswered = doubtful && turn::of(segment) == Turn::Gateway;
+    Some(Place::First { unanswered })
 }
 
 /// Tells the agent of a client's FIN or RST on a flow that it has; notes where a new flow starts.
@@ -192,15 +225,15 @@ fn notice_end(frame: &impl Frame, segment: &Segment) -> Fate {
     } else if segment.is_fin() {
         hold::notice(frame, segment, EventKind::ClientFin);
     } else if segment.is_syn() {
-        classify::note_start(segment);
+        turn::opened(segment);
     }
     Fate::Pass
 }
 
-/// Notes that the gateway has sent something, and tells the agent of the first payload of an answer that
-/// it awaits.
+/// Notes that the gateway has sent payload, and tells the agent of the first of an answer that it awaits.
 #[inline(always)]
 fn notice_answer(frame: &impl Frame, segment: &Segment) {
+    let proper = turn::answered(frame, segment);
     let Some(flow) = FLOWS.get_ptr_mut(&segment.flow) else {
         return;
     };
@@ -208,7 +241,7 @@ fn notice_answer(frame: &impl Frame, segment: &Segment) {
     // shows as the old or the new one.
     let flow = unsafe { &mut *flow };
     flow.last_seen = hold::now();
-    if flow.awaits_answer != 0 {
+    if proper && flow.awaits_answer != 0 {
         flow.awaits_answer = 0;
         hold::notice(frame, segment, EventKind::Answer);
     }

@@ -16,7 +16,8 @@ pub(crate) static NAMES: HashMap<NameKey, u32> = HashMap::with_max_entries(65_53
 #[map]
 pub(crate) static FLOWS: HashMap<FlowKey, Flow> = HashMap::with_max_entries(65_536, 0);
 
-/// Flows of which only the SYN was seen: the sequence number at which the first request starts.
+/// Where the next request of a flow starts: behind the SYN, and then behind what the gateway had received
+/// when it last answered.
 #[map]
 pub(crate) static STARTS: LruHashMap<FlowKey, u32> = LruHashMap::with_max_entries(65_536, 0);
 

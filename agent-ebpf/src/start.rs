@@ -3,11 +3,11 @@
 //! A target that is not in plain form (percent-encoding, empty or dot segments, absolute form) is held:
 //! the agent knows how the gateway routes it.
 
-use agent_ebpf::{NAME_LEN, class};
+use agent_ebpf::{NAME_LEN, NameKey, class};
 
 use crate::{
     frame::{Frame, peek},
-    maps::{self, PREFIX_LEN, Scratch},
+    maps::{PREFIX_LEN, Scratch},
     packet::Segment,
 };
 
@@ -31,7 +31,7 @@ pub(crate) enum Start {
     Incomplete,
     /// A request whose target is not in plain form.
     Unusual,
-    /// A request for the function whose name now is in the scratch memory.
+    /// A request for the function whose name's key now is in the scratch memory.
     Named,
 }
 
@@ -80,12 +80,13 @@ fn usual(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Option
             return None;
         }
     }
-    maps::zero(&mut scratch.name.0);
+    let mut name = NameKey::EMPTY;
     for index in 0..NAME_LEN {
         let byte = path[FUNCTION.len() + index];
         if is(byte, class::NAME) {
-            scratch.name.0[index] = byte;
+            name = name.and(byte);
         } else {
+            scratch.name = name;
             return (index > 0 && is(byte, class::NAME_END)).then_some(Start::Named);
         }
     }
@@ -157,17 +158,18 @@ fn path<const N: usize>(scratch: &mut Scratch, prefix: &[u8; N]) -> Option<Start
     Some(name(scratch))
 }
 
-/// Copies the name at the cursor.
+/// Reads the name at the cursor.
 #[inline(always)]
 fn name(scratch: &mut Scratch) -> Start {
     let start = scratch.cursor;
-    maps::zero(&mut scratch.name.0);
+    let mut name = NameKey::EMPTY;
     for index in 0..NAME_LEN {
         let byte = at(scratch, start + index as u32);
         if is(byte, class::NAME) {
-            scratch.name.0[index] = byte;
+            name = name.and(byte);
             continue;
         }
+        scratch.name = name;
         return match byte {
             0 => Start::Incomplete,
             _ if index > 0 && is(byte, class::NAME_END) => Start::Named,

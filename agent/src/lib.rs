@@ -13,6 +13,8 @@ pub mod lease;
 pub mod openfaas;
 pub mod rebuild;
 pub mod release;
+#[cfg(test)]
+mod script;
 pub mod seal;
 pub mod spot;
 pub mod stack;

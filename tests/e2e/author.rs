@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The test functions, each with a key of its own.
-pub(crate) const FUNCTIONS: [&str; 3] = ["pydict", "echo-headers", "packages"];
+pub(crate) const FUNCTIONS: [&str; 4] = ["pydict", "echo-headers", "packages", "events"];
 
 /// A project folder.
 pub(crate) struct Author {

@@ -4,6 +4,7 @@ mod agent;
 mod author;
 mod cases;
 mod clients;
+mod container;
 mod host;
 mod http;
 mod netns;

@@ -27,6 +27,8 @@ pub(crate) struct Agent {
     program: PathBuf,
     folder: PathBuf,
     faas_cli: PathBuf,
+    /// Where it attaches its programs: `attach` in its configuration.
+    attach: String,
     process: Mutex<Option<Child>>,
 }
 
@@ -38,6 +40,7 @@ impl Agent {
             program: program.into(),
             folder,
             faas_cli: containers.faas_cli(),
+            attach: std::env::var("RSFAAS_ATTACH").unwrap_or_else(|_| "tc".into()),
             process: Mutex::new(None),
         })
     }
@@ -56,10 +59,11 @@ impl Agent {
     pub(crate) fn start_with(&self, scene: &Scene, lines: &str) -> Outcome {
         let config = self.folder.join("agent.toml");
         let text = format!(
-            "port = {PORT}\nstate_dir = {:?}\ncontrol_socket = {:?}\nfaas_cli = {:?}\n{lines}",
+            "port = {PORT}\nstate_dir = {:?}\ncontrol_socket = {:?}\nfaas_cli = {:?}\nattach = {:?}\n{lines}",
             self.state_dir(),
             self.socket(),
             self.faas_cli,
+            self.attach,
         );
         fs::write(&config, text)?;
         let log = fs::OpenOptions::new()
@@ -107,6 +111,24 @@ impl Agent {
         status["counters"][name]
             .as_u64()
             .ok_or_else(|| Error(format!("no counter {name}: {status}")))
+    }
+
+    /// The hook that it was asked to take.
+    pub(crate) fn attach(&self) -> &str {
+        &self.attach
+    }
+
+    /// The hook of an interface at which its programs are.
+    pub(crate) fn hook(&self, interface: &str) -> Outcome<String> {
+        let status = self.status()?;
+        status["interfaces"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|one| one["name"] == interface)
+            .and_then(|one| one["attached"].as_str())
+            .map(str::to_owned)
+            .ok_or_else(|| Error(format!("{interface} is not covered: {status}")))
     }
 
     /// Whether its programs are attached to an interface.

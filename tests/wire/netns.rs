@@ -51,6 +51,13 @@ impl Namespace {
             .args(arguments.split_whitespace()))
     }
 
+    /// Any command, inside.
+    pub(crate) fn run(&self, command: &str) -> Outcome<String> {
+        run(Command::new("ip")
+            .args(["netns", "exec", self.name])
+            .args(command.split_whitespace()))
+    }
+
     /// Sets `/proc/sys/net/NAME`; gives what it was.
     pub(crate) fn sysctl(&self, name: &str, value: &str) -> Outcome<String> {
         let path = format!("/proc/sys/net/{name}");

@@ -24,7 +24,9 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let config = Config::read(args.config.as_deref())?;
     start_log(config.log);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    // One thread: what is held passes from task to task without waking another, and work that takes long
+    // has threads of its own.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::io("the agent's threads", &error))?;

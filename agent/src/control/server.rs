@@ -124,7 +124,7 @@ mod tests {
     use super::*;
     use crate::control::ask;
 
-    #[tokio::test(flavor = "multi_thread")]
+    #[tokio::test]
     async fn a_command_is_answered_and_a_second_agent_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run/agent.sock");

@@ -18,6 +18,8 @@ pub(super) struct Counters {
     pub(super) frames_bad: u64,
     /// Heads that did not come in time.
     pub(super) heads_timed_out: u64,
+    /// Texts of requests that were taken for parts of bodies, and went on as they were.
+    pub(super) lookalikes_passed: u64,
     /// Connections whose lease was taken because nothing happened on them.
     pub(super) leases_idle: u64,
     /// Changes of the kernel's tables that failed.
@@ -40,6 +42,7 @@ impl Counters {
             ("frames_lost", self.frames_lost),
             ("frames_bad", self.frames_bad),
             ("heads_timed_out", self.heads_timed_out),
+            ("lookalikes_passed", self.lookalikes_passed),
             ("leases_idle", self.leases_idle),
             ("table_errors", self.table_errors),
         ];

@@ -1,17 +1,16 @@
 //! Between the spotter and the leases: takes in what was held, asks who may be served, and lets the
 //! requests go on. Everything here is in memory and waits for nothing.
+mod flow;
 mod idle;
 mod keys;
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 use agent_ebpf::FlowKey;
 use rsfaas_shim::Refusal;
 use tokio::time::Instant;
 
+use self::flow::Flow;
 use super::{counters::Counters, registry::Registry};
 use crate::{
     clock::monotonic_now,
@@ -52,23 +51,6 @@ impl Default for Way {
     }
 }
 
-/// A flow.
-struct Flow {
-    connection: Connection,
-    /// How its newest segment was framed.
-    template: Template,
-    /// Functions that hold a lease for it, or may.
-    functions: HashSet<String>,
-    /// When the segment was held that is being looked at.
-    held: u64,
-    /// What of it passes by itself, as sequence numbers.
-    window: (u32, u32),
-    /// Whether an answer was asked for whose first bytes were not seen yet.
-    awaits_answer: bool,
-    /// When a head that is not complete yet is left alone.
-    deadline: Option<Instant>,
-}
-
 impl Switchboard {
     pub(super) fn new(table: Flows, port: Port, config: &Config) -> Self {
         let counters = Counters::default();
@@ -101,12 +83,22 @@ impl Switchboard {
             // The client may still wait for its answer; the gateway's own end follows.
             Event::ClientFin(_) => {}
             Event::ServerFin(flow) | Event::Reset(flow) => self.ended(&flow, registry),
-            Event::Answer(flow, time) => {
-                if let Some(state) = self.flows.get_mut(&flow) {
-                    state.awaits_answer = false;
-                }
-                self.tell(&flow, registry, |flow| Message::Answered(flow, time));
-            }
+            Event::Answer(flow, time) => self.answered(&flow, time, registry),
+        }
+    }
+
+    fn answered(&mut self, key: &FlowKey, time: u64, registry: &Registry) {
+        let Some(flow) = self.flows.get_mut(key) else {
+            return;
+        };
+        if flow.connection.is_doubtful() {
+            let actions = flow.connection.answered();
+            flow.deadline = None;
+            flow.set_deadline(self.head_timeout);
+            self.act(key, actions, registry);
+        } else {
+            flow.awaits_answer = false;
+            self.tell(key, registry, |flow| Message::Answered(flow, time));
         }
     }
 
@@ -150,7 +142,11 @@ impl Switchboard {
         for key in late {
             if let Some(flow) = self.flows.get_mut(&key) {
                 flow.deadline = None;
-                self.counters.heads_timed_out += 1;
+                if flow.connection.is_doubtful() {
+                    self.counters.lookalikes_passed += 1;
+                } else {
+                    self.counters.heads_timed_out += 1;
+                }
                 let actions = flow.connection.give_up();
                 self.act(&key, actions, registry);
             }
@@ -168,24 +164,22 @@ impl Switchboard {
                 return;
             }
         };
-        let flow = self.flows.entry(held.flow).or_insert_with(|| Flow {
-            connection: Connection::new(self.key_headers.clone()),
-            template: template.clone(),
-            functions: HashSet::new(),
-            held: held.time,
-            window: (0, 0),
-            awaits_answer: false,
-            deadline: None,
+        let flow = self.flows.entry(held.flow).or_insert_with(|| {
+            Flow::new(
+                Connection::new(self.key_headers.clone()),
+                template.clone(),
+                held.time,
+            )
         });
         flow.held = held.time;
-        let actions = flow
-            .connection
-            .segment(template.sequence(), template.payload(&held.frame));
+        let (sequence, payload) = (template.sequence(), template.payload(&held.frame));
+        let actions = if held.unanswered {
+            flow.connection.unanswered_segment(sequence, payload)
+        } else {
+            flow.connection.segment(sequence, payload)
+        };
         flow.template = template;
-        flow.deadline = flow.connection.awaits_head().then(|| {
-            flow.deadline
-                .unwrap_or_else(|| Instant::now() + self.head_timeout)
-        });
+        flow.set_deadline(self.head_timeout);
         self.act(&held.flow, actions, registry);
     }
 

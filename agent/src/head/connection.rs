@@ -78,6 +78,8 @@ pub struct Connection {
 enum State {
     /// At the start of a request.
     Head,
+    /// At what may be a request sent ahead, or the rest of one that has passed by itself.
+    Doubtful,
     /// A request is being judged.
     Judging(RequestId, Box<Head>),
     /// Behind the start of a head that was judged by it.
@@ -119,6 +121,37 @@ impl Connection {
         actions.extend(stream.insert(sequence, payload).map(release));
         self.go_on(&mut actions);
         actions
+    }
+
+    /// Takes in a segment that was held while the gateway owed an answer to what came before it. Where
+    /// nothing is known of that, it waits for [`Connection::answered`].
+    pub fn unanswered_segment(&mut self, sequence: u32, payload: &[u8]) -> Vec<Action> {
+        let is_new = match (&self.stream, &self.state) {
+            (None, _) => true,
+            (Some(stream), State::Opaque) => !stream.has_gone_on(sequence),
+            _ => false,
+        };
+        if is_new {
+            self.stream = Some(Stream::new(sequence));
+            self.state = State::Doubtful;
+        }
+        self.segment(sequence, payload)
+    }
+
+    /// The gateway has answered what came before: what waits for that is a request sent ahead.
+    pub fn answered(&mut self) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if self.is_doubtful() {
+            self.state = State::Head;
+            self.go_on(&mut actions);
+        }
+        actions
+    }
+
+    /// Whether what is held waits for the gateway's answer to what came before.
+    #[must_use]
+    pub fn is_doubtful(&self) -> bool {
+        matches!(self.state, State::Doubtful)
     }
 
     /// Carries out what was decided about the request that is being judged. A decision about any
@@ -164,12 +197,15 @@ impl Connection {
                 .is_some_and(|stream| !stream.ready().is_empty())
     }
 
-    /// The rest of a head did not come in time: what is there is judged. A key that comes later does not
-    /// count any more, but does not go on either. A request line that is not whole stays held, since
-    /// nobody can tell where it is going to lead.
+    /// What is waited for did not come in time. Without an answer, what looks like a request is taken for
+    /// the rest of another one, and goes on as it is. Of a head without its rest, what is there is judged: a
+    /// key that comes later does not count any more, but does not go on either. A request line that is not
+    /// whole stays held, since nobody can tell where it is going to lead.
     pub fn give_up(&mut self) -> Vec<Action> {
         let mut actions = Vec::new();
-        if self.awaits_head() {
+        if self.is_doubtful() {
+            self.make_opaque(&mut actions);
+        } else if self.awaits_head() {
             self.judge_start(&mut actions);
             self.go_on(&mut actions);
         }
@@ -196,7 +232,7 @@ impl Connection {
                 return;
             };
             match &mut self.state {
-                State::Judging(..) => return,
+                State::Judging(..) | State::Doubtful => return,
                 State::Rest(rest) => {
                     if stream.ready().is_empty() {
                         return;

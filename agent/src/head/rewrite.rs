@@ -59,12 +59,13 @@ pub(super) fn hidden(
     key_headers: &KeyHeaders,
 ) -> Result<Zeroizing<Vec<u8>>, NoRoom> {
     let mut line = request_line(bytes, head);
-    let range = head.name_range.clone().unwrap_or_else(|| {
-        // Not in plain form: the first slash stays, and the rest leads nowhere.
-        head.target_range.start + 1..head.target_range.end
-    });
-    for byte in line.get_mut(range).into_iter().flatten() {
-        *byte = b'-';
+    // Not in plain form: any other path leads nowhere as well.
+    let (range, first) = match &head.name_range {
+        Some(name) => (name.clone(), b'-'),
+        None => (head.target_range.clone(), b'/'),
+    };
+    for (index, byte) in line.get_mut(range).into_iter().flatten().enumerate() {
+        *byte = if index == 0 { first } else { b'-' };
     }
     assemble(bytes, head, key_headers, line, None)
 }

@@ -106,17 +106,14 @@ fn full_name(image: &Reference) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
+    use crate::script;
 
     /// A `ctr` that answers as the text says, and notes how it was called.
     fn ctr(text: &str) -> (tempfile::TempDir, Ctr) {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("ctr");
-        let script = format!("#!/bin/sh\necho \"$@\" >> \"$0.calls\"\n{text}\n");
-        std::fs::write(&path, script).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
+        let text = format!("echo \"$@\" >> \"$0.calls\"\n{text}");
+        let path = script::write(&folder.path().join("ctr"), &text);
         (folder, Ctr(path))
     }
 

@@ -204,11 +204,7 @@ mod tests {
     async fn a_purge_command_is_told_the_image_and_its_failure_is_told() {
         let folder = tempfile::tempdir().unwrap();
         let script = |name: &str, text: &str| {
-            use std::os::unix::fs::PermissionsExt as _;
-            let path = folder.path().join(name);
-            std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
-            PurgeCommand::new(path)
+            PurgeCommand::new(crate::script::write(&folder.path().join(name), text))
         };
         let image = Reference::parse("r/f:lease");
         script("good", "test \"$RSFAAS_IMAGE\" = r/f:lease")

@@ -149,22 +149,19 @@ fn said(output: &Output) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
+    use crate::script;
 
-    fn script(text: &str) -> (tempfile::TempDir, FaasCli) {
+    fn faas_cli(text: &str) -> (tempfile::TempDir, FaasCli) {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("faas-cli");
-        std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let path = script::write(&folder.path().join("faas-cli"), text);
         let cli = FaasCli::new(&path, "http://g", None).unwrap();
         (folder, cli)
     }
 
     #[tokio::test]
     async fn a_failure_tells_the_end_of_what_was_said() {
-        let (_folder, cli) = script("echo unauthorized >&2; exit 1");
+        let (_folder, cli) = faas_cli("echo unauthorized >&2; exit 1");
         let error = cli.remove("pydict").await.unwrap_err().to_string();
         assert!(
             error.contains("faas-cli remove failed: unauthorized"),
@@ -175,7 +172,7 @@ mod tests {
     #[tokio::test]
     async fn removing_what_is_not_there_is_no_error() {
         let (_folder, cli) =
-            script("echo No existing function found; echo Function not found; exit 1");
+            faas_cli("echo No existing function found; echo Function not found; exit 1");
         cli.remove("pydict").await.unwrap();
     }
 

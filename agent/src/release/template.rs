@@ -317,6 +317,7 @@ mod tests {
             interface: 3,
             vlan: None,
             ethernet,
+            unanswered: false,
             frame: Zeroizing::new(frame),
         }
     }

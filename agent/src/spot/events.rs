@@ -1,5 +1,5 @@
 //! What the programs hold, read from the ring buffer.
-use agent_ebpf::{EventHeader, EventKind, FlowKey};
+use agent_ebpf::{EventHeader, EventKind, FlowKey, flag};
 use aya::maps::{MapData, RingBuf};
 use tokio::io::unix::AsyncFd;
 use zeroize::Zeroizing;
@@ -32,6 +32,8 @@ pub struct HeldFrame {
     pub vlan: Option<u16>,
     /// Whether the frame starts with an Ethernet header (else with the IP header).
     pub ethernet: bool,
+    /// Whether the gateway had not answered what came before, as far as the programs know.
+    pub unanswered: bool,
     /// The frame; keys pass through it.
     pub frame: Zeroizing<Vec<u8>>,
 }
@@ -129,7 +131,8 @@ fn parse(record: &[u8]) -> Result<Event, BadEvent> {
                 time: header.time,
                 interface: header.interface,
                 vlan: (header.vlan != 0).then_some((header.vlan & 0xffff) as u16),
-                ethernet: header.ethernet != 0,
+                ethernet: header.flags & flag::ETHERNET != 0,
+                unanswered: header.flags & flag::UNANSWERED != 0,
                 frame: Zeroizing::new(frame.to_vec()),
             })
         }
@@ -155,7 +158,7 @@ fn decode(bytes: &[u8]) -> EventHeader {
             source_port: u16::from_ne_bytes(reader.take()),
             destination_port: u16::from_ne_bytes(reader.take()),
         },
-        ethernet: u32::from_ne_bytes(reader.take()),
+        flags: u32::from_ne_bytes(reader.take()),
     }
 }
 
@@ -195,10 +198,8 @@ mod tests {
             panic!("not a held frame");
         };
         assert_eq!(held.frame.as_slice(), b"abc");
-        assert_eq!(
-            (held.time, held.interface, held.vlan, held.ethernet),
-            (7, 3, Some(5), true)
-        );
+        assert_eq!((held.time, held.interface, held.vlan), (7, 3, Some(5)));
+        assert!(held.ethernet && !held.unanswered);
         assert_eq!(
             (held.flow.source_port, held.flow.destination_port),
             (40_000, 8080)

@@ -1,4 +1,6 @@
 //! The kernel's tables, seen from the agent: names, flows, counters.
+use std::collections::BTreeMap;
+
 use agent_ebpf::{Counter, Flow, FlowKey, FlowState, NameKey, NameKind};
 use aya::{
     Ebpf,
@@ -13,13 +15,19 @@ pub(super) fn take_map(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, SpotE
 }
 
 /// Names that the programs look for.
-pub struct Names(HashMap<MapData, NameKey, u32>);
+pub struct Names {
+    keys: HashMap<MapData, NameKey, u32>,
+    /// What each key stands for: names may share one.
+    names: BTreeMap<u64, BTreeMap<String, u32>>,
+}
 
 impl Names {
     pub(super) fn new(map: Map) -> Result<Self, SpotError> {
-        HashMap::try_from(map)
-            .map(Self)
-            .map_err(SpotError::map("NAMES"))
+        let keys = HashMap::try_from(map).map_err(SpotError::map("NAMES"))?;
+        Ok(Self {
+            keys,
+            names: BTreeMap::new(),
+        })
     }
 
     /// Adds or changes a name.
@@ -28,9 +36,9 @@ impl Names {
     /// When the name does not fit or the map is full.
     pub fn insert(&mut self, name: &str, kind: NameKind) -> Result<(), SpotError> {
         let key = NameKey::new(name).ok_or_else(|| SpotError::Name(name.to_owned()))?;
-        self.0
-            .insert(key, kind as u32, 0)
-            .map_err(SpotError::map("NAMES"))
+        let names = self.names.entry(key.0).or_default();
+        names.insert(name.to_owned(), kind as u32);
+        Self::set(&mut self.keys, key, names)
     }
 
     /// Removes a name; one that is not there is no error.
@@ -39,7 +47,24 @@ impl Names {
     /// When the name does not fit or the kernel refuses.
     pub fn remove(&mut self, name: &str) -> Result<(), SpotError> {
         let key = NameKey::new(name).ok_or_else(|| SpotError::Name(name.to_owned()))?;
-        gone(self.0.remove(&key)).map_err(SpotError::map("NAMES"))
+        if let Some(names) = self.names.get_mut(&key.0) {
+            names.remove(name);
+            if !names.is_empty() {
+                return Self::set(&mut self.keys, key, names);
+            }
+            self.names.remove(&key.0);
+        }
+        gone(self.keys.remove(&key)).map_err(SpotError::map("NAMES"))
+    }
+
+    /// Of names that share a key the one of which more is held counts.
+    fn set(
+        keys: &mut HashMap<MapData, NameKey, u32>,
+        key: NameKey,
+        names: &BTreeMap<String, u32>,
+    ) -> Result<(), SpotError> {
+        let kind = names.values().copied().max().unwrap_or_default();
+        keys.insert(key, kind, 0).map_err(SpotError::map("NAMES"))
     }
 }
 

@@ -4,6 +4,7 @@ use std::thread;
 use super::{NIGHT, expect, keyed};
 use crate::{
     World,
+    container::{self, Relay},
     host::{Error, check},
     http::{Connection, Request},
     netns::ClientHost,
@@ -75,6 +76,30 @@ pub(super) fn a_client_over_ipv6_is_served(world: &World) -> Result<(), Error> {
     )?;
     expect(&connection.answer()?, 200, "noche")?;
     drop(connection);
+    world.agent.wait_until_locked("pydict")
+}
+
+pub(super) fn a_client_inside_a_container_is_served(world: &World) -> Result<(), Error> {
+    let text = container::call(world, "pydict", None, NIGHT)?;
+    check!(text.starts_with("423 "), "without the key: {text}");
+    let key = world.author.key("pydict")?;
+    let text = container::call(world, "pydict", Some(&key), NIGHT)?;
+    check!(
+        text.starts_with("200 ") && text.contains("noche"),
+        "with the key: {text}"
+    );
+    world.agent.wait_until_locked("pydict")
+}
+
+pub(super) fn a_client_that_comes_through_a_published_port_is_served(
+    world: &World,
+) -> Result<(), Error> {
+    let relay = Relay::start(world)?;
+    let request = Request::call("pydict", NIGHT);
+    expect(&request.send_to(relay.address())?, 423, "pydict")?;
+    let request = request.key(&world.author.key("pydict")?);
+    expect(&request.send_to(relay.address())?, 200, "noche")?;
+    drop(relay);
     world.agent.wait_until_locked("pydict")
 }
 

@@ -1,5 +1,6 @@
 //! What must hold, one behaviour each. Every case leaves the functions locked.
 mod agent_gone;
+mod browser;
 mod by_image;
 mod calls;
 mod connections;
@@ -7,6 +8,7 @@ mod isolation;
 mod next_key;
 mod refusals;
 mod sealing;
+mod streams;
 
 use std::{fs, thread};
 
@@ -40,10 +42,15 @@ cases! {
     connections::each_request_on_a_kept_connection_is_judged_by_itself,
     connections::a_client_on_another_host_is_served,
     connections::a_client_over_ipv6_is_served,
+    connections::a_client_inside_a_container_is_served,
+    connections::a_client_that_comes_through_a_published_port_is_served,
     connections::clients_are_served_while_addresses_of_the_host_change,
     connections::two_keyed_requests_on_one_connection_share_the_lease,
     connections::callers_behind_a_reverse_proxy_are_told_apart_and_the_lease_ends_when_they_are_gone,
     connections::a_large_body_arrives_whole,
+    browser::a_page_from_elsewhere_calls_with_and_without_the_key,
+    streams::an_answer_of_server_sent_events_comes_whole_and_keeps_the_function_unlocked,
+    streams::a_request_to_switch_protocols_is_answered_as_the_gateway_carries_it,
     refusals::an_unlocked_container_cannot_be_called_by_its_name,
     refusals::an_asynchronous_call_with_a_key_is_refused,
     next_key::the_next_key_opens_after_the_lease_and_the_old_one_nothing_any_more,

@@ -26,6 +26,7 @@ fn held(frame: &[u8], ethernet: bool, vlan: Option<u16>) -> HeldFrame {
         interface: INTERFACE,
         vlan,
         ethernet,
+        unanswered: false,
         frame: frame.to_vec().into(),
     }
 }

@@ -4,13 +4,15 @@ use crate::{
     check::{Outcome, check, eventually},
     client::Client,
     http::Request,
-    scene::{HOST, Route},
+    scene::{HOST, HOST_LINK, PORT, Route},
     world::{World, expect_status, is_rewritten},
 };
 
 cases![
     the_wire_and_loopback_are_served_alike,
     a_bridge_is_served,
+    an_address_that_is_translated_is_served,
+    the_programs_are_at_the_hook_that_was_asked_for,
     an_interface_that_appears_is_covered,
     an_interface_that_goes_does_no_harm,
 ];
@@ -90,6 +92,27 @@ fn a_bridge_is_served(world: &World) -> Outcome {
         .and_then(|_wire| is_served(world, world.scene.wire_to("198.18.214.1")?));
     host.ip("link delete wire-br")?;
     done
+}
+
+/// As the engines of containers publish a port: the gateway's own address is another one.
+fn an_address_that_is_translated_is_served(world: &World) -> Outcome {
+    const PUBLISHED: &str = "198.18.212.77";
+    let host = &world.scene.host;
+    host.ip(&format!("address add {PUBLISHED}/32 dev {HOST_LINK}"))?;
+    host.run(&format!(
+        "iptables -w -t nat -A PREROUTING -d {PUBLISHED} -p tcp --dport {PORT} -j DNAT --to \
+         {HOST}:{PORT}"
+    ))?;
+    let served = is_served(world, world.scene.wire_to(PUBLISHED)?);
+    host.run("iptables -w -t nat -F PREROUTING")?;
+    host.ip(&format!("address delete {PUBLISHED}/32 dev {HOST_LINK}"))?;
+    served
+}
+
+fn the_programs_are_at_the_hook_that_was_asked_for(world: &World) -> Outcome {
+    let hook = world.agent.hook(HOST_LINK)?;
+    check!(hook.starts_with(world.agent.attach()), "at {hook}");
+    Ok(())
 }
 
 fn an_interface_that_appears_is_covered(world: &World) -> Outcome {

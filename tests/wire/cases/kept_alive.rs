@@ -1,7 +1,7 @@
 //! Several requests on one connection.
 use super::cases;
 use crate::{
-    check::{Outcome, check},
+    check::{During as _, Outcome, check},
     client::Client,
     functions,
     http::Request,
@@ -16,7 +16,9 @@ cases![
     pipelined_requests_are_answered_in_order,
     requests_pipelined_behind_a_keyed_body_are_answered_in_order,
     a_wrong_key_is_taken_out_and_the_connection_goes_on,
+    a_keyed_request_sent_ahead_in_a_segment_of_its_own_is_answered_in_turn,
     a_key_pipelined_behind_a_keyless_request_is_not_seen,
+    a_request_line_that_is_cut_on_a_kept_connection_is_held,
 ];
 
 fn keyless_and_keyed_requests_take_turns_on_a_connection(world: &World) -> Outcome {
@@ -139,6 +141,38 @@ fn a_wrong_key_is_taken_out_and_the_connection_goes_on(world: &World) -> Outcome
     check!(head.contains("\r\nX-RsFaaS: "), "no reason:\n{head}");
     check!(!head.contains(&b.key), "the key is there:\n{head}");
     is_rewritten(a, &right, &seen[1])
+}
+
+fn a_keyed_request_sent_ahead_in_a_segment_of_its_own_is_answered_in_turn(
+    world: &World,
+) -> Outcome {
+    let function = world.a()?;
+    let requests = [Request::to(function), Request::keyed(function)];
+    let mut client = Client::open(world.route()?)?;
+    for request in &requests {
+        client.write(&request.bytes())?;
+    }
+    expect_status(423, &client.answer()?)?;
+    expect_status(200, &client.answer()?)?;
+    let seen = world.gateway.seen(client.address()?)?;
+    is_untouched(&requests[0], &seen[0])?;
+    is_rewritten(function, &requests[1], &seen[1])
+}
+
+fn a_request_line_that_is_cut_on_a_kept_connection_is_held(world: &World) -> Outcome {
+    let function = world.a()?;
+    let (keyless, keyed) = (Request::to(function), Request::keyed(function));
+    let bytes = keyed.bytes();
+    for cut in [1, 6, 20] {
+        let mut client = Client::open(world.route()?)?;
+        client.write(&keyless.bytes())?;
+        expect_status(423, &client.answer()?)?;
+        client.write(&bytes[..cut])?;
+        client.write(&bytes[cut..])?;
+        expect_status(200, &client.answer()?).during(format!("cut at {cut}"))?;
+        is_rewritten(function, &keyed, &world.gateway.seen(client.address()?)?[1])?;
+    }
+    Ok(())
 }
 
 /// A limitation: on a connection that was never held, only the start of a segment is looked at. So the key

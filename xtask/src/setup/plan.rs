@@ -24,6 +24,7 @@ const TESTBED: &[&str] = &[
 ];
 /// Programs that the end-to-end tests call functions with.
 const CLIENTS: &[&str] = &[
+    "chromium-headless-shell",
     "nginx-light",
     "python3-aiohttp",
     "python3-requests",

@@ -65,7 +65,8 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
     }
     if ready && wants(Part::Bpf) {
         report.step("kernel tests", || cargo_test(&["--test", "*"]));
-        report.step("wire tests", wire_tests);
+        report.step("wire tests at TC", || wire_tests("tc"));
+        report.step("wire tests at XDP", || wire_tests("xdp"));
     }
     if ready && wants(Part::E2e) {
         end_to_end::run(&mut report, options.existing);
@@ -103,12 +104,14 @@ fn cargo_test(which: &[&str]) -> Result<(), Stop> {
     Ok(process::run(&mut command)?)
 }
 
-/// The agent between network namespaces, where a recording gateway takes the place of OpenFaaS.
-fn wire_tests() -> Result<(), Stop> {
+/// The agent between network namespaces, where a recording gateway takes the place of OpenFaaS; `attach` as
+/// in the agent's configuration.
+fn wire_tests(attach: &str) -> Result<(), Stop> {
     let mut command = cargo();
     command
         .current_dir(workspace::root())
         .env("RSFAAS_BIN", build::agent()?)
+        .env("RSFAAS_ATTACH", attach)
         .args(["test", "--package", "rsfaas-tests", "--test", "wire"]);
     Ok(process::run(&mut command)?)
 }

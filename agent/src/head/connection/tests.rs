@@ -338,3 +338,36 @@ fn a_head_cut_anywhere_is_judged_once_and_whole() {
         assert_eq!(released(0, &actions).len(), text.len(), "cut at {cut}");
     }
 }
+
+#[test]
+fn a_request_sent_ahead_is_judged_once_what_came_before_is_answered() {
+    let mut connection = connection();
+    let text = keyed("\r\n");
+    assert!(connection.unanswered_segment(7, text.as_bytes()).is_empty());
+    assert!(connection.unanswered_segment(7, text.as_bytes()).is_empty());
+    let actions = connection.answered();
+    let actions = connection.decide(judged(&actions), &Decision::Unlock("other".into()));
+    assert!(released(7, &actions).starts_with(b"POST /function/other "));
+}
+
+#[test]
+fn what_no_answer_comes_before_goes_on_as_it_is_and_is_left_alone() {
+    let mut connection = connection();
+    let text = keyed("\r\n");
+    connection.unanswered_segment(7, text.as_bytes());
+    let actions = connection.give_up();
+    assert_eq!(released(7, &actions[..1]), text.as_bytes());
+    assert!(matches!(actions[1..], [Action::Opaque]));
+    assert!(connection.answered().is_empty());
+}
+
+#[test]
+fn on_a_connection_that_is_followed_it_is_known_what_a_segment_is() {
+    let mut connection = connection();
+    let head = keyed("Content-Length: 4\r\n\r\n");
+    let judging = judged(&connection.segment(0, head.as_bytes()));
+    connection.decide(judging, &Decision::Unlock("other".into()));
+    let behind = u32::try_from(head.len()).unwrap() + 4;
+    let actions = connection.unanswered_segment(behind, keyed("\r\n").as_bytes());
+    assert!(matches!(actions[..], [Action::Judge { .. }]));
+}

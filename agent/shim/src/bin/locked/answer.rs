@@ -22,9 +22,13 @@ impl Locked {
                 "Content-Type: text/plain\r\n".to_owned(),
                 "OK\n".to_owned(),
             )
+        } else if let Some(fields) = head.preflight.grant() {
+            ("200 OK".to_owned(), fields, String::new())
         } else {
             self.refuse(head.refusal)
         };
+        // A page may read why it was refused.
+        fields.push_str("Access-Control-Allow-Origin: *\r\n");
         if close {
             fields.push_str("Connection: close\r\n");
         }
@@ -109,7 +113,7 @@ mod tests {
             answer("GET / HTTP/1.1\r\n\r\n", false),
             format!(
                 "HTTP/1.1 423 Locked\r\nContent-Type: application/json\r\nCache-Control: no-store\r\n\
-                 Content-Length: {}\r\n\r\n{body}",
+                 Access-Control-Allow-Origin: *\r\nContent-Length: {}\r\n\r\n{body}",
                 body.len()
             )
         );
@@ -131,6 +135,19 @@ mod tests {
         let text = answer("HEAD / HTTP/1.1\r\n\r\n", false);
         assert!(text.contains("\r\nContent-Length: 1"), "{text}");
         assert!(text.ends_with("\r\n\r\n"), "{text}");
+    }
+
+    #[test]
+    fn a_page_that_asks_first_may_call() {
+        let text = answer(
+            "OPTIONS / HTTP/1.1\r\nOrigin: http://a\r\nAccess-Control-Request-Method: POST\r\n\r\n",
+            false,
+        );
+        assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
+        assert!(
+            text.contains("\r\nAccess-Control-Allow-Origin: *\r\n"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //! would let two readers see different messages.
 use rsfaas_shim::Refusal;
 
+use crate::preflight::Preflight;
+
 /// Longest head that is read, in bytes.
 pub(crate) const MAX_HEAD: usize = 64 * 1024;
 
@@ -14,6 +16,8 @@ pub(crate) struct Head {
     pub(crate) probe: bool,
     /// Why the request was refused.
     pub(crate) refusal: Refusal,
+    /// What a browser asks before a page calls.
+    pub(crate) preflight: Preflight,
     /// How the body ends.
     pub(crate) body: BodyLength,
     /// `HEAD`: the answer carries no body.
@@ -85,6 +89,7 @@ fn head(text: &str, length: usize) -> Option<Head> {
         length,
         probe: matches!(path, "/_/health" | "/_/ready"),
         refusal: Refusal::Locked,
+        preflight: Preflight::default(),
         body: BodyLength::Known(0),
         bodiless_answer: method == "HEAD",
         expects_continue: false,
@@ -128,6 +133,8 @@ fn head(text: &str, length: usize) -> Option<Head> {
                     head.keep_alive = true;
                 }
             }
+        } else if method == "OPTIONS" {
+            head.preflight.note(name, value);
         }
     }
     head.body = match (content_length, chunked) {

@@ -10,6 +10,7 @@ mod body;
 mod connection;
 mod head;
 mod load;
+mod preflight;
 
 use std::{
     env,

@@ -1,0 +1,54 @@
+//! The agent's side of one flow.
+use std::{collections::HashSet, time::Duration};
+
+use tokio::time::Instant;
+
+use crate::{head::Connection, release::Template};
+
+/// How long something that may be a request sent ahead waits for the answer to what came before.
+const ANSWER_TIME: Duration = Duration::from_millis(250);
+
+/// A flow.
+pub(super) struct Flow {
+    pub(super) connection: Connection,
+    /// How its newest segment was framed.
+    pub(super) template: Template,
+    /// Functions that hold a lease for it, or may.
+    pub(super) functions: HashSet<String>,
+    /// When the segment was held that is being looked at.
+    pub(super) held: u64,
+    /// What of it passes by itself, as sequence numbers.
+    pub(super) window: (u32, u32),
+    /// Whether an answer was asked for whose first bytes were not seen yet.
+    pub(super) awaits_answer: bool,
+    /// Until when a head's rest, or an answer, is waited for.
+    pub(super) deadline: Option<Instant>,
+}
+
+impl Flow {
+    /// A flow whose first segment was held at a time of the kernel's monotonic clock.
+    pub(super) fn new(connection: Connection, template: Template, held: u64) -> Self {
+        Self {
+            connection,
+            template,
+            functions: HashSet::new(),
+            held,
+            window: (0, 0),
+            awaits_answer: false,
+            deadline: None,
+        }
+    }
+
+    /// Starts, keeps or ends the wait for what the connection lacks.
+    pub(super) fn set_deadline(&mut self, head_timeout: Duration) {
+        let time = if self.connection.is_doubtful() {
+            ANSWER_TIME
+        } else if self.connection.awaits_head() {
+            head_timeout
+        } else {
+            self.deadline = None;
+            return;
+        };
+        self.deadline.get_or_insert_with(|| Instant::now() + time);
+    }
+}

@@ -1,0 +1,139 @@
+//! What the place in its flow says of a segment.
+use aya::maps::{MapData, RingBuf};
+use rsfaas::spot::Event;
+
+use crate::{
+    packet::{FIN, KEYED, Packet},
+    rig::{
+        Fate::{Hold as HOLD, Pass as PASS},
+        Rig, at_both_hooks, flow_key,
+    },
+};
+
+at_both_hooks! {
+    a_flow_that_starts_with_a_very_long_method_is_held,
+    the_first_segment_of_a_flow_is_held_at_every_cut_until_the_key_can_be_ruled_out,
+    bytes_in_the_middle_of_a_flow_that_could_start_a_request_pass,
+    later_segments_of_a_held_flow_are_held_but_for_those_in_the_window,
+    a_flow_that_the_agent_has_let_go_of_is_judged_again_where_a_request_starts,
+    ends_of_flows_always_pass,
+    where_the_gateway_has_answered_the_start_of_a_request_line_is_held,
+    an_interim_answer_does_not_end_a_request,
+    what_comes_before_the_gateway_has_answered_is_told_apart,
+    a_request_that_names_an_unlocked_function_is_one_wherever_it_stands,
+}
+
+fn a_flow_that_starts_with_a_very_long_method_is_held(mut rig: Rig) {
+    rig.open();
+    let head = format!(
+        "{} /function/pydict-abc123-0 HTTP/1.1\r\n\r\n",
+        "A".repeat(40)
+    );
+    assert_eq!(rig.request(&head), HOLD);
+}
+
+fn the_first_segment_of_a_flow_is_held_at_every_cut_until_the_key_can_be_ruled_out(mut rig: Rig) {
+    for cut in 1..KEYED.len() {
+        rig.open();
+        assert_eq!(rig.request(&KEYED[..cut]), HOLD, "cut at {cut}");
+        rig.forget();
+    }
+}
+
+fn bytes_in_the_middle_of_a_flow_that_could_start_a_request_pass(mut rig: Rig) {
+    assert_eq!(rig.request("POST"), PASS);
+    assert_eq!(rig.request("G"), PASS);
+}
+
+fn later_segments_of_a_held_flow_are_held_but_for_those_in_the_window(mut rig: Rig) {
+    assert_eq!(rig.request(KEYED), HOLD);
+    let body = Packet {
+        sequence: 2000,
+        ..Packet::of(b"body")
+    };
+    assert_eq!(rig.spot(&body), HOLD);
+    assert_eq!(rig.count("held_flow"), 1);
+    let flow = flow_key();
+    rig.flows.hold(&flow, (2000, 2004), false).unwrap();
+    assert_eq!(rig.spot(&body), PASS);
+    assert_eq!(rig.request(KEYED), HOLD, "a retransmission of the head");
+    rig.flows.remove(&flow).unwrap();
+    assert_eq!(rig.spot(&body), PASS, "the flow is no longer ours");
+}
+
+fn a_flow_that_the_agent_has_let_go_of_is_judged_again_where_a_request_starts(mut rig: Rig) {
+    let flow = flow_key();
+    rig.flows.set_opaque(&flow).unwrap();
+    assert_eq!(rig.request("\u{81}frame"), PASS);
+    assert_eq!(rig.request(KEYED), HOLD);
+    assert_eq!(rig.request("\u{81}frame"), HOLD, "the agent has it again");
+}
+
+fn ends_of_flows_always_pass(mut rig: Rig) {
+    assert_eq!(rig.request(KEYED), HOLD);
+    assert_eq!(
+        rig.spot(&Packet {
+            flags: FIN,
+            ..Packet::of(b"")
+        }),
+        PASS
+    );
+    assert_eq!(rig.watch(&Packet::answer(1000, b"")), PASS);
+}
+
+const KEYLESS: &str = "POST /function/pydict HTTP/1.1\r\nContent-Length: 4\r\n\r\nbody";
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+
+/// A segment behind [`KEYLESS`].
+fn behind(payload: &str) -> Packet {
+    Packet {
+        sequence: Packet::SEQUENCE + u32::try_from(KEYLESS.len()).unwrap(),
+        ..Packet::of(payload.as_bytes())
+    }
+}
+
+/// Whether the agent is told that the gateway owes an answer.
+fn is_unanswered(rig: &mut Rig, ring: &mut RingBuf<MapData>, packet: &Packet) -> bool {
+    assert_eq!(rig.spot(packet), HOLD);
+    let record = ring.next().expect("nothing is told");
+    let Ok(Event::Held(held)) = Event::parse(&record) else {
+        panic!("no held frame");
+    };
+    held.unanswered
+}
+
+fn where_the_gateway_has_answered_the_start_of_a_request_line_is_held(mut rig: Rig) {
+    rig.open();
+    assert_eq!(rig.request(KEYLESS), PASS);
+    let start = behind("POST /fun");
+    assert_eq!(rig.spot(&start), PASS, "nothing was answered");
+    rig.answer(start.sequence, OK);
+    assert_eq!(rig.spot(&start), HOLD);
+}
+
+fn an_interim_answer_does_not_end_a_request(mut rig: Rig) {
+    rig.open();
+    assert_eq!(rig.request(KEYLESS), PASS);
+    let start = behind("POST /fun");
+    rig.answer(start.sequence, "HTTP/1.1 100 Continue\r\n\r\n");
+    assert_eq!(rig.spot(&start), PASS);
+}
+
+fn what_comes_before_the_gateway_has_answered_is_told_apart(mut rig: Rig) {
+    rig.open();
+    assert_eq!(rig.request(KEYLESS), PASS);
+    let keyed = behind(KEYED);
+    let mut ring = rig.spotter.ring().unwrap();
+    assert!(is_unanswered(&mut rig, &mut ring, &keyed));
+    rig.forget();
+    rig.answer(keyed.sequence, OK);
+    assert!(!is_unanswered(&mut rig, &mut ring, &keyed));
+}
+
+fn a_request_that_names_an_unlocked_function_is_one_wherever_it_stands(mut rig: Rig) {
+    rig.open();
+    assert_eq!(rig.request(KEYLESS), PASS);
+    let direct = behind("GET /function/pydict-abc123-0 HTTP/1.1\r\n\r\n");
+    let mut ring = rig.spotter.ring().unwrap();
+    assert!(!is_unanswered(&mut rig, &mut ring, &direct));
+}

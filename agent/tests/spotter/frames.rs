@@ -1,0 +1,98 @@
+//! How packets are framed.
+use aya::programs::TestRunOptions;
+
+use crate::{
+    packet::{KEYED, Packet},
+    rig::{
+        Fate::{Hold as HOLD, Pass as PASS},
+        Hook, Rig, SIGN, at_both_hooks,
+    },
+};
+
+at_both_hooks! {
+    other_ports_pass_uncounted,
+    ip_options_vlan_tags_padding_and_ipv6_extension_headers_are_understood,
+    a_segment_without_payload_but_with_link_padding_passes,
+    what_the_agent_has_released_passes,
+}
+
+fn other_ports_pass_uncounted(mut rig: Rig) {
+    assert_eq!(
+        rig.spot(&Packet {
+            port: 8081,
+            ..Packet::of(KEYED.as_bytes())
+        }),
+        PASS
+    );
+    assert!(
+        rig.counters
+            .read()
+            .unwrap()
+            .iter()
+            .all(|(_, count)| *count == 0)
+    );
+}
+
+fn ip_options_vlan_tags_padding_and_ipv6_extension_headers_are_understood(mut rig: Rig) {
+    let plain = Packet::of(KEYED.as_bytes());
+    let packets = [
+        Packet {
+            ip_options: 8,
+            ..plain.clone()
+        }
+        .build(),
+        Packet {
+            ip_options: 40,
+            ..plain.clone()
+        }
+        .build(),
+        Packet {
+            vlan: true,
+            ..plain.clone()
+        }
+        .build(),
+        Packet {
+            padding: 12,
+            ..plain.clone()
+        }
+        .build(),
+        plain.build_v6(),
+    ];
+    for (held, packet) in (1..).zip(packets) {
+        assert_eq!(rig.run(&packet), HOLD);
+        assert_eq!(rig.count("held_keyed"), held);
+        rig.forget();
+    }
+}
+
+fn a_segment_without_payload_but_with_link_padding_passes(mut rig: Rig) {
+    assert_eq!(
+        rig.spot(&Packet {
+            padding: 6,
+            ..Packet::of(b"")
+        }),
+        PASS
+    );
+    assert_eq!(rig.count("passed"), 0);
+}
+
+fn what_the_agent_has_released_passes(mut rig: Rig) {
+    let mut packet = Packet::of(KEYED.as_bytes()).build();
+    // The packet's length, its type, its mark: how a test run's `__sk_buff` starts.
+    let mut context = [0; 12];
+    context[8..].copy_from_slice(&SIGN.mark.to_ne_bytes());
+    let options = match rig.hook {
+        Hook::Tc => TestRunOptions {
+            ctx_in: Some(&context),
+            ..TestRunOptions::default()
+        },
+        Hook::Xdp => {
+            packet[6..12].copy_from_slice(&SIGN.source);
+            TestRunOptions::default()
+        }
+    };
+    assert_eq!(rig.run_as(&packet, options), PASS);
+    assert_eq!(rig.count("released"), 1);
+    packet[6..12].copy_from_slice(&[2; 6]);
+    assert_eq!(rig.run(&packet), HOLD, "the same without the sign");
+}

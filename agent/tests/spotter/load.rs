@@ -1,0 +1,130 @@
+//! Long packets, a full ring buffer, and the verifier.
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use aya::programs::TestRunOptions;
+
+use crate::{
+    packet::{KEYED, Packet},
+    rig::{Fate::Hold as HOLD, Hook, Rig},
+};
+
+/// The kernel's test run of TC programs takes no packet as long.
+#[test]
+fn at_xdp_a_segment_in_several_buffers_is_held_whole() {
+    let mut rig = Rig::new(Hook::Xdp);
+    let head = format!("{KEYED}{}", "b".repeat(9000));
+    assert_eq!(rig.request(&head), HOLD);
+    let mut ring = rig.spotter.ring().unwrap();
+    let record = ring.next().unwrap();
+    assert!(
+        record
+            .windows(9000)
+            .any(|window| window.iter().all(|byte| *byte == b'b'))
+    );
+}
+
+/// Writes for a subscriber into memory.
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl Written {
+    fn text(&self) -> String {
+        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+impl io::Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_full_ring_buffer_is_told_in_the_agents_log() {
+    let mut rig = Rig::new(Hook::Tc);
+    let mut log = rig.spotter.log().unwrap();
+    let written = Written::default();
+    let writer = written.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    // More than the ring buffer has room for, of which nothing is read.
+    let packet = Packet::of(KEYED.as_bytes()).build();
+    let options = TestRunOptions {
+        repeat: 10_000,
+        ..TestRunOptions::default()
+    };
+    assert_eq!(rig.run_as(&packet, options), HOLD);
+    assert!(rig.count("dropped_ring_full") > 0);
+    let told = async {
+        while !written.text().contains("the ring buffer is full") {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::select! {
+        ended = log.forward() => panic!("the log ended: {ended:?}"),
+        () = told => {}
+    }
+    assert!(written.text().contains("WARN"), "{}", written.text());
+}
+
+#[test]
+fn the_programs_stay_well_below_the_verifiers_limit() {
+    let mut rig = Rig::new(Hook::Tc);
+    let tc = |rig: &mut Rig, name| rig.spotter.classifier(name).unwrap().info().unwrap();
+    for (name, info) in [
+        ("spot_ethernet", tc(&mut rig, "spot_ethernet")),
+        ("spot_ip", tc(&mut rig, "spot_ip")),
+        ("spot_xdp", rig.spotter.xdp().unwrap().info().unwrap()),
+    ] {
+        let instructions = info.verified_instruction_count();
+        // The limit is a million; kernels differ in how many instructions they go through.
+        assert!(
+            instructions.is_some_and(|count| count < 750_000),
+            "{name}: {instructions:?}"
+        );
+    }
+}
+
+#[test]
+fn what_follows_a_segment_that_found_no_room_is_not_held_in_its_place() {
+    let mut rig = Rig::new(Hook::Tc);
+    let mut ring = rig.spotter.ring().unwrap();
+    let mut large = Packet::of(KEYED.as_bytes());
+    large.payload.resize(2000, b'x');
+    for port in 10_000.. {
+        large.source_port = port;
+        assert_eq!(rig.spot(&large), HOLD);
+        if rig.count("dropped_ring_full") > 0 {
+            break;
+        }
+    }
+    while ring.next().is_some() {}
+    let held = rig.count("held_keyed");
+    let follows = Packet {
+        sequence: large.sequence + 2000,
+        ..large.clone()
+    };
+    assert_eq!(rig.spot(&follows), HOLD);
+    assert!(
+        ring.next().is_none(),
+        "the agent would take it for the start"
+    );
+    assert_eq!(rig.spot(&large), HOLD);
+    assert_eq!(rig.spot(&follows), HOLD);
+    assert!(ring.next().is_some() && ring.next().is_some());
+    assert_eq!(rig.count("held_keyed") + rig.count("held_flow"), held + 2);
+    assert_eq!(rig.count("dropped_ring_full"), 2);
+}

@@ -1,0 +1,140 @@
+//! Which requests are held.
+use crate::{
+    packet::KEYED,
+    rig::{
+        Fate::{Hold as HOLD, Pass as PASS},
+        Rig, at_both_hooks,
+    },
+};
+
+at_both_hooks! {
+    a_keyed_request_for_a_sealed_function_is_held,
+    the_key_header_is_found_in_any_letter_case_and_place,
+    the_key_header_is_found_far_behind_in_a_long_head,
+    a_keyless_request_for_a_sealed_function_passes,
+    what_is_no_request_for_a_sealed_function_passes,
+    targets_that_are_not_in_plain_form_are_held_for_the_agent,
+    a_request_that_names_an_unlocked_function_is_held_even_without_a_key,
+    no_method_and_no_empty_line_hides_a_request,
+    a_name_that_is_removed_is_no_longer_looked_for,
+}
+
+/// A head alone, and with a body: the programs read a longer segment's start where it stands.
+fn with_and_without_body(heads: &[&str]) -> Vec<String> {
+    heads
+        .iter()
+        .flat_map(|head| [(*head).to_owned(), format!("{head}{}", "b".repeat(200))])
+        .collect()
+}
+
+fn a_keyed_request_for_a_sealed_function_is_held(mut rig: Rig) {
+    assert_eq!(rig.request(KEYED), HOLD);
+    assert_eq!(rig.count("held_keyed"), 1);
+}
+
+fn the_key_header_is_found_in_any_letter_case_and_place(mut rig: Rig) {
+    for head in with_and_without_body(&[
+        "GET /function/pydict HTTP/1.1\r\nx-rsfaas-key:rsfaas1x\r\nHost: a\r\n\r\n",
+        "GET /function/pydict/more HTTP/1.1\r\nHost: a\r\nX-RSFAAS-KEY:  rsfaas1x\r\n\r\n",
+        "PATCH /function/pydict?x=1 HTTP/1.0\nX-rsfaas-kEy: rsfaas1x\n\n",
+        "DELETE /function/pydict.openfaas-fn HTTP/1.1\r\nX-RsFaaS-Key: r\r\n\r\n",
+        "POST /async-function/pydict HTTP/1.1\r\nX-RsFaaS-Key: r\r\n\r\n",
+        "POST /function/pydict HTTP/1.1\r\nX-RsFaaS-Next-Key: r\r\n\r\n",
+    ]) {
+        let before = rig.count("held_keyed");
+        assert_eq!(rig.request(&head), HOLD, "{head}");
+        assert_eq!(rig.count("held_keyed"), before + 1, "{head}");
+        rig.forget();
+    }
+}
+
+fn the_key_header_is_found_far_behind_in_a_long_head(mut rig: Rig) {
+    let long = format!(
+        "GET /function/pydict HTTP/1.1\r\nCookie: {}\r\nX-RsFaaS-Key: r\r\n\r\n",
+        "c".repeat(3000)
+    );
+    assert_eq!(rig.request(&long), HOLD);
+    assert_eq!(rig.count("held_keyed"), 1);
+}
+
+fn a_keyless_request_for_a_sealed_function_passes(mut rig: Rig) {
+    for head in with_and_without_body(&[
+        "GET /function/pydict HTTP/1.1\r\nHost: a\r\n\r\n",
+        "POST /function/pydict HTTP/1.1\r\nContent-Length: 40\r\n\r\nX-RsFaaS-Key: in the body",
+        "GET /function/pydict HTTP/1.1\r\nNot-X-RsFaaS-Key: a\r\nX-RsFaaS-Keys: b\r\n\r\n",
+    ]) {
+        assert_eq!(rig.request(&head), PASS, "{head}");
+    }
+    assert_eq!(rig.count("passed_keyless"), 6);
+}
+
+fn what_is_no_request_for_a_sealed_function_passes(mut rig: Rig) {
+    for payload in with_and_without_body(&[
+        "GET /function/other HTTP/1.1\r\nX-RsFaaS-Key: r\r\n\r\n",
+        "GET /function/pydict2 HTTP/1.1\r\nX-RsFaaS-Key: r\r\n\r\n",
+        "GET /system/functions HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.1\r\n\r\n",
+        "OPTIONS * HTTP/1.1\r\n\r\n",
+        "CONNECT /function/other HTTP/1.1\r\n\r\n",
+        "\r\n\r\n\r\nGET /function/pydict HTTP/1.1\r\nX-RsFaaS-Key: r\r\n\r\n",
+        "{\"word\": \"night\"}",
+        "\u{16}\u{3}\u{1}",
+        "just some words of a body",
+    ]) {
+        assert_eq!(rig.request(&payload), PASS, "{payload}");
+    }
+    assert_eq!(rig.count("passed"), 20);
+}
+
+fn targets_that_are_not_in_plain_form_are_held_for_the_agent(mut rig: Rig) {
+    for head in with_and_without_body(&[
+        "GET //function/pydict HTTP/1.1\r\n\r\n",
+        "GET /./function/pydict HTTP/1.1\r\n\r\n",
+        "GET /%66unction/pydict HTTP/1.1\r\n\r\n",
+        "GET /function/py%64ict HTTP/1.1\r\n\r\n",
+        "GET /function//pydict HTTP/1.1\r\n\r\n",
+        "GET http://host/function/pydict HTTP/1.1\r\n\r\n",
+    ]) {
+        let before = rig.count("held_undecided");
+        assert_eq!(rig.request(&head), HOLD, "{head}");
+        assert_eq!(rig.count("held_undecided"), before + 1, "{head}");
+        rig.forget();
+    }
+}
+
+fn a_request_that_names_an_unlocked_function_is_held_even_without_a_key(mut rig: Rig) {
+    let head = "GET /function/pydict-abc123-0 HTTP/1.1\r\nHost: a\r\n\r\n";
+    for (held, request) in (1..).zip(with_and_without_body(&[head])) {
+        assert_eq!(rig.request(&request), HOLD);
+        assert_eq!(rig.count("held_direct"), held);
+        rig.forget();
+    }
+}
+
+fn no_method_and_no_empty_line_hides_a_request(mut rig: Rig) {
+    for head in [
+        "\r\nGET /function/pydict-abc123-0 HTTP/1.1\r\n\r\n",
+        "\n\n\n\nGET /function/pydict-abc123-0 HTTP/1.1\r\n\r\n",
+        "A!1 /function/pydict-abc123-0 HTTP/1.1\r\n\r\n",
+        "1 /function/pydict-abc123-0 HTTP/1.1\r\n\r\n",
+        "ABCDEFGHIJKLMNOPQRS /function/pydict-abc123-0 HTTP/1.1\r\n\r\n",
+    ] {
+        let before = rig.count("held_direct");
+        assert_eq!(rig.request(head), HOLD, "{head}");
+        assert_eq!(rig.count("held_direct"), before + 1, "{head}");
+        rig.forget();
+    }
+    for head in [
+        "CONNECT a:80/function/pydict-abc123-0 HTTP/1.1\r\n\r\n",
+        "CONNECT [::1]/function/pydict-abc123-0 HTTP/1.1\r\n\r\n",
+    ] {
+        assert_eq!(rig.request(head), HOLD, "{head}");
+        rig.forget();
+    }
+}
+
+fn a_name_that_is_removed_is_no_longer_looked_for(mut rig: Rig) {
+    rig.names.remove("pydict").unwrap();
+    rig.names.remove("pydict").unwrap();
+    assert_eq!(rig.request(KEYED), PASS);
+}

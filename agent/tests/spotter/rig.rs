@@ -1,0 +1,161 @@
+//! The programs, loaded but not attached, and a way to run them on a packet.
+use agent_ebpf::{FlowKey, NameKind};
+use aya::programs::{TestRun as _, TestRunOptions};
+use rsfaas::spot::{Counters, Flows, Names, Options, ReleaseSign, Spotter};
+
+use crate::packet::{Packet, SYN};
+
+/// Each case as a test of the TC program and one of the XDP program.
+macro_rules! at_both_hooks {
+    ($($case:ident,)+) => {
+        mod tc {
+            $(#[test] fn $case() { super::$case($crate::rig::Rig::new($crate::rig::Hook::Tc)); })+
+        }
+        mod xdp {
+            $(#[test] fn $case() { super::$case($crate::rig::Rig::new($crate::rig::Hook::Xdp)); })+
+        }
+    };
+}
+
+pub(crate) use at_both_hooks;
+
+#[derive(Clone, Copy)]
+pub(crate) enum Hook {
+    Tc,
+    Xdp,
+}
+
+/// What became of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Pass,
+    Hold,
+}
+
+impl Fate {
+    /// By what the kernel returns: `TCX_NEXT`, which is also `TC_ACT_UNSPEC`, and `TC_ACT_SHOT`;
+    /// `XDP_PASS` and `XDP_DROP`.
+    pub(crate) fn of(hook: Hook, returned: u32) -> Self {
+        match (hook, returned) {
+            (Hook::Tc, u32::MAX) | (Hook::Xdp, 2) => Self::Pass,
+            (Hook::Tc, 2) | (Hook::Xdp, 1) => Self::Hold,
+            (_, other) => panic!("no verdict of the programs: {other}"),
+        }
+    }
+}
+
+pub(crate) const SIGN: ReleaseSign = ReleaseSign {
+    mark: 0x5f00_0001,
+    source: [0x02, 0x5f, 1, 2, 3, 4],
+};
+
+pub(crate) struct Rig {
+    pub(crate) hook: Hook,
+    pub(crate) spotter: Spotter,
+    pub(crate) names: Names,
+    pub(crate) flows: Flows,
+    pub(crate) counters: Counters,
+}
+
+impl Rig {
+    pub(crate) fn new(hook: Hook) -> Self {
+        let mut spotter = Spotter::load(&Options {
+            port: 8080,
+            key_header: "X-RsFaaS-Key".into(),
+            next_key_header: "X-RsFaaS-Next-Key".into(),
+            release: SIGN,
+        })
+        .expect("the programs load (needs root)");
+        let mut names = spotter.names().unwrap();
+        names.insert("pydict", NameKind::Sealed).unwrap();
+        names.insert("pydict-abc123-0", NameKind::Unlocked).unwrap();
+        let flows = spotter.flows().unwrap();
+        let counters = spotter.counters().unwrap();
+        Self {
+            hook,
+            spotter,
+            names,
+            flows,
+            counters,
+        }
+    }
+
+    pub(crate) fn run(&mut self, packet: &[u8]) -> Fate {
+        self.run_as(packet, TestRunOptions::default())
+    }
+
+    pub(crate) fn run_as<'a>(&mut self, packet: &'a [u8], options: TestRunOptions<'a>) -> Fate {
+        let options = TestRunOptions {
+            data_in: Some(packet),
+            ..options
+        };
+        let result = match self.hook {
+            Hook::Tc => {
+                let program = self.spotter.classifier("spot_ethernet").unwrap();
+                program.test_run(options)
+            }
+            Hook::Xdp => self.spotter.xdp().unwrap().test_run(options),
+        };
+        Fate::of(self.hook, result.unwrap().return_value)
+    }
+
+    /// What the program at TC egress says.
+    pub(crate) fn watch(&mut self, packet: &Packet) -> Fate {
+        let packet = packet.build();
+        let options = TestRunOptions {
+            data_in: Some(&packet),
+            ..TestRunOptions::default()
+        };
+        let program = self.spotter.classifier("watch_ethernet").unwrap();
+        Fate::of(Hook::Tc, program.test_run(options).unwrap().return_value)
+    }
+
+    pub(crate) fn spot(&mut self, packet: &Packet) -> Fate {
+        self.run(&packet.build())
+    }
+
+    pub(crate) fn request(&mut self, payload: &str) -> Fate {
+        self.spot(&Packet::of(payload.as_bytes()))
+    }
+
+    /// Starts the flow: its first byte has the sequence number of [`Packet::of`].
+    pub(crate) fn open(&mut self) {
+        let syn = Packet {
+            flags: SYN,
+            sequence: Packet::SEQUENCE - 1,
+            ..Packet::of(b"")
+        };
+        assert_eq!(self.spot(&syn), Fate::Pass);
+    }
+
+    /// The gateway answers what has come up to a sequence number.
+    pub(crate) fn answer(&mut self, acknowledged: u32, payload: &str) {
+        let answer = Packet::answer(acknowledged, payload.as_bytes());
+        assert_eq!(self.watch(&answer), Fate::Pass);
+    }
+
+    /// Makes the programs forget the flow, so that the next request is a new one's.
+    pub(crate) fn forget(&mut self) {
+        self.flows.remove(&flow_key()).unwrap();
+    }
+
+    pub(crate) fn count(&self, name: &str) -> u64 {
+        let counters = self.counters.read().unwrap();
+        counters
+            .iter()
+            .find(|(counter, _)| *counter == name)
+            .unwrap()
+            .1
+    }
+}
+
+/// The flow of [`Packet::of`].
+pub(crate) fn flow_key() -> FlowKey {
+    let mapped = |last| [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, last];
+    FlowKey {
+        source: mapped(1),
+        destination: mapped(2),
+        source_port: 40_000,
+        destination_port: 8080,
+    }
+}
