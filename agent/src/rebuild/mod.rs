@@ -7,6 +7,7 @@ pub mod mount;
 mod names;
 mod parked;
 mod pool;
+mod queue;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 

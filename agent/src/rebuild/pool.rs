@@ -3,19 +3,19 @@
 //! Nothing is awaited while the pool is locked: whoever wants a container gets one that is parked, or the
 //! first that comes, while others are deployed and removed.
 use std::{
-    collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use futures_util::future::join_all;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 
 use super::{
     RebuildError,
     mount::{ParkToken, Parked, wait_parked},
     names::{Slot, Slots},
     parked::ParkedStatus,
+    queue::{self, Queue},
 };
 use crate::{openfaas::FaasCli, stack::Deployment, state::SealedFunction};
 
@@ -35,28 +35,20 @@ pub(super) struct Taken {
     pub(super) from_standby: bool,
 }
 
+/// A container that waits for its lease.
+type Waiting = (Slot, Parked);
+
 /// The containers and the names for further ones.
 pub(super) struct Pool {
     function: SealedFunction,
     faas: Arc<FaasCli>,
     slots: Arc<Slots>,
     standby: usize,
-    inner: Mutex<Inner>,
-    /// Told of each container that comes, goes or does not come.
+    queue: Mutex<Queue<Waiting, RebuildError>>,
+    /// Told of each container that has come, or does not come.
     changed: Notify,
     /// Held by whoever keeps the standby up.
     filling: tokio::sync::Mutex<()>,
-}
-
-#[derive(Default)]
-struct Inner {
-    parked: VecDeque<(Slot, Parked)>,
-    /// Who waits for a container, in turn.
-    waiting: VecDeque<oneshot::Sender<Result<Taken, RebuildError>>>,
-    /// Containers that are being deployed.
-    coming: usize,
-    /// Nothing is parked any more: the agent stops, or the function is no longer sealed.
-    closed: bool,
 }
 
 /// What came of keeping containers parked.
@@ -82,7 +74,7 @@ impl Pool {
             faas,
             slots,
             standby,
-            inner: Mutex::default(),
+            queue: Mutex::default(),
             changed: Notify::new(),
             filling: tokio::sync::Mutex::default(),
         }
@@ -91,38 +83,39 @@ impl Pool {
     /// Takes a parked container, or the next that comes; as many are deployed as are waited for. Safe to
     /// give up: what is deployed by then stays parked.
     pub(super) async fn take(self: &Arc<Self>) -> Result<Taken, RebuildError> {
-        let mut wait = {
-            let mut inner = self.lock();
-            while let Some((slot, parked)) = inner.parked.pop_front() {
-                if !parked.is_ended() {
-                    return Ok(Taken {
-                        slot,
-                        parked,
-                        from_standby: true,
-                    });
-                }
-                tracing::warn!(
-                    container = slot.name,
-                    "a parked container has died; removed"
-                );
-                let pool = Arc::clone(self);
-                tokio::spawn(async move { pool.discard(slot).await });
+        while let Some((slot, parked)) = self.take_parked() {
+            if !parked.is_ended() {
+                return Ok(Taken {
+                    slot,
+                    parked,
+                    from_standby: true,
+                });
             }
-            let (sender, receiver) = oneshot::channel();
-            inner.waiting.push_back(sender);
-            if inner.coming < inner.waiting.len() {
-                inner.coming += 1;
-                let pool = Arc::clone(self);
-                tokio::spawn(async move { pool.bring().await });
-            }
-            Wait {
-                pool: Arc::clone(self),
-                receiver,
-            }
+            let name = &slot.name;
+            tracing::warn!(container = name, "a parked container has died; removed");
+            let pool = Arc::clone(self);
+            tokio::spawn(async move { pool.discard(slot).await });
+        }
+        let (place, more) = self.queue().wait();
+        if more {
+            let pool = Arc::clone(self);
+            tokio::spawn(async move { pool.bring().await });
+        }
+        let mut place = Place {
+            pool: Arc::clone(self),
+            place,
         };
-        (&mut wait.receiver)
-            .await
-            .map_err(|_| RebuildError::BrokenOff)?
+        let come = (&mut place.place).await;
+        let (slot, parked) = come.map_err(|_| RebuildError::BrokenOff)??;
+        Ok(Taken {
+            slot,
+            parked,
+            from_standby: false,
+        })
+    }
+
+    fn take_parked(&self) -> Option<Waiting> {
+        self.queue().take()
     }
 
     /// Parks containers up to the standby.
@@ -159,19 +152,17 @@ impl Pool {
         loop {
             // Before the look, so that no change in between is missed.
             let changed = self.changed.notified();
-            let short = {
-                let mut inner = self.lock();
-                if inner.closed {
+            let more = {
+                let mut queue = self.queue();
+                if queue.is_closed() {
                     return Standby::Off;
                 }
-                if inner.parked.len() >= self.standby {
+                if queue.parked().len() >= self.standby {
                     return Standby::Parked;
                 }
-                let short = inner.parked.len() + inner.coming < self.standby + inner.waiting.len();
-                inner.coming += usize::from(short);
-                short
+                queue.order(self.standby)
             };
-            if !short {
+            if !more {
                 changed.await;
             } else if !self.bring().await {
                 tries += 1;
@@ -183,7 +174,7 @@ impl Pool {
         }
     }
 
-    /// Brings one container, for whoever is next; `false` where it does not come.
+    /// Brings one container that was ordered, for whoever is next; `false` where it does not come.
     async fn bring(self: &Arc<Self>) -> bool {
         let pool = Arc::clone(self);
         // A task of its own: it must be counted as come or not, whatever happens.
@@ -191,51 +182,22 @@ impl Pool {
             .await
             .unwrap_or(Err(RebuildError::BrokenOff));
         let came = result.is_ok();
-        let left = match result {
-            Ok((slot, parked)) => self.hand_out(Taken {
-                slot,
-                parked,
-                from_standby: false,
-            }),
+        match result {
+            Ok(container) => {
+                let left = self.queue().came(container);
+                if let Some((slot, _)) = left {
+                    self.discard(slot).await;
+                    self.queue().gone();
+                }
+            }
             Err(error) => {
                 let function = &self.function.name;
                 tracing::warn!(function, %error, "no container could be parked");
-                let mut inner = self.lock();
-                inner.waiting.retain(|waiting| !waiting.is_closed());
-                // For each of the others one is on its way.
-                if inner.coming <= inner.waiting.len()
-                    && let Some(waiting) = inner.waiting.pop_front()
-                {
-                    // It may have given up just now.
-                    let _ = waiting.send(Err(error));
-                }
-                None
+                self.queue().failed(error);
             }
-        };
-        if let Some(slot) = left {
-            self.discard(slot).await;
         }
-        self.lock().coming -= 1;
         self.changed.notify_waiters();
         came
-    }
-
-    /// Gives a container to whoever waits for it, or parks it; the slot comes back where nobody wants it.
-    fn hand_out(&self, taken: Taken) -> Option<Slot> {
-        let mut inner = self.lock();
-        let mut taken = taken;
-        while let Some(waiting) = inner.waiting.pop_front() {
-            match waiting.send(Ok(taken)) {
-                Ok(()) => return None,
-                Err(Ok(back)) => taken = back,
-                Err(Err(_)) => return None,
-            }
-        }
-        if inner.closed {
-            return Some(taken.slot);
-        }
-        inner.parked.push_back((taken.slot, taken.parked));
-        None
     }
 
     /// Removes a container that has served.
@@ -247,16 +209,14 @@ impl Pool {
     pub(super) async fn clear(&self) {
         loop {
             let changed = self.changed.notified();
-            let (parked, coming) = {
-                let mut inner = self.lock();
-                inner.closed = true;
-                inner.waiting.clear();
-                (std::mem::take(&mut inner.parked), inner.coming)
+            let (parked, awaited) = {
+                let mut queue = self.queue();
+                (queue.close(), queue.is_awaited())
             };
             for (slot, _) in parked {
                 self.discard(slot).await;
             }
-            if coming == 0 {
+            if !awaited {
                 return;
             }
             changed.await;
@@ -264,16 +224,16 @@ impl Pool {
     }
 
     pub(super) fn status(&self) -> Vec<ParkedStatus> {
-        let inner = self.lock();
-        let parked = inner.parked.iter();
-        parked
+        let queue = self.queue();
+        queue
+            .parked()
             .map(|(slot, parked)| ParkedStatus::of(&slot.name, parked))
             .collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn queue(&self) -> MutexGuard<'_, Queue<Waiting, RebuildError>> {
         // Every change is one step, so that it is whole even if a holder of the lock panicked.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn discard(&self, slot: Slot) {
@@ -306,17 +266,18 @@ impl Pool {
 }
 
 /// Somebody's place among those who wait. What comes after they have given up is parked.
-struct Wait {
+struct Place {
     pool: Arc<Pool>,
-    receiver: oneshot::Receiver<Result<Taken, RebuildError>>,
+    place: queue::Place<Waiting, RebuildError>,
 }
 
-impl Drop for Wait {
+impl Drop for Place {
     fn drop(&mut self) {
-        self.receiver.close();
-        if let Ok(Ok(taken)) = self.receiver.try_recv()
-            && let Some(slot) = self.pool.hand_out(taken)
-        {
+        self.place.close();
+        let Ok(Ok(container)) = self.place.try_recv() else {
+            return;
+        };
+        if let Some((slot, _)) = self.pool.queue().put(container) {
             let pool = Arc::clone(&self.pool);
             tokio::spawn(async move { pool.discard(slot).await });
         }
