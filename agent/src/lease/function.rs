@@ -9,7 +9,7 @@ use rsfaas_shim::Refusal;
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
-    Action, Limiter, Message, Phase, Request, Step, Timeline, Verdict,
+    Action, Limiter, Locked, Message, Phase, Request, Step, Timeline, Verdict,
     limiter::WINDOW,
     single::{Holder, Lease},
     work::{self, Done, Removals, Work},
@@ -34,6 +34,8 @@ pub struct Driver {
     leases: HashMap<Holder, Lease>,
     work: Work,
     removals: Removals,
+    /// Who is to be told when these are over.
+    waiters: Vec<Locked>,
     /// Requests that wait until it is known which key is the right one.
     postponed: Vec<Request>,
     unlocks: u64,
@@ -65,6 +67,7 @@ impl Driver {
             leases: HashMap::new(),
             work: Work::new(),
             removals: Removals::new(),
+            waiters: Vec::new(),
             postponed: Vec::new(),
             unlocks: 0,
             last_error: None,
@@ -115,7 +118,10 @@ impl Driver {
             Message::Answered(flow, time) => self.answered(flow, time),
             Message::Lock(waiter) => {
                 for lease in self.leases.values_mut() {
-                    lease.tell_when_locked(waiter.clone());
+                    lease.tell_when_gone(waiter.clone());
+                }
+                if !self.removals.is_empty() {
+                    self.waiters.push(waiter);
                 }
                 self.end_all();
             }
@@ -246,10 +252,10 @@ impl Driver {
                 actions
             }
             Done::Locked(result, timeline, container) => {
-                let actions = lease.locked();
+                let (actions, waiters) = (lease.locked(), lease.take_waiters());
                 self.locked(result);
                 if let Some(container) = container {
-                    work::remove(&mut self.removals, container, timeline);
+                    work::remove(&mut self.removals, container, timeline, waiters);
                 }
                 actions
             }
@@ -282,6 +288,9 @@ impl Driver {
     fn removed(&mut self, result: Result<(), String>, mut timeline: Timeline) {
         if let Err(what) = result {
             self.failed(&what);
+        }
+        if self.removals.is_empty() {
+            self.waiters.clear();
         }
         let rebuilder = Arc::clone(&self.rebuilder);
         let timelines = self.timelines.clone();

@@ -33,8 +33,8 @@ pub struct Verdict {
     pub outcome: Result<String, Refusal>,
 }
 
-/// Kept for as long as anything of a lease is not ciphertext: when the last one is dropped, whoever has the
-/// other end is told. Nothing is ever sent.
+/// Kept for as long as anything of a lease is left: when the last one is dropped, whoever has the other end is
+/// told. Nothing is ever sent.
 pub type Locked = mpsc::Sender<Infallible>;
 
 /// What the driver is told.

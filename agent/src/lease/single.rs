@@ -133,13 +133,17 @@ impl Lease {
     /// Everything of it is ciphertext again.
     pub(super) fn locked(&mut self) -> Vec<Action<FlowKey, RequestId>> {
         self.changes_key = false;
-        self.waiters.clear();
         self.machine.locked()
     }
 
-    /// Has somebody told when everything of it is ciphertext again.
-    pub(super) fn tell_when_locked(&mut self, waiter: Locked) {
+    /// Has somebody told when nothing of it is left.
+    pub(super) fn tell_when_gone(&mut self, waiter: Locked) {
         self.waiters.push(waiter);
+    }
+
+    /// Who is to be told when nothing is left of what has served until now.
+    pub(super) fn take_waiters(&mut self) -> Vec<Locked> {
+        std::mem::take(&mut self.waiters)
     }
 
     /// When it ends by itself.

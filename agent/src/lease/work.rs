@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 use rsfaas_shim::Refusal;
 use tokio::task::JoinSet;
 
-use super::{Timeline, single::Holder};
+use super::{Locked, Timeline, single::Holder};
 use crate::{
     rebuild::{Container, Keys, RebuildError},
     seal::{file::FileError, format::FormatError, key::Key},
@@ -74,10 +74,16 @@ pub(super) fn lock(
     });
 }
 
-/// Removes a container in which nothing is left.
-pub(super) fn remove(removals: &mut Removals, container: Arc<Container>, mut timeline: Timeline) {
+/// Removes a container in which nothing is left, and tells who waits for that.
+pub(super) fn remove(
+    removals: &mut Removals,
+    container: Arc<Container>,
+    mut timeline: Timeline,
+    waiters: Vec<Locked>,
+) {
     removals.spawn(async move {
         let result = container.remove(&mut timeline).await;
+        drop(waiters);
         (result.map_err(|error| error.to_string()), timeline)
     });
 }

@@ -16,7 +16,12 @@ impl Driver {
             .find(|phase| leases.iter().any(|lease| lease.phase == *phase));
         FunctionStatus {
             name: self.name().to_owned(),
-            phase: phase.unwrap_or(Phase::Locked),
+            // For who looks on it is not over before the last container has gone, though the next unlock may begin.
+            phase: phase.unwrap_or(if self.removals.is_empty() {
+                Phase::Locked
+            } else {
+                Phase::Locking
+            }),
             rebuild: self.rebuilder.function().rebuild,
             isolation: self.rebuilder.function().isolation,
             key_id: self.rebuilder.sealed().key_id(),
