@@ -177,7 +177,7 @@ pub(crate) fn load<T: Copy>(frame: &impl Frame, offset: usize) -> Option<T> {
     Some(unsafe { core::ptr::read_unaligned(start as *const T) })
 }
 
-/// Furthest offset at which bytes are referred to in place: behind the longest headers.
+/// Furthest payload whose bytes are referred to in place: behind the longest headers. A mask.
 const PEEK_MAX: u32 = 1023;
 
 /// Refers to bytes of a segment's payload in the linear part, some way behind its start. A single byte's
@@ -188,13 +188,14 @@ pub(crate) fn peek<'a, const N: usize>(
     segment: &Segment,
     behind: u32,
 ) -> Option<&'a [u8; N]> {
-    // SAFETY: a reference's field. Volatile, or the compiler might put a copy aside before the comparison
-    // and add that: older verifiers know nothing of it.
-    let offset = unsafe { core::ptr::read_volatile(&raw const segment.payload_offset) } + behind;
-    if offset > PEEK_MAX {
+    // SAFETY: a reference's field.
+    let offset = || unsafe { core::ptr::read_volatile(&raw const segment.payload_offset) };
+    if offset() > PEEK_MAX {
         return None;
     }
-    let start = frame.data() + offset as usize;
+    // Read again, and masked, which changes nothing: of a copy that the compiler has put aside before the
+    // comparison older verifiers know nothing.
+    let start = frame.data() + (offset() & PEEK_MAX) as usize + behind as usize;
     if start + N > frame.data_end() {
         return None;
     }

@@ -260,7 +260,7 @@ fn tcp(frame: &impl Frame, link: Link, direction: Direction, network: Network) -
 fn addresses(frame: &impl Frame, network: &Network) -> Option<([u8; 16], [u8; 16])> {
     match network.version {
         Version::V4 => {
-            let [source, destination] = load::<[[u8; 4]; 2]>(frame, network.start + 12)?;
+            let [source, destination] = load::<[u32; 2]>(frame, network.start + 12)?;
             Some((mapped(source), mapped(destination)))
         }
         Version::V6 => {
@@ -281,8 +281,10 @@ fn end(frame: &impl Frame, offset: usize, total: usize) -> usize {
     }
 }
 
+/// In words, since the kernel hashes words: bytes that were written one by one are slow to read so.
 #[inline(always)]
-fn mapped(address: [u8; 4]) -> [u8; 16] {
-    let [a, b, c, d] = address;
-    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
+fn mapped(address: u32) -> [u8; 16] {
+    let words = [0, 0, 0xffff_u32.to_be(), address];
+    // SAFETY: both are plain bytes, as many of them.
+    unsafe { core::mem::transmute::<[u32; 4], [u8; 16]>(words) }
 }

@@ -46,6 +46,9 @@ pub(crate) fn read(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch)
         return Start::Other;
     }
     let skip = line_ends(scratch);
+    if skip >= segment.payload_length {
+        return Start::Incomplete;
+    }
     // Loaded anew, so that what follows starts at a fixed place.
     if skip != 0 && !load(frame, segment, scratch, skip) {
         return Start::Other;
@@ -75,14 +78,13 @@ fn usual(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Option
         _ => return Some(Start::Other),
     };
     let path = peek::<{ FUNCTION.len() + NAME_LEN }>(frame, segment, target)?;
-    for (byte, expected) in path.iter().zip(FUNCTION) {
-        if byte != expected {
-            return None;
-        }
+    let (function, rest) = path.split_first_chunk::<{ FUNCTION.len() }>()?;
+    if function != FUNCTION {
+        return None;
     }
     let mut name = NameKey::EMPTY;
     for index in 0..NAME_LEN {
-        let byte = path[FUNCTION.len() + index];
+        let byte = rest[index];
         if is(byte, class::NAME) {
             name = name.and(byte);
         } else {

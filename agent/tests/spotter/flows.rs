@@ -13,6 +13,7 @@ use crate::{
 at_both_hooks! {
     a_flow_that_starts_with_a_very_long_method_is_held,
     the_first_segment_of_a_flow_is_held_at_every_cut_until_the_key_can_be_ruled_out,
+    line_ends_alone_before_a_flows_first_request_are_held,
     bytes_in_the_middle_of_a_flow_that_could_start_a_request_pass,
     later_segments_of_a_held_flow_are_held_but_for_those_in_the_window,
     a_flow_that_the_agent_has_let_go_of_is_judged_again_where_a_request_starts,
@@ -36,6 +37,14 @@ fn the_first_segment_of_a_flow_is_held_at_every_cut_until_the_key_can_be_ruled_o
     for cut in 1..KEYED.len() {
         rig.open();
         assert_eq!(rig.request(&KEYED[..cut]), HOLD, "cut at {cut}");
+        rig.forget();
+    }
+}
+
+fn line_ends_alone_before_a_flows_first_request_are_held(mut rig: Rig) {
+    for bytes in ["\r", "\n", "\r\n\r\n"] {
+        rig.open();
+        assert_eq!(rig.request(bytes), HOLD, "{bytes:?}");
         rig.forget();
     }
 }

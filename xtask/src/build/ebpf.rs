@@ -4,9 +4,13 @@ use super::{artifact::Pending, toolchain::Toolchain};
 use crate::{error::Error, fingerprint::SPOTTER, process, workspace};
 
 const TARGET: &str = "bpfel-unknown-none";
-/// Linux 6.1's verifier takes a loop for one that may not end ("back-edge") where an instruction that is no
-/// jump runs into the loop's head, as LLVM's last ordering of blocks likes to have it.
-const FLAGS: &str = "-C link-arg=--llvm-args=-disable-block-placement";
+const FLAGS: &[&str] = &[
+    // Linux 6.1's verifier takes a loop for one that may not end ("back-edge") where an instruction that is no
+    // jump runs into the loop's head, as LLVM's last ordering of blocks likes to have it.
+    "-C link-arg=--llvm-args=-disable-block-placement",
+    // Machines with efficient unaligned access let programs read a header's words as words.
+    "-C link-arg=--cpu-features=+allows-misaligned-mem-access",
+];
 
 /// Builds `target/artifacts/spotter.o`.
 pub(crate) fn build() -> Result<(), Error> {
@@ -21,7 +25,7 @@ pub(crate) fn build() -> Result<(), Error> {
             .cargo()
             .current_dir(&root)
             .env("CARGO_TARGET_DIR", &target)
-            .env("RUSTFLAGS", FLAGS)
+            .env("RUSTFLAGS", FLAGS.join(" "))
             .args([
                 "build",
                 "--package",

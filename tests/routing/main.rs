@@ -1,0 +1,51 @@
+//! Which spellings of a request lead to a function: a real gateway is asked about thousands, and what
+//! spotter and agent make of them must agree.
+//!
+//! Needs root, the testbed's gateway and its `routing` on the search path; without these two the tests
+//! are shown as ignored.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod gateway;
+mod judged;
+mod random;
+mod spotted;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use crate::gateway::Gateway;
+
+const HEADER: &str = "X-RsFaaS-Key";
+const SEALED: &str = "pydict";
+const UNLOCKED: &str = "pydict-abc123-0";
+/// Generated requests, each for a name of its own.
+const CASES: u64 = 4000;
+
+fn main() -> ExitCode {
+    let gateway = Gateway::find();
+    let trial = |name, test: fn(&Gateway) -> Result<(), Failed>| {
+        let found = gateway.clone();
+        Trial::test(name, move || test(&found.ok_or("no gateway")?))
+            .with_ignored_flag(gateway.is_none())
+    };
+    let trials = vec![
+        trial(
+            "a_request_leads_where_the_agent_says_and_the_plain_name_is_the_one_that_counts",
+            judged::agent_agrees,
+        ),
+        trial(
+            "no_spelling_leads_to_an_unlocked_container",
+            judged::unlocked_is_out_of_reach,
+        ),
+        trial(
+            "every_spelling_that_leads_to_an_unlocked_container_is_held",
+            spotted::unlocked_is_held,
+        ),
+        trial(
+            "every_spelling_that_leads_to_a_sealed_function_is_held_with_a_key",
+            spotted::keyed_is_held,
+        ),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
