@@ -8,7 +8,7 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::{spot::Attach, state::StateDir};
+use crate::{head::KeyHeaders, spot::Attach, state::StateDir};
 
 /// What an operator may set; `deploy/agent.toml` explains each key.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -18,6 +18,9 @@ pub struct Config {
     pub port: u16,
     /// Name of the header that carries the key.
     pub key_header: String,
+    /// Name of the header that carries the next key; the key header's with `Next-` before its last word
+    /// unless set.
+    pub next_key_header: Option<String>,
     /// The gateway's address for deployments; `http://127.0.0.1:PORT` unless set.
     pub gateway: Option<String>,
     /// File with the gateway's user and password as `user:password`; the login of faas-cli unless set.
@@ -30,6 +33,8 @@ pub struct Config {
     pub control_socket: PathBuf,
     /// Parked containers kept ready for each function; 0 makes each unlock wait for a deployment.
     pub standby: usize,
+    /// Containers that may serve at a time of a function each of whose connections has its own.
+    pub isolated: usize,
     /// Program that removes what a purged image (`rebuild` by image) leaves in registry and provider; the
     /// image's name is in its environment as `RSFAAS_IMAGE`.
     pub purge_command: Option<PathBuf>,
@@ -69,12 +74,14 @@ impl Default for Config {
         Self {
             port: 8080,
             key_header: "X-RsFaaS-Key".into(),
+            next_key_header: None,
             gateway: None,
             credentials: None,
             faas_cli: "faas-cli".into(),
             state_dir: StateDir::DEFAULT.into(),
             control_socket: "/run/rsfaas/agent.sock".into(),
             standby: 1,
+            isolated: 8,
             purge_command: None,
             lease_limit: 3600,
             idle_limit: 300,
@@ -170,8 +177,20 @@ impl Config {
             return wrong("`wrong_keys` must be at least 1, or no key would ever be looked at");
         }
         let token = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        if config.key_header.is_empty() || !config.key_header.bytes().all(token) {
-            return wrong("`key_header` must be letters, digits, `-` and `_`");
+        let name = |text: &str| !text.is_empty() && text.bytes().all(token);
+        if !name(&config.key_header) || !name(&config.next_key_header()) {
+            return wrong(
+                "`key_header` and `next_key_header` must be letters, digits, `-` and `_`",
+            );
+        }
+        if config
+            .key_header
+            .eq_ignore_ascii_case(&config.next_key_header())
+        {
+            return wrong("`key_header` and `next_key_header` must not be the same");
+        }
+        if config.isolated == 0 {
+            return wrong("`isolated` must be at least 1, or no call could ever be served");
         }
         Ok(config)
     }
@@ -182,6 +201,14 @@ impl Config {
         self.gateway
             .clone()
             .unwrap_or_else(|| format!("http://127.0.0.1:{}", self.port))
+    }
+
+    /// Name of the header that carries the next key.
+    #[must_use]
+    pub fn next_key_header(&self) -> String {
+        self.next_key_header
+            .clone()
+            .unwrap_or_else(|| KeyHeaders::usual_next(&self.key_header))
     }
 
     /// Where the spotter is to be attached at an interface.
@@ -254,6 +281,14 @@ mod tests {
     }
 
     #[test]
+    fn the_next_keys_header_follows_the_key_header_unless_set() {
+        let name = |text| parse(text).unwrap().next_key_header();
+        assert_eq!(name(""), "X-RsFaaS-Next-Key");
+        assert_eq!(name("key_header = \"X-Secret\""), "X-Next-Secret");
+        assert_eq!(name("next_key_header = \"X-Then\""), "X-Then");
+    }
+
+    #[test]
     fn an_unknown_key_is_an_error_that_names_it() {
         assert!(parse("prot = 8080").unwrap_err().contains("prot"));
     }
@@ -266,6 +301,9 @@ mod tests {
             "idle_limit = 0",
             "wrong_keys = 0",
             "key_header = \"a b\"",
+            "next_key_header = \"a:\"",
+            "next_key_header = \"x-rsfaas-KEY\"",
+            "isolated = 0",
         ] {
             assert!(parse(text).is_err(), "{text}");
         }

@@ -62,6 +62,11 @@ impl Author {
         self.path(&format!("{function}.key"))
     }
 
+    /// From now on the key is another one.
+    pub(crate) fn replace_key(&self, function: &str, key: &str) -> Result<(), Error> {
+        Ok(fs::write(self.key_file(function), format!("{key}\n"))?)
+    }
+
     /// The classic flow: build, push, deploy.
     pub(crate) fn deploy(&self, host: &Host, function: &str) -> Result<(), Error> {
         for step in ["build", "push", "deploy"] {

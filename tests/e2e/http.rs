@@ -92,6 +92,11 @@ impl Connection {
         Ok(Self(stream))
     }
 
+    /// The client's address.
+    pub(crate) fn address(&self) -> Result<String, Error> {
+        Ok(self.0.local_addr()?.to_string())
+    }
+
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         Ok(self.0.write_all(bytes)?)
     }

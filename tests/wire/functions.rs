@@ -3,7 +3,7 @@ use std::{fs, path::Path};
 
 use rsfaas::{
     seal::{FILE_NAME, folder::seal_folder, key::Key},
-    state::{Park, Rebuild, SealedFunction, StateDir},
+    state::{Isolation, Park, Rebuild, SealedFunction, StateDir},
 };
 use serde_json::json;
 
@@ -51,6 +51,7 @@ pub(crate) fn seal(
         upstream_port: UPSTREAM_PORT,
         user: String::new(),
         rebuild: Rebuild::Mount,
+        isolation: Isolation::Shared,
         stack: json!({}),
         gateway: None,
     })?;

@@ -121,6 +121,24 @@ enum Bench {
         #[arg(long)]
         existing: bool,
     },
+    /// Many unlocks back to back by several callers, beside a single one without a parked container (as root)
+    Pool {
+        /// Calls in all
+        #[arg(long, default_value_t = 200)]
+        runs: usize,
+        /// Callers at a time
+        #[arg(long, default_value_t = 4)]
+        callers: usize,
+        /// Parked containers
+        #[arg(long, default_value_t = 4)]
+        standby: usize,
+        /// Prints one JSON object
+        #[arg(long)]
+        json: bool,
+        /// Uses the OpenFaaS that OPENFAAS_URL, the faas-cli login and RSFAAS_REGISTRY_PREFIX name
+        #[arg(long)]
+        existing: bool,
+    },
     /// What a packet costs in the programs, by what it is, and the gateway's throughput (as root)
     Packet {
         /// Pairs of measurements of the gateway's throughput, with the agent and without
@@ -176,6 +194,19 @@ fn run(task: Task) -> Result<(), Error> {
             existing,
         }) => bench::release::run(&bench::release::Options {
             runs: runs.max(1),
+            json,
+            existing,
+        }),
+        Task::Bench(Bench::Pool {
+            runs,
+            callers,
+            standby,
+            json,
+            existing,
+        }) => bench::pool::run(&bench::pool::Options {
+            runs: runs.max(1),
+            callers: callers.max(1),
+            standby,
             json,
             existing,
         }),

@@ -12,6 +12,10 @@ pub enum Refusal {
     KeyExpired,
     /// A well-formed key that is not this function's.
     KeyWrong,
+    /// The next key's text is no key.
+    NextKeyMalformed,
+    /// Another caller has sent another next key, which the function gets when it is locked.
+    NextKeyConflict,
     /// Too many wrong keys from this caller.
     TooManyWrongKeys,
     /// The key was right, but the container could not be rebuilt.
@@ -28,11 +32,13 @@ impl Refusal {
     pub const HEADER: &'static str = "X-RsFaaS";
 
     /// Every refusal.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Locked,
         Self::KeyMalformed,
         Self::KeyExpired,
         Self::KeyWrong,
+        Self::NextKeyMalformed,
+        Self::NextKeyConflict,
         Self::TooManyWrongKeys,
         Self::RebuildFailed,
         Self::RebuildTimeout,
@@ -47,6 +53,8 @@ impl Refusal {
             Self::KeyMalformed => "m",
             Self::KeyExpired => "e",
             Self::KeyWrong => "w",
+            Self::NextKeyMalformed => "n",
+            Self::NextKeyConflict => "c",
             Self::TooManyWrongKeys => "t",
             Self::RebuildFailed => "f",
             Self::RebuildTimeout => "o",
@@ -62,6 +70,8 @@ impl Refusal {
             Self::KeyMalformed => "key-malformed",
             Self::KeyExpired => "key-expired",
             Self::KeyWrong => "key-wrong",
+            Self::NextKeyMalformed => "next-key-malformed",
+            Self::NextKeyConflict => "next-key-conflict",
             Self::TooManyWrongKeys => "too-many-wrong-keys",
             Self::RebuildFailed => "rebuild-failed",
             Self::RebuildTimeout => "rebuild-timeout",
@@ -82,8 +92,9 @@ impl Refusal {
     pub const fn status(self) -> u16 {
         match self {
             Self::Locked => 423,
-            Self::KeyMalformed | Self::KeyExpired => 401,
+            Self::KeyMalformed | Self::KeyExpired | Self::NextKeyMalformed => 401,
             Self::KeyWrong => 403,
+            Self::NextKeyConflict => 409,
             Self::TooManyWrongKeys => 429,
             Self::RebuildFailed => 503,
             Self::RebuildTimeout => 504,
@@ -96,8 +107,9 @@ impl Refusal {
     pub const fn phrase(self) -> &'static str {
         match self {
             Self::Locked => "Locked",
-            Self::KeyMalformed | Self::KeyExpired => "Unauthorized",
+            Self::KeyMalformed | Self::KeyExpired | Self::NextKeyMalformed => "Unauthorized",
             Self::KeyWrong => "Forbidden",
+            Self::NextKeyConflict => "Conflict",
             Self::TooManyWrongKeys => "Too Many Requests",
             Self::RebuildFailed => "Service Unavailable",
             Self::RebuildTimeout => "Gateway Timeout",
@@ -131,6 +143,12 @@ impl Refusal {
             ),
             Self::KeyWrong => format!(
                 "this key does not open {function}; check that it is the key with which the function was sealed"
+            ),
+            Self::NextKeyMalformed => format!(
+                "the next key that came along is not a key, so {function} was not started and its key stays; send the text of one key file, rsfaas1 and what follows, unchanged"
+            ),
+            Self::NextKeyConflict => format!(
+                "{function} is about to get another next key from another caller; until it is locked again it takes no other one"
             ),
             Self::TooManyWrongKeys => {
                 format!("too many wrong keys were sent for {function}; wait before you try again")

@@ -15,7 +15,7 @@ use crate::{
         key::Key,
     },
     stack::{Deployment, Function},
-    state::{Rebuild, SealedFunction},
+    state::{Isolation, Rebuild, SealedFunction},
 };
 
 /// Seal the functions of a stack file: their handlers become ciphertext.
@@ -35,6 +35,10 @@ pub(super) struct Args {
     /// Docker Engine, registry and provider while the function is unlocked.
     #[arg(long, value_enum, default_value_t)]
     rebuild: Rebuild,
+    /// Who shares an unlocked container: `shared`, every connection with the key, or `connection`, where each
+    /// has a container of its own.
+    #[arg(long, value_enum, default_value_t)]
+    isolation: Isolation,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
@@ -43,7 +47,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     wait_for(async {
         setting.check_gateway().await?;
         for function in &setting.functions {
-            seal(&setting, function, &key, args.rebuild).await?;
+            seal(&setting, function, &key, args).await?;
         }
         Ok(())
     })
@@ -53,8 +57,9 @@ async fn seal(
     setting: &Setting,
     function: &Function,
     key: &Key,
-    rebuild: Rebuild,
+    args: &Args,
 ) -> Result<(), Failure> {
+    let (rebuild, isolation) = (args.rebuild, args.isolation);
     let name = &function.name;
     let file = SealedFile::in_folder(&function.handler);
     let known = setting
@@ -62,11 +67,16 @@ async fn seal(
         .function(name)?
         .filter(|known| known.sealed == *file.path());
     let record = match known {
-        Some(record) if file.exists()? => SealedFunction { rebuild, ..record },
+        Some(record) if file.exists()? => record,
         _ => {
             eprintln!("{name}: building and pushing an image without the handler");
-            prepare(setting, function, &file, rebuild).await?
+            prepare(setting, function, &file).await?
         }
+    };
+    let record = SealedFunction {
+        rebuild,
+        isolation,
+        ..record
     };
     if rebuild == Rebuild::Image {
         eprintln!(
@@ -117,7 +127,6 @@ async fn prepare(
     setting: &Setting,
     function: &Function,
     file: &SealedFile,
-    rebuild: Rebuild,
 ) -> Result<SealedFunction, Failure> {
     let engine = Engine::connect().await?;
     let base = image::build_base(&engine, &setting.faas, &setting.stack, function).await?;
@@ -131,7 +140,8 @@ async fn prepare(
         park: base.park,
         upstream_port: base.upstream_port,
         user: base.user,
-        rebuild,
+        rebuild: Rebuild::default(),
+        isolation: Isolation::default(),
         stack: function.entry.clone(),
         gateway: setting.stack.gateway().map(str::to_owned),
     })

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     config::Config,
     control::{self, Command, Reply, Status},
-    lease::{FunctionStatus, Phase},
+    lease::{FunctionStatus, LeaseStatus, Phase},
 };
 
 /// Show what the agent does: functions, leases, parked containers and their memory, counters.
@@ -100,12 +100,7 @@ fn to_text(status: &Status) -> String {
 }
 
 fn line(function: &FunctionStatus) -> String {
-    let phase = match function.phase {
-        Phase::Locked => "locked",
-        Phase::Unlocking => "unlocking",
-        Phase::Unlocked => "unlocked",
-        Phase::Locking => "locking",
-    };
+    let phase = word(function.phase);
     let parked: Vec<String> = function
         .parked
         .iter()
@@ -132,9 +127,63 @@ fn line(function: &FunctionStatus) -> String {
             parked.join(", ")
         },
     );
+    for lease in &function.leases {
+        text += &lease_line(lease);
+    }
     if let Some(error) = &function.last_error {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "  last error: {error}");
     }
     text
+}
+
+fn lease_line(lease: &LeaseStatus) -> String {
+    let mut text = format!("  lease {} for {} s", word(lease.phase), lease.seconds);
+    if let Some(container) = &lease.container {
+        text += &format!(" in {container}");
+    }
+    text += &match &lease.client {
+        Some(client) => format!(", of {client}"),
+        None => format!(", connections {}", lease.connections),
+    };
+    if let Some(next) = &lease.next_key_id {
+        text += &format!(", key afterwards {next}");
+    }
+    text + "\n"
+}
+
+fn word(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Locked => "locked",
+        Phase::Unlocking => "unlocking",
+        Phase::Unlocked => "unlocked",
+        Phase::Locking => "locking",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_tells_whose_it_is_and_under_which_key_it_ends() {
+        let mut lease = LeaseStatus {
+            phase: Phase::Unlocked,
+            container: Some("pydict-abc-0".into()),
+            connections: 2,
+            client: None,
+            seconds: 7,
+            next_key_id: Some("0123456789abcdef".into()),
+        };
+        assert_eq!(
+            lease_line(&lease),
+            "  lease unlocked for 7 s in pydict-abc-0, connections 2, key afterwards 0123456789abcdef\n"
+        );
+        lease.client = Some("198.51.100.7:4711".into());
+        lease.next_key_id = None;
+        assert_eq!(
+            lease_line(&lease),
+            "  lease unlocked for 7 s in pydict-abc-0, of 198.51.100.7:4711\n"
+        );
+    }
 }

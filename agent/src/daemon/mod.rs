@@ -96,6 +96,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let mut spotter = Spotter::load(&Options {
         port: config.port,
         key_header: config.key_header.clone(),
+        next_key_header: config.next_key_header(),
         release,
     })?;
     let port = Port::open(&mut spotter, &release).await?;
@@ -109,6 +110,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                 gateway: Arc::new(gateway),
                 names,
                 standby: config.standby,
+                isolated: config.isolated,
                 purge_command: config.purge_command.clone(),
             },
             verdicts,
@@ -292,20 +294,15 @@ fn lock(registry: &Registry, function: Option<&str>, reply: oneshot::Sender<Repl
         )));
         return;
     }
-    let locked: Vec<_> = leases
-        .into_iter()
-        .map(|lease| {
-            let (done, locked) = oneshot::channel();
-            // A driver that has ended has nothing unlocked.
-            let _ = lease.send(Message::Lock(done));
-            locked
-        })
-        .collect();
+    let (locked, mut all_locked) = mpsc::channel(1);
+    for lease in leases {
+        // A driver that has ended has nothing unlocked.
+        let _ = lease.send(Message::Lock(locked.clone()));
+    }
+    drop(locked);
     tokio::spawn(async move {
-        for lease in locked {
-            // Dropped by a driver that has ended, with everything locked.
-            let _ = lease.await;
-        }
+        // Ends when the last of them is dropped.
+        let _ = all_locked.recv().await;
         // Whoever asked may have gone.
         let _ = reply.send(Reply::Locked);
     });

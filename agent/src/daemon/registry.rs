@@ -13,7 +13,7 @@ use tokio::{
 use crate::{
     config::Config,
     lease::{Driver, Message, Timeline, Verdict},
-    rebuild::{Host, Rebuilder, UnlockedNames},
+    rebuild::{Host, Rebuilder},
     spot::{Names, SpotError},
     state::{SealedFunction, StateDir, StateError},
 };
@@ -136,13 +136,14 @@ impl Registry {
             timelines,
         } = &self.surroundings;
         let rebuilder = Rebuilder::new(record.clone(), host.clone());
+        let key = rebuilder.sealed().key_id().unwrap_or_default();
         let driver = Driver::new(
             Arc::new(rebuilder),
             config,
             verdicts.clone(),
             timelines.clone(),
         );
-        for slot in 0..UnlockedNames::slots(config.standby) {
+        for slot in 0..host.slots(&record) {
             let container = host.names.of(&record.name, slot);
             self.table.insert(&container, NameKind::Unlocked)?;
             self.unlocked.insert(container, record.name.clone());
@@ -150,7 +151,7 @@ impl Registry {
         self.table.insert(&record.name, NameKind::Sealed)?;
         let (messages, inbox) = mpsc::unbounded_channel();
         let driver = self.drivers.spawn(driver.run(inbox)).id();
-        tracing::info!(function = record.name, "sealed function taken up");
+        tracing::info!(function = record.name, key, "sealed function taken up");
         self.functions.insert(
             record.name.clone(),
             Served {

@@ -2,6 +2,7 @@
 //! requests go on. Everything here is in memory and waits for nothing.
 mod flow;
 mod idle;
+mod keys;
 
 use std::{collections::HashMap, time::Duration};
 
@@ -14,10 +15,9 @@ use super::{counters::Counters, registry::Registry};
 use crate::{
     clock::monotonic_now,
     config::Config,
-    head::{Action, Connection, Decision, Request, RequestId, Target},
+    head::{Action, Connection, Decision, KeyHeaders, Request, RequestId, Target},
     lease::{Message, Request as LeaseRequest, Verdict},
     release::{Port, Template},
-    seal::key::Key,
     spot::{Event, Flows, HeldFrame, Hook, SpotError},
 };
 
@@ -26,7 +26,7 @@ pub(super) struct Switchboard {
     flows: HashMap<FlowKey, Flow>,
     table: Flows,
     port: Port,
-    key_header: String,
+    key_headers: KeyHeaders,
     head_timeout: Duration,
     idle_limit: Duration,
     interfaces: HashMap<u32, Way>,
@@ -58,7 +58,7 @@ impl Switchboard {
             flows: HashMap::new(),
             table,
             port,
-            key_header: config.key_header.clone(),
+            key_headers: KeyHeaders::new(&config.key_header, &config.next_key_header()),
             head_timeout: config.head_timeout(),
             idle_limit: config.idle_limit(),
             interfaces: HashMap::new(),
@@ -166,7 +166,7 @@ impl Switchboard {
         };
         let flow = self.flows.entry(held.flow).or_insert_with(|| {
             Flow::new(
-                Connection::new(&self.key_header),
+                Connection::new(self.key_headers.clone()),
                 template.clone(),
                 held.time,
             )
@@ -218,41 +218,40 @@ impl Switchboard {
         let Some(flow) = self.flows.get_mut(key) else {
             return Vec::new();
         };
-        let decision = match request.target {
+        let decision = match &request.target {
             Target::Other => Decision::Pass,
-            Target::Function { name } | Target::Async { name } if registry.is_unlocked(&name) => {
+            Target::Function { name } | Target::Async { name } if registry.is_unlocked(name) => {
                 self.counters.direct += 1;
                 Decision::Hide
             }
-            Target::Async { name } if registry.is_sealed(&name) && !request.keys.is_empty() => {
-                self.counters.refused(Refusal::AsyncUnsupported);
-                Decision::Refuse(Refusal::AsyncUnsupported)
+            Target::Async { name } if registry.is_sealed(name) && keys::are_in(&request) => {
+                self.refuse(Refusal::AsyncUnsupported)
             }
             Target::Async { .. } => Decision::Pass,
-            Target::Function { name } => match (registry.lease(&name), request.keys.as_slice()) {
-                (None, _) | (Some(_), []) => Decision::Pass,
+            Target::Function { name } => match (registry.lease(name), keys::of(&request)) {
+                (None, _) => Decision::Pass,
+                (Some(_), _) if !keys::are_in(&request) => Decision::Pass,
                 // The gateway redirects to the plain form, or the locked function answers.
                 (Some(_), _) if !request.plain => Decision::Strip,
-                (Some(lease), [text]) => match Key::parse(text) {
-                    Ok(key_bytes) => {
-                        let held = flow.held;
-                        flow.functions.insert(name);
-                        let request = LeaseRequest {
-                            flow: *key,
-                            id,
-                            key: key_bytes,
-                            held,
-                        };
-                        if lease.send(Message::Request(request)).is_ok() {
-                            return Vec::new();
-                        }
-                        // The function has just been unsealed.
-                        Decision::Pass
+                // A next key alone opens nothing.
+                (Some(_), Ok(None)) => Decision::Strip,
+                (Some(_), Err(refusal)) => self.refuse(refusal),
+                (Some(lease), Ok(Some(keys))) => {
+                    let held = flow.held;
+                    flow.functions.insert(name.clone());
+                    let request = LeaseRequest {
+                        flow: *key,
+                        id,
+                        key: keys.present,
+                        next_key: keys.next,
+                        held,
+                    };
+                    if lease.send(Message::Request(request)).is_ok() {
+                        return Vec::new();
                     }
-                    Err(_) => self.malformed(),
-                },
-                // More than one key: none of them can be told to be the one.
-                (Some(_), _) => self.malformed(),
+                    // The function has just been unsealed.
+                    Decision::Strip
+                }
             },
         };
         match self.flows.get_mut(key) {
@@ -261,9 +260,9 @@ impl Switchboard {
         }
     }
 
-    fn malformed(&mut self) -> Decision {
-        self.counters.refused(Refusal::KeyMalformed);
-        Decision::Refuse(Refusal::KeyMalformed)
+    fn refuse(&mut self, refusal: Refusal) -> Decision {
+        self.counters.refused(refusal);
+        Decision::Refuse(refusal)
     }
 
     fn release(&mut self, key: &FlowKey, sequence: u32, bytes: &[u8]) {

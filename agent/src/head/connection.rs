@@ -5,6 +5,7 @@ use zeroize::Zeroizing;
 use super::{
     Target,
     framing::{self, Chunked, Step},
+    headers::KeyHeaders,
     request::{self, Body, Head, Parsed, Request},
     rest::{self, Rest},
     rewrite::{self, NoRoom},
@@ -68,7 +69,7 @@ pub enum Decision {
 
 /// A connection.
 pub struct Connection {
-    key_header: String,
+    key_headers: KeyHeaders,
     stream: Option<Stream>,
     state: State,
     next: u64,
@@ -90,12 +91,11 @@ enum State {
 }
 
 impl Connection {
-    /// A connection of which nothing was held yet. Letter case does not matter in the header's name.
+    /// A connection of which nothing was held yet.
     #[must_use]
-    pub fn new(key_header: &str) -> Self {
-        let key_header = key_header.to_ascii_lowercase();
+    pub fn new(key_headers: impl Into<KeyHeaders>) -> Self {
         Self {
-            key_header,
+            key_headers: key_headers.into(),
             stream: None,
             state: State::Head,
             next: 0,
@@ -168,8 +168,8 @@ impl Connection {
             return actions;
         };
         let lines = &stream.ready()[head.start..head.length];
-        let rest = (head.body == Body::Unknown).then(|| Rest::after(lines, &self.key_header));
-        match rewrite(stream.ready(), &head, &self.key_header, decision) {
+        let rest = (head.body == Body::Unknown).then(|| Rest::after(lines, &self.key_headers));
+        match rewrite(stream.ready(), &head, &self.key_headers, decision) {
             Some(bytes) => actions.push(release(stream.replace(bytes))),
             None => actions.extend(stream.pass(head.length as u64).map(release)),
         }
@@ -217,7 +217,7 @@ impl Connection {
         let Some(stream) = &self.stream else {
             return false;
         };
-        match request::parse_start(stream.ready(), &self.key_header) {
+        match request::parse_start(stream.ready(), &self.key_headers) {
             Some(head) => self.judge(head, actions),
             None if request::may_become_a_call(stream.ready()) => return false,
             None => self.state = State::Rest(Rest::new()),
@@ -237,7 +237,7 @@ impl Connection {
                     if stream.ready().is_empty() {
                         return;
                     }
-                    match rest.step(stream.ready(), &self.key_header) {
+                    match rest.step(stream.ready(), &self.key_headers) {
                         rest::Step::Pass(length) => {
                             actions.extend(stream.pass(length as u64).map(release));
                         }
@@ -290,10 +290,10 @@ impl Connection {
             return false;
         };
         let length = stream.ready().len();
-        match request::parse(stream.ready(), &self.key_header) {
+        match request::parse(stream.ready(), &self.key_headers) {
             Parsed::Incomplete if length >= HEAD_LEN => return self.judge_start(actions),
             Parsed::Incomplete if length >= KEYED_HEAD_LEN => {
-                match request::parse_start(stream.ready(), &self.key_header) {
+                match request::parse_start(stream.ready(), &self.key_headers) {
                     Some(head) if !head.keys.is_empty() => self.judge(head, actions),
                     _ => return false,
                 }
@@ -314,6 +314,7 @@ impl Connection {
             target: std::mem::replace(&mut head.target, Target::Other),
             plain: head.name_range.is_some(),
             keys: std::mem::take(&mut head.keys),
+            next_keys: std::mem::take(&mut head.next_keys),
         };
         self.state = State::Judging(id, head);
         actions.push(Action::Judge { id, request });
@@ -370,21 +371,21 @@ fn release(piece: Piece) -> Action {
 fn rewrite(
     bytes: &[u8],
     head: &Head,
-    key_header: &str,
+    key_headers: &KeyHeaders,
     decision: &Decision,
 ) -> Option<Zeroizing<Vec<u8>>> {
     let bytes = bytes.get(..head.length)?;
     let rewritten = match decision {
         Decision::Pass => return None,
-        Decision::Unlock(name) => rewrite::to_function(bytes, head, key_header, name),
-        Decision::Refuse(refusal) => rewrite::refused(bytes, head, key_header, *refusal),
-        Decision::Strip => rewrite::stripped(bytes, head, key_header),
-        Decision::Hide => rewrite::hidden(bytes, head, key_header),
+        Decision::Unlock(name) => rewrite::to_function(bytes, head, key_headers, name),
+        Decision::Refuse(refusal) => rewrite::refused(bytes, head, key_headers, *refusal),
+        Decision::Strip => rewrite::stripped(bytes, head, key_headers),
+        Decision::Hide => rewrite::hidden(bytes, head, key_headers),
     };
     // Where the wanted form does not fit, the request goes to the locked function, and tells less.
     Some(
         rewritten
-            .or_else(|NoRoom| rewrite::stripped(bytes, head, key_header))
+            .or_else(|NoRoom| rewrite::stripped(bytes, head, key_headers))
             .unwrap_or_else(|NoRoom| {
                 // Not even the head without the key can be filled up: nothing of it may go on.
                 Zeroizing::new(vec![b' '; head.length])

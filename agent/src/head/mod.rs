@@ -3,6 +3,7 @@
 //! Whatever is rewritten keeps its length, so that the connection's sequence numbers stay true.
 mod connection;
 mod framing;
+mod headers;
 mod request;
 mod rest;
 mod rewrite;
@@ -10,5 +11,6 @@ mod stream;
 mod target;
 
 pub use connection::{Action, Connection, Decision, RequestId};
+pub use headers::KeyHeaders;
 pub use request::Request;
 pub use target::Target;

@@ -6,7 +6,10 @@ use std::ops::Range;
 
 use zeroize::Zeroizing;
 
-use super::target::{self, Target};
+use super::{
+    headers::KeyHeaders,
+    target::{self, Target},
+};
 
 /// A request, as far as it matters who may be served. Keys are in it, so it is not `Debug`.
 pub struct Request {
@@ -16,6 +19,8 @@ pub struct Request {
     pub plain: bool,
     /// The values of its key headers; more than one is one too many.
     pub keys: Vec<Zeroizing<Vec<u8>>>,
+    /// The same of its headers for the next key.
+    pub next_keys: Vec<Zeroizing<Vec<u8>>>,
 }
 
 /// How the bytes behind a head are to be read.
@@ -49,6 +54,7 @@ pub(super) struct Head {
     pub(super) start: usize,
     pub(super) target: Target,
     pub(super) keys: Vec<Zeroizing<Vec<u8>>>,
+    pub(super) next_keys: Vec<Zeroizing<Vec<u8>>>,
     pub(super) body: Body,
     /// Where the target is.
     pub(super) target_range: Range<usize>,
@@ -56,13 +62,13 @@ pub(super) struct Head {
     pub(super) name_range: Option<Range<usize>>,
 }
 
-/// Reads a head at the start of some bytes. `key_header` is in lower case.
-pub(super) fn parse(bytes: &[u8], key_header: &str) -> Parsed {
+/// Reads a head at the start of some bytes.
+pub(super) fn parse(bytes: &[u8], key_headers: &KeyHeaders) -> Parsed {
     match request_line(bytes) {
         Line::Incomplete { .. } => Parsed::Incomplete,
         Line::Invalid => Parsed::Invalid,
         Line::Whole(line) => match head_length(bytes, line.end) {
-            Some(length) => Parsed::Whole(Box::new(head(bytes, &line, length, key_header))),
+            Some(length) => Parsed::Whole(Box::new(head(bytes, &line, length, key_headers))),
             None => Parsed::Incomplete,
         },
     }
@@ -70,12 +76,12 @@ pub(super) fn parse(bytes: &[u8], key_header: &str) -> Parsed {
 
 /// Reads the whole lines of a head that is not waited for any longer; `None` where not even its
 /// request line is whole.
-pub(super) fn parse_start(bytes: &[u8], key_header: &str) -> Option<Box<Head>> {
+pub(super) fn parse_start(bytes: &[u8], key_headers: &KeyHeaders) -> Option<Box<Head>> {
     let Line::Whole(line) = request_line(bytes) else {
         return None;
     };
     let length = bytes.iter().rposition(|byte| *byte == b'\n')? + 1;
-    let mut head = head(bytes, &line, length, key_header);
+    let mut head = head(bytes, &line, length, key_headers);
     head.body = Body::Unknown;
     Some(Box::new(head))
 }
@@ -83,7 +89,7 @@ pub(super) fn parse_start(bytes: &[u8], key_header: &str) -> Option<Box<Head>> {
 /// How a body is framed, by a head's request line and those of its lines that count for it.
 pub(super) fn framing(lines: &[u8]) -> Body {
     match request_line(lines) {
-        Line::Whole(line) => head(lines, &line, lines.len(), "").body,
+        Line::Whole(line) => body(&lines[line.method], &headers(&lines[line.end..])),
         Line::Incomplete { .. } | Line::Invalid => Body::Opaque,
     }
 }
@@ -198,22 +204,22 @@ fn head_length(bytes: &[u8], start: usize) -> Option<usize> {
     None
 }
 
-fn head(bytes: &[u8], line: &RequestLine, length: usize, key_header: &str) -> Head {
+fn head(bytes: &[u8], line: &RequestLine, length: usize, key_headers: &KeyHeaders) -> Head {
     let method = &bytes[line.method.clone()];
     let (target, name) = target::classify(method, &bytes[line.target.clone()]);
-    let headers: Vec<Header<'_>> = bytes[line.end..length]
-        .split(|byte| *byte == b'\n')
-        .filter_map(header)
-        .collect();
-    let keys = values(&headers, key_header)
-        .map(|value| Zeroizing::new(value.to_vec()))
-        .collect();
+    let headers = headers(&bytes[line.end..length]);
+    let keys = |name| {
+        values(&headers, name)
+            .map(|value| Zeroizing::new(value.to_vec()))
+            .collect()
+    };
     let place = line.target.start;
     Head {
         length,
         start: line.method.start,
         target,
-        keys,
+        keys: keys(&key_headers.key),
+        next_keys: keys(&key_headers.next),
         body: body(method, &headers),
         target_range: line.target.clone(),
         name_range: name.map(|name| place + name.start..place + name.end),
@@ -222,6 +228,14 @@ fn head(bytes: &[u8], line: &RequestLine, length: usize, key_header: &str) -> He
 
 /// Name and value of a header line.
 type Header<'a> = (&'a [u8], &'a [u8]);
+
+/// The headers of some lines.
+fn headers(lines: &[u8]) -> Vec<Header<'_>> {
+    lines
+        .split(|byte| *byte == b'\n')
+        .filter_map(header)
+        .collect()
+}
 
 /// A header line; a continuation line is none.
 fn header(line: &[u8]) -> Option<Header<'_>> {
@@ -266,7 +280,7 @@ mod tests {
     use super::*;
 
     fn whole(head: &str) -> Head {
-        match parse(head.as_bytes(), "x-rsfaas-key") {
+        match parse(head.as_bytes(), KeyHeaders::DEFAULT) {
             Parsed::Whole(head) => *head,
             Parsed::Incomplete => panic!("incomplete: {head}"),
             Parsed::Invalid => panic!("invalid: {head}"),
@@ -314,7 +328,7 @@ mod tests {
             b"GET  /function/a HTTP/1.1\r\n\r\n",
         ] {
             assert!(
-                matches!(parse(bytes, "x-rsfaas-key"), Parsed::Invalid),
+                matches!(parse(bytes, KeyHeaders::DEFAULT), Parsed::Invalid),
                 "{}",
                 String::from_utf8_lossy(bytes)
             );
@@ -334,11 +348,11 @@ mod tests {
     #[test]
     fn the_start_of_a_head_is_read_up_to_its_last_whole_line() {
         let text = "\r\nGET /function/a HTTP/1.1\r\nX-RsFaaS-Key: k\r\nHost: h";
-        let head = parse_start(text.as_bytes(), "x-rsfaas-key").unwrap();
+        let head = parse_start(text.as_bytes(), KeyHeaders::DEFAULT).unwrap();
         assert_eq!(&text[head.length..], "Host: h");
         assert_eq!((head.body, head.keys.len()), (Body::Unknown, 1));
         let line = "GET /function/a HTTP/1.1\r";
-        assert!(parse_start(line.as_bytes(), "x-rsfaas-key").is_none());
+        assert!(parse_start(line.as_bytes(), KeyHeaders::DEFAULT).is_none());
     }
 
     #[test]
@@ -347,6 +361,13 @@ mod tests {
             whole("GET / HTTP/1.1\r\nx-RSFAAS-key:  a \r\nX-RsFaaS-Key: b\r\nX-Other: c\r\n\r\n");
         let keys: Vec<&[u8]> = head.keys.iter().map(|key| key.as_slice()).collect();
         assert_eq!(keys, [b"a".as_slice(), b"b"]);
+    }
+
+    #[test]
+    fn the_next_key_is_told_from_the_key() {
+        let head = whole("GET / HTTP/1.1\r\nX-RsFaaS-Next-Key: n\r\nX-RsFaaS-Key: k\r\n\r\n");
+        assert_eq!(head.keys, [Zeroizing::new(b"k".to_vec())]);
+        assert_eq!(head.next_keys, [Zeroizing::new(b"n".to_vec())]);
     }
 
     #[test]
@@ -379,7 +400,7 @@ mod tests {
         for cut in 0..text.len() {
             assert!(
                 matches!(
-                    parse(&text.as_bytes()[..cut], "x-rsfaas-key"),
+                    parse(&text.as_bytes()[..cut], KeyHeaders::DEFAULT),
                     Parsed::Incomplete
                 ),
                 "{cut}"

@@ -1,7 +1,10 @@
 //! The rest of a head whose start has gone on already: line by line, without the key.
 use zeroize::Zeroizing;
 
-use super::request::{self, Body};
+use super::{
+    headers::KeyHeaders,
+    request::{self, Body},
+};
 
 /// Headers that tell how a body is framed.
 const FRAMING: [&str; 3] = ["content-length", "transfer-encoding", "upgrade"];
@@ -63,10 +66,10 @@ impl Rest {
     }
 
     /// Behind whole lines that have been judged.
-    pub(super) fn after(mut lines: &[u8], key_header: &str) -> Self {
+    pub(super) fn after(mut lines: &[u8], key_headers: &KeyHeaders) -> Self {
         let mut rest = Self::new();
         while !lines.is_empty() {
-            let length = match rest.step(lines, key_header) {
+            let length = match rest.step(lines, key_headers) {
                 Step::End(..) => break,
                 Step::Pass(length) => length,
                 Step::Replace(bytes) => bytes.len(),
@@ -76,8 +79,8 @@ impl Rest {
         rest
     }
 
-    /// Reads on, one byte at least. `key_header` is in lower case.
-    pub(super) fn step(&mut self, bytes: &[u8], key_header: &str) -> Step {
+    /// Reads on, one byte at least.
+    pub(super) fn step(&mut self, bytes: &[u8], key_headers: &KeyHeaders) -> Step {
         if let Line::Start(gone) = &mut self.line {
             if self.after_key && gone.is_empty() && matches!(bytes, [b' ' | b'\t', ..]) {
                 self.line = Line::Key;
@@ -85,7 +88,7 @@ impl Rest {
             }
             let fresh = &bytes[..bytes.len().min(NAME)];
             let text = Zeroizing::new([gone.as_slice(), fresh].concat());
-            self.line = match kind(&text, key_header) {
+            self.line = match kind(&text, key_headers) {
                 None => {
                     gone.extend_from_slice(bytes);
                     return Step::Pass(bytes.len());
@@ -163,7 +166,7 @@ fn end_of_line(bytes: &[u8]) -> Option<usize> {
 }
 
 /// `None` where there are too few bytes to tell.
-fn kind(bytes: &[u8], key_header: &str) -> Option<Kind> {
+fn kind(bytes: &[u8], key_headers: &KeyHeaders) -> Option<Kind> {
     match bytes {
         [b'\n', ..] => return Some(Kind::End(1)),
         [b'\r', b'\n', ..] => return Some(Kind::End(2)),
@@ -174,11 +177,11 @@ fn kind(bytes: &[u8], key_header: &str) -> Option<Kind> {
         let length = name.len().min(bytes.len());
         bytes[..length].eq_ignore_ascii_case(&name.as_bytes()[..length])
     };
-    let watched = FRAMING.iter().copied().chain([key_header]);
+    let watched = FRAMING.into_iter().chain(key_headers.all());
     if watched.filter(|name| bytes.len() < name.len()).any(starts) {
         return None;
     }
-    Some(if starts(key_header) {
+    Some(if key_headers.all().into_iter().any(starts) {
         Kind::Key
     } else if FRAMING.into_iter().any(starts) {
         Kind::Framing
@@ -193,7 +196,7 @@ mod tests {
 
     use super::*;
 
-    const KEY: &str = "x-rsfaas-key";
+    const KEY: &KeyHeaders = KeyHeaders::DEFAULT;
     const TEXT: &str = "POST /function/a HTTP/1.1\r\nHost: h\r\nX-RsFaaS-Key: secret\r\n\
                         Content-Length: 7\r\nx-rsfaas-KEY:secret\r\nX-R: x\r\n\r\n";
 
@@ -229,6 +232,17 @@ mod tests {
             gone.contains("\r\nHost: h\r\n") && gone.contains("\r\nX-R: x\r\n"),
             "{gone}"
         );
+    }
+
+    #[test]
+    fn the_next_key_becomes_another_line_as_the_key_does() {
+        let text = TEXT.replace("X-RsFaaS-Key", "X-RsFaaS-Next-Key");
+        for cut in 0..text.len() {
+            let (start, end) = text.as_bytes().split_at(cut);
+            let (gone, body) = go_on(&[start, end]);
+            assert_eq!((gone.len(), body), (text.len(), Some(Body::Length(7))));
+            assert!(!String::from_utf8_lossy(&gone).contains("secret"), "{cut}");
+        }
     }
 
     #[test]

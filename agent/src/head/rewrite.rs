@@ -2,7 +2,10 @@
 use rsfaas_shim::Refusal;
 use zeroize::Zeroizing;
 
-use super::request::{Body, Head};
+use super::{
+    headers::KeyHeaders,
+    request::{Body, Head},
+};
 
 /// Fills room; gateways pass it on, functions may ignore it.
 const PAD: &str = "X-RsFaaS-Pad";
@@ -11,24 +14,24 @@ const PAD: &str = "X-RsFaaS-Pad";
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct NoRoom;
 
-/// To another function, without the key.
+/// To another function, without the key or the next one.
 pub(super) fn to_function(
     bytes: &[u8],
     head: &Head,
-    key_header: &str,
+    key_headers: &KeyHeaders,
     name: &str,
 ) -> Result<Zeroizing<Vec<u8>>, NoRoom> {
     let range = head.name_range.clone().ok_or(NoRoom)?;
     let mut line = request_line(bytes, head);
     line.splice(range, name.bytes());
-    assemble(bytes, head, key_header, line, None)
+    assemble(bytes, head, key_headers, line, None)
 }
 
 /// To the locked function, with the reason in the key's place.
 pub(super) fn refused(
     bytes: &[u8],
     head: &Head,
-    key_header: &str,
+    key_headers: &KeyHeaders,
     refusal: Refusal,
 ) -> Result<Zeroizing<Vec<u8>>, NoRoom> {
     let mut line = request_line(bytes, head);
@@ -36,16 +39,16 @@ pub(super) fn refused(
     if line.get(asynchronous.clone()) == Some(b"/async-function/") {
         line.splice(asynchronous, "/function/".bytes());
     }
-    assemble(bytes, head, key_header, line, Some(refusal))
+    assemble(bytes, head, key_headers, line, Some(refusal))
 }
 
 /// To where it goes, without the key.
 pub(super) fn stripped(
     bytes: &[u8],
     head: &Head,
-    key_header: &str,
+    key_headers: &KeyHeaders,
 ) -> Result<Zeroizing<Vec<u8>>, NoRoom> {
-    assemble(bytes, head, key_header, request_line(bytes, head), None)
+    assemble(bytes, head, key_headers, request_line(bytes, head), None)
 }
 
 /// To a function of a name of the same length that cannot be deployed: names start with a letter
@@ -53,7 +56,7 @@ pub(super) fn stripped(
 pub(super) fn hidden(
     bytes: &[u8],
     head: &Head,
-    key_header: &str,
+    key_headers: &KeyHeaders,
 ) -> Result<Zeroizing<Vec<u8>>, NoRoom> {
     let mut line = request_line(bytes, head);
     // Not in plain form: any other path leads nowhere as well.
@@ -64,7 +67,7 @@ pub(super) fn hidden(
     for (index, byte) in line.get_mut(range).into_iter().flatten().enumerate() {
         *byte = if index == 0 { first } else { b'-' };
     }
-    assemble(bytes, head, key_header, line, None)
+    assemble(bytes, head, key_headers, line, None)
 }
 
 /// The request line with its line end, and the empty lines before it.
@@ -88,7 +91,7 @@ fn has_name(line: &[u8], name: &str) -> bool {
 fn assemble(
     bytes: &[u8],
     head: &Head,
-    key_header: &str,
+    key_headers: &KeyHeaders,
     line: Zeroizing<Vec<u8>>,
     refusal: Option<Refusal>,
 ) -> Result<Zeroizing<Vec<u8>>, NoRoom> {
@@ -106,8 +109,10 @@ fn assemble(
         .filter(|line| {
             // A folded line belongs to the one before it.
             if !line.starts_with(b" ") && !line.starts_with(b"\t") {
-                ours = [key_header, Refusal::HEADER]
+                ours = key_headers
+                    .all()
                     .iter()
+                    .chain(&[Refusal::HEADER])
                     .any(|name| has_name(line, name));
             }
             !ours
@@ -162,7 +167,7 @@ mod tests {
         *,
     };
 
-    const KEY: &str = "x-rsfaas-key";
+    const KEY: &KeyHeaders = KeyHeaders::DEFAULT;
     const TEXT: &str = "rsfaas1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq";
 
     fn head(text: &[u8]) -> Head {
@@ -212,6 +217,26 @@ mod tests {
         let text = std::str::from_utf8(&bytes).unwrap();
         assert!(text.contains("\r\nX-RsFaaS: w\r\n"));
         assert!(!text.contains("rsfaas1"));
+    }
+
+    #[test]
+    fn the_next_key_goes_on_as_little_as_the_key() {
+        let text = keyed("/function/pydict").replace(
+            "Accept:",
+            &format!("x-rsfaas-NEXT-key: {TEXT}\r\n {TEXT}\r\nAccept:"),
+        );
+        let whole = head(text.as_bytes());
+        for bytes in [
+            to_function(text.as_bytes(), &whole, KEY, "pydict-abc123-0"),
+            refused(text.as_bytes(), &whole, KEY, Refusal::KeyWrong),
+            stripped(text.as_bytes(), &whole, KEY),
+            hidden(text.as_bytes(), &whole, KEY),
+        ] {
+            let bytes = bytes.unwrap();
+            assert_eq!(bytes.len(), text.len());
+            assert!(head(&bytes).next_keys.is_empty());
+            assert!(!String::from_utf8_lossy(&bytes).contains("rsfaas1"));
+        }
     }
 
     #[test]

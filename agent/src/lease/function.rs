@@ -1,23 +1,25 @@
-//! The driver of one function's lease: owns its machine, its limiter and its time.
-use std::{sync::Arc, time::Instant};
+//! The driver of one function's leases: owns their machines, the limiter and the time.
+mod requests;
+mod status;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use agent_ebpf::FlowKey;
 use rsfaas_shim::Refusal;
-use tokio::{
-    sync::{mpsc, oneshot},
-    task::JoinHandle,
-};
+use tokio::{sync::mpsc, time::Instant};
 
 use super::{
-    Action, FunctionStatus, Limiter, Machine, Message, Phase, Request, Step, Timeline, Verdict,
+    Action, Limiter, Locked, Message, Phase, Request, Step, Timeline, Verdict,
     limiter::WINDOW,
+    single::{Holder, Lease},
+    work::{self, Done, Removals, Work},
 };
 use crate::{
     clock::monotonic_now,
     config::Config,
     head::RequestId,
     rebuild::{Rebuilder, Standby},
-    seal::key::Key,
+    state::Isolation,
 };
 
 /// What the driver works with.
@@ -25,37 +27,20 @@ pub struct Driver {
     rebuilder: Arc<Rebuilder>,
     verdicts: mpsc::UnboundedSender<Verdict>,
     timelines: mpsc::UnboundedSender<Timeline>,
-    machine: Machine<FlowKey, RequestId>,
     limiter: Limiter,
-    lease_limit: std::time::Duration,
-    linger: std::time::Duration,
-    unlock_timeout: std::time::Duration,
-    work: Option<JoinHandle<Done>>,
-    /// When the lease ends, whoever holds it.
-    expires: Option<tokio::time::Instant>,
-    /// When it ends, since nobody holds it.
-    lingers: Option<tokio::time::Instant>,
-    key: Option<Arc<Key>>,
-    unlocked: Option<String>,
-    timeline: Option<Timeline>,
-    lock_waiters: Vec<oneshot::Sender<()>>,
-    refusal: Refusal,
+    lease_limit: Duration,
+    linger: Duration,
+    unlock_timeout: Duration,
+    leases: HashMap<Holder, Lease>,
+    work: Work,
+    removals: Removals,
+    /// Who is to be told when these are over.
+    waiters: Vec<Locked>,
+    /// Requests that wait until it is known which key is the right one.
+    postponed: Vec<Request>,
     unlocks: u64,
     last_error: Option<String>,
     stopping: bool,
-}
-
-/// What work in the background comes to.
-enum Done {
-    Unlocked(Result<String, Failure>, Timeline),
-    Locked(Result<(), String>, Option<Timeline>),
-    /// It panicked, which is a defect; the machine must not be left waiting for it.
-    BrokenOff(String),
-}
-
-struct Failure {
-    refusal: Refusal,
-    what: String,
 }
 
 impl Driver {
@@ -68,22 +53,22 @@ impl Driver {
         timelines: mpsc::UnboundedSender<Timeline>,
     ) -> Self {
         Self {
+            linger: match rebuilder.function().isolation {
+                Isolation::Shared => config.linger(),
+                // Nobody else could take the lease over.
+                Isolation::Connection => Duration::ZERO,
+            },
             rebuilder,
             verdicts,
             timelines,
-            machine: Machine::default(),
             limiter: Limiter::new(config.wrong_keys, WINDOW),
             lease_limit: config.lease_limit(),
-            linger: config.linger(),
             unlock_timeout: config.unlock_timeout(),
-            work: None,
-            expires: None,
-            lingers: None,
-            key: None,
-            unlocked: None,
-            timeline: None,
-            lock_waiters: Vec::new(),
-            refusal: Refusal::RebuildFailed,
+            leases: HashMap::new(),
+            work: Work::new(),
+            removals: Removals::new(),
+            waiters: Vec::new(),
+            postponed: Vec::new(),
             unlocks: 0,
             last_error: None,
             stopping: false,
@@ -93,26 +78,27 @@ impl Driver {
     /// Parks the first containers and serves until told to stop.
     pub async fn run(mut self, mut messages: mpsc::UnboundedReceiver<Message>) {
         self.rebuilder.sweep().await;
-        self.fill();
-        while !(self.stopping && self.machine.phase() == Phase::Locked) {
+        self.rebuilder.refill();
+        while !(self.stopping && self.leases.is_empty() && self.removals.is_empty()) {
+            let deadline = self.leases.values().filter_map(Lease::deadline).min();
             tokio::select! {
                 message = messages.recv() => match message {
-                    Some(message) => self.take(message).await,
+                    Some(message) => self.take(message),
                     None => self.stop(),
                 },
-                done = finished(&mut self.work) => self.done(done),
-                () = elapsed(self.expires) => {
-                    tracing::info!(function = self.name(), "the lease has reached its limit");
-                    self.end();
+                Some(Ok((holder, done))) = self.work.join_next() => self.done(holder, done),
+                Some(removed) = self.removals.join_next() => match removed {
+                    Ok((result, timeline)) => self.removed(result, timeline),
+                    Err(error) => self.failed(&format!("a removal was broken off: {error}")),
                 },
-                () = elapsed(self.lingers) => self.end(),
+                () = elapsed(deadline) => self.expire(),
             }
         }
         self.rebuilder.clear().await;
         // What came meanwhile must not wait for ever.
         messages.close();
         while let Some(message) = messages.recv().await {
-            self.take(message).await;
+            self.take(message);
         }
     }
 
@@ -120,27 +106,28 @@ impl Driver {
         self.rebuilder.name()
     }
 
-    async fn take(&mut self, message: Message) {
+    fn holder(&self, flow: FlowKey) -> Holder {
+        Holder::of(flow, self.rebuilder.function().isolation)
+    }
+
+    fn take(&mut self, message: Message) {
         match message {
             Message::Request(request) => self.request(request),
-            Message::Closed(flow) => {
-                let actions = self.machine.closed(flow);
-                self.act(actions);
-            }
+            Message::Closed(flow) => self.closed(flow),
             Message::Released(flow, time) => self.note(flow, Step::Released, time),
-            Message::Answered(flow, time) => self.note(flow, Step::Answered, time),
-            Message::Lock(done) => {
-                self.end();
-                if self.machine.phase() == Phase::Locked {
-                    // Nothing to lock; whoever asked may have gone.
-                    let _ = done.send(());
-                } else {
-                    self.lock_waiters.push(done);
+            Message::Answered(flow, time) => self.answered(flow, time),
+            Message::Lock(waiter) => {
+                for lease in self.leases.values_mut() {
+                    lease.tell_when_gone(waiter.clone());
                 }
+                if !self.removals.is_empty() {
+                    self.waiters.push(waiter);
+                }
+                self.end_all();
             }
             Message::Status(reply) => {
                 // Whoever asked may have gone.
-                let _ = reply.send(self.status().await);
+                let _ = reply.send(self.status());
             }
             Message::Stop => self.stop(),
         }
@@ -148,69 +135,74 @@ impl Driver {
 
     fn stop(&mut self) {
         self.stopping = true;
-        self.end();
+        self.end_all();
     }
 
-    fn end(&mut self) {
-        let actions = self.machine.end();
-        self.act(actions);
+    fn end_all(&mut self) {
+        for Request { flow, id, .. } in std::mem::take(&mut self.postponed) {
+            self.verdict(flow, id, Err(Refusal::RebuildFailed));
+        }
+        for holder in self.leases.keys().copied().collect::<Vec<_>>() {
+            self.end(holder);
+        }
     }
 
-    /// Checks the key, before any disk or container work.
-    fn request(&mut self, request: Request) {
-        let Request {
-            flow,
-            id,
-            key,
-            held,
-        } = request;
+    fn end(&mut self, holder: Holder) {
+        if let Some(lease) = self.leases.get_mut(&holder) {
+            let actions = lease.machine.end();
+            self.act(holder, actions);
+        }
+    }
+
+    /// Ends the leases whose time is over.
+    fn expire(&mut self) {
         let now = Instant::now();
-        let refusal = if self.stopping {
-            Some(Refusal::RebuildFailed)
-        } else if !self.limiter.allows(now) {
-            Some(Refusal::TooManyWrongKeys)
-        } else {
-            match self.rebuilder.sealed().verify(&key) {
-                Ok(true) => None,
-                Ok(false) => {
-                    self.limiter.note(now);
-                    Some(Refusal::KeyWrong)
-                }
-                Err(error) => {
-                    self.failed(&format!("the sealed handler cannot be read: {error}"));
-                    Some(Refusal::RebuildFailed)
-                }
+        let over: Vec<Holder> = self
+            .leases
+            .iter()
+            .filter(|(_, lease)| lease.deadline().is_some_and(|deadline| deadline <= now))
+            .map(|(holder, _)| *holder)
+            .collect();
+        for holder in over {
+            if self.leases[&holder].is_expired(now) {
+                tracing::info!(function = self.name(), "the lease has reached its limit");
             }
-        };
-        if let Some(refusal) = refusal {
-            tracing::info!(function = self.name(), reason = refusal.reason(), "refused");
-            self.verdict(flow, id, Err(refusal));
-            return;
+            self.end(holder);
         }
-        if self.machine.phase() == Phase::Locked {
-            let mut timeline = Timeline::start(self.name(), held);
-            timeline.note(Step::KeyChecked);
-            self.timeline = Some(timeline);
-        }
-        self.key = Some(Arc::new(key));
-        let actions = self.machine.request(flow, id);
-        self.act(actions);
     }
 
-    fn act(&mut self, actions: Vec<Action<FlowKey, RequestId>>) {
+    fn closed(&mut self, flow: FlowKey) {
+        self.postponed.retain(|request| request.flow != flow);
+        let holder = self.holder(flow);
+        if let Some(lease) = self.leases.get_mut(&holder) {
+            let actions = lease.machine.closed(flow);
+            self.act(holder, actions);
+        }
+    }
+
+    fn act(&mut self, holder: Holder, actions: Vec<Action<FlowKey, RequestId>>) {
         for action in actions {
+            let Some(lease) = self.leases.get_mut(&holder) else {
+                return;
+            };
             match action {
-                Action::Unlock => self.unlock(),
-                Action::Lock => self.lock(),
-                Action::Idle if self.linger.is_zero() => self.end(),
-                Action::Idle => self.lingers = Some(tokio::time::Instant::now() + self.linger),
+                Action::Unlock => self.unlock(holder),
+                Action::Lock => self.lock(holder),
+                Action::Idle if self.linger.is_zero() => self.end(holder),
+                Action::Idle => lease.linger(self.linger),
                 Action::Serve(flow, id) => {
-                    self.lingers = None;
-                    let outcome = self.unlocked.clone().ok_or(Refusal::RebuildFailed);
+                    lease.hold();
+                    let outcome = lease.unlocked.clone().ok_or(Refusal::RebuildFailed);
                     self.verdict(flow, id, outcome);
                 }
-                Action::Fail(flow, id) => self.verdict(flow, id, Err(self.refusal)),
+                Action::Fail(flow, id) => {
+                    let refusal = lease.refusal;
+                    self.verdict(flow, id, Err(refusal));
+                }
             }
+        }
+        if self.leases.get(&holder).is_some_and(Lease::is_over) {
+            self.leases.remove(&holder);
         }
     }
 
@@ -220,110 +212,96 @@ impl Driver {
         let _ = self.verdicts.send(Verdict { flow, id, outcome });
     }
 
-    fn unlock(&mut self) {
-        let Some(key) = self.key.clone() else {
+    fn unlock(&mut self, holder: Holder) {
+        let Some(lease) = self.leases.get_mut(&holder) else {
+            return;
+        };
+        let Some(key) = lease.key.clone() else {
             return;
         };
         self.unlocks += 1;
-        let rebuilder = Arc::clone(&self.rebuilder);
+        let container = Arc::new(self.rebuilder.container());
+        lease.container = Some(Arc::clone(&container));
+        let timeline = timeline(&self.rebuilder, lease);
         let limit = self.unlock_timeout;
-        let mut timeline = self
-            .timeline
-            .take()
-            .unwrap_or_else(|| Timeline::start(rebuilder.name(), monotonic_now()));
-        self.work = Some(tokio::spawn(async move {
-            let unlock = rebuilder.unlock(&key, &mut timeline);
-            let result = match tokio::time::timeout(limit, unlock).await {
-                Ok(Ok(container)) => Ok(container),
-                Ok(Err(error)) => Err(Failure {
-                    refusal: Refusal::RebuildFailed,
-                    what: error.to_string(),
-                }),
-                Err(_) => Err(Failure {
-                    refusal: Refusal::RebuildTimeout,
-                    what: format!("the unlock took longer than {} s", limit.as_secs()),
-                }),
-            };
-            Done::Unlocked(result, timeline)
-        }));
+        work::unlock(&mut self.work, holder, container, key, timeline, limit);
     }
 
-    fn lock(&mut self) {
-        self.expires = None;
-        self.lingers = None;
-        let rebuilder = Arc::clone(&self.rebuilder);
-        let key = self.key.take();
-        self.unlocked = None;
-        let mut timeline = self.timeline.take();
-        self.work = Some(tokio::spawn(async move {
-            let result = rebuilder.lock(key.as_ref(), timeline.as_mut()).await;
-            Done::Locked(result.map_err(|error| error.to_string()), timeline)
-        }));
+    fn lock(&mut self, holder: Holder) {
+        if let Some(lease) = self.leases.get_mut(&holder) {
+            let (container, keys) = lease.close();
+            let timeline = timeline(&self.rebuilder, lease);
+            work::lock(&mut self.work, holder, container, keys, timeline);
+        }
     }
 
-    fn done(&mut self, done: Done) {
+    fn done(&mut self, holder: Holder, done: Done) {
+        let Some(lease) = self.leases.get_mut(&holder) else {
+            return;
+        };
         let actions = match done {
             Done::Unlocked(Ok(container), timeline) => {
-                tracing::info!(function = self.name(), container, "unlocked");
-                self.unlocked = Some(container);
-                self.timeline = Some(timeline);
-                self.expires = Some(tokio::time::Instant::now() + self.lease_limit);
-                self.machine.unlocked()
+                tracing::info!(function = self.rebuilder.name(), container, "unlocked");
+                lease.timeline = Some(timeline);
+                lease.serve(container, self.lease_limit)
             }
             Done::Unlocked(Err(failure), timeline) => {
+                lease.timeline = Some(timeline);
+                let actions = lease.fail(failure.refusal);
                 self.failed(&failure.what);
-                self.refusal = failure.refusal;
-                self.timeline = Some(timeline);
-                self.machine.failed()
+                actions
+            }
+            Done::Locked(result, timeline, container) => {
+                let (actions, waiters) = (lease.locked(), lease.take_waiters());
+                self.locked(result);
+                if let Some(container) = container {
+                    work::remove(&mut self.removals, container, timeline, waiters);
+                }
+                actions
             }
             Done::BrokenOff(what) => {
+                let actions = match lease.machine.phase() {
+                    Phase::Unlocking => lease.fail(Refusal::RebuildFailed),
+                    _ => lease.locked(),
+                };
                 self.failed(&format!("work was broken off: {what}"));
-                self.refusal = Refusal::RebuildFailed;
-                match self.machine.phase() {
-                    Phase::Unlocking => self.machine.failed(),
-                    _ => self.locked(),
-                }
-            }
-            Done::Locked(result, timeline) => {
-                match result {
-                    Ok(()) => tracing::info!(function = self.name(), "locked"),
-                    Err(what) => self.failed(&what),
-                }
-                self.park_next(timeline);
-                self.locked()
+                actions
             }
         };
-        self.act(actions);
+        self.act(holder, actions);
+        // Their key, right or wrong, can be told again.
+        for request in std::mem::take(&mut self.postponed) {
+            self.request(request);
+        }
     }
 
-    fn locked(&mut self) -> Vec<Action<FlowKey, RequestId>> {
-        for waiter in self.lock_waiters.drain(..) {
-            // Whoever asked may have gone.
-            let _ = waiter.send(());
+    /// Tells that everything of a lease is ciphertext, and under which key.
+    fn locked(&mut self, result: Result<(), String>) {
+        if let Err(what) = &result {
+            self.failed(what);
         }
-        self.machine.locked()
+        let key = self.rebuilder.sealed().key_id().unwrap_or_default();
+        tracing::info!(function = self.name(), key, "locked");
     }
 
     /// Parks the next container, unless the agent stops, and tells the lease's timeline.
-    fn park_next(&self, timeline: Option<Timeline>) {
+    fn removed(&mut self, result: Result<(), String>, mut timeline: Timeline) {
+        if let Err(what) = result {
+            self.failed(&what);
+        }
+        if self.removals.is_empty() {
+            self.waiters.clear();
+        }
         let rebuilder = Arc::clone(&self.rebuilder);
         let timelines = self.timelines.clone();
         let park = !self.stopping;
         tokio::spawn(async move {
-            let parked = park && rebuilder.fill().await == Standby::Parked;
-            if let Some(mut timeline) = timeline {
-                if parked {
-                    timeline.note(Step::Parked);
-                }
-                // The receiver is gone only when the agent stops.
-                let _ = timelines.send(timeline);
+            if park && rebuilder.fill().await == Standby::Parked {
+                timeline.note(Step::Parked);
             }
+            // The receiver is gone only when the agent stops.
+            let _ = timelines.send(timeline);
         });
-    }
-
-    fn fill(&self) {
-        let rebuilder = Arc::clone(&self.rebuilder);
-        tokio::spawn(async move { rebuilder.fill().await });
     }
 
     fn failed(&mut self, what: &str) {
@@ -332,44 +310,35 @@ impl Driver {
     }
 
     fn note(&mut self, flow: FlowKey, step: Step, time: u64) {
-        if self.machine.holds(flow)
-            && let Some(timeline) = &mut self.timeline
+        let holder = self.holder(flow);
+        if let Some(lease) = self.leases.get_mut(&holder)
+            && lease.machine.holds(flow)
+            && let Some(timeline) = &mut lease.timeline
         {
             timeline.note_at(step, time);
         }
     }
 
-    async fn status(&self) -> FunctionStatus {
-        FunctionStatus {
-            name: self.name().to_owned(),
-            phase: self.machine.phase(),
-            rebuild: self.rebuilder.function().rebuild,
-            key_id: self.rebuilder.sealed().key_id(),
-            connections: self.machine.connections(),
-            unlocked: self.unlocked.clone(),
-            parked: self.rebuilder.parked().await,
-            unlocks: self.unlocks,
-            last_error: self.last_error.clone(),
+    /// Once the first answer is on its way, the next container may have the host's attention.
+    fn answered(&mut self, flow: FlowKey, time: u64) {
+        self.note(flow, Step::Answered, time);
+        let holder = self.holder(flow);
+        if let Some(lease) = self.leases.get_mut(&holder)
+            && !std::mem::replace(&mut lease.answered, true)
+            && !self.stopping
+        {
+            self.rebuilder.refill();
         }
     }
 }
 
-/// Waits for the work in the background; forever where there is none.
-async fn finished(work: &mut Option<JoinHandle<Done>>) -> Done {
-    match work {
-        Some(handle) => {
-            let done = handle.await;
-            *work = None;
-            match done {
-                Ok(done) => done,
-                Err(error) => Done::BrokenOff(error.to_string()),
-            }
-        }
-        None => std::future::pending().await,
-    }
+/// A lease's timeline; a new one where work on it was broken off.
+fn timeline(rebuilder: &Rebuilder, lease: &mut Lease) -> Timeline {
+    let timeline = lease.timeline.take();
+    timeline.unwrap_or_else(|| Timeline::start(rebuilder.name(), monotonic_now()))
 }
 
-async fn elapsed(when: Option<tokio::time::Instant>) {
+async fn elapsed(when: Option<Instant>) {
     match when {
         Some(when) => tokio::time::sleep_until(when).await,
         None => std::future::pending().await,

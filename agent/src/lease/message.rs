@@ -1,8 +1,10 @@
 //! What a lease's driver is told, and what it tells.
+use std::convert::Infallible;
+
 use agent_ebpf::FlowKey;
 use rsfaas_shim::Refusal;
 use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::Phase;
 use crate::{head::RequestId, rebuild::ParkedStatus, seal::key::Key};
@@ -15,6 +17,8 @@ pub struct Request {
     pub id: RequestId,
     /// The key that it carries.
     pub key: Key,
+    /// The key that is to open the function once this lease is over.
+    pub next_key: Option<Key>,
     /// When it was held: monotonic clock, nanoseconds.
     pub held: u64,
 }
@@ -29,6 +33,10 @@ pub struct Verdict {
     pub outcome: Result<String, Refusal>,
 }
 
+/// Kept for as long as anything of a lease is left: when the last one is dropped, whoever has the other end is
+/// told. Nothing is ever sent.
+pub type Locked = mpsc::Sender<Infallible>;
+
 /// What the driver is told.
 pub enum Message {
     /// A request came.
@@ -39,8 +47,8 @@ pub enum Message {
     Answered(FlowKey, u64),
     /// A request was released, at this time.
     Released(FlowKey, u64),
-    /// The lease is to end now; told when everything is ciphertext.
-    Lock(oneshot::Sender<()>),
+    /// Every lease is to end now.
+    Lock(Locked),
     /// Somebody wants to know.
     Status(oneshot::Sender<FunctionStatus>),
     /// The agent stops, or the function is no longer sealed: lock, remove what is parked, end.
@@ -56,16 +64,37 @@ pub struct FunctionStatus {
     pub phase: Phase,
     /// How the unlocked container comes to its handler.
     pub rebuild: crate::state::Rebuild,
+    /// Who shares an unlocked container.
+    pub isolation: crate::state::Isolation,
     /// The key's public name.
     pub key_id: Option<String>,
-    /// Connections that hold the lease or wait for it.
+    /// Connections that hold a lease or wait for one.
     pub connections: usize,
-    /// The container that serves.
+    /// The container that serves; the one that has served for longest of several.
     pub unlocked: Option<String>,
+    /// Every lease, the oldest first.
+    pub leases: Vec<LeaseStatus>,
     /// Containers that wait.
     pub parked: Vec<ParkedStatus>,
     /// Unlocks since the agent's start.
     pub unlocks: u64,
     /// The last thing that went wrong.
     pub last_error: Option<String>,
+}
+
+/// A lease, as `rsfaas status` shows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LeaseStatus {
+    /// Where it stands.
+    pub phase: Phase,
+    /// The container that serves.
+    pub container: Option<String>,
+    /// Connections that hold it or wait for it.
+    pub connections: usize,
+    /// Address of the only client that it serves, where that is so.
+    pub client: Option<String>,
+    /// For how long it has been served, or waited for.
+    pub seconds: u64,
+    /// Public name of the key that the function has from the end of this lease on, where that is another one.
+    pub next_key_id: Option<String>,
 }

@@ -4,10 +4,12 @@ mod function;
 mod limiter;
 mod machine;
 mod message;
+mod single;
 mod timeline;
+mod work;
 
 pub use function::Driver;
 pub use limiter::Limiter;
 pub use machine::{Action, Machine, Phase};
-pub use message::{FunctionStatus, Message, Request, Verdict};
+pub use message::{FunctionStatus, LeaseStatus, Locked, Message, Request, Verdict};
 pub use timeline::{Step, Timeline};

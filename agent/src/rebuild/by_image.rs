@@ -23,106 +23,25 @@ pub(super) struct ByImage {
     function: SealedFunction,
     faas: Arc<FaasCli>,
     gateway: Arc<Gateway>,
+    slots: Arc<Slots>,
     purge: Option<PurgeCommand>,
-    inner: Mutex<Inner>,
-}
-
-struct Inner {
-    slots: Slots,
-    serving: Option<Serving>,
-}
-
-/// What an unlock has begun, in the order in which it has.
-#[derive(Default)]
-struct Serving {
-    image: Option<Reference>,
-    slot: Option<Slot>,
 }
 
 impl ByImage {
     pub(super) fn new(
         function: SealedFunction,
-        slots: Slots,
+        slots: Arc<Slots>,
         faas: Arc<FaasCli>,
         gateway: Arc<Gateway>,
         purge: Option<PathBuf>,
     ) -> Self {
-        let purge = purge.map(PurgeCommand::new);
-        let serving = None;
         Self {
             function,
             faas,
             gateway,
-            purge,
-            inner: Mutex::new(Inner { slots, serving }),
+            slots,
+            purge: purge.map(PurgeCommand::new),
         }
-    }
-
-    /// Builds and deploys; gives the container's name. Safe to give up: [`Self::wipe`] cleans up.
-    pub(super) async fn unlock(
-        &self,
-        handler: Archive,
-        timeline: &mut Timeline,
-    ) -> Result<String, RebuildError> {
-        let mut inner = self.inner.lock().await;
-        let Inner { slots, serving } = &mut *inner;
-        let serving = serving.insert(Serving::default());
-        let engine = Engine::connect().await?;
-        let base = Reference::parse(&self.function.base_image);
-        let image = serving.image.insert(base.tagged(&Unlocked::tag()?));
-        Unlocked {
-            base: &base,
-            handler_dir: &self.function.handler_dir,
-            user: &self.function.user,
-        }
-        .build(&engine, image, handler)
-        .await?;
-        timeline.note(Step::Built);
-        engine.push(image).await?;
-        timeline.note(Step::Pushed);
-        let slot = serving.slot.insert(slots.take()?);
-        let token = Arc::new(mount::ParkToken::generate()?);
-        let deployment = Deployment::of(&self.function, self.faas.gateway())
-            .named(&slot.name)
-            .image(&image.to_string(), "unlocked")
-            .environment(rsfaas_shim::PARK_TOKEN, token.expose());
-        let deployment = self.function.behind_gate(deployment);
-        self.faas.deploy(&deployment).await?;
-        timeline.note(Step::Deployed);
-        self.gateway
-            .wait_available(&slot.name, READY_TIMEOUT)
-            .await?;
-        // A watchdog says that it is well before the function listens. Where the container runs on
-        // this kernel the function's own socket can be waited for.
-        let port = self.function.upstream_port;
-        if !mount::wait_listening(token, port, READY_TIMEOUT).await? {
-            tracing::debug!(
-                function = self.function.name,
-                "the container runs elsewhere; the provider's word counts"
-            );
-        }
-        timeline.note(Step::Ready);
-        Ok(slot.name.clone())
-    }
-
-    /// Removes the container, then its image from engine and registry.
-    pub(super) async fn wipe(&self) -> Result<(), RebuildError> {
-        let mut inner = self.inner.lock().await;
-        let Some(Serving { image, slot }) = inner.serving.take() else {
-            return Ok(());
-        };
-        let removed = match slot {
-            Some(slot) => {
-                let removed = self.faas.remove(&slot.name).await;
-                inner.slots.give_back(slot);
-                removed
-            }
-            None => Ok(()),
-        };
-        if let Some(image) = image {
-            self.purge(&Engine::connect().await?, &image).await?;
-        }
-        Ok(removed?)
     }
 
     /// Purges images that an agent that was killed has left.
@@ -154,5 +73,86 @@ impl ByImage {
                 Ok(())
             }
         }
+    }
+}
+
+/// One lease's container and image.
+pub(super) struct Built {
+    way: Arc<ByImage>,
+    serving: Mutex<Serving>,
+}
+
+/// What an unlock has begun, in the order in which it has.
+#[derive(Default)]
+struct Serving {
+    image: Option<Reference>,
+    slot: Option<Slot>,
+}
+
+impl Built {
+    pub(super) fn new(way: &Arc<ByImage>) -> Self {
+        Self {
+            way: Arc::clone(way),
+            serving: Mutex::default(),
+        }
+    }
+
+    /// Builds and deploys; gives the container's name. Safe to give up: [`Self::wipe`] cleans up.
+    pub(super) async fn unlock(
+        &self,
+        handler: Archive,
+        timeline: &mut Timeline,
+    ) -> Result<String, RebuildError> {
+        let ByImage { function, faas, .. } = &*self.way;
+        let mut serving = self.serving.lock().await;
+        let engine = Engine::connect().await?;
+        let base = Reference::parse(&function.base_image);
+        let image = serving.image.insert(base.tagged(&Unlocked::tag()?));
+        Unlocked {
+            base: &base,
+            handler_dir: &function.handler_dir,
+            user: &function.user,
+        }
+        .build(&engine, image, handler)
+        .await?;
+        timeline.note(Step::Built);
+        engine.push(image).await?;
+        timeline.note(Step::Pushed);
+        let image = image.to_string();
+        let slot = serving.slot.insert(self.way.slots.take().await?);
+        let token = Arc::new(mount::ParkToken::generate()?);
+        let deployment = Deployment::of(function, faas.gateway())
+            .named(&slot.name)
+            .image(&image, "unlocked")
+            .environment(rsfaas_shim::PARK_TOKEN, token.expose());
+        faas.deploy(&function.behind_gate(deployment)).await?;
+        timeline.note(Step::Deployed);
+        self.way
+            .gateway
+            .wait_available(&slot.name, READY_TIMEOUT)
+            .await?;
+        // A watchdog says that it is well before the function listens. Where the container runs on
+        // this kernel the function's own socket can be waited for.
+        if !mount::wait_listening(token, function.upstream_port, READY_TIMEOUT).await? {
+            tracing::debug!(
+                function = function.name,
+                "the container runs elsewhere; the provider's word counts"
+            );
+        }
+        timeline.note(Step::Ready);
+        Ok(slot.name.clone())
+    }
+
+    /// Removes the container, then its image from engine and registry.
+    pub(super) async fn wipe(&self) -> Result<(), RebuildError> {
+        let Serving { image, slot } = std::mem::take(&mut *self.serving.lock().await);
+        let removed = match slot {
+            Some(slot) => self.way.faas.remove(&slot.name).await,
+            None => Ok(()),
+        };
+        if let Some(image) = image {
+            self.way.purge(&Engine::connect().await?, &image).await?;
+        }
+        Ok(removed?)
     }
 }

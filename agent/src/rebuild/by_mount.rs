@@ -17,10 +17,45 @@ use crate::{
     state::SealedFunction,
 };
 
-/// Parks, delivers and wipes for one function.
+/// Parks and delivers for one function.
 pub(super) struct ByMount {
     function: SealedFunction,
     pool: Arc<Pool>,
+}
+
+impl ByMount {
+    pub(super) fn new(
+        function: SealedFunction,
+        slots: Arc<Slots>,
+        faas: Arc<FaasCli>,
+        standby: usize,
+    ) -> Self {
+        Self {
+            pool: Arc::new(Pool::new(function.clone(), slots, faas, standby)),
+            function,
+        }
+    }
+
+    pub(super) async fn fill(&self) -> Standby {
+        self.pool.fill().await
+    }
+
+    pub(super) fn refill(&self) {
+        self.pool.refill();
+    }
+
+    pub(super) async fn clear(&self) {
+        self.pool.clear().await;
+    }
+
+    pub(super) fn parked(&self) -> Vec<ParkedStatus> {
+        self.pool.status()
+    }
+}
+
+/// One lease's container.
+pub(super) struct Mounted {
+    way: Arc<ByMount>,
     serving: Mutex<Option<Serving>>,
 }
 
@@ -30,16 +65,10 @@ struct Serving {
     delivered: Option<Delivered>,
 }
 
-impl ByMount {
-    pub(super) fn new(
-        function: SealedFunction,
-        slots: Slots,
-        faas: Arc<FaasCli>,
-        standby: usize,
-    ) -> Self {
+impl Mounted {
+    pub(super) fn new(way: &Arc<ByMount>) -> Self {
         Self {
-            pool: Arc::new(Pool::new(function.clone(), slots, faas, standby)),
-            function,
+            way: Arc::clone(way),
             serving: Mutex::new(None),
         }
     }
@@ -56,7 +85,7 @@ impl ByMount {
             slot,
             parked,
             from_standby,
-        } = self.pool.take().await?;
+        } = self.way.pool.take().await?;
         timeline.note(if from_standby {
             Step::Taken
         } else {
@@ -66,7 +95,8 @@ impl ByMount {
             slot,
             delivered: None,
         });
-        let folder = self.function.handler_dir.clone();
+        let function = &self.way.function;
+        let folder = function.handler_dir.clone();
         // It enters namespaces and copies files, which is not for the threads that wait for packets.
         let delivered =
             tokio::task::spawn_blocking(move || parked.deliver(&folder, &entries(&handler)))
@@ -75,7 +105,7 @@ impl ByMount {
         let delivered = serving.delivered.insert(delivered);
         timeline.note(Step::Delivered);
         delivered
-            .ready(self.function.upstream_port, READY_TIMEOUT)
+            .ready(function.upstream_port, READY_TIMEOUT)
             .await?;
         timeline.note(Step::Ready);
         Ok(serving.slot.name.clone())
@@ -98,23 +128,11 @@ impl ByMount {
         let Some(Serving { slot, delivered }) = self.serving.lock().await.take() else {
             return Ok(());
         };
-        let removal = self.pool.remove(slot);
+        let removal = self.way.pool.remove(slot);
         match delivered {
             Some(delivered) => delivered.removed_by(removal).await,
             None => removal.await,
         }
-    }
-
-    pub(super) async fn fill(&self) -> Standby {
-        self.pool.fill().await
-    }
-
-    pub(super) async fn clear(&self) {
-        self.pool.clear().await;
-    }
-
-    pub(super) async fn parked(&self) -> Vec<ParkedStatus> {
-        self.pool.status().await
     }
 }
 

@@ -17,6 +17,8 @@ pub struct SealedHandler {
     name: String,
     file: SealedFile,
     header: Mutex<Option<Header>>,
+    /// Leases that end at the same time encrypt one after the other.
+    writing: Mutex<()>,
 }
 
 impl SealedHandler {
@@ -27,6 +29,7 @@ impl SealedHandler {
             name: name.to_owned(),
             file: SealedFile::new(path),
             header: Mutex::new(None),
+            writing: Mutex::new(()),
         }
     }
 
@@ -52,15 +55,25 @@ impl SealedHandler {
         self.file.open(key, &self.name)
     }
 
-    /// Encrypts the handler afresh.
+    /// Encrypts the handler afresh, under the next key where there is one.
+    ///
+    /// It stays as it is where neither key opens it any more: another lease had a next key, and has
+    /// encrypted it afresh.
     ///
     /// # Errors
     /// When the file cannot be opened or replaced; it is as it was then.
-    pub fn reseal(&self, key: &Key) -> Result<(), FileError> {
+    pub fn reseal(&self, key: &Key, next: Option<&Key>) -> Result<(), FileError> {
+        let _one_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let header = self.file.header()?;
+        let opens = |key: &&Key| header.verify_key(key).is_ok();
+        let Some(present) = [Some(key), next].into_iter().flatten().find(opens) else {
+            return Ok(());
+        };
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
-        let result = self.file.reseal(key, &self.name, now.as_secs());
+        let next = next.unwrap_or(present);
+        let result = self.file.rekey(present, next, &self.name, now.as_secs());
         *self.header.lock().unwrap_or_else(PoisonError::into_inner) = None;
         result
     }
@@ -71,5 +84,41 @@ impl SealedHandler {
             return Ok(header.clone());
         }
         Ok(header.insert(self.file.header()?).clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seal::folder::seal_folder;
+
+    fn sealed(key: &Key) -> (tempfile::TempDir, SealedHandler) {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("handler.py"), "def handle(req): pass\n").unwrap();
+        seal_folder(folder.path(), "pydict", key, 1).unwrap();
+        let handler = SealedHandler::new("pydict", &folder.path().join(crate::seal::FILE_NAME));
+        (folder, handler)
+    }
+
+    #[test]
+    fn the_next_key_opens_and_the_old_one_is_another_ones_key() {
+        let [old, next] = [Key::generate().unwrap(), Key::generate().unwrap()];
+        let (_folder, handler) = sealed(&old);
+        assert!(handler.verify(&old).unwrap());
+        handler.reseal(&old, Some(&next)).unwrap();
+        assert_eq!(handler.key_id(), Some(next.id().to_string()));
+        assert!(handler.verify(&next).unwrap() && !handler.verify(&old).unwrap());
+        assert!(handler.open(&next).is_ok() && handler.open(&old).is_err());
+    }
+
+    #[test]
+    fn leases_that_end_after_the_key_has_changed_leave_it_so() {
+        let [old, next] = [Key::generate().unwrap(), Key::generate().unwrap()];
+        let (_folder, handler) = sealed(&old);
+        handler.reseal(&old, Some(&next)).unwrap();
+        for late in [None, Some(&next)] {
+            handler.reseal(&old, late).unwrap();
+            assert!(handler.verify(&next).unwrap(), "{}", late.is_some());
+        }
     }
 }

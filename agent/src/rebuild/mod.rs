@@ -1,24 +1,28 @@
 //! From a sealed handler to a container that serves it, and back.
 mod by_image;
 mod by_mount;
+mod container;
 mod handler;
 pub mod mount;
 mod names;
+mod parked;
 mod pool;
+mod queue;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+pub use container::{Container, Keys};
 pub use handler::SealedHandler;
 pub use names::UnlockedNames;
-pub use pool::{ParkedStatus, Standby};
+pub use parked::ParkedStatus;
+pub use pool::Standby;
 
 use self::{by_image::ByImage, by_mount::ByMount, names::Slots};
 use crate::{
     image::ImageError,
-    lease::{Step, Timeline},
     openfaas::{FaasCli, FaasError, Gateway},
-    seal::{file::FileError, key::Key},
-    state::{Rebuild, SealedFunction},
+    seal::file::FileError,
+    state::{Isolation, Rebuild, SealedFunction},
 };
 
 /// How long a delivered function may take until it listens; the agent's own limit on unlocks is
@@ -43,11 +47,8 @@ pub enum RebuildError {
     /// No random bytes.
     #[error("the system gives no random bytes: {0}")]
     Random(#[from] getrandom::Error),
-    /// Every container name of the function is in use.
-    #[error("all of the function's containers are still being removed; try again later")]
-    NoSlot,
-    /// Work on files was broken off.
-    #[error("reading the sealed handler was broken off")]
+    /// Work in the background was broken off.
+    #[error("work on the handler or its container was broken off")]
     BrokenOff,
 }
 
@@ -62,8 +63,22 @@ pub struct Host {
     pub names: UnlockedNames,
     /// Containers that are kept parked for each function.
     pub standby: usize,
+    /// Containers that may serve at a time of a function each of whose connections has its own.
+    pub isolated: usize,
     /// The operator's command that removes what a purged image leaves in registries and providers.
     pub purge_command: Option<PathBuf>,
+}
+
+impl Host {
+    /// The names that a function's unlocked containers may have.
+    #[must_use]
+    pub fn slots(&self, function: &SealedFunction) -> usize {
+        let serving = match function.isolation {
+            Isolation::Shared => 1,
+            Isolation::Connection => self.isolated,
+        };
+        UnlockedNames::slots(self.standby, serving)
+    }
 }
 
 /// Rebuilds one function.
@@ -73,33 +88,36 @@ pub struct Rebuilder {
     way: Way,
 }
 
+#[derive(Clone)]
 enum Way {
-    Mount(ByMount),
-    Image(ByImage),
+    Mount(Arc<ByMount>),
+    Image(Arc<ByImage>),
 }
 
 impl Rebuilder {
     /// For one sealed function; nothing is deployed yet.
     #[must_use]
     pub fn new(function: SealedFunction, host: Host) -> Self {
+        let slots = host.slots(&function);
         let Host {
             faas,
             gateway,
             names,
             standby,
+            isolated: _,
             purge_command,
         } = host;
         let sealed = Arc::new(SealedHandler::new(&function.name, &function.sealed));
-        let slots = Slots::new(names, &function.name, standby);
+        let slots = Slots::new(names, &function.name, slots);
         let way = match function.rebuild {
-            Rebuild::Mount => Way::Mount(ByMount::new(function.clone(), slots, faas, standby)),
-            Rebuild::Image => Way::Image(ByImage::new(
-                function.clone(),
-                slots,
-                faas,
-                gateway,
-                purge_command,
-            )),
+            Rebuild::Mount => {
+                let way = ByMount::new(function.clone(), slots, faas, standby);
+                Way::Mount(Arc::new(way))
+            }
+            Rebuild::Image => {
+                let way = ByImage::new(function.clone(), slots, faas, gateway, purge_command);
+                Way::Image(Arc::new(way))
+            }
         };
         Self {
             function,
@@ -126,10 +144,17 @@ impl Rebuilder {
         &self.sealed
     }
 
+    /// A container for a lease that begins.
+    #[must_use]
+    pub fn container(&self) -> Container {
+        Container::new(&self.sealed, &self.way)
+    }
+
     /// Containers that wait.
-    pub async fn parked(&self) -> Vec<ParkedStatus> {
+    #[must_use]
+    pub fn parked(&self) -> Vec<ParkedStatus> {
         match &self.way {
-            Way::Mount(way) => way.parked().await,
+            Way::Mount(way) => way.parked(),
             Way::Image(_) => Vec::new(),
         }
     }
@@ -139,6 +164,13 @@ impl Rebuilder {
         match &self.way {
             Way::Mount(way) => way.fill().await,
             Way::Image(_) => Standby::Off,
+        }
+    }
+
+    /// Starts to do so, and waits for nothing.
+    pub fn refill(&self) {
+        if let Way::Mount(way) = &self.way {
+            way.refill();
         }
     }
 
@@ -154,68 +186,5 @@ impl Rebuilder {
         if let Way::Mount(way) = &self.way {
             way.clear().await;
         }
-    }
-
-    /// Opens the handler and makes a container serve it; gives the container's name. Safe to give
-    /// up: [`Self::lock`] cleans up what was begun.
-    ///
-    /// # Errors
-    /// When the handler cannot be opened or the container not be brought to serve.
-    pub async fn unlock(
-        &self,
-        key: &Arc<Key>,
-        timeline: &mut Timeline,
-    ) -> Result<String, RebuildError> {
-        let handler = {
-            let (sealed, key) = (Arc::clone(&self.sealed), Arc::clone(key));
-            tokio::task::spawn_blocking(move || sealed.open(&key))
-                .await
-                .map_err(|_| RebuildError::BrokenOff)??
-        };
-        timeline.note(Step::Opened);
-        match &self.way {
-            Way::Mount(way) => way.unlock(handler, timeline).await,
-            Way::Image(way) => way.unlock(handler, timeline).await,
-        }
-    }
-
-    /// Wipes and removes what serves, and encrypts the handler afresh where the key is given.
-    ///
-    /// # Errors
-    /// When something could not be done; everything else is done all the same.
-    pub async fn lock(
-        &self,
-        key: Option<&Arc<Key>>,
-        mut timeline: Option<&mut Timeline>,
-    ) -> Result<(), RebuildError> {
-        let mut note = |step| {
-            if let Some(timeline) = timeline.as_deref_mut() {
-                timeline.note(step);
-            }
-        };
-        note(Step::Closed);
-        let wiped = match &self.way {
-            Way::Mount(way) => way.wipe().await,
-            Way::Image(way) => way.wipe().await,
-        };
-        note(Step::Wiped);
-        let resealed = match key {
-            Some(key) => {
-                let (sealed, key) = (Arc::clone(&self.sealed), Arc::clone(key));
-                tokio::task::spawn_blocking(move || sealed.reseal(&key))
-                    .await
-                    .map_err(|_| RebuildError::BrokenOff)
-                    .and_then(|result| result.map_err(RebuildError::from))
-            }
-            None => Ok(()),
-        };
-        note(Step::Reencrypted);
-        let removed = match &self.way {
-            Way::Mount(way) => way.remove().await,
-            // It went with its image.
-            Way::Image(_) => Ok(()),
-        };
-        note(Step::Removed);
-        wiped.and(resealed).and(removed)
     }
 }

@@ -1,7 +1,14 @@
 //! Names of unlocked containers: `NAME-SUFFIX-SLOT`. The suffix is random, made once per host, so
 //! that nobody outside guesses them; slots are few and used again, so that the gateway's metrics
 //! by function stay bounded.
-use std::{collections::VecDeque, io, path::Path};
+use std::{
+    collections::VecDeque,
+    io,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::RebuildError;
 use crate::state::StateDir;
@@ -49,11 +56,11 @@ impl UnlockedNames {
         Ok(Self { suffix })
     }
 
-    /// How many slots a function has: those on standby, one that serves, and two whose removal the
+    /// How many slots a function has: those on standby, those that serve, and two whose removal the
     /// provider may not have finished.
     #[must_use]
-    pub const fn slots(standby: usize) -> usize {
-        standby + 3
+    pub const fn slots(standby: usize, serving: usize) -> usize {
+        standby + serving + 2
     }
 
     /// The name of a function's container in a slot.
@@ -63,10 +70,19 @@ impl UnlockedNames {
     }
 }
 
-/// A container's place and its name.
+/// A container's place and its name; free again when dropped.
 pub(super) struct Slot {
     number: usize,
     pub(super) name: String,
+    slots: Arc<Slots>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        // The permit, which lets the next one in, goes after this.
+        self.slots.free().push_back(self.number);
+    }
 }
 
 /// The free slots of one function, the one that has been free for longest first: some providers finish
@@ -74,26 +90,38 @@ pub(super) struct Slot {
 pub(super) struct Slots {
     names: UnlockedNames,
     function: String,
-    free: VecDeque<usize>,
+    free: Mutex<VecDeque<usize>>,
+    permits: Arc<Semaphore>,
 }
 
 impl Slots {
-    pub(super) fn new(names: UnlockedNames, function: &str, standby: usize) -> Self {
-        Self {
+    pub(super) fn new(names: UnlockedNames, function: &str, count: usize) -> Arc<Self> {
+        Arc::new(Self {
             names,
             function: function.to_owned(),
-            free: (0..UnlockedNames::slots(standby)).collect(),
-        }
+            free: Mutex::new((0..count).collect()),
+            permits: Arc::new(Semaphore::new(count)),
+        })
     }
 
-    pub(super) fn take(&mut self) -> Result<Slot, RebuildError> {
-        let number = self.free.pop_front().ok_or(RebuildError::NoSlot)?;
-        let name = self.names.of(&self.function, number);
-        Ok(Slot { number, name })
+    /// Waits for a free slot, in turn.
+    pub(super) async fn take(self: &Arc<Self>) -> Result<Slot, RebuildError> {
+        let permit = Arc::clone(&self.permits)
+            .acquire_owned()
+            .await
+            .map_err(|_| RebuildError::BrokenOff)?;
+        let number = self.free().pop_front().ok_or(RebuildError::BrokenOff)?;
+        Ok(Slot {
+            number,
+            name: self.names.of(&self.function, number),
+            slots: Arc::clone(self),
+            _permit: permit,
+        })
     }
 
-    pub(super) fn give_back(&mut self, slot: Slot) {
-        self.free.push_back(slot.number);
+    fn free(&self) -> std::sync::MutexGuard<'_, VecDeque<usize>> {
+        // Numbers are whole even if a holder of the lock panicked.
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -128,18 +156,35 @@ mod tests {
         assert!(names.of("pydict", 2).ends_with("-2"));
     }
 
-    #[test]
-    fn slots_are_used_again_the_longest_free_one_first() {
+    fn slots(count: usize) -> Arc<Slots> {
         let folder = tempfile::tempdir().unwrap();
         let names = UnlockedNames::of_host(&StateDir::new(folder.path())).unwrap();
-        let mut slots = Slots::new(names.clone(), "pydict", 0);
-        let first = slots.take().unwrap();
-        assert_eq!(first.name, names.of("pydict", 0));
-        slots.give_back(first);
+        Slots::new(names, "pydict", count)
+    }
+
+    #[tokio::test]
+    async fn slots_are_used_again_the_longest_free_one_first() {
+        let slots = slots(3);
+        drop(slots.take().await.unwrap());
+        let mut taken = Vec::new();
         for number in [1, 2, 0] {
-            assert_eq!(slots.take().unwrap().name, names.of("pydict", number));
+            let slot = slots.take().await.unwrap();
+            assert_eq!(slot.name, slots.names.of("pydict", number));
+            taken.push(slot);
         }
-        assert!(matches!(slots.take(), Err(RebuildError::NoSlot)));
+    }
+
+    #[tokio::test]
+    async fn whoever_finds_no_slot_gets_the_next_that_is_free() {
+        let slots = slots(1);
+        let first = slots.take().await.unwrap();
+        let mut next = std::pin::pin!(slots.take());
+        tokio::select! {
+            biased;
+            _ = &mut next => panic!("two have the only slot"),
+            () = std::future::ready(()) => drop(first),
+        }
+        assert_eq!(next.await.unwrap().number, 0);
     }
 
     #[test]

@@ -1,13 +1,21 @@
 //! Parked containers of one function: deployed ahead of time, each for one lease.
-use std::{sync::Arc, time::Duration};
+//!
+//! Nothing is awaited while the pool is locked: whoever wants a container gets one that is parked, or the
+//! first that comes, while others are deployed and removed.
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
-use serde::{Deserialize, Serialize};
-use tokio::sync::{Mutex, oneshot};
+use futures_util::future::join_all;
+use tokio::sync::Notify;
 
 use super::{
     RebuildError,
     mount::{ParkToken, Parked, wait_parked},
     names::{Slot, Slots},
+    parked::ParkedStatus,
+    queue::{self, Queue},
 };
 use crate::{openfaas::FaasCli, stack::Deployment, state::SealedFunction};
 
@@ -15,6 +23,9 @@ use crate::{openfaas::FaasCli, stack::Deployment, state::SealedFunction};
 const PARK_TIMEOUT: Duration = Duration::from_secs(60);
 /// Times that a container is tried to be parked before it is left for the next unlock.
 const PARK_TRIES: u32 = 3;
+/// Containers that are deployed for the standby at a time. One alone would leave a host idle that waits for a
+/// provider, many would be in the way of callers who wait.
+const AT_A_TIME: usize = 2;
 
 /// A container that has been taken for a lease.
 pub(super) struct Taken {
@@ -24,33 +35,20 @@ pub(super) struct Taken {
     pub(super) from_standby: bool,
 }
 
-/// A parked container, as `rsfaas status` shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ParkedStatus {
-    /// The container's OpenFaaS name.
-    pub name: String,
-    /// Its waiting process.
-    pub pid: i32,
-    /// Memory that the process alone has, in KiB, where the kernel tells.
-    pub memory_kib: Option<u64>,
-    /// Whether the container's memory is kept out of swap.
-    #[serde(default)]
-    pub unswapped: bool,
-}
+/// A container that waits for its lease.
+type Waiting = (Slot, Parked);
 
 /// The containers and the names for further ones.
 pub(super) struct Pool {
     function: SealedFunction,
     faas: Arc<FaasCli>,
+    slots: Arc<Slots>,
     standby: usize,
-    inner: Mutex<Inner>,
-}
-
-struct Inner {
-    parked: Vec<(Slot, Parked)>,
-    slots: Slots,
-    /// Nothing is parked any more: the agent stops, or the function is no longer sealed.
-    closed: bool,
+    queue: Mutex<Queue<Waiting, RebuildError>>,
+    /// Told of each container that has come, or does not come.
+    changed: Notify,
+    /// Held by whoever keeps the standby up.
+    filling: tokio::sync::Mutex<()>,
 }
 
 /// What came of keeping containers parked.
@@ -67,46 +65,25 @@ pub enum Standby {
 impl Pool {
     pub(super) fn new(
         function: SealedFunction,
-        slots: Slots,
+        slots: Arc<Slots>,
         faas: Arc<FaasCli>,
         standby: usize,
     ) -> Self {
-        let parked = Vec::new();
-        let inner = Mutex::new(Inner {
-            parked,
-            slots,
-            closed: false,
-        });
         Self {
             function,
             faas,
+            slots,
             standby,
-            inner,
+            queue: Mutex::default(),
+            changed: Notify::new(),
+            filling: tokio::sync::Mutex::default(),
         }
     }
 
-    /// Takes a parked container, or deploys one. Safe to give up: what is deployed by then stays
-    /// parked.
+    /// Takes a parked container, or the next that comes; as many are deployed as are waited for. Safe to
+    /// give up: what is deployed by then stays parked.
     pub(super) async fn take(self: &Arc<Self>) -> Result<Taken, RebuildError> {
-        let (sender, receiver) = oneshot::channel();
-        let pool = Arc::clone(self);
-        tokio::spawn(async move {
-            let taken = pool.take_one().await;
-            if let Err(Ok(taken)) = sender.send(taken) {
-                let mut inner = pool.inner.lock().await;
-                if inner.closed {
-                    pool.discard(&mut inner, taken.slot).await;
-                } else {
-                    inner.parked.push((taken.slot, taken.parked));
-                }
-            }
-        });
-        receiver.await.map_err(|_| RebuildError::BrokenOff)?
-    }
-
-    async fn take_one(&self) -> Result<Taken, RebuildError> {
-        let mut inner = self.inner.lock().await;
-        while let Some((slot, parked)) = inner.parked.pop() {
+        while let Some((slot, parked)) = self.take_parked() {
             if !parked.is_ended() {
                 return Ok(Taken {
                     slot,
@@ -116,9 +93,20 @@ impl Pool {
             }
             let name = &slot.name;
             tracing::warn!(container = name, "a parked container has died; removed");
-            self.discard(&mut inner, slot).await;
+            let pool = Arc::clone(self);
+            tokio::spawn(async move { pool.discard(slot).await });
         }
-        let (slot, parked) = self.park(&mut inner).await?;
+        let (place, more) = self.queue().wait();
+        if more {
+            let pool = Arc::clone(self);
+            tokio::spawn(async move { pool.bring().await });
+        }
+        let mut place = Place {
+            pool: Arc::clone(self),
+            place,
+        };
+        let come = (&mut place.place).await;
+        let (slot, parked) = come.map_err(|_| RebuildError::BrokenOff)??;
         Ok(Taken {
             slot,
             parked,
@@ -126,92 +114,139 @@ impl Pool {
         })
     }
 
+    fn take_parked(&self) -> Option<Waiting> {
+        self.queue().take()
+    }
+
     /// Parks containers up to the standby.
-    pub(super) async fn fill(&self) -> Standby {
+    pub(super) async fn fill(self: &Arc<Self>) -> Standby {
+        let _alone = self.filling.lock().await;
+        self.fill_alone().await
+    }
+
+    /// Starts to do so, unless somebody does already.
+    pub(super) fn refill(self: &Arc<Self>) {
+        let pool = Arc::clone(self);
+        tokio::spawn(async move {
+            if let Ok(_alone) = pool.filling.try_lock() {
+                pool.fill_alone().await;
+            }
+        });
+    }
+
+    async fn fill_alone(self: &Arc<Self>) -> Standby {
         if self.standby == 0 {
             return Standby::Off;
         }
+        let outcomes = join_all((0..AT_A_TIME).map(|_| self.fill_one_by_one())).await;
+        let last = outcomes.last().copied().unwrap_or(Standby::Off);
+        // One may have failed where another has not.
+        outcomes
+            .into_iter()
+            .find(|outcome| *outcome == Standby::Parked)
+            .unwrap_or(last)
+    }
+
+    async fn fill_one_by_one(self: &Arc<Self>) -> Standby {
         let mut tries = 0;
         loop {
-            let mut inner = self.inner.lock().await;
-            if inner.closed {
-                return Standby::Off;
-            }
-            if inner.parked.len() >= self.standby {
-                return Standby::Parked;
-            }
-            match self.park(&mut inner).await {
-                Ok(parked) => inner.parked.push(parked),
-                Err(error) => {
-                    drop(inner);
-                    tries += 1;
-                    let function = &self.function.name;
-                    tracing::warn!(function, %error, "no container could be parked");
-                    if tries == PARK_TRIES {
-                        return Standby::Failed;
-                    }
-                    tokio::time::sleep(Duration::from_secs(1 << tries)).await;
+            // Before the look, so that no change in between is missed.
+            let changed = self.changed.notified();
+            let more = {
+                let mut queue = self.queue();
+                if queue.is_closed() {
+                    return Standby::Off;
                 }
+                if queue.parked().len() >= self.standby {
+                    return Standby::Parked;
+                }
+                queue.order(self.standby)
+            };
+            if !more {
+                changed.await;
+            } else if !self.bring().await {
+                tries += 1;
+                if tries == PARK_TRIES {
+                    return Standby::Failed;
+                }
+                tokio::time::sleep(Duration::from_secs(1 << tries)).await;
             }
         }
+    }
+
+    /// Brings one container that was ordered, for whoever is next; `false` where it does not come.
+    async fn bring(self: &Arc<Self>) -> bool {
+        let pool = Arc::clone(self);
+        // A task of its own: it must be counted as come or not, whatever happens.
+        let result = tokio::spawn(async move { pool.park().await })
+            .await
+            .unwrap_or(Err(RebuildError::BrokenOff));
+        let came = result.is_ok();
+        match result {
+            Ok(container) => {
+                let left = self.queue().came(container);
+                if let Some((slot, _)) = left {
+                    self.discard(slot).await;
+                    self.queue().gone();
+                }
+            }
+            Err(error) => {
+                let function = &self.function.name;
+                tracing::warn!(function, %error, "no container could be parked");
+                self.queue().failed(error);
+            }
+        }
+        self.changed.notify_waiters();
+        came
     }
 
     /// Removes a container that has served.
     pub(super) async fn remove(&self, slot: Slot) -> Result<(), RebuildError> {
-        let mut inner = self.inner.lock().await;
-        let result = self.faas.remove(&slot.name).await;
-        inner.slots.give_back(slot);
-        Ok(result?)
+        Ok(self.faas.remove(&slot.name).await?)
     }
 
-    /// Removes everything that is parked, and parks nothing more.
+    /// Removes everything that is parked or comes still, and parks nothing more.
     pub(super) async fn clear(&self) {
-        let mut inner = self.inner.lock().await;
-        inner.closed = true;
-        while let Some((slot, _)) = inner.parked.pop() {
-            self.discard(&mut inner, slot).await;
+        loop {
+            let changed = self.changed.notified();
+            let (parked, awaited) = {
+                let mut queue = self.queue();
+                (queue.close(), queue.is_awaited())
+            };
+            for (slot, _) in parked {
+                self.discard(slot).await;
+            }
+            if !awaited {
+                return;
+            }
+            changed.await;
         }
     }
 
-    pub(super) async fn status(&self) -> Vec<ParkedStatus> {
-        // A container being parked is not there yet, and nobody should wait for it here.
-        let Ok(inner) = self.inner.try_lock() else {
-            return Vec::new();
-        };
-        inner
-            .parked
-            .iter()
-            .map(|(slot, parked)| ParkedStatus {
-                name: slot.name.clone(),
-                pid: parked.pid(),
-                memory_kib: memory_kib(parked.pid()),
-                unswapped: parked.is_unswapped(),
-            })
+    pub(super) fn status(&self) -> Vec<ParkedStatus> {
+        let queue = self.queue();
+        queue
+            .parked()
+            .map(|(slot, parked)| ParkedStatus::of(&slot.name, parked))
             .collect()
     }
 
-    async fn discard(&self, inner: &mut Inner, slot: Slot) {
+    fn queue(&self) -> MutexGuard<'_, Queue<Waiting, RebuildError>> {
+        // Every change is one step, so that it is whole even if a holder of the lock panicked.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn discard(&self, slot: Slot) {
         if let Err(error) = self.faas.remove(&slot.name).await {
             tracing::warn!(container = slot.name, %error, "not removed");
         }
-        inner.slots.give_back(slot);
     }
 
-    async fn park(&self, inner: &mut Inner) -> Result<(Slot, Parked), RebuildError> {
-        let slot = inner.slots.take()?;
-        match self.deploy(&slot.name).await {
-            Ok(parked) => Ok((slot, parked)),
-            Err(error) => {
-                inner.slots.give_back(slot);
-                Err(error)
-            }
-        }
-    }
-
-    async fn deploy(&self, name: &str) -> Result<Parked, RebuildError> {
+    async fn park(&self) -> Result<(Slot, Parked), RebuildError> {
+        let slot = self.slots.take().await?;
         let token = Arc::new(ParkToken::generate()?);
         let deployment = Deployment::of(&self.function, self.faas.gateway())
-            .named(name)
+            .named(&slot.name)
             .image(&self.function.base_image, "unlocked")
             .environment(rsfaas_shim::PARK_TOKEN, token.expose())
             .environment(
@@ -221,23 +256,30 @@ impl Pool {
         let deployment = self.function.behind_gate(deployment);
         self.faas.deploy(&deployment).await?;
         match wait_parked(token, PARK_TIMEOUT).await {
-            Ok(parked) => Ok(parked),
+            Ok(parked) => Ok((slot, parked)),
             Err(error) => {
-                if let Err(removal) = self.faas.remove(name).await {
-                    tracing::warn!(container = name, error = %removal, "not removed");
-                }
+                self.discard(slot).await;
                 Err(error.into())
             }
         }
     }
 }
 
-/// Memory that a process alone has (proc(5), `smaps_rollup`), where the kernel tells.
-fn memory_kib(pid: i32) -> Option<u64> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
-    let of = |field: &str| -> Option<u64> {
-        let line = text.lines().find_map(|line| line.strip_prefix(field))?;
-        line.trim().trim_end_matches(" kB").parse().ok()
-    };
-    Some(of("Private_Clean:")? + of("Private_Dirty:")?)
+/// Somebody's place among those who wait. What comes after they have given up is parked.
+struct Place {
+    pool: Arc<Pool>,
+    place: queue::Place<Waiting, RebuildError>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.place.close();
+        let Ok(Ok(container)) = self.place.try_recv() else {
+            return;
+        };
+        if let Some((slot, _)) = self.pool.queue().put(container) {
+            let pool = Arc::clone(&self.pool);
+            tokio::spawn(async move { pool.discard(slot).await });
+        }
+    }
 }

@@ -179,7 +179,16 @@ impl SealedFile {
     /// # Errors
     /// As [`open`](Self::open) and [`store`](Self::store); the old file is untouched then.
     pub fn reseal(&self, key: &Key, name: &str, time: u64) -> Result<(), FileError> {
-        self.store(key, name, &self.open(key, name)?, time)
+        self.rekey(key, key, name, time)
+    }
+
+    /// The same under another key, from when on the old one opens nothing any more. There is no moment at
+    /// which both do, or neither.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open) and [`store`](Self::store); the old file is untouched then.
+    pub fn rekey(&self, key: &Key, next: &Key, name: &str, time: u64) -> Result<(), FileError> {
+        self.store(next, name, &self.open(key, name)?, time)
     }
 
     fn io(&self, source: io::Error) -> FileError {
@@ -230,6 +239,23 @@ mod tests {
         assert_eq!(file.header().unwrap().sealed_at(), 2);
         assert_eq!(fs::metadata(file.path()).unwrap().mode() & 0o777, 0o640);
         assert_eq!(file.open(&key, "pydict").unwrap().entries().len(), 1);
+    }
+
+    #[test]
+    fn after_the_key_has_changed_the_new_one_opens_and_the_old_one_does_not() {
+        let (_folder, key, file) = sealed();
+        let next = Key::generate().unwrap();
+        file.rekey(&key, &next, "pydict", 2).unwrap();
+        assert_eq!(file.header().unwrap().key_id(), next.id());
+        assert_eq!(file.open(&next, "pydict").unwrap().entries().len(), 1);
+        let refused = file.open(&key, "pydict").err();
+        assert!(matches!(
+            refused,
+            Some(FileError::Format {
+                source: FormatError::WrongKey(_),
+                ..
+            })
+        ));
     }
 
     #[test]

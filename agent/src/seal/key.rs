@@ -8,6 +8,7 @@ use std::fmt;
 use bech32::{
     Bech32, ByteIterExt as _, Fe32IterExt as _, Hrp, primitives::decode::CheckedHrpstring,
 };
+use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::derive::{Purpose, derive};
@@ -132,6 +133,12 @@ impl Key {
         KeyId(*id.bytes())
     }
 
+    /// Whether this is the same key as another, in constant time.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.0.ct_eq(other.0.as_slice()).into()
+    }
+
     /// The secret itself, for derivations only.
     pub(super) fn bytes(&self) -> &[u8; 32] {
         &self.0
@@ -201,6 +208,14 @@ mod tests {
             let _ = Key::parse(&bytes);
             let _ = Key::parse(&[PREFIX.as_bytes(), &bytes].concat());
         }
+    }
+
+    #[test]
+    fn a_key_is_the_same_as_itself_alone() {
+        assert!(obvious().is_same(&obvious()));
+        let mut other = *obvious().bytes();
+        other[31] ^= 1;
+        assert!(!obvious().is_same(&Key::from_bytes(other)));
     }
 
     #[test]

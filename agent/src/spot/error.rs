@@ -53,6 +53,9 @@ pub enum SpotError {
     /// The key header's name does not fit.
     #[error("header name {0:?} is empty or longer than {max} bytes", max = agent_ebpf::NAME_LEN)]
     Header(String),
+    /// The two headers' names do not fit together.
+    #[error("header names {0:?} and {1:?} are too long together; choose shorter ones")]
+    Headers(String, String),
     /// Interfaces cannot be listed or followed.
     #[error("cannot follow network interfaces: {0}")]
     Netlink(String),

@@ -11,6 +11,7 @@ use aya::{
 use super::{
     Attach, Counters, Flows, Hook, Interface, Names, ProgramLog, ReleaseSign, SpotError,
     attach::{self, Attached, ETHERNET},
+    automaton,
     tables::take_map,
 };
 
@@ -23,6 +24,8 @@ pub struct Options {
     pub port: u16,
     /// Name of the header that carries the key, in any letter case.
     pub key_header: String,
+    /// Name of the header that carries the next key, which is nobody else's business either.
+    pub next_key_header: String,
     /// Signs of released packets.
     pub release: ReleaseSign,
 }
@@ -44,8 +47,7 @@ impl Spotter {
     /// # Errors
     /// When the kernel refuses them, or the agent lacks the right.
     pub fn load(options: &Options) -> Result<Self, SpotError> {
-        let header = HeaderName::new(&options.key_header)
-            .ok_or_else(|| SpotError::Header(options.key_header.clone()))?;
+        let search = search_table(&options.key_header, &options.next_key_header)?;
         let mut ebpf = EbpfLoader::new()
             .override_global("GATEWAY_PORT", &options.port, true)
             .override_global("RELEASE_MARK", &options.release.mark, true)
@@ -56,7 +58,7 @@ impl Spotter {
         for name in [ETHERNET.ingress, ETHERNET.egress, RELEASE, WIPE] {
             attach::classifier(&mut ebpf, name)?;
         }
-        fill_search_table(&mut ebpf, &header)?;
+        fill_search_table(&mut ebpf, *search)?;
         Ok(Self {
             ebpf,
             attached: HashMap::new(),
@@ -173,14 +175,14 @@ impl Spotter {
     }
 }
 
-/// Writes the automaton that finds the key header.
-fn fill_search_table(ebpf: &mut Ebpf, header: &HeaderName) -> Result<(), SpotError> {
-    let mut table = [0; search::TABLE_LEN];
-    for (state, row) in (0_u8..).zip(table.chunks_exact_mut(256)) {
-        for (byte, next) in (0_u8..=255).zip(row) {
-            *next = search::next(header, state, byte);
-        }
-    }
+/// The automaton that finds the headers of these names.
+fn search_table(key: &str, next: &str) -> Result<Box<[u8; search::TABLE_LEN]>, SpotError> {
+    let header = |name| HeaderName::new(name).ok_or_else(|| SpotError::Header(name.to_owned()));
+    automaton::table([&header(key)?, &header(next)?])
+        .ok_or_else(|| SpotError::Headers(key.to_owned(), next.to_owned()))
+}
+
+fn fill_search_table(ebpf: &mut Ebpf, table: [u8; search::TABLE_LEN]) -> Result<(), SpotError> {
     // It stays with the object, for programs that are loaded later.
     let map = ebpf.map_mut("SEARCH").ok_or(SpotError::Missing("SEARCH"))?;
     let mut map =

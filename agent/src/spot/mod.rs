@@ -1,6 +1,7 @@
 //! The spotter's userspace half: loads the programs, attaches them to interfaces, follows interfaces
 //! as they come and go, keeps the kernel's tables, and reads what the programs hold.
 mod attach;
+mod automaton;
 mod error;
 mod events;
 mod hook;

@@ -110,7 +110,7 @@ impl Deployment {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::{Park, Rebuild};
+    use crate::state::{Isolation, Park, Rebuild};
 
     fn function() -> SealedFunction {
         SealedFunction {
@@ -123,6 +123,7 @@ mod tests {
             upstream_port: 5000,
             user: "app".into(),
             rebuild: Rebuild::Mount,
+            isolation: Isolation::Shared,
             stack: json!({
                 "lang": "python3", "handler": "./pydict", "image": "r/pydict:1", "fprocess": "python x",
                 "environment": {"A": 1}, "secrets": ["token"], "labels": {"team": "a"},

@@ -19,6 +19,17 @@ pub enum Rebuild {
     Image,
 }
 
+/// Who shares an unlocked container.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Isolation {
+    /// Every connection with the key.
+    #[default]
+    Shared,
+    /// Nobody: each connection with the key has one of its own, which ends with it.
+    Connection,
+}
+
 /// Where a parked process waits for its handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -52,6 +63,9 @@ pub struct SealedFunction {
     /// How the unlocked container comes to its handler.
     #[serde(default)]
     pub rebuild: Rebuild,
+    /// Who shares an unlocked container.
+    #[serde(default)]
+    pub isolation: Isolation,
     /// The function's entry of the stack file, as written (environment, labels, secrets, limits),
     /// with paths made absolute.
     pub stack: serde_json::Value,

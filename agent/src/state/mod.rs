@@ -4,4 +4,4 @@
 //! secret: the key is the caller's, the handler is ciphertext in a file of its own.
 mod function;
 
-pub use function::{Park, Rebuild, SealedFunction, StateDir, StateError};
+pub use function::{Isolation, Park, Rebuild, SealedFunction, StateDir, StateError};

@@ -39,6 +39,7 @@ fn the_key_header_is_found_in_any_letter_case_and_place(mut rig: Rig) {
         "PATCH /function/pydict?x=1 HTTP/1.0\nX-rsfaas-kEy: rsfaas1x\n\n",
         "DELETE /function/pydict.openfaas-fn HTTP/1.1\r\nX-RsFaaS-Key: r\r\n\r\n",
         "POST /async-function/pydict HTTP/1.1\r\nX-RsFaaS-Key: r\r\n\r\n",
+        "POST /function/pydict HTTP/1.1\r\nX-RsFaaS-Next-Key: r\r\n\r\n",
     ]) {
         let before = rig.count("held_keyed");
         assert_eq!(rig.request(&head), HOLD, "{head}");

@@ -62,6 +62,7 @@ impl Rig {
         let mut spotter = Spotter::load(&Options {
             port: 8080,
             key_header: "X-RsFaaS-Key".into(),
+            next_key_header: "X-RsFaaS-Next-Key".into(),
             release: SIGN,
         })
         .expect("the programs load (needs root)");

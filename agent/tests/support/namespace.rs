@@ -54,6 +54,7 @@ pub(crate) fn spotter(sign: &ReleaseSign) -> Spotter {
     Spotter::load(&Options {
         port: PORT,
         key_header: KEY_HEADER.into(),
+        next_key_header: "X-RsFaaS-Next-Key".into(),
         release: *sign,
     })
     .unwrap()

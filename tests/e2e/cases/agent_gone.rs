@@ -1,10 +1,10 @@
 //! The agent stops, or is killed.
 use std::fs;
 
-use super::{NIGHT, expect, keyed};
+use super::{NIGHT, expect, keyed, unlocked_functions};
 use crate::{
     World,
-    host::{Error, check, run},
+    host::{Error, check},
     http::{Connection, Request},
 };
 
@@ -51,19 +51,4 @@ pub(super) fn a_killed_agent_leaves_a_locked_function_and_its_successor_sweeps(
     world.agent.wait_until_parked()?;
     expect(&keyed(world, "pydict", NIGHT)?, 200, "noche")?;
     world.agent.wait_until_locked("pydict")
-}
-
-fn unlocked_functions(world: &World) -> Result<Vec<String>, Error> {
-    let text = run(std::process::Command::new("faas-cli")
-        .args(["list", "--quiet"])
-        .env(
-            "OPENFAAS_URL",
-            format!("http://127.0.0.1:{}", world.host.port),
-        ))?;
-    let suffix = fs::read_to_string(world.agent.state_dir().join("suffix"))?;
-    Ok(text
-        .split_whitespace()
-        .filter(|name| name.contains(suffix.trim()))
-        .map(str::to_owned)
-        .collect())
 }

@@ -4,15 +4,17 @@ mod browser;
 mod by_image;
 mod calls;
 mod connections;
+mod isolation;
+mod next_key;
 mod refusals;
 mod sealing;
 mod streams;
 
-use std::thread;
+use std::{fs, thread};
 
 use crate::{
     World,
-    host::{Error, check},
+    host::{Error, check, run},
     http::{Answer, Request},
 };
 
@@ -51,6 +53,15 @@ cases! {
     streams::a_request_to_switch_protocols_is_answered_as_the_gateway_carries_it,
     refusals::an_unlocked_container_cannot_be_called_by_its_name,
     refusals::an_asynchronous_call_with_a_key_is_refused,
+    next_key::the_next_key_opens_after_the_lease_and_the_old_one_nothing_any_more,
+    next_key::neither_function_nor_gateway_sees_the_next_key,
+    next_key::a_malformed_next_key_is_refused_before_anything_is_unlocked,
+    next_key::of_two_next_keys_in_a_lease_the_first_has_its_way,
+    next_key::each_call_may_have_a_key_of_its_own,
+    next_key::an_agent_killed_before_the_close_leaves_the_old_key_valid,
+    next_key::an_agent_killed_around_the_close_leaves_one_key_valid_and_inspect_says_which,
+    isolation::two_connections_have_two_containers_which_end_with_them,
+    isolation::a_connection_beyond_the_bound_is_served_when_another_has_ended,
     sealing::no_plaintext_is_in_any_layer_or_file_of_the_parked_container,
     sealing::sealing_again_changes_nothing,
     sealing::an_interrupted_seal_can_be_finished,
@@ -84,4 +95,20 @@ fn expect(answer: &Answer, status: u16, part: &str) -> Result<(), Error> {
 /// What a client on a thread of its own has come to.
 fn joined<T>(result: thread::Result<Result<T, Error>>) -> Result<T, Error> {
     result.map_err(|_| Error("a client broke off".into()))?
+}
+
+/// The agent's own containers that the gateway knows.
+fn unlocked_functions(world: &World) -> Result<Vec<String>, Error> {
+    let text = run(std::process::Command::new("faas-cli")
+        .args(["list", "--quiet"])
+        .env(
+            "OPENFAAS_URL",
+            format!("http://127.0.0.1:{}", world.host.port),
+        ))?;
+    let suffix = fs::read_to_string(world.agent.state_dir().join("suffix"))?;
+    Ok(text
+        .split_whitespace()
+        .filter(|name| name.contains(suffix.trim()))
+        .map(str::to_owned)
+        .collect())
 }

@@ -144,6 +144,7 @@ async fn run(
     let mut spotter = Spotter::load(&Options {
         port: PORT,
         key_header: KEY_HEADER.into(),
+        next_key_header: "X-RsFaaS-Next-Key".into(),
         release,
     })?;
     load_the_rest(&mut spotter)?;

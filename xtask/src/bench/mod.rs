@@ -3,6 +3,7 @@
 mod figures;
 mod output;
 pub(crate) mod packet;
+pub(crate) mod pool;
 pub(crate) mod release;
 pub(crate) mod unlock;
 

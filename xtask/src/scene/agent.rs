@@ -178,6 +178,21 @@ impl Agent {
         Ok(())
     }
 
+    /// Waits until the agent knows a function as one of this isolation.
+    pub(crate) fn wait_until_isolated(&self, name: &str, isolation: &str) -> Result<(), Error> {
+        let deadline = Instant::now() + PATIENCE;
+        while self
+            .function(name)
+            .map_or(true, |function| function["isolation"] != isolation)
+        {
+            if Instant::now() > deadline {
+                return Err(Error::NotSeen(format!("{name} with isolation {isolation}")));
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
     /// Ends it as a service manager would.
     pub(crate) fn stop(mut self) -> Result<(), Error> {
         self.signal(Signal::SIGTERM);

@@ -2,11 +2,14 @@
 
 use std::{
     fs,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::Command,
+    thread,
+    time::{Duration, Instant},
 };
 
-use super::agent::Agent;
+use super::{PATIENCE, agent::Agent};
 use crate::{
     error::{At as _, Error},
     process::{output, run},
@@ -140,6 +143,16 @@ impl Project {
         agent: &Agent,
         rebuild: &str,
     ) -> Result<(), Error> {
+        self.seal_with(function, agent, &["--rebuild", rebuild])
+    }
+
+    /// The same, asked for by arguments.
+    pub(crate) fn seal_with(
+        &self,
+        function: &str,
+        agent: &Agent,
+        arguments: &[&str],
+    ) -> Result<(), Error> {
         println!("rsfaas seal -f stack.yaml --function {function} --key-file pydict.key");
         let mut command = Command::new(&self.program);
         self.testbed.lend(&mut command);
@@ -154,7 +167,7 @@ impl Project {
                 "--key-file",
             ])
             .arg(self.key_file())
-            .args(["--rebuild", rebuild])
+            .args(arguments)
             .arg("--state-dir")
             .arg(agent.state_dir());
         run(&mut command)
@@ -171,6 +184,27 @@ impl Project {
                 .arg("inspect")
                 .arg(self.sealed(function)),
         )
+    }
+
+    /// Waits until a function's handler is encrypted afresh after some work, and tells how long that takes. The
+    /// file is another one then: asking the agent would take more of the host's time.
+    pub(crate) fn reencrypted_after<T>(
+        &self,
+        function: &str,
+        work: impl FnOnce() -> Result<T, Error>,
+    ) -> Result<(T, Duration), Error> {
+        let path = self.sealed(function);
+        let file = || Ok::<_, Error>(fs::metadata(&path).at(&path)?.ino());
+        let before = file()?;
+        let done = work()?;
+        let start = Instant::now();
+        while file()? == before {
+            if start.elapsed() > PATIENCE {
+                return Err(Error::NotSeen(format!("{function} encrypted afresh")));
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok((done, start.elapsed()))
     }
 
     fn sealed(&self, function: &str) -> PathBuf {

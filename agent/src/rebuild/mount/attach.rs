@@ -87,18 +87,16 @@ fn scratch(
     fchdir(ramfs).map_err(MountError::kernel("fchdir (the ramfs)"))?;
     match layering {
         Layering::Copied => {
-            // The clone takes over what the mount is at this moment: read-only.
-            let kept = MountFlags::BIND | MountFlags::NOSUID | MountFlags::NODEV;
-            let remount = |flags| {
-                mount_remount(".", flags, c"").map_err(MountError::kernel("mount (MS_REMOUNT)"))
-            };
-            remount(kept | MountFlags::RDONLY)?;
-            let flags = OpenTreeFlags::OPEN_TREE_CLONE
-                | OpenTreeFlags::OPEN_TREE_CLOEXEC
-                | OpenTreeFlags::AT_EMPTY_PATH;
-            let view = open_tree(ramfs, c"", flags).map_err(MountError::kernel("open_tree"))?;
-            remount(kept)?;
-            Ok(view)
+            // A second mount, over the first, becomes read-only: the kernel refuses that to one through which
+            // a file is open for writing, as in a child of the agent's that has not come to its exec yet.
+            let mount = clone(ramfs)?;
+            mount_over(mount.as_fd(), ramfs)?;
+            fchdir(&mount).map_err(MountError::kernel("fchdir (the read-only mount)"))?;
+            let flags =
+                MountFlags::BIND | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::RDONLY;
+            mount_remount(".", flags, c"").map_err(MountError::kernel("mount (MS_REMOUNT)"))?;
+            // It ends with this namespace; what the container sees is another one like it.
+            clone(mount.as_fd())
         }
         Layering::Overlay => {
             // Two paths that need no escaping: the ramfs is the root, the base the working folder.
@@ -108,6 +106,14 @@ fn scratch(
             ramfs::open("overlay", Some("/:."))
         }
     }
+}
+
+/// A mount like another, mounted nowhere.
+fn clone(mount: BorrowedFd<'_>) -> Result<OwnedFd, MountError> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    open_tree(mount, c"", flags).map_err(MountError::kernel("open_tree"))
 }
 
 fn mount_over(mount: BorrowedFd<'_>, folder: BorrowedFd<'_>) -> Result<(), MountError> {

@@ -1,0 +1,125 @@
+//! Which requests are let in: their keys are checked before any disk or container work.
+use std::{sync::Arc, time::Instant};
+
+use rsfaas_shim::Refusal;
+
+use super::Driver;
+use crate::{
+    lease::{Request, Step, Timeline, single::Lease},
+    rebuild::Keys,
+    seal::key::Key,
+};
+
+impl Driver {
+    /// Lets a request in, or refuses it. While the handler is being encrypted under another key, which key is
+    /// the right one is not known, and requests wait.
+    pub(super) fn request(&mut self, request: Request) {
+        if !self.stopping && self.leases.values().any(|lease| lease.changes_key) {
+            self.postponed.push(request);
+            return;
+        }
+        let Request {
+            flow,
+            id,
+            key,
+            next_key,
+            held,
+        } = request;
+        let keys = match self.check(key, next_key) {
+            Ok(keys) => keys,
+            Err(refusal) => {
+                tracing::info!(function = self.name(), reason = refusal.reason(), "refused");
+                self.verdict(flow, id, Err(refusal));
+                return;
+            }
+        };
+        let holder = self.holder(flow);
+        let lease = self.leases.entry(holder).or_insert_with(Lease::new);
+        lease.key = Some(keys.present);
+        lease.next_key = keys.next.or(lease.next_key.take());
+        lease.timeline.get_or_insert_with(|| {
+            let mut timeline = Timeline::start(self.rebuilder.name(), held);
+            timeline.note(Step::KeyChecked);
+            timeline
+        });
+        let actions = lease.machine.request(flow, id);
+        self.act(holder, actions);
+    }
+
+    /// The key under which the handler is, and the one under which it is to be, for a request that is let in.
+    fn check(&mut self, key: Key, next_key: Option<Key>) -> Result<Keys, Refusal> {
+        let now = Instant::now();
+        if self.stopping {
+            return Err(Refusal::RebuildFailed);
+        }
+        if !self.limiter.allows(now) {
+            return Err(Refusal::TooManyWrongKeys);
+        }
+        let promised = self.promised();
+        if self.opens(&key)? {
+            return match (next_key, promised) {
+                // The first caller has its way.
+                (Some(next), Some(promised)) if !promised.next.is_same(&next) => {
+                    Err(Refusal::NextKeyConflict)
+                }
+                // With the key that it has already, it is encrypted afresh as ever.
+                (Some(next), _) if !self.opens(&next)? => Ok((key, Some(next)).into()),
+                _ => Ok((key, None).into()),
+            };
+        }
+        match promised {
+            // Who has it was told so, and need not wait for the lease's end. The key is theirs to pass on.
+            Some(Promise { present, next }) if next.is_same(&key) => {
+                let next = next_key.map_or(next, Arc::new);
+                self.promise(&next);
+                Ok(Keys {
+                    present,
+                    next: Some(next),
+                })
+            }
+            _ => {
+                self.limiter.note(now);
+                Err(Refusal::KeyWrong)
+            }
+        }
+    }
+
+    /// The next key, where a lease that is open has one. All that have one have the same.
+    fn promised(&self) -> Option<Promise> {
+        self.leases.values().find_map(|lease| {
+            Some(Promise {
+                present: lease.key.clone()?,
+                next: lease.next_key.clone()?,
+            })
+        })
+    }
+
+    fn promise(&mut self, next: &Arc<Key>) {
+        let leases = self.leases.values_mut();
+        for promised in leases.filter_map(|lease| lease.next_key.as_mut()) {
+            *promised = Arc::clone(next);
+        }
+    }
+
+    fn opens(&mut self, key: &Key) -> Result<bool, Refusal> {
+        self.rebuilder.sealed().verify(key).map_err(|error| {
+            self.failed(&format!("the sealed handler cannot be read: {error}"));
+            Refusal::RebuildFailed
+        })
+    }
+}
+
+/// What a caller was promised: another key from the end of the lease on.
+struct Promise {
+    present: Arc<Key>,
+    next: Arc<Key>,
+}
+
+impl From<(Key, Option<Key>)> for Keys {
+    fn from((present, next): (Key, Option<Key>)) -> Self {
+        Self {
+            present: Arc::new(present),
+            next: next.map(Arc::new),
+        }
+    }
+}

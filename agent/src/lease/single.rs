@@ -1,0 +1,173 @@
+//! One lease: its machine, and what there is of it in memory for as long as it lasts.
+use std::{
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use agent_ebpf::FlowKey;
+use rsfaas_shim::Refusal;
+use tokio::time::Instant;
+
+use super::{Action, LeaseStatus, Locked, Machine, Phase, Timeline};
+use crate::{
+    head::RequestId,
+    rebuild::{Container, Keys},
+    seal::key::Key,
+    state::Isolation,
+};
+
+/// Whose lease it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Holder {
+    /// That of every connection of the function.
+    Everybody,
+    /// That of one connection alone.
+    Connection(FlowKey),
+}
+
+impl Holder {
+    /// Whose lease a connection has a part in.
+    pub(super) fn of(flow: FlowKey, isolation: Isolation) -> Self {
+        match isolation {
+            Isolation::Shared => Self::Everybody,
+            Isolation::Connection => Self::Connection(flow),
+        }
+    }
+
+    fn address(self) -> Option<String> {
+        let Self::Connection(flow) = self else {
+            return None;
+        };
+        let address = IpAddr::V6(Ipv6Addr::from(flow.source)).to_canonical();
+        Some(SocketAddr::new(address, flow.source_port).to_string())
+    }
+}
+
+/// A lease, from its first request on.
+pub(super) struct Lease {
+    pub(super) machine: Machine<FlowKey, RequestId>,
+    pub(super) container: Option<Arc<Container>>,
+    /// The key of its callers.
+    pub(super) key: Option<Arc<Key>>,
+    /// The key that one of them wants to have from its end on.
+    pub(super) next_key: Option<Arc<Key>>,
+    /// Whether the handler is being encrypted under another key.
+    pub(super) changes_key: bool,
+    /// The container that serves.
+    pub(super) unlocked: Option<String>,
+    pub(super) timeline: Option<Timeline>,
+    /// Whether the answer to a request has begun.
+    pub(super) answered: bool,
+    /// What callers are told whose unlock fails.
+    pub(super) refusal: Refusal,
+    /// When it ends, whoever holds it.
+    expires: Option<Instant>,
+    /// When it ends, since nobody holds it.
+    lingers: Option<Instant>,
+    since: Instant,
+    waiters: Vec<Locked>,
+}
+
+impl Lease {
+    /// A lease that nobody holds yet.
+    pub(super) fn new() -> Self {
+        Self {
+            machine: Machine::default(),
+            container: None,
+            key: None,
+            next_key: None,
+            changes_key: false,
+            unlocked: None,
+            timeline: None,
+            answered: false,
+            refusal: Refusal::RebuildFailed,
+            expires: None,
+            lingers: None,
+            since: Instant::now(),
+            waiters: Vec::new(),
+        }
+    }
+
+    /// A container serves, for so long at most.
+    pub(super) fn serve(
+        &mut self,
+        container: String,
+        limit: Duration,
+    ) -> Vec<Action<FlowKey, RequestId>> {
+        self.unlocked = Some(container);
+        self.since = Instant::now();
+        self.expires = Some(self.since + limit);
+        self.machine.unlocked()
+    }
+
+    /// The unlock failed: its callers are told why. None of them has been served, so the key stays.
+    pub(super) fn fail(&mut self, refusal: Refusal) -> Vec<Action<FlowKey, RequestId>> {
+        self.next_key = None;
+        self.refusal = refusal;
+        self.machine.failed()
+    }
+
+    /// Nobody holds it any more.
+    pub(super) fn linger(&mut self, time: Duration) {
+        self.lingers = Some(Instant::now() + time);
+    }
+
+    /// Somebody holds it again.
+    pub(super) fn hold(&mut self) {
+        self.lingers = None;
+    }
+
+    /// Ends what is served; gives what there is to lock, and what to encrypt it under.
+    pub(super) fn close(&mut self) -> (Option<Arc<Container>>, Option<Keys>) {
+        self.expires = None;
+        self.lingers = None;
+        self.unlocked = None;
+        self.answered = false;
+        let next = self.next_key.take();
+        self.changes_key = next.is_some();
+        let keys = self.key.take().map(|present| Keys { present, next });
+        (self.container.take(), keys)
+    }
+
+    /// Everything of it is ciphertext again.
+    pub(super) fn locked(&mut self) -> Vec<Action<FlowKey, RequestId>> {
+        self.changes_key = false;
+        self.machine.locked()
+    }
+
+    /// Has somebody told when nothing of it is left.
+    pub(super) fn tell_when_gone(&mut self, waiter: Locked) {
+        self.waiters.push(waiter);
+    }
+
+    /// Who is to be told when nothing is left of what has served until now.
+    pub(super) fn take_waiters(&mut self) -> Vec<Locked> {
+        std::mem::take(&mut self.waiters)
+    }
+
+    /// When it ends by itself.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.expires.into_iter().chain(self.lingers).min()
+    }
+
+    /// Whether its limit is reached, whoever holds it.
+    pub(super) fn is_expired(&self, now: Instant) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
+
+    pub(super) fn status(&self, holder: Holder) -> LeaseStatus {
+        LeaseStatus {
+            phase: self.machine.phase(),
+            container: self.unlocked.clone(),
+            connections: self.machine.connections(),
+            client: holder.address(),
+            seconds: self.since.elapsed().as_secs(),
+            next_key_id: self.next_key.as_ref().map(|key| key.id().to_string()),
+        }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.machine.phase() == Phase::Locked
+    }
+}

@@ -1,0 +1,117 @@
+//! What takes time: unlocking, locking and removing, each in a task of its own.
+use std::{sync::Arc, time::Duration};
+
+use rsfaas_shim::Refusal;
+use tokio::task::JoinSet;
+
+use super::{Locked, Timeline, single::Holder};
+use crate::{
+    rebuild::{Container, Keys, RebuildError},
+    seal::{file::FileError, format::FormatError, key::Key},
+};
+
+/// The work on a function's leases, and what it comes to.
+pub(super) type Work = JoinSet<(Holder, Done)>;
+
+/// What work on a lease comes to.
+pub(super) enum Done {
+    Unlocked(Result<String, Failure>, Timeline),
+    /// Everything is ciphertext again; the container is still to be removed.
+    Locked(Result<(), String>, Timeline, Option<Arc<Container>>),
+    /// It panicked, which is a defect; the machine must not be left waiting for it.
+    BrokenOff(String),
+}
+
+/// Why an unlock failed.
+pub(super) struct Failure {
+    pub(super) refusal: Refusal,
+    pub(super) what: String,
+}
+
+/// The removal of containers that have served.
+pub(super) type Removals = JoinSet<(Result<(), String>, Timeline)>;
+
+/// Unlocks, for so long at most.
+pub(super) fn unlock(
+    work: &mut Work,
+    holder: Holder,
+    container: Arc<Container>,
+    key: Arc<Key>,
+    mut timeline: Timeline,
+    limit: Duration,
+) {
+    start(work, holder, async move {
+        let unlock = container.unlock(&key, &mut timeline);
+        let result = match tokio::time::timeout(limit, unlock).await {
+            Ok(result) => result.map_err(Failure::from),
+            Err(_) => Err(Failure {
+                refusal: Refusal::RebuildTimeout,
+                what: format!("the unlock took longer than {} s", limit.as_secs()),
+            }),
+        };
+        Done::Unlocked(result, timeline)
+    });
+}
+
+/// Locks.
+pub(super) fn lock(
+    work: &mut Work,
+    holder: Holder,
+    container: Option<Arc<Container>>,
+    keys: Option<Keys>,
+    mut timeline: Timeline,
+) {
+    start(work, holder, async move {
+        let result = match &container {
+            Some(container) => container.lock(keys, &mut timeline).await,
+            None => Ok(()),
+        };
+        Done::Locked(
+            result.map_err(|error| error.to_string()),
+            timeline,
+            container,
+        )
+    });
+}
+
+/// Removes a container in which nothing is left, and tells who waits for that.
+pub(super) fn remove(
+    removals: &mut Removals,
+    container: Arc<Container>,
+    mut timeline: Timeline,
+    waiters: Vec<Locked>,
+) {
+    removals.spawn(async move {
+        let result = container.remove(&mut timeline).await;
+        drop(waiters);
+        (result.map_err(|error| error.to_string()), timeline)
+    });
+}
+
+fn start(work: &mut Work, holder: Holder, task: impl Future<Output = Done> + Send + 'static) {
+    // A task within a task, so that a panic has its lease's name.
+    work.spawn(async move {
+        let done = tokio::spawn(task).await;
+        (
+            holder,
+            done.unwrap_or_else(|error| Done::BrokenOff(error.to_string())),
+        )
+    });
+}
+
+impl From<RebuildError> for Failure {
+    fn from(error: RebuildError) -> Self {
+        // The key was right when the request came: another lease has changed it since.
+        let refusal = match &error {
+            RebuildError::Seal(FileError::Format {
+                source: FormatError::WrongKey(_),
+                ..
+            }) => Refusal::KeyWrong,
+            _ => Refusal::RebuildFailed,
+        };
+        Self {
+            refusal,
+            what: error.to_string(),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The container of one lease: unlocked, locked again, removed.
+use std::sync::Arc;
+
+use super::{RebuildError, SealedHandler, Way, by_image::Built, by_mount::Mounted};
+use crate::{
+    lease::{Step, Timeline},
+    seal::key::Key,
+};
+
+/// A container that serves one lease, and nobody afterwards.
+pub struct Container {
+    sealed: Arc<SealedHandler>,
+    place: Place,
+}
+
+enum Place {
+    Mount(Mounted),
+    Image(Built),
+}
+
+/// What a handler is encrypted under when it is locked.
+pub struct Keys {
+    /// The key that has opened it.
+    pub present: Arc<Key>,
+    /// The one that is to open it from then on, where that is another.
+    pub next: Option<Arc<Key>>,
+}
+
+impl Container {
+    pub(super) fn new(sealed: &Arc<SealedHandler>, way: &Way) -> Self {
+        Self {
+            sealed: Arc::clone(sealed),
+            place: match way {
+                Way::Mount(way) => Place::Mount(Mounted::new(way)),
+                Way::Image(way) => Place::Image(Built::new(way)),
+            },
+        }
+    }
+
+    /// Opens the handler and makes the container serve it; gives the container's name. Safe to give
+    /// up: [`Self::lock`] and [`Self::remove`] clean up what was begun.
+    ///
+    /// # Errors
+    /// When the handler cannot be opened or the container not be brought to serve.
+    pub async fn unlock(
+        &self,
+        key: &Arc<Key>,
+        timeline: &mut Timeline,
+    ) -> Result<String, RebuildError> {
+        let handler = {
+            let (sealed, key) = (Arc::clone(&self.sealed), Arc::clone(key));
+            tokio::task::spawn_blocking(move || sealed.open(&key))
+                .await
+                .map_err(|_| RebuildError::BrokenOff)??
+        };
+        timeline.note(Step::Opened);
+        match &self.place {
+            Place::Mount(place) => place.unlock(handler, timeline).await,
+            Place::Image(place) => place.unlock(handler, timeline).await,
+        }
+    }
+
+    /// Wipes the plaintext, and encrypts the handler afresh where keys are given: everything is
+    /// ciphertext again then.
+    ///
+    /// # Errors
+    /// When something could not be done; everything else is done all the same.
+    pub async fn lock(
+        &self,
+        keys: Option<Keys>,
+        timeline: &mut Timeline,
+    ) -> Result<(), RebuildError> {
+        timeline.note(Step::Closed);
+        let wiped = match &self.place {
+            Place::Mount(place) => place.wipe().await,
+            Place::Image(place) => place.wipe().await,
+        };
+        timeline.note(Step::Wiped);
+        let resealed = match keys {
+            Some(Keys { present, next }) => {
+                let sealed = Arc::clone(&self.sealed);
+                tokio::task::spawn_blocking(move || sealed.reseal(&present, next.as_deref()))
+                    .await
+                    .map_err(|_| RebuildError::BrokenOff)
+                    .and_then(|result| result.map_err(RebuildError::from))
+            }
+            None => Ok(()),
+        };
+        timeline.note(Step::Reencrypted);
+        wiped.and(resealed)
+    }
+
+    /// Removes what is left of the container, which holds no plaintext any more.
+    ///
+    /// # Errors
+    /// When the provider does not remove it.
+    pub async fn remove(&self, timeline: &mut Timeline) -> Result<(), RebuildError> {
+        let removed = match &self.place {
+            Place::Mount(place) => place.remove().await,
+            // It went with its image.
+            Place::Image(_) => Ok(()),
+        };
+        timeline.note(Step::Removed);
+        removed
+    }
+}

@@ -1,0 +1,198 @@
+//! Who gets which container: those that are parked, those that are on their way, and who waits for one.
+use std::collections::VecDeque;
+
+use tokio::sync::oneshot;
+
+/// A place among those who wait.
+pub(super) type Place<T, E> = oneshot::Receiver<Result<T, E>>;
+
+/// Containers and who waits for them. Each change is one step.
+pub(super) struct Queue<T, E> {
+    parked: VecDeque<T>,
+    /// In turn. Who has given up is passed over.
+    waiting: VecDeque<oneshot::Sender<Result<T, E>>>,
+    /// Containers on their way.
+    coming: usize,
+    /// Nothing is parked any more.
+    closed: bool,
+}
+
+impl<T, E> Default for Queue<T, E> {
+    fn default() -> Self {
+        Self {
+            parked: VecDeque::new(),
+            waiting: VecDeque::new(),
+            coming: 0,
+            closed: false,
+        }
+    }
+}
+
+impl<T, E> Queue<T, E> {
+    /// Those that are parked.
+    pub(super) fn parked(&self) -> impl ExactSizeIterator<Item = &T> {
+        self.parked.iter()
+    }
+
+    /// Takes the one that has been parked for longest.
+    pub(super) fn take(&mut self) -> Option<T> {
+        self.parked.pop_front()
+    }
+
+    /// Waits in turn; `true` where one more is to be brought for it, which counts as on its way.
+    pub(super) fn wait(&mut self) -> (Place<T, E>, bool) {
+        let (sender, place) = oneshot::channel();
+        self.waiting.push_back(sender);
+        (place, self.order(0))
+    }
+
+    /// Whether one more is to be brought, so that so many are parked once nobody waits any more. It counts as
+    /// on its way then.
+    pub(super) fn order(&mut self, standby: usize) -> bool {
+        self.waiting.retain(|waiting| !waiting.is_closed());
+        let wanted = standby + self.waiting.len();
+        let more = !self.closed && self.parked.len() + self.coming < wanted;
+        self.coming += usize::from(more);
+        more
+    }
+
+    /// One that was on its way has come; it comes back where nobody may have it, and is awaited still until
+    /// [`Self::gone`].
+    pub(super) fn came(&mut self, container: T) -> Option<T> {
+        let back = self.put(container);
+        self.coming -= usize::from(back.is_none());
+        back
+    }
+
+    /// One that came back is removed.
+    pub(super) fn gone(&mut self) {
+        self.coming -= 1;
+    }
+
+    /// Gives one to whoever is next, or parks it; it comes back where nobody may have it.
+    pub(super) fn put(&mut self, mut container: T) -> Option<T> {
+        while let Some(waiting) = self.waiting.pop_front() {
+            match waiting.send(Ok(container)) {
+                Err(Ok(back)) => container = back,
+                Ok(()) | Err(Err(_)) => return None,
+            }
+        }
+        if self.closed {
+            return Some(container);
+        }
+        self.parked.push_back(container);
+        None
+    }
+
+    /// One that was on its way does not come. Whoever is next is told so, unless there is one on its way for
+    /// everybody all the same.
+    pub(super) fn failed(&mut self, error: E) {
+        self.coming -= 1;
+        self.waiting.retain(|waiting| !waiting.is_closed());
+        if self.coming < self.waiting.len()
+            && let Some(waiting) = self.waiting.pop_front()
+        {
+            // It may have given up just now.
+            let _ = waiting.send(Err(error));
+        }
+    }
+
+    /// Parks nothing more; gives what is parked. Nobody waits any longer.
+    pub(super) fn close(&mut self) -> VecDeque<T> {
+        self.closed = true;
+        self.waiting.clear();
+        std::mem::take(&mut self.parked)
+    }
+
+    /// Whether nothing is parked any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Whether something is on its way.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.coming > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Containers = Queue<u8, &'static str>;
+
+    fn got(place: &mut Place<u8, &'static str>) -> Option<Result<u8, &'static str>> {
+        place.try_recv().ok()
+    }
+
+    #[test]
+    fn who_waits_gets_what_comes_in_turn_and_the_rest_is_parked() {
+        let mut queue = Containers::default();
+        let ((mut first, more), (mut second, still_more)) = (queue.wait(), queue.wait());
+        assert!(more && still_more, "one for each");
+        assert_eq!((queue.came(1), queue.came(2)), (None, None));
+        assert_eq!(
+            (got(&mut first), got(&mut second)),
+            (Some(Ok(1)), Some(Ok(2)))
+        );
+        assert!(queue.order(1));
+        assert_eq!(queue.came(3), None);
+        assert_eq!(queue.take(), Some(3));
+    }
+
+    #[test]
+    fn whoever_comes_when_the_last_one_on_its_way_has_been_given_has_one_brought() {
+        let mut queue = Containers::default();
+        let (_first, _) = queue.wait();
+        queue.came(1);
+        assert!(queue.wait().1);
+    }
+
+    #[test]
+    fn one_that_is_on_its_way_for_the_standby_serves_who_waits() {
+        let mut queue = Containers::default();
+        assert!(queue.order(1));
+        assert!(!queue.order(1), "as many as wanted are on their way");
+        let (mut place, more) = queue.wait();
+        assert!(!more);
+        assert!(queue.order(1), "for the standby after all");
+        queue.came(1);
+        assert_eq!(got(&mut place), Some(Ok(1)));
+    }
+
+    #[test]
+    fn what_comes_for_somebody_who_has_given_up_is_the_next_ones() {
+        let mut queue = Containers::default();
+        let (first, _) = queue.wait();
+        drop(first);
+        let (mut second, more) = queue.wait();
+        assert!(!more, "the one on its way is enough");
+        queue.came(1);
+        assert_eq!(got(&mut second), Some(Ok(1)));
+    }
+
+    #[test]
+    fn a_failure_is_told_only_where_none_comes_in_its_place() {
+        let mut queue = Containers::default();
+        assert!(queue.order(1));
+        let (mut place, _) = queue.wait();
+        assert!(queue.order(1));
+        queue.failed("no room");
+        assert_eq!(got(&mut place), None, "another one is on its way");
+        queue.failed("no room");
+        assert_eq!(got(&mut place), Some(Err("no room")));
+    }
+
+    #[test]
+    fn once_closed_nothing_is_parked_or_brought() {
+        let mut queue = Containers::default();
+        assert!(queue.order(2) && queue.order(2));
+        queue.came(1);
+        assert_eq!(queue.close(), [1]);
+        assert!(queue.is_awaited() && !queue.order(2));
+        assert_eq!(queue.came(2), Some(2));
+        assert!(queue.is_awaited(), "until it is removed");
+        queue.gone();
+        assert!(!queue.is_awaited());
+    }
+}

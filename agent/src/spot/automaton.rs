@@ -1,0 +1,105 @@
+//! The automaton that finds a header which carries a key, for the programs: the searches for each name,
+//! run side by side and numbered anew.
+use agent_ebpf::{HeaderName, search};
+
+/// The programs' table, at `state * 256 + byte` the next state; `None` where the names together have more
+/// states than the table has numbers for.
+pub(super) fn table(headers: [&HeaderName; 2]) -> Option<Box<[u8; search::TABLE_LEN]>> {
+    let mut table = Box::new([0; search::TABLE_LEN]);
+    let (rows, _) = table.as_chunks_mut::<256>();
+    for (state, row) in (0..).zip(&mut *rows).skip(search::DECIDED.into()) {
+        // Never left.
+        row.fill(state);
+    }
+    // What each search says at a state; its place is the state's number.
+    let mut states = vec![[search::LINE_START; 2]];
+    let mut number = 0;
+    while let Some(&state) = states.get(number) {
+        for byte in 0..=u8::MAX {
+            let next =
+                std::array::from_fn(|index| search::next(headers[index], state[index], byte));
+            rows[number][usize::from(byte)] = match decided(next) {
+                Some(end) => end,
+                None => {
+                    let known = states.iter().position(|known| *known == next);
+                    let place = known.unwrap_or(states.len());
+                    if known.is_none() {
+                        states.push(next);
+                    }
+                    u8::try_from(place)
+                        .ok()
+                        .filter(|it| *it < search::DECIDED)?
+                }
+            };
+        }
+        number += 1;
+    }
+    Some(table)
+}
+
+/// How the search ends, if it does: one name that is found is enough, and heads end for all searches.
+fn decided(states: [u8; 2]) -> Option<u8> {
+    if states.contains(&search::KEY_HEADER) {
+        return Some(search::KEY_HEADER);
+    }
+    states.into_iter().find(|state| *state >= search::DECIDED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(key: &str, next: &str, head: &str) -> u8 {
+        let (key, next) = (HeaderName::new(key), HeaderName::new(next));
+        let table = table([&key.unwrap(), &next.unwrap()]).unwrap();
+        head.bytes().fold(search::LINE_START, |state, byte| {
+            table[usize::from(state) << 8 | usize::from(byte)]
+        })
+    }
+
+    #[test]
+    fn either_header_is_found_and_no_other() {
+        for (head, end) in [
+            ("GET / HTTP/1.1\r\nX-RsFaaS-KEY: k", search::KEY_HEADER),
+            (
+                "GET / HTTP/1.1\r\nA: b\r\nx-rsfaas-next-key:",
+                search::KEY_HEADER,
+            ),
+            (
+                "GET / HTTP/1.1\r\nX-RsFaaS-Next: a\r\n\r\n",
+                search::END_OF_HEAD,
+            ),
+            (
+                "GET / HTTP/1.1\r\nX-RsFaaS-Keys: a\r\n\r\n",
+                search::END_OF_HEAD,
+            ),
+            ("GET / HTTP/1.1\r\n\r\nX-RsFaaS-Key: k", search::END_OF_HEAD),
+            ("GET / HTTP/1.1\r\nX-Rs\0", search::END_OF_BYTES),
+        ] {
+            assert_eq!(
+                find("X-RsFaaS-Key", "X-RsFaaS-Next-Key", head),
+                end,
+                "{head}"
+            );
+        }
+        let unfinished = find(
+            "X-RsFaaS-Key",
+            "X-RsFaaS-Next-Key",
+            "GET / HTTP/1.1\r\nX-RsFaaS-Ne",
+        );
+        assert!(unfinished < search::DECIDED);
+    }
+
+    #[test]
+    fn a_name_that_is_the_others_start_is_found_too() {
+        for head in ["a\r\nKey: k", "a\r\nKey-Next: n"] {
+            assert_eq!(find("Key", "Key-Next", head), search::KEY_HEADER, "{head}");
+        }
+    }
+
+    #[test]
+    fn names_that_are_too_long_together_have_no_table() {
+        let names = ["a".repeat(40), "b".repeat(40)].map(|name| HeaderName::new(&name).unwrap());
+        assert!(table([&names[0], &names[1]]).is_none());
+    }
+}
