@@ -162,6 +162,7 @@ enum Judged {
 #[inline(always)]
 fn judge(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Judged {
     if segment.payload_length == 0 {
+        notice_progress(segment);
         return Judged::Pass;
     }
     if let Some(flow) = FLOWS.get_ptr_mut(&segment.flow) {
@@ -179,6 +180,21 @@ fn judge(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Judged
             Judged::Pass
         }
         Verdict::Hold(counter) => Judged::First(counter),
+    }
+}
+
+/// Notes that the client has acknowledged something new.
+#[inline(always)]
+fn notice_progress(segment: &Segment) {
+    let Some(flow) = FLOWS.get_ptr_mut(&segment.flow) else {
+        return;
+    };
+    // SAFETY: the entry stays in memory while the program runs; a concurrent change of one number
+    // shows as the old or the new one.
+    let flow = unsafe { &mut *flow };
+    if flow.acknowledged != segment.acknowledged {
+        flow.acknowledged = segment.acknowledged;
+        flow.last_seen = hold::now();
     }
 }
 
@@ -207,6 +223,7 @@ fn take(frame: &impl Frame, segment: &Segment, counter: Counter) -> Option<Place
     let doubtful = counter != Counter::HeldDirect && turn::of(segment) == Turn::Gateway;
     let flow = Flow {
         awaits_answer: u32::from(doubtful),
+        acknowledged: segment.acknowledged,
         ..Flow::held(hold::now())
     };
     if FLOWS.insert(&segment.flow, flow, 0).is_err() {
@@ -247,9 +264,9 @@ fn notice_answer(frame: &impl Frame, segment: &Segment) {
     // SAFETY: the entry stays in memory while the program runs; a concurrent change of one number
     // shows as the old or the new one.
     let flow = unsafe { &mut *flow };
-    flow.last_seen = hold::now();
     if proper && flow.awaits_answer != 0 {
         flow.awaits_answer = 0;
+        flow.last_seen = hold::now();
         hold::notice(frame, segment, EventKind::Answer);
     }
 }
