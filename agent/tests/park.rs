@@ -18,7 +18,7 @@ use std::{
 };
 
 use rsfaas::rebuild::mount::{
-    Delivered, Entry, EntryKind, MountError, ParkToken, Parked, wait_parked,
+    Delivered, Entry, EntryKind, MountError, ParkToken, Parked, Place, PlaceContent, wait_parked,
 };
 use rsfaas_shim::{HANDLER_DIR, PARK_TOKEN};
 use tempfile::TempDir;
@@ -64,6 +64,35 @@ def handle(word):
     if word == "environment":
         return sorted(name for name in os.environ if name in ("RSFAAS_PARK_TOKEN", "RSFAAS_HANDLER_DIR"))
     return WORDS[word]
+"#;
+
+/// The same in Node.js.
+const INDEX_JS: &str = r#"
+const http = require("http");
+const handler = require("./function/handler");
+http.createServer((request, response) => {
+  Promise.resolve(handler(request.url.slice(1))).then((result) => response.end(JSON.stringify(result)));
+}).listen(process.env.TEST_PORT, "127.0.0.1");
+"#;
+
+/// The same as an ES module.
+const INDEX_MJS: &str = r#"
+import http from "http";
+import handler from "./function/handler.js";
+http.createServer((request, response) => {
+  response.end(JSON.stringify(handler(request.url.slice(1))));
+}).listen(process.env.TEST_PORT, "127.0.0.1");
+"#;
+
+const HANDLER_JS: &str = r#"
+const words = require("./words");
+const fs = require("fs");
+const hidden = ["RSFAAS_PARK_TOKEN", "RSFAAS_HANDLER_DIR", "NODE_OPTIONS"];
+module.exports = (word) => {
+  if (word === "environment") return hidden.filter((name) => name in process.env);
+  if (word === "data") return fs.readFileSync(__dirname + "/words/data.txt", "utf8");
+  return words[word];
+};
 "#;
 
 /// Makes the home folder an overlay, as containers' folders are, and becomes the rest.
@@ -119,8 +148,9 @@ impl Container {
             .arg("PYTHONDONTWRITEBYTECODE=1")
             .arg(format!("TEST_PORT={port}"));
         if hook {
-            let folder = root.path().join("python");
-            unshare.arg(format!("PYTHONPATH={}", folder.display()));
+            let (python, node) = (root.path().join("python"), root.path().join("node/park.js"));
+            unshare.arg(format!("PYTHONPATH={}", python.display()));
+            unshare.arg(format!("NODE_OPTIONS=--require={}", node.display()));
         }
         unshare
             .args(["sh", "-ec", OVERLAY])
@@ -146,6 +176,17 @@ impl Container {
         Self::start(Self::folder(), true, &["/usr/bin/python3", "index.py"])
     }
 
+    /// A Node.js process, with what the hook needs beside it.
+    fn node(program: &str, text: &str) -> Self {
+        let root = Self::folder();
+        let hook = Path::new(env!("CARGO_MANIFEST_DIR")).join("shim/node/park.js");
+        fs::create_dir(root.path().join("node")).unwrap();
+        fs::copy(hook, root.path().join("node/park.js")).unwrap();
+        fs::copy(build_gate(), root.path().join("gate")).unwrap();
+        fs::write(root.path().join("home").join(program), text).unwrap();
+        Self::start(root, true, &["/usr/bin/node", program])
+    }
+
     fn handler_dir(&self) -> PathBuf {
         self.root.path().join("home/function")
     }
@@ -157,9 +198,10 @@ impl Container {
     }
 
     async fn deliver(&self, entries: &[Entry<'_>]) -> Delivered {
+        let folder = self.handler_dir();
         self.parked()
             .await
-            .deliver(&self.handler_dir(), entries)
+            .deliver(&[folder_place(&folder, entries)])
             .unwrap()
     }
 
@@ -192,12 +234,27 @@ impl Drop for Container {
     }
 }
 
+fn folder_place<'a>(path: &'a Path, entries: &[Entry<'a>]) -> Place<'a> {
+    Place {
+        path,
+        content: PlaceContent::Folder(entries.to_vec()),
+    }
+}
+
 fn file<'a>(path: &'a str, content: &'a str) -> Entry<'a> {
     Entry {
         path: Path::new(path),
         mode: 0o644,
         kind: EntryKind::File(content.as_bytes()),
     }
+}
+
+fn handler_js() -> [Entry<'static>; 3] {
+    [
+        file("handler.js", HANDLER_JS),
+        file("words/data.txt", "words"),
+        file("words/index.js", "module.exports = { night: 'Nacht' };\n"),
+    ]
 }
 
 fn handler() -> [Entry<'static>; 3] {
@@ -244,6 +301,91 @@ async fn a_gated_process_starts_once_the_handler_is_there() {
     let _delivered = container.serve().await;
     assert_eq!(container.call("night"), "\"Nacht\"");
     assert_eq!(container.call("environment"), "[]");
+}
+
+#[tokio::test]
+async fn a_node_process_parked_in_its_require_serves_what_is_delivered() {
+    let container = Container::node("index.js", INDEX_JS);
+    let parked = container.parked().await;
+    let name = fs::read_to_string(format!("/proc/{}/comm", parked.pid())).unwrap();
+    assert_eq!(
+        name, "node\n",
+        "the gate that it has waiting was taken for it"
+    );
+    let folder = container.handler_dir();
+    let delivered = parked
+        .deliver(&[folder_place(&folder, &handler_js())])
+        .unwrap();
+    delivered.ready(container.port, PATIENCE).await.unwrap();
+    assert_eq!(container.call("night"), "\"Nacht\"");
+    assert_eq!(container.call("data"), "\"words\"");
+    assert_eq!(container.call("environment"), "[]");
+}
+
+#[tokio::test]
+async fn an_es_module_waits_before_its_first_line() {
+    let container = Container::node("index.mjs", INDEX_MJS);
+    let delivered = container.deliver(&handler_js()).await;
+    delivered.ready(container.port, PATIENCE).await.unwrap();
+    assert_eq!(container.call("night"), "\"Nacht\"");
+}
+
+#[tokio::test]
+async fn single_files_and_folders_are_delivered_to_places_of_their_own() {
+    let root = Container::folder();
+    let gate = root.path().join("gate");
+    fs::copy(build_gate(), &gate).unwrap();
+    let home = root.path().join("home");
+    fs::write(home.join("handler.sh"), "").unwrap();
+    fs::create_dir(home.join("static")).unwrap();
+    let text = "#!/bin/sh\ncat static/a/page; exec sleep 60\n";
+    let command = [gate.to_str().unwrap(), "./handler.sh"];
+    let container = Container::start(root, false, &command);
+    let (static_dir, program) = (home.join("static"), home.join("handler.sh"));
+    let watched = container.handler_dir();
+    let mut script = file("", text);
+    script.mode = 0o755;
+    let places = [
+        folder_place(&static_dir, &[file("a/page", "page")]),
+        Place {
+            path: &program,
+            content: PlaceContent::File(script),
+        },
+        // The one that the process watches is the last.
+        folder_place(&watched, &[]),
+    ];
+    let parked = container.parked().await;
+    let mut delivered = parked.deliver(&places).unwrap();
+    let seen = PathBuf::from(format!("/proc/{}/root", delivered.pid()));
+    let program = seen.join(program.strip_prefix("/").unwrap());
+    assert_eq!(fs::read_to_string(&program).unwrap(), text);
+    assert_eq!(fs::metadata(&program).unwrap().mode() & 0o7777, 0o555);
+    let mut open = fs::File::open(&program).unwrap();
+    assert_eq!(fs::read_to_string(home.join("handler.sh")).unwrap(), "");
+    delivered.wipe_and_kill().await.unwrap();
+    let mut left = String::new();
+    open.read_to_string(&mut left).unwrap();
+    assert_eq!(left, "");
+}
+
+/// Run with `--nocapture` it tells how long that took.
+#[tokio::test]
+async fn five_thousand_files_of_ten_megabytes_are_delivered() {
+    let paths: Vec<String> = (0..5000)
+        .map(|number| format!("package{}/module{number}.py", number / 50))
+        .collect();
+    let content = "x = 1\n".repeat(341);
+    let mut entries = handler().to_vec();
+    entries.extend(paths.iter().map(|path| file(path, &content)));
+    let container = Container::python();
+    let parked = container.parked().await;
+    let folder = container.handler_dir();
+    let places = [folder_place(&folder, &entries)];
+    let start = std::time::Instant::now();
+    let delivered = parked.deliver(&places).unwrap();
+    println!("5,000 files, 10 MB: delivered in {:?}", start.elapsed());
+    delivered.ready(container.port, PATIENCE).await.unwrap();
+    assert_eq!(container.call("night"), "\"Nacht\"");
 }
 
 #[tokio::test]
@@ -380,8 +522,9 @@ async fn an_entry_that_would_leave_the_folder_delivers_nothing() {
     let container = Container::python();
     let entries = [file("handler.py", HANDLER), file("../outside.py", "x")];
     let parked = container.parked().await;
+    let folder = container.handler_dir();
     let error = parked
-        .deliver(&container.handler_dir(), &entries)
+        .deliver(&[folder_place(&folder, &entries)])
         .err()
         .unwrap();
     assert!(matches!(error, MountError::Path { .. }), "{error}");
@@ -395,7 +538,7 @@ async fn a_missing_handler_folder_is_named() {
     let error = container
         .parked()
         .await
-        .deliver(Path::new("/no/such/folder"), &[])
+        .deliver(&[folder_place(Path::new("/no/such/folder"), &[])])
         .err()
         .unwrap();
     assert!(error.to_string().contains("/no/such/folder"), "{error}");

@@ -13,6 +13,14 @@ use crate::{
 /// The test functions, each with a key of its own.
 pub(crate) const FUNCTIONS: [&str; 4] = ["pydict", "echo-headers", "packages", "events"];
 
+/// What may lie in the folder of a sealed function.
+const READABLE: [&str; 4] = [
+    "handler.sealed",
+    "requirements.txt",
+    "package.json",
+    "go.mod",
+];
+
 /// A project folder.
 pub(crate) struct Author {
     folder: tempfile::TempDir,
@@ -77,19 +85,21 @@ impl Author {
         Ok(())
     }
 
-    /// `keygen` and `seal`.
-    pub(crate) fn seal(&self, host: &Host, agent: &Agent, function: &str) -> Result<(), Error> {
+    /// `keygen` and `seal`; what `seal` said.
+    pub(crate) fn seal(&self, host: &Host, agent: &Agent, function: &str) -> Result<String, Error> {
         let key = self.key_file(function);
         if !key.exists() {
             run(host.rsfaas().args(["keygen", "-o"]).arg(&key))?;
         }
-        run(&mut self.seal_command(host, agent, function))?;
+        let output = self.seal_command(host, agent, function).output()?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        check!(output.status.success(), "seal failed:\n{said}");
         let left = plain_files(&self.path(function))?;
         check!(
             left.is_empty(),
             "plaintext is left beside the sealed handler: {left:?}"
         );
-        Ok(())
+        Ok(said)
     }
 
     /// `seal`, not run yet.
@@ -152,7 +162,7 @@ fn plain_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
             return fail("a file name that is no text");
         };
-        if !["handler.sealed", "requirements.txt"].contains(&name) {
+        if !READABLE.contains(&name) {
             left.push(path);
         }
     }

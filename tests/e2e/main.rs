@@ -85,7 +85,16 @@ fn trials(world: Option<&'static World>) -> Vec<Trial> {
             clients::calls_with_and_without_the_key(world, name, *client)
         })
     });
-    clients.chain(cases).collect()
+    let templates = cases::TEMPLATES.iter().map(|template| {
+        let title = format!(
+            "a function of the template {} is parked, served and locked again, and nothing of it is left",
+            template.name
+        );
+        // Of somebody else's templates some may be missing, which is told as such.
+        let missing = world.is_some_and(|world| !template.is_there(world));
+        trial(title, world, |world: &World| template.case(world)).with_ignored_flag(missing)
+    });
+    clients.chain(cases).chain(templates).collect()
 }
 
 fn trial(

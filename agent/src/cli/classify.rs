@@ -59,9 +59,10 @@ impl Classify for ImageError {
             | Self::Push { .. }
             | Self::Registry { .. }
             | Self::Purge { .. }
+            | Self::Cache { .. }
             | Self::Pulled { .. } => Exit::Images,
-            Self::Context { source, .. } => io_exit(source),
-            Self::NoHandler { .. } | Self::NoTemplate { .. } => Exit::Stack,
+            Self::Context { source, .. } | Self::Export { source, .. } => io_exit(source),
+            Self::Unparkable { .. } | Self::SealedBuild { .. } => Exit::Stack,
             Self::Faas(error) => error.exit(),
         }
     }

@@ -147,7 +147,10 @@ impl Classify for ArchiveError {
             Self::Io { source, .. } => io_exit(source),
             Self::Exists { .. } => Exit::Exists,
             Self::Invalid(_) => Exit::NotSealed,
-            Self::Kind { .. } | Self::Link { .. } | Self::Changed { .. } => Exit::File,
+            Self::Kind { .. }
+            | Self::Link { .. }
+            | Self::Reserved { .. }
+            | Self::Changed { .. } => Exit::File,
         }
     }
 }

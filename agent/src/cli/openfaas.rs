@@ -40,6 +40,8 @@ pub(super) struct Setting {
     /// The gateway's API; none where it is not plain HTTP, which faas-cli alone speaks.
     gateway: Option<Gateway>,
     pub(super) key_header: String,
+    /// The operator's command that removes what a registry keeps of an image that was removed.
+    pub(super) purge_command: Option<PathBuf>,
 }
 
 impl Stack {
@@ -61,6 +63,7 @@ impl Stack {
             faas,
             gateway,
             key_header: config.key_header,
+            purge_command: config.purge_command,
         })
     }
 }

@@ -7,15 +7,19 @@ use super::{
     openfaas::{Setting, Stack, wait_for},
 };
 use crate::{
-    image::{self, Engine, Reference},
+    image::{
+        self, BaseImage, Engine, ImageError, Leftover, Preparation, Prepared, Purge, Purged,
+        Reference, Traces,
+    },
     seal::{
         FILE_NAME,
+        archive::{Archive, Built, Survey},
         file::SealedFile,
-        folder::{Outcome, Report, seal_folder},
+        folder::{Outcome, Report, seal_built},
         key::Key,
     },
     stack::{Deployment, Function},
-    state::{Isolation, Rebuild, SealedFunction},
+    state::{Isolation, Park, Rebuild, SealedFunction},
 };
 
 /// Seal the functions of a stack file: their handlers become ciphertext.
@@ -62,17 +66,27 @@ async fn seal(
     let (rebuild, isolation) = (args.rebuild, args.isolation);
     let name = &function.name;
     let file = SealedFile::in_folder(&function.handler);
+    // A sealed handler of another key must not be taken for this key's.
+    let sealed = file.exists()?.then(|| file.open(key, name)).transpose()?;
     let known = setting
         .state
         .function(name)?
         .filter(|known| known.sealed == *file.path());
-    let record = match known {
-        Some(record) if file.exists()? => record,
-        _ => {
-            eprintln!("{name}: building and pushing an image without the handler");
-            prepare(setting, function, &file).await?
-        }
+    let (record, built) = match known {
+        Some(record) if sealed.is_some() => (record, None),
+        _ => prepare(setting, function, &file).await?,
     };
+    let is_built = match &sealed {
+        Some(handler) => handler.places()?.is_some(),
+        None => built.is_some(),
+    };
+    if is_built && rebuild == Rebuild::Image {
+        return Err(ImageError::Unparkable {
+            function: name.clone(),
+            why: "rebuild by image is for templates that load the handler's own files".to_owned(),
+        }
+        .into());
+    }
     let record = SealedFunction {
         rebuild,
         isolation,
@@ -84,15 +98,11 @@ async fn seal(
              disks of Docker Engine, registry and provider"
         );
     }
-    if file.exists()? {
-        // A sealed handler of another key must not be taken for this key's.
-        file.open(key, name)?;
-    }
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
         .as_secs();
-    let report = seal_folder(&function.handler, name, key, now)?;
+    let report = seal_built(&function.handler, name, key, now, built)?;
     let deployed = setting
         .state
         .function(name)?
@@ -105,7 +115,6 @@ async fn seal(
         return Ok(());
     }
     tell(name, &report);
-    purge(name, &function.image).await?;
     eprintln!("{name}: deploying the locked function");
     let locked = Deployment::of(&record, setting.faas.gateway())
         .bare()
@@ -114,24 +123,38 @@ async fn seal(
         .environment(rsfaas_shim::KEY_HEADER, &setting.key_header);
     setting.faas.deploy(&locked).await?;
     // Only now does no container of the plain function use it.
-    if let Err(error) = image::remove_pulled(&Reference::parse(&function.image)).await {
-        eprintln!("warning: {name}: {error}");
-    }
+    purge(setting, function, &record, &file.open(key, name)?).await?;
     setting.state.register(&record)?;
     eprintln!("{name}: sealed");
     Ok(())
 }
 
-/// Builds the two images and puts the record together.
+/// Builds the images and puts the record together; with the author's files and what a build has made of
+/// them, where that is delivered in their place.
 async fn prepare(
     setting: &Setting,
     function: &Function,
     file: &SealedFile,
-) -> Result<SealedFunction, Failure> {
+) -> Result<(SealedFunction, Option<(Archive, Built)>), Failure> {
+    let name = &function.name;
+    eprintln!("{name}: building and pushing an image without the handler");
     let engine = Engine::connect().await?;
-    let base = image::build_base(&engine, &setting.faas, &setting.stack, function).await?;
+    let source = match file.exists()? {
+        true => None,
+        false => Some(Survey::of(&function.handler)?.read()?),
+    };
+    let preparation = Preparation {
+        engine: &engine,
+        faas: &setting.faas,
+        stack: &setting.stack,
+        function,
+        source: source.as_ref(),
+    };
+    let Prepared { base, built, left } = preparation.run().await?;
+    tell_way(name, &base, built.as_ref());
+    warn_of(name, &left);
     let locked = image::build_locked(&engine, &Reference::parse(&function.image)).await?;
-    Ok(SealedFunction {
+    let record = SealedFunction {
         name: function.name.clone(),
         sealed: file.path().to_owned(),
         base_image: base.image.to_string(),
@@ -144,7 +167,37 @@ async fn prepare(
         isolation: Isolation::default(),
         stack: function.entry.clone(),
         gateway: setting.stack.gateway().map(str::to_owned),
-    })
+    };
+    Ok((record, source.zip(built)))
+}
+
+/// Says how the function is going to be unlocked.
+fn tell_way(name: &str, base: &BaseImage, built: Option<&Built>) {
+    let place = match base.park {
+        Park::Python => "in the import of its handler",
+        Park::Node => "in the require of its handler",
+        Park::Gate => "at the gate, before its process starts",
+        Park::Container => "at the gate, before the container starts anything",
+    };
+    eprintln!("{name}: parked {place}: {}", base.why);
+    match built {
+        None => eprintln!(
+            "{name}: delivered: the handler's files into {}",
+            base.handler_dir.display()
+        ),
+        Some(built) => {
+            let places: Vec<_> = built
+                .places
+                .iter()
+                .map(|place| place.display().to_string())
+                .collect();
+            eprintln!(
+                "{name}: delivered: what the build makes of the handler, {} files, over {}",
+                built.files.len(),
+                places.join(", ")
+            );
+        }
+    }
 }
 
 fn tell(name: &str, report: &Report) {
@@ -181,14 +234,35 @@ fn tell(name: &str, report: &Report) {
     }
 }
 
-/// Removes what plain builds left, and lists what it could not.
-async fn purge(name: &str, image: &str) -> Result<(), Failure> {
-    let engine = Engine::connect().await?;
-    for left in image::purge(&engine, &Reference::parse(image)).await? {
-        eprintln!(
-            "warning: {name}: left: {}; to remove it: {}",
-            left.what, left.how
-        );
+/// Removes what plain builds left, and says what was proved and what is left.
+async fn purge(
+    setting: &Setting,
+    function: &Function,
+    record: &SealedFunction,
+    handler: &Archive,
+) -> Result<(), Failure> {
+    let name = &function.name;
+    let image = Reference::parse(&function.image);
+    if let Err(error) = image::remove_pulled(&image).await {
+        eprintln!("warning: {name}: {error}");
     }
+    let purge = Purge {
+        engine: &Engine::connect().await?,
+        image: &image,
+        base: &Reference::parse(&record.base_image),
+        traces: Traces::of(handler),
+        command: setting.purge_command.clone(),
+    };
+    let Purged { left, proved } = purge.run().await?;
+    for proof in proved {
+        eprintln!("{name}: checked: {proof}");
+    }
+    warn_of(name, &left);
     Ok(())
+}
+
+fn warn_of(name: &str, left: &[Leftover]) {
+    for Leftover { what, how } in left {
+        eprintln!("warning: {name}: left: {what}; to remove it: {how}");
+    }
 }

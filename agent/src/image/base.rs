@@ -1,249 +1,237 @@
-//! The base image: everything that the template builds, but no handler; and what parks its process.
-use std::{collections::HashMap, path::PathBuf};
+//! The base image: everything that is built, but no handler; and what makes its process wait. Where the
+//! container runs something else than the handler's files, also what a build makes of them.
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::PathBuf,
+};
 
-use bollard::models::ImageConfig;
-
-use super::{Engine, ImageError, Reference, context::Context, locate, project};
+use super::{
+    Engine, ImageError, Leftover, Reference,
+    built::{self, Layer},
+    context::Context,
+    difference::Tree,
+    export, locate,
+    park::{self, Settings},
+    random_name,
+    recipe::Recipe,
+};
 use crate::{
     openfaas::FaasCli,
+    seal::archive::{Archive, Built},
     stack::{Function, StackFile},
     state::Park,
 };
 
-static GATE: &[u8] = include_bytes!(env!("RSFAAS_GATE"));
-static PYTHON_HOOK: &[u8] = include_bytes!("../../shim/python/sitecustomize.py");
-/// Where the gate lies in containers.
-pub(crate) const GATE_PATH: &str = "/.rsfaas/gate";
-const PYTHON_PATH: &str = "/.rsfaas/python";
+/// The layer's archive in the context.
+const LAYER: &str = "layer.tar";
 
 /// A base image and what was learned of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BaseImage {
     /// Its name, as the provider pulls it.
     pub image: Reference,
-    /// Handler folder inside the container, absolute.
+    /// What is mounted in the container, absolute: the handler folder, or the last of several places.
     pub handler_dir: PathBuf,
     /// Where its process waits.
     pub park: Park,
+    /// Why there.
+    pub why: String,
     /// Port on which the function's own process listens.
     pub upstream_port: u16,
     /// The image's user; empty for root.
     pub user: String,
 }
 
-/// Builds and pushes the base image of a function. No file of the handler folder but dependency
-/// manifests takes part in it.
-///
-/// # Errors
-/// When faas-cli, the engine or the registry fail, or the template cannot be sealed.
-pub async fn build_base(
-    engine: &Engine,
-    faas: &FaasCli,
-    stack: &StackFile,
-    function: &Function,
-) -> Result<BaseImage, ImageError> {
-    if function.lang.eq_ignore_ascii_case("dockerfile") {
-        return Err(ImageError::NoTemplate {
-            function: function.name.clone(),
-        });
+/// A function that is ready to be sealed. Holds plaintext: no `Debug`.
+pub struct Prepared {
+    /// Its base.
+    pub base: BaseImage,
+    /// What a build has made of the handler, where that is delivered in its place.
+    pub built: Option<Built>,
+    /// What that build has left in the engine.
+    pub left: Vec<Leftover>,
+}
+
+/// What is needed to prepare a function.
+pub struct Preparation<'a> {
+    /// Builds.
+    pub engine: &'a Engine,
+    /// Puts templates together.
+    pub faas: &'a FaasCli,
+    /// Where the function is from.
+    pub stack: &'a StackFile,
+    /// The function.
+    pub function: &'a Function,
+    /// The author's files; none where they are sealed already.
+    pub source: Option<&'a Archive>,
+}
+
+impl Preparation<'_> {
+    /// Builds and pushes the base image. No file of the author's but dependency manifests takes part in it.
+    ///
+    /// # Errors
+    /// When faas-cli, the engine or the registry fail, or the function cannot be sealed.
+    pub async fn run(self) -> Result<Prepared, ImageError> {
+        let function = self.function;
+        let recipe = if function.lang.eq_ignore_ascii_case("dockerfile") {
+            Recipe::of_dockerfile(function, self.plain_source()?)?
+        } else {
+            Recipe::of_template(self.faas, self.stack, function).await?
+        };
+        let image = Reference::parse(&function.image);
+        let plain = image.tagged("rsfaas-building");
+        let mut arguments = self.arguments();
+        // Without a handler the template's own tests could only fail.
+        arguments.insert("TEST_ENABLED".into(), "false".into());
+        let steps = self
+            .engine
+            .build(&plain, recipe.base(function)?, arguments)
+            .await?;
+        let result = self.prepare(&recipe, &image, &plain, &steps).await;
+        self.engine.remove(&plain.to_string()).await?;
+        result
     }
-    let context = |source| ImageError::Context {
-        function: function.name.clone(),
-        source,
-    };
-    let project = tempfile::tempdir().map_err(context)?;
-    let marker = project::marker().map_err(context)?;
-    project::write(project.path(), stack, function, &marker).map_err(context)?;
-    let file = project.path().join("stack.yaml");
-    faas.step("build", &file, &function.name, &["--shrinkwrap"])
-        .await?;
-    let folder = project.path().join("build").join(&function.name);
 
-    let image = Reference::parse(&function.image);
-    let plain = image.tagged("rsfaas-building");
-    let mut arguments: HashMap<String, String> = function.build_args.clone().into_iter().collect();
-    // Without a handler the template's own tests could only fail.
-    arguments.insert("TEST_ENABLED".into(), "false".into());
-    let archive = Context::new().folder(&folder).map_err(context)?;
-    engine.build(&plain, archive, arguments).await?;
-    let result = finish(engine, function, &image, &plain, &marker).await;
-    engine.remove(&plain.to_string()).await?;
-    result
-}
-
-/// Adds what parks the process, and pushes.
-async fn finish(
-    engine: &Engine,
-    function: &Function,
-    image: &Reference,
-    plain: &Reference,
-    marker: &str,
-) -> Result<BaseImage, ImageError> {
-    let context = |source| ImageError::Context {
-        function: function.name.clone(),
-        source,
-    };
-    let (_, config) = engine.inspect(&plain.to_string()).await?;
-    let handler_dir = locate::find(engine, &plain.to_string(), marker)
-        .await?
-        .ok_or_else(|| ImageError::NoHandler {
-            function: function.name.clone(),
-        })?;
-    let park = park(&config, &function.entry);
-    let archive = Context::new()
-        .file(
-            "Dockerfile",
-            0o644,
-            dockerfile(plain, &config, park).as_bytes(),
-        )
-        .and_then(|archive| archive.file("rsfaas/gate", 0o755, GATE))
-        .and_then(|archive| archive.file("rsfaas/python/sitecustomize.py", 0o644, PYTHON_HOOK))
-        .map_err(context)?;
-    let building = image.tagged("rsfaas-base");
-    engine.build(&building, archive, HashMap::new()).await?;
-    let (id, _) = engine.inspect(&building.to_string()).await?;
-    let digits: String = id.trim_start_matches("sha256:").chars().take(12).collect();
-    let base = image.tagged(&format!("rsfaas-base-{digits}"));
-    engine.tag(&building, &base).await?;
-    engine.remove(&building.to_string()).await?;
-    engine.push(&base).await?;
-    Ok(BaseImage {
-        image: base,
-        handler_dir,
-        park,
-        upstream_port: upstream_port(&config),
-        user: config.user.unwrap_or_default(),
-    })
-}
-
-/// A variable of an image.
-fn variable<'a>(config: &'a ImageConfig, name: &str) -> Option<&'a str> {
-    config
-        .env
-        .iter()
-        .flatten()
-        .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
-}
-
-/// A Python process waits inside its import; any other one before it starts.
-fn park(config: &ImageConfig, entry: &serde_json::Value) -> Park {
-    let process = entry["fprocess"]
-        .as_str()
-        .or_else(|| variable(config, "fprocess"))
-        .map_or_else(|| command(config).join(" "), str::to_owned);
-    let program = process.split_whitespace().next().unwrap_or_default();
-    let name = program.rsplit('/').next().unwrap_or_default();
-    if name.starts_with("python") {
-        Park::Python
-    } else {
-        Park::Gate
-    }
-}
-
-fn command(config: &ImageConfig) -> Vec<String> {
-    config
-        .entrypoint
-        .iter()
-        .chain(&config.cmd)
-        .flatten()
-        .cloned()
-        .collect()
-}
-
-/// The port of `upstream_url`, else the container's own.
-fn upstream_port(config: &ImageConfig) -> u16 {
-    variable(config, "upstream_url")
-        .or_else(|| variable(config, "http_upstream_url"))
-        .and_then(|url| url.trim_end_matches('/').rsplit_once(':')?.1.parse().ok())
-        .unwrap_or(8080)
-}
-
-/// The layer with what parks the process.
-fn dockerfile(plain: &Reference, config: &ImageConfig, park: Park) -> String {
-    let quote = |text: &str| serde_json::Value::from(text).to_string();
-    let mut text = format!("FROM {plain}\nCOPY rsfaas/ /.rsfaas/\n");
-    match (park, variable(config, "fprocess")) {
-        (Park::Python, _) => {
-            let path = match variable(config, "PYTHONPATH").filter(|path| !path.is_empty()) {
-                Some(path) => format!("{PYTHON_PATH}:{path}"),
-                None => PYTHON_PATH.to_owned(),
-            };
-            text += &format!("ENV PYTHONPATH={}\n", quote(&path));
+    async fn prepare(
+        &self,
+        recipe: &Recipe,
+        image: &Reference,
+        plain: &Reference,
+        steps: &[String],
+    ) -> Result<Prepared, ImageError> {
+        let folder = match recipe {
+            Recipe::Template { marker, .. } => {
+                locate::find(self.engine, &plain.to_string(), marker).await?
+            }
+            Recipe::Dockerfile { .. } => None,
+        };
+        if let Some(folder) = folder {
+            let base = self.finish(image, plain, folder, None).await?;
+            return Ok(Prepared {
+                base,
+                built: None,
+                left: Vec::new(),
+            });
         }
-        (Park::Gate, Some(process)) => {
-            text += &format!(
-                "ENV fprocess={}\n",
-                quote(&format!("{GATE_PATH} {process}"))
-            );
+        let (built, layer, left) = self.build_handler(recipe, image, plain, steps).await?;
+        let watched = built.places.last().cloned().unwrap_or_default();
+        Ok(Prepared {
+            base: self.finish(image, plain, watched, Some(&layer)).await?,
+            built: Some(built),
+            left,
+        })
+    }
+
+    /// Builds the image with the handler, takes out what it has and the base has not, and removes it again.
+    async fn build_handler(
+        &self,
+        recipe: &Recipe,
+        image: &Reference,
+        plain: &Reference,
+        base_steps: &[String],
+    ) -> Result<(Built, Layer, Vec<Leftover>), ImageError> {
+        let source = self.plain_source()?;
+        let name = random_name().map_err(std::io::Error::other);
+        let name = name.map_err(ImageError::context(&self.function.name))?;
+        let whole = image.tagged(&format!("rsfaas-sealing-{name}"));
+        let built = self
+            .engine
+            .build_noted(
+                &whole,
+                recipe.whole(self.function, source)?,
+                self.arguments(),
+            )
+            .await;
+        let separated = match &built.outcome {
+            Ok(()) => self.separate(plain, &whole).await,
+            Err(_) => Ok(None),
+        };
+        let known: BTreeSet<&String> = base_steps.iter().collect();
+        let own = built.steps.iter().filter(|step| !known.contains(step));
+        let left = self.engine.forget(&whole, own.rev()).await?;
+        built.outcome?;
+        let (built, layer) =
+            separated?.ok_or_else(|| self.unparkable("nothing was built".into()))?;
+        Ok((built, layer, left))
+    }
+
+    async fn separate(
+        &self,
+        plain: &Reference,
+        whole: &Reference,
+    ) -> Result<Option<(Built, Layer)>, ImageError> {
+        let base = export::read(self.engine, &plain.to_string(), Tree::read).await?;
+        let separate = move |archive| {
+            let difference = base.difference(archive)?;
+            Ok(built::separate(&base, difference))
+        };
+        let separated = export::read(self.engine, &whole.to_string(), separate).await?;
+        separated.map(Some).map_err(|why| self.unparkable(why))
+    }
+
+    /// Adds what makes the process wait, and pushes.
+    async fn finish(
+        &self,
+        image: &Reference,
+        plain: &Reference,
+        handler_dir: PathBuf,
+        layer: Option<&Layer>,
+    ) -> Result<BaseImage, ImageError> {
+        let failed = || ImageError::context(&self.function.name);
+        let (_, config) = self.engine.inspect(&plain.to_string()).await?;
+        let settings = Settings {
+            config: &config,
+            entry: &self.function.entry,
+        };
+        let choice = settings.choose(layer.is_none());
+        let mut dockerfile = park::dockerfile(plain, &config, choice.park);
+        let mut context = park::files(Context::new(), choice.park).map_err(failed())?;
+        if let Some(tar) = layer
+            .map(Layer::tar)
+            .transpose()
+            .map_err(failed())?
+            .flatten()
+        {
+            context = context.file(LAYER, 0o644, &tar).map_err(failed())?;
+            dockerfile.push_str(&format!("ADD {LAYER} /\n"));
         }
-        (Park::Gate, None) => {
-            let all = [vec![GATE_PATH.to_owned()], command(config)].concat();
-            text += &format!("ENTRYPOINT {}\nCMD []\n", serde_json::Value::from(all));
+        let context = context
+            .file("Dockerfile", 0o644, dockerfile.as_bytes())
+            .map_err(failed())?;
+        let building = image.tagged("rsfaas-base");
+        self.engine
+            .build(&building, context, HashMap::new())
+            .await?;
+        let (id, _) = self.engine.inspect(&building.to_string()).await?;
+        let digits: String = id.trim_start_matches("sha256:").chars().take(12).collect();
+        let base = image.tagged(&format!("rsfaas-base-{digits}"));
+        self.engine.tag(&building, &base).await?;
+        self.engine.remove(&building.to_string()).await?;
+        self.engine.push(&base).await?;
+        Ok(BaseImage {
+            image: base,
+            handler_dir,
+            park: choice.park,
+            why: choice.why,
+            upstream_port: settings.upstream_port(),
+            user: config.user.clone().unwrap_or_default(),
+        })
+    }
+
+    fn plain_source(&self) -> Result<&Archive, ImageError> {
+        self.source.ok_or_else(|| ImageError::SealedBuild {
+            function: self.function.name.clone(),
+        })
+    }
+
+    fn arguments(&self) -> HashMap<String, String> {
+        self.function.build_args.clone().into_iter().collect()
+    }
+
+    fn unparkable(&self, why: String) -> ImageError {
+        ImageError::Unparkable {
+            function: self.function.name.clone(),
+            why,
         }
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn no_process() -> ImageConfig {
-        config(&[])
-    }
-
-    fn config(env: &[&str]) -> ImageConfig {
-        ImageConfig {
-            env: Some(env.iter().map(ToString::to_string).collect()),
-            cmd: Some(vec!["fwatchdog".into()]),
-            ..ImageConfig::default()
-        }
-    }
-
-    #[test]
-    fn a_python_process_waits_in_its_import() {
-        let config = config(&["fprocess=python index.py", "PYTHONPATH=/lib/x"]);
-        assert_eq!(park(&config, &serde_json::Value::Null), Park::Python);
-        let text = dockerfile(&Reference::parse("r/f:1"), &config, Park::Python);
-        assert!(
-            text.contains("ENV PYTHONPATH=\"/.rsfaas/python:/lib/x\"\n"),
-            "{text}"
-        );
-    }
-
-    #[test]
-    fn any_other_process_waits_behind_the_gate() {
-        let config = config(&["fprocess=node index.js"]);
-        assert_eq!(park(&config, &serde_json::Value::Null), Park::Gate);
-        let text = dockerfile(&Reference::parse("r/f:1"), &config, Park::Gate);
-        assert!(
-            text.contains("ENV fprocess=\"/.rsfaas/gate node index.js\"\n"),
-            "{text}"
-        );
-        let plain = no_process();
-        let text = dockerfile(&Reference::parse("r/f:1"), &plain, Park::Gate);
-        assert!(
-            text.contains("ENTRYPOINT [\"/.rsfaas/gate\",\"fwatchdog\"]\nCMD []\n"),
-            "{text}"
-        );
-    }
-
-    #[test]
-    fn the_stack_files_process_counts_before_the_images() {
-        let entry = serde_json::json!({"fprocess": "/usr/bin/python3 index.py"});
-        assert_eq!(park(&config(&["fprocess=node x"]), &entry), Park::Python);
-    }
-
-    #[test]
-    fn the_port_is_that_of_the_upstream_url() {
-        assert_eq!(
-            upstream_port(&config(&["upstream_url=http://127.0.0.1:5000/"])),
-            5000
-        );
-        assert_eq!(
-            upstream_port(&config(&["http_upstream_url=http://localhost:3000"])),
-            3000
-        );
-        assert_eq!(upstream_port(&config(&[])), 8080);
     }
 }

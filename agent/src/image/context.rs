@@ -1,7 +1,8 @@
 //! Build contexts as tar archives in memory.
 use std::{
+    fs,
     io::{self, Write},
-    path::Path,
+    path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -65,6 +66,29 @@ impl Context {
     pub(super) fn folder(mut self, folder: &Path) -> io::Result<Self> {
         self.tar.follow_symlinks(false);
         self.tar.append_dir_all(".", folder)?;
+        Ok(self)
+    }
+
+    /// The same without some files and links, told by their paths in the folder.
+    pub(super) fn folder_without(
+        mut self,
+        folder: &Path,
+        without: &dyn Fn(&Path) -> bool,
+    ) -> io::Result<Self> {
+        self.tar.follow_symlinks(false);
+        let mut paths = vec![PathBuf::new()];
+        while let Some(path) = paths.pop() {
+            for entry in fs::read_dir(folder.join(&path))? {
+                let entry = entry?;
+                let path = path.join(entry.file_name());
+                if entry.file_type()?.is_dir() {
+                    self.tar.append_dir(&path, entry.path())?;
+                    paths.push(path);
+                } else if !without(&path) {
+                    self.tar.append_path_with_name(entry.path(), &path)?;
+                }
+            }
+        }
         Ok(self)
     }
 

@@ -1,11 +1,17 @@
 //! Docker Engine: the few calls that are needed, with errors that are told inside its streams.
-use std::collections::HashMap;
+mod build;
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use bollard::{
-    Docker, body_full,
+    Docker,
     models::{ContainerCreateBody, ImageConfig},
     query_parameters::{
-        BuildImageOptions, CreateContainerOptions, ListImagesOptionsBuilder,
+        CreateContainerOptions, ListContainersOptionsBuilder, ListImagesOptionsBuilder,
         PushImageOptionsBuilder, RemoveContainerOptions, RemoveImageOptionsBuilder,
         TagImageOptionsBuilder,
     },
@@ -13,10 +19,16 @@ use bollard::{
 use futures_util::{Stream, StreamExt as _};
 use hyper::body::Bytes;
 
-use super::{ImageError, Reference, context::Context};
+use super::{ImageError, Reference};
 
-/// So much of the end of a build's output goes into an error, in lines.
-const SAID: usize = 12;
+/// An image of the engine's list.
+pub(super) struct Image {
+    pub(super) id: String,
+    pub(super) tags: Vec<String>,
+}
+
+/// Between two looks whether an image is still used.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The engine on this host.
 pub struct Engine(pub(super) Docker);
@@ -30,51 +42,6 @@ impl Engine {
         let docker = Docker::connect_with_defaults()?;
         docker.ping().await?;
         Ok(Self(docker))
-    }
-
-    /// Builds an image from a context that has a `Dockerfile`.
-    pub(super) async fn build(
-        &self,
-        image: &Reference,
-        context: Context,
-        arguments: HashMap<String, String>,
-    ) -> Result<(), ImageError> {
-        let failed = |said: String| ImageError::Build {
-            image: image.to_string(),
-            said,
-        };
-        let body = context
-            .finish()
-            .map_err(|error| failed(error.to_string()))?;
-        let options = BuildImageOptions {
-            dockerfile: "Dockerfile".into(),
-            t: Some(image.to_string()),
-            rm: true,
-            forcerm: true,
-            buildargs: Some(arguments),
-            ..BuildImageOptions::default()
-        };
-        let mut output: Vec<String> = Vec::new();
-        let mut stream = std::pin::pin!(self.0.build_image(options, None, Some(body_full(body))));
-        while let Some(progress) = stream.next().await {
-            let error = match progress {
-                Ok(progress) => {
-                    output.extend(progress.stream);
-                    progress
-                        .error_detail
-                        .map(|detail| detail.message.unwrap_or_default())
-                }
-                Err(error) => Some(error.to_string()),
-            };
-            if let Some(error) = error {
-                let start = output.len().saturating_sub(SAID);
-                return Err(failed(format!(
-                    "{error}\n{}",
-                    output[start..].concat().trim()
-                )));
-            }
-        }
-        Ok(())
     }
 
     /// Pushes an image to its registry.
@@ -135,11 +102,63 @@ impl Engine {
         let options = RemoveImageOptionsBuilder::new().force(true).build();
         match self.0.remove_image(image, Some(options), None).await {
             Ok(_) => Ok(true),
-            Err(bollard::errors::Error::DockerResponseServerError {
-                status_code: 404, ..
-            }) => Ok(false),
+            Err(error) if is_missing(&error) => Ok(false),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Waits until no container uses an image, or for so long.
+    pub(super) async fn wait_unused(
+        &self,
+        image: &str,
+        patience: Duration,
+    ) -> Result<(), ImageError> {
+        let start = Instant::now();
+        loop {
+            let filters = HashMap::from([("ancestor", vec![image])]);
+            let options = ListContainersOptionsBuilder::new()
+                .all(true)
+                .filters(&filters);
+            let users = self.0.list_containers(Some(options.build())).await?;
+            if users.is_empty() || start.elapsed() >= patience {
+                return Ok(());
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// The folder in which the engine keeps everything.
+    pub(super) async fn root(&self) -> Result<String, ImageError> {
+        Ok(self.0.info().await?.docker_root_dir.unwrap_or_default())
+    }
+
+    /// Every image, steps of builds included, with the names of the folders of its layers.
+    pub(super) async fn layer_folders(&self) -> Result<Vec<(Image, HashSet<String>)>, ImageError> {
+        let options = ListImagesOptionsBuilder::new().all(true).build();
+        let mut images = Vec::new();
+        for listed in self.0.list_images(Some(options)).await? {
+            let found = match self.0.inspect_image(&listed.id).await {
+                Ok(found) => found,
+                // It has gone since it was listed.
+                Err(error) if is_missing(&error) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            let data = found.graph_driver.map(|driver| driver.data);
+            let folders = data.iter().flat_map(HashMap::values).flat_map(|paths| {
+                let paths = paths.split(':').map(Path::new);
+                // `NAME/diff`, but for the folder of all.
+                paths.filter_map(|path| path.parent()?.file_name()?.to_str())
+            });
+            let folders = folders.map(str::to_owned).collect();
+            let mut tags = listed.repo_tags;
+            tags.retain(|tag| tag != "<none>:<none>");
+            let image = Image {
+                id: listed.id,
+                tags,
+            };
+            images.push((image, folders));
+        }
+        Ok(images)
     }
 
     /// Makes a container that is never started, for a look into an image.
@@ -171,4 +190,14 @@ impl Engine {
     ) -> impl Stream<Item = Result<Bytes, bollard::errors::Error>> {
         self.0.export_container(id)
     }
+}
+
+fn is_missing(error: &bollard::errors::Error) -> bool {
+    matches!(
+        error,
+        bollard::errors::Error::DockerResponseServerError {
+            status_code: 404,
+            ..
+        }
+    )
 }

@@ -1,22 +1,29 @@
 //! Images, through Docker Engine: the base image without a handler, the locked function's image, and
 //! the removal of what plain builds left.
 mod base;
+mod built;
 mod containerd;
 mod context;
+mod difference;
+mod dockerfile;
 mod engine;
+mod export;
+mod ignore;
 mod locate;
 mod locked;
+mod park;
 mod project;
 mod purge;
+mod recipe;
 mod reference;
 mod unlocked;
 
-pub(crate) use base::GATE_PATH;
-pub use base::{BaseImage, build_base};
+pub use base::{BaseImage, Preparation, Prepared};
 pub use containerd::remove_pulled;
 pub use engine::Engine;
 pub use locked::build_locked;
-pub use purge::{Leftover, purge};
+pub(crate) use park::GATE_PATH;
+pub use purge::{Leftover, Purge, Purged, Traces};
 pub use reference::Reference;
 pub(crate) use unlocked::{PurgeCommand, Unlocked};
 
@@ -60,6 +67,12 @@ pub enum ImageError {
         /// What it said.
         said: String,
     },
+    /// The builder's cache cannot be looked into.
+    #[error("the builder's cache: {said}; is the docker client installed?")]
+    Cache {
+        /// What the docker client said.
+        said: String,
+    },
     /// A build context could not be put together.
     #[error("the build context of {function}: {source}")]
     Context {
@@ -68,20 +81,30 @@ pub enum ImageError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The handler folder is not in the image that the template builds.
+    /// The function's process cannot be given its handler late.
+    #[error("{function} cannot be sealed: {why}; nothing was changed")]
+    Unparkable {
+        /// The function.
+        function: String,
+        /// What stands in the way.
+        why: String,
+    },
+    /// A function that has to be built anew is sealed already.
     #[error(
-        "the image of {function} holds no handler folder, as with compiled templates: only templates \
-         that load the handler's files when they start can be sealed"
+        "{function} is sealed, and this host has no record of it. Its image is built from the handler: \
+         `rsfaas unseal` it, then seal it again"
     )]
-    NoHandler {
+    SealedBuild {
         /// The function.
         function: String,
     },
-    /// The function has no template.
-    #[error("{function} has `lang: dockerfile`: only functions with a template can be sealed")]
-    NoTemplate {
-        /// The function.
-        function: String,
+    /// The files of an image could not be read.
+    #[error("reading the files of {image} failed: {source}")]
+    Export {
+        /// The image.
+        image: String,
+        /// What is wrong.
+        source: std::io::Error,
     },
     /// A provider's copy of an image could not be removed.
     #[error(
@@ -97,6 +120,13 @@ pub enum ImageError {
     /// faas-cli could not write the build context.
     #[error(transparent)]
     Faas(#[from] crate::openfaas::FaasError),
+}
+
+impl ImageError {
+    fn context(function: &str) -> impl FnOnce(std::io::Error) -> Self + use<> {
+        let function = function.to_owned();
+        move |source| Self::Context { function, source }
+    }
 }
 
 /// Sixteen random hexadecimal digits.

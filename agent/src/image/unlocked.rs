@@ -62,7 +62,8 @@ impl Unlocked<'_> {
                 source,
             })?;
         drop(handler);
-        engine.build(image, context, HashMap::new()).await
+        engine.build(image, context, HashMap::new()).await?;
+        Ok(())
     }
 
     fn context(&self, handler: &Archive) -> io::Result<Context> {

@@ -1,19 +1,19 @@
 //! Rebuild by mount, the default: a parked container gets the handler delivered into its mount namespace,
 //! in memory.
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use tokio::sync::Mutex;
 
 use super::{
     ParkedStatus, READY_TIMEOUT, RebuildError, Standby,
-    mount::{Delivered, Entry, EntryKind},
+    mount::{Delivered, Entry, EntryKind, Parked, Place, PlaceContent},
     names::{Slot, Slots},
     pool::{Pool, Taken},
 };
 use crate::{
     lease::{Step, Timeline},
     openfaas::FaasCli,
-    seal::archive::{Archive, Content},
+    seal::archive::{self, Archive, Content},
     state::SealedFunction,
 };
 
@@ -99,7 +99,7 @@ impl Mounted {
         let folder = function.handler_dir.clone();
         // It enters namespaces and copies files, which is not for the threads that wait for packets.
         let delivered =
-            tokio::task::spawn_blocking(move || parked.deliver(&folder, &entries(&handler)))
+            tokio::task::spawn_blocking(move || Self::deliver(parked, &folder, &handler))
                 .await
                 .map_err(|_| RebuildError::BrokenOff)??;
         let delivered = serving.delivered.insert(delivered);
@@ -109,6 +109,23 @@ impl Mounted {
             .await?;
         timeline.note(Step::Ready);
         Ok(serving.slot.name.clone())
+    }
+
+    /// Delivers what a build has made of the handler, or the handler itself into its folder.
+    fn deliver(
+        parked: Parked,
+        folder: &Path,
+        handler: &Archive,
+    ) -> Result<Delivered, RebuildError> {
+        let built = handler.places().map_err(RebuildError::Archive)?;
+        let places: Vec<Place<'_>> = match &built {
+            None => vec![Place {
+                path: folder,
+                content: PlaceContent::Folder(handler.entries().map(entry).collect()),
+            }],
+            Some(places) => places.iter().filter_map(place).collect(),
+        };
+        Ok(parked.deliver(&places)?)
     }
 
     /// Overwrites what was delivered, and kills the processes that had it.
@@ -136,18 +153,28 @@ impl Mounted {
     }
 }
 
-/// The handler's files, as the delivery takes them.
-fn entries(handler: &Archive) -> Vec<Entry<'_>> {
-    handler
-        .entries()
-        .map(|entry| Entry {
-            path: entry.path,
-            mode: entry.mode,
-            kind: match entry.content {
-                Content::Folder => EntryKind::Dir,
-                Content::File(bytes) => EntryKind::File(bytes),
-                Content::Link(target) => EntryKind::Symlink(target),
-            },
-        })
-        .collect()
+fn place<'a>(place: &archive::Place<'a>) -> Option<Place<'a>> {
+    let mut entries = place.entries.iter().map(|it| entry(*it));
+    let content = if place.is_folder {
+        PlaceContent::Folder(entries.collect())
+    } else {
+        PlaceContent::File(entries.next()?)
+    };
+    Some(Place {
+        path: place.path,
+        content,
+    })
+}
+
+/// An entry of the handler, as the delivery takes it.
+fn entry(entry: archive::Entry<'_>) -> Entry<'_> {
+    Entry {
+        path: entry.path,
+        mode: entry.mode,
+        kind: match entry.content {
+            Content::Folder => EntryKind::Dir,
+            Content::File(bytes) => EntryKind::File(bytes),
+            Content::Link(target) => EntryKind::Symlink(target),
+        },
+    }
 }

@@ -21,7 +21,7 @@ use self::{by_image::ByImage, by_mount::ByMount, names::Slots};
 use crate::{
     image::ImageError,
     openfaas::{FaasCli, FaasError, Gateway},
-    seal::file::FileError,
+    seal::{archive::ArchiveError, file::FileError},
     state::{Isolation, Rebuild, SealedFunction},
 };
 
@@ -35,6 +35,9 @@ pub enum RebuildError {
     /// The sealed handler.
     #[error("the sealed handler: {0}")]
     Seal(#[from] FileError),
+    /// What the sealed handler holds.
+    #[error("the sealed handler: {0}")]
+    Archive(ArchiveError),
     /// A deployment or removal.
     #[error(transparent)]
     Faas(#[from] FaasError),

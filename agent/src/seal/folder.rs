@@ -13,7 +13,7 @@ use std::{
 };
 
 use super::{
-    archive::{Archive, ArchiveError, Content, Existing, Owner, Survey},
+    archive::{Archive, ArchiveError, Built, Content, Existing, Owner, Survey},
     file::{FileError, SealedFile},
     key::{Key, KeyId},
 };
@@ -82,6 +82,20 @@ pub enum FolderError {
 /// When something cannot be read, sealed, written or removed. Plaintext is there until the
 /// ciphertext is.
 pub fn seal_folder(folder: &Path, name: &str, key: &Key, time: u64) -> Result<Report, FolderError> {
+    seal_built(folder, name, key, time, None)
+}
+
+/// The same, with what a build has made of that folder's files (the archive) beside them.
+///
+/// # Errors
+/// As [`seal_folder`], and when the folder is not any more what was built.
+pub fn seal_built(
+    folder: &Path,
+    name: &str,
+    key: &Key,
+    time: u64,
+    built: Option<(Archive, Built)>,
+) -> Result<Report, FolderError> {
     let file = SealedFile::in_folder(folder);
     let survey = Survey::of(folder)?;
     let (outcome, archive) = match (file.exists()?, survey.is_clean()) {
@@ -94,7 +108,13 @@ pub fn seal_folder(folder: &Path, name: &str, key: &Key, time: u64) -> Result<Re
         }
         (true, false) => (Outcome::Completed, file.open(key, name)?),
         (false, _) => {
-            let archive = survey.read()?;
+            let archive = match built {
+                None => survey.read()?,
+                Some((source, built)) => {
+                    compare(folder, &survey, &source)?;
+                    survey.read_with(built)?
+                }
+            };
             if archive.is_empty() {
                 return Err(FolderError::Empty {
                     folder: folder.to_owned(),

@@ -36,8 +36,12 @@ pub enum Isolation {
 pub enum Park {
     /// Inside the import of the handler package, everything else loaded.
     Python,
+    /// At the `require` of the handler folder, everything else loaded.
+    Node,
     /// Before the process starts, behind the gate binary.
     Gate,
+    /// Before the container's first process starts, behind the gate binary.
+    Container,
 }
 
 /// What the agent needs to know of a sealed function.
@@ -51,7 +55,8 @@ pub struct SealedFunction {
     pub base_image: String,
     /// Image of the locked function.
     pub locked_image: String,
-    /// Handler folder inside the container, absolute.
+    /// What is mounted in the container, absolute: the handler folder, or the last place where something that
+    /// was built of the handler is delivered.
     pub handler_dir: PathBuf,
     /// Where the process waits.
     pub park: Park,
@@ -80,8 +85,8 @@ impl SealedFunction {
     #[must_use]
     pub fn behind_gate(&self, deployment: Deployment) -> Deployment {
         match self.park {
-            Park::Python => deployment,
             Park::Gate => deployment.behind(GATE_PATH),
+            Park::Python | Park::Node | Park::Container => deployment,
         }
     }
 }

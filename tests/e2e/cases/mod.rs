@@ -9,8 +9,11 @@ mod next_key;
 mod refusals;
 mod sealing;
 mod streams;
+mod templates;
 
 use std::{fs, thread};
+
+pub(crate) use templates::TEMPLATES;
 
 use crate::{
     World,

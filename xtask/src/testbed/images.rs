@@ -1,5 +1,5 @@
-//! The two images that functions are built from: a Python base, made of Debian packages since none
-//! can be pulled everywhere, and one that holds the watchdog alone.
+//! The images that functions are built from: a base for each language, made of Debian packages since
+//! none can be pulled everywhere, and one that holds the watchdog alone.
 
 use std::{
     fs,
@@ -10,6 +10,7 @@ use std::{
 use super::{
     engine::program,
     http,
+    language::{GOLANG, NODE},
     layout::{Layout, PREFIX, REGISTRY},
     python,
 };
@@ -28,30 +29,45 @@ struct Image {
     tag: &'static str,
     /// Stands for everything that it is made of.
     fingerprint: String,
-    /// Settings, as Dockerfile lines.
-    changes: Vec<String>,
+    /// Whether it has to be in the registry too.
+    pushed: bool,
 }
 
-/// Makes sure that both are in the engine and in the registry.
+/// Makes sure that all are in the engine, and in the registry where providers pull them.
 pub(super) fn ensure(layout: &Layout) -> Result<(), Error> {
     let recipe = python::Recipe::read();
     let python = Image {
         name: "python",
         tag: "3",
         fingerprint: recipe.fingerprint(),
-        changes: python::SETTINGS.map(str::to_owned).to_vec(),
+        pushed: true,
     };
-    python.ensure(|| recipe.archive(layout))?;
+    python.ensure(|| python.import(&recipe.archive(layout)?, &python::SETTINGS))?;
+
+    for language in [&NODE, &GOLANG] {
+        let image = Image {
+            name: language.name,
+            tag: language.tag,
+            fingerprint: language.fingerprint(&recipe),
+            pushed: language.runs,
+        };
+        let label = (LABEL, image.fingerprint.as_str());
+        image.ensure(|| language.make(layout, &python.reference(), &image.reference(), label))?;
+    }
 
     let watchdog = layout.bin().join("fwatchdog");
-    let fingerprint = super::tools::fingerprint_of(&watchdog)?;
     let image = Image {
         name: "watchdog",
         tag: "1",
-        fingerprint,
-        changes: vec![r#"ENTRYPOINT ["/fwatchdog"]"#.to_owned()],
+        fingerprint: super::tools::fingerprint_of(&watchdog)?,
+        pushed: true,
     };
-    image.ensure(|| archive_of(layout, &watchdog))
+    image.ensure(|| {
+        image.import(
+            &archive_of(layout, &watchdog)?,
+            &[r#"ENTRYPOINT ["/fwatchdog"]"#],
+        )
+    })
 }
 
 impl Image {
@@ -60,28 +76,33 @@ impl Image {
     }
 
     /// Makes it where it is missing or old.
-    fn ensure(&self, archive: impl FnOnce() -> Result<PathBuf, Error>) -> Result<(), Error> {
+    fn ensure(&self, make: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
         let reference = self.reference();
         let fresh = self.is_imported();
         if !fresh {
-            let archive = archive()?;
             println!("testbed: image {reference} is made");
-            let mut command = docker();
-            command.args([
-                "import",
-                "--change",
-                &format!("LABEL {LABEL}={}", self.fingerprint),
-            ]);
-            for change in &self.changes {
-                command.args(["--change", change]);
-            }
-            process::output(command.arg(archive).arg(&reference))?;
+            make()?;
         }
-        if fresh && self.is_pushed() {
+        if fresh && (!self.pushed || self.is_pushed()) {
             println!("testbed: image {reference} is there");
-            return Ok(());
+        } else if self.pushed {
+            process::output(docker().args(["push", "--quiet", &reference]))?;
         }
-        process::output(docker().args(["push", "--quiet", &reference])).map(drop)
+        Ok(())
+    }
+
+    /// Makes it of an archive and settings, as Dockerfile lines.
+    fn import(&self, archive: &Path, settings: &[&str]) -> Result<(), Error> {
+        let mut command = docker();
+        command.args([
+            "import",
+            "--change",
+            &format!("LABEL {LABEL}={}", self.fingerprint),
+        ]);
+        for setting in settings {
+            command.args(["--change", setting]);
+        }
+        process::output(command.arg(archive).arg(self.reference())).map(drop)
     }
 
     fn is_imported(&self) -> bool {

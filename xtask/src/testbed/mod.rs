@@ -10,6 +10,7 @@ mod engine;
 mod host;
 mod http;
 mod images;
+mod language;
 mod layout;
 mod netfilter;
 mod openfaas;

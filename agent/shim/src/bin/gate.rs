@@ -1,4 +1,6 @@
 //! `gate COMMAND [ARGUMENT...]`: waits until the handler is delivered, then becomes the command.
+//! `gate --wait`: waits on behalf of the process that started it, and ends. That process hands over its own
+//! mount table as standard input, and is thereby known as the one that waits.
 //!
 //! The handler arrives as a mount over the folder in `RSFAAS_HANDLER_DIR`; the kernel wakes the wait
 //! on each change of the mount table (`POLLPRI`, proc_pid_mounts(5)), so waiting costs nothing.
@@ -7,13 +9,15 @@
 #![forbid(unsafe_code)]
 
 use std::{
-    convert::Infallible,
     env,
     ffi::OsString,
     fmt,
     fs::File,
     io::{self, Read as _, Seek as _},
-    os::{fd::AsFd as _, unix::process::CommandExt as _},
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::process::CommandExt as _,
+    },
     path::{Path, PathBuf},
     process::{Command, ExitCode},
 };
@@ -22,6 +26,7 @@ use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
+        prctl,
         signal::{SigSet, Signal},
         signalfd::{SfdFlags, SignalFd},
     },
@@ -29,6 +34,7 @@ use nix::{
 use rsfaas_shim::{HANDLER_DIR, PARK_TOKEN, is_delivered};
 
 const MOUNTS: &str = "/proc/self/mountinfo";
+const WAIT: &str = "--wait";
 
 /// Why the gate ended without becoming its command.
 enum End {
@@ -61,7 +67,10 @@ impl End {
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Usage => write!(f, "no command; usage: gate COMMAND [ARGUMENT...]"),
+            Self::Usage => write!(
+                f,
+                "no command; usage: gate COMMAND [ARGUMENT...], or gate {WAIT}"
+            ),
             Self::NoFolder => write!(
                 f,
                 "{HANDLER_DIR} is not set, so there is no handler to wait for; the RsFaaS agent sets it when it deploys this image"
@@ -75,6 +84,7 @@ impl fmt::Display for End {
 
 fn main() -> ExitCode {
     match run() {
+        Ok(()) => ExitCode::SUCCESS,
         Err(end) => {
             eprintln!("gate: {end}");
             ExitCode::from(end.code())
@@ -82,16 +92,20 @@ fn main() -> ExitCode {
     }
 }
 
-fn run() -> Result<Infallible, End> {
+fn run() -> Result<(), End> {
     let mut arguments = env::args_os().skip(1);
     let command = arguments.next().ok_or(End::Usage)?;
     let folder = PathBuf::from(env::var_os(HANDLER_DIR).ok_or(End::NoFolder)?);
+    // The mount table shows places without symbolic links.
+    let folder = folder.canonicalize().unwrap_or(folder);
+    if command == WAIT {
+        return wait_for_parent(&folder);
+    }
     // Empty: the image has the handler in it.
     if !folder.as_os_str().is_empty() {
-        // The mount table shows folders without symbolic links.
-        let folder = folder.canonicalize().unwrap_or(folder);
-        wait(&folder)?;
-        enter_again(&folder);
+        let mounts = File::open(MOUNTS).map_err(|error| End::Wait(MOUNTS, error))?;
+        wait(mounts, &folder)?;
+        enter_again();
     }
     let error = Command::new(&command)
         .args(arguments)
@@ -101,9 +115,19 @@ fn run() -> Result<Infallible, End> {
     Err(End::Exec(command, error))
 }
 
+fn wait_for_parent(folder: &Path) -> Result<(), End> {
+    let mount = |errno: Errno| End::Wait(MOUNTS, errno.into());
+    prctl::set_pdeathsig(Signal::SIGTERM).map_err(mount)?;
+    let table: OwnedFd = io::stdin()
+        .as_fd()
+        .try_clone_to_owned()
+        .map_err(|error| End::Wait(MOUNTS, error))?;
+    wait(File::from(table), folder)
+}
+
 /// Returns once the handler is mounted at `folder`; the signals that end a process end the wait, also
 /// where this is process 1, for which the kernel has no default actions.
-fn wait(folder: &Path) -> Result<(), End> {
+fn wait(mut mounts: File, folder: &Path) -> Result<(), End> {
     let signals: SigSet = [
         Signal::SIGHUP,
         Signal::SIGINT,
@@ -117,7 +141,6 @@ fn wait(folder: &Path) -> Result<(), End> {
     let ends = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC).map_err(signal)?;
 
     let mount = |error| End::Wait(MOUNTS, error);
-    let mut mounts = File::open(MOUNTS).map_err(mount)?;
     let mut table = Vec::new();
     loop {
         // The kernel notes the table's state when the file is opened and at each poll: a change
@@ -144,11 +167,10 @@ fn wait(folder: &Path) -> Result<(), End> {
     }
 }
 
-/// A process that stands inside the folder still stands in what lies below the mount: it takes the
+/// A process that stands inside what was delivered still stands in what lies below the mount: it takes the
 /// same path once more.
-fn enter_again(folder: &Path) {
+fn enter_again() {
     if let Ok(here) = env::current_dir()
-        && here.starts_with(folder)
         && let Err(error) = env::set_current_dir(&here)
     {
         eprintln!(

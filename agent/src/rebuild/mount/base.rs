@@ -24,7 +24,7 @@ const MAX_ENTRIES: usize = 512;
 /// How the delivered files and the base image's come together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Layering {
-    /// The ramfs holds both.
+    /// The ramfs holds both, or a single file.
     Copied,
     /// The ramfs is to be laid over the base image's folder.
     Overlay,
@@ -49,8 +49,12 @@ struct Survey {
     bytes: usize,
 }
 
-/// Copies the folder's content into `ramfs` if it is small, below what was delivered.
-pub(super) fn merge(ramfs: &mut Ramfs, folder: &OwnedFd) -> Result<Layering, MountError> {
+/// Copies the folder's content into the folder `at` of `ramfs` if it is small, below what was delivered.
+pub(super) fn merge(
+    ramfs: &mut Ramfs,
+    at: &Path,
+    folder: &OwnedFd,
+) -> Result<Layering, MountError> {
     let mut survey = Survey {
         found: Vec::new(),
         bytes: 0,
@@ -72,7 +76,7 @@ pub(super) fn merge(ramfs: &mut Ramfs, folder: &OwnedFd) -> Result<Layering, Mou
             mode: found.mode,
             kind,
         };
-        ramfs.write_base(&entry, found.owner)?;
+        ramfs.write_base(at, &entry, found.owner)?;
     }
     Ok(Layering::Copied)
 }

@@ -14,6 +14,23 @@ pub struct Entry<'a> {
     pub kind: EntryKind<'a>,
 }
 
+/// A place of a container and what is delivered there.
+pub struct Place<'a> {
+    /// Absolute path, as the container sees it.
+    pub path: &'a Path,
+    /// What is mounted over it.
+    pub content: PlaceContent<'a>,
+}
+
+/// What a place is.
+pub enum PlaceContent<'a> {
+    /// A folder, which comes to hold these. What the base image has in it stays visible where none of them
+    /// takes its place.
+    Folder(Vec<Entry<'a>>),
+    /// A file; the entry's path does not matter.
+    File(Entry<'a>),
+}
+
 /// The kinds of [`Entry`].
 #[derive(Clone, Copy)]
 pub enum EntryKind<'a> {

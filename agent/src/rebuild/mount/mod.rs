@@ -27,19 +27,23 @@ mod status;
 mod swap;
 mod token;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
+use self::{attach::Attachment, base::Layering, find::Scan, process::Process, ramfs::Ramfs};
 pub use self::{
-    entry::{Entry, EntryKind},
+    entry::{Entry, EntryKind, Place, PlaceContent},
     error::MountError,
     token::ParkToken,
 };
-use self::{find::Scan, process::Process, ramfs::Ramfs};
 
 /// First and longest pause between two looks for a parked process: each look reads all of `/proc`.
 const LOOK: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(80));
+
+/// Between two tries to overwrite a program that still runs, and how long they go on.
+const WIPE_PAUSE: Duration = Duration::from_millis(1);
+const WIPE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A process that waits for its handler.
 pub struct Parked {
@@ -160,26 +164,43 @@ impl Parked {
         self.unswapped
     }
 
-    /// Puts the handler into the container, over `handler_dir` (absolute, as the container sees it).
+    /// Puts the handler into the container, over places of it, in their order: the one that the process
+    /// watches comes last.
     ///
-    /// What the base image has in that folder stays visible where no entry takes its place. Files come
-    /// to belong to the process's user and are read-only. Blocks for about a millisecond; when it returns,
-    /// the process has been woken.
+    /// Files come to belong to the process's user and are read-only. Blocks for about a millisecond, and some
+    /// microseconds more for each file; when it returns, the process has been woken.
     ///
     /// # Errors
-    /// When the folder is not there, an entry's path leaves it, the process has ended, or the kernel
-    /// refuses. Nothing has been delivered then, and what was written is overwritten again.
-    pub fn deliver(
-        self,
-        handler_dir: &Path,
-        entries: &[Entry<'_>],
-    ) -> Result<Delivered, MountError> {
-        let folder = self.process.folder(handler_dir)?;
+    /// When a place is not there, an entry's path leaves it, the process has ended, or the kernel
+    /// refuses. What was written is overwritten again then.
+    pub fn deliver(self, places: &[Place<'_>]) -> Result<Delivered, MountError> {
+        let (root, owner) = (self.process.root()?, self.process.owner()?);
         let mut ramfs = Ramfs::new()?;
-        ramfs.write(entries, self.process.owner()?)?;
-        let layering = base::merge(&mut ramfs, &folder)?;
+        let mut attachments = Vec::with_capacity(places.len());
+        for (number, place) in places.iter().enumerate() {
+            let inside = PathBuf::from(number.to_string());
+            let is_folder = matches!(place.content, PlaceContent::Folder(_));
+            let opened = attach::place(&root, place.path, is_folder)?;
+            let layering = match &place.content {
+                PlaceContent::Folder(entries) => {
+                    ramfs.write(&inside, entries, owner)?;
+                    base::merge(&mut ramfs, &inside, &opened)?
+                }
+                PlaceContent::File(entry) => {
+                    ramfs.write_file(&inside, entry, owner)?;
+                    Layering::Copied
+                }
+            };
+            attachments.push(Attachment {
+                path: place.path,
+                place: opened,
+                inside,
+                layering,
+            });
+        }
         ramfs.finish()?;
-        attach::attach(&ramfs, &self.process.namespace_handle()?, &folder, layering)?;
+        let namespace = self.process.namespace_handle()?;
+        attach::attach(&ramfs, &namespace, &root, &attachments)?;
         let Self {
             process,
             first,
@@ -233,8 +254,25 @@ impl Delivered {
         }
         let ended = self.process.kill();
         let killed = kill::kill_all(&self.token, &self.namespace, self.first.as_ref()).await;
-        let wiped = self.ramfs.wipe();
+        let wiped = self.wipe_patiently().await;
         ended.and(killed).and(wiped).and(stopped)
+    }
+
+    /// A program that was killed is written to once the last of its threads has gone, a moment after its
+    /// process has.
+    async fn wipe_patiently(&mut self) -> Result<(), MountError> {
+        let start = Instant::now();
+        loop {
+            match self.ramfs.wipe() {
+                Err(MountError::Wipe { source, .. })
+                    if source.kind() == io::ErrorKind::ExecutableFileBusy
+                        && start.elapsed() < WIPE_PATIENCE =>
+                {
+                    tokio::time::sleep(WIPE_PAUSE).await;
+                }
+                result => return result,
+            }
+        }
     }
 
     /// Lets the container's first process live for as long as the provider needs it to remove the

@@ -3,12 +3,11 @@ use std::{
     fs::File,
     io::{self, Read as _},
     os::fd::{AsFd as _, OwnedFd},
-    path::Path,
 };
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::{
-    fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2, readlinkat},
+    fs::{CWD, Mode, OFlags, openat, readlinkat},
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
 };
 
@@ -62,13 +61,15 @@ impl Process {
         Ok(openat(&self.folder, name, flags | OFlags::CLOEXEC, Mode::empty())?.into())
     }
 
-    /// Tells whether the process follows a mount table, as parked ones do: it has the file open.
+    /// Tells whether the process follows its own mount table, as parked ones do: it has the file open. One
+    /// that follows another's waits on behalf of that one.
     pub(super) fn is_waiting(&self) -> io::Result<bool> {
+        let numbers = status::numbers(&String::from_utf8_lossy(&self.read("status")?));
         let files = self.open_file("fd", OFlags::RDONLY | OFlags::DIRECTORY)?;
         for entry in rustix::fs::Dir::read_from(&files)? {
             // A file that was closed meanwhile has no target any more.
             if let Ok(target) = readlinkat(&files, entry?.file_name(), Vec::new())
-                && is_mount_table(target.as_bytes())
+                && is_mount_table(target.as_bytes(), &numbers)
             {
                 return Ok(true);
             }
@@ -111,22 +112,10 @@ impl Process {
         Ok(file.map_err(self.failed("the network namespace"))?.into())
     }
 
-    /// A folder as the process sees it: its links cannot lead out of the container.
-    pub(super) fn folder(&self, path: &Path) -> Result<OwnedFd, MountError> {
-        let root = self
-            .open_file("root", OFlags::PATH | OFlags::DIRECTORY)
-            .map_err(self.failed("the root folder"))?;
-        openat2(
-            &root,
-            path,
-            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-            ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
-        )
-        .map_err(|errno| MountError::HandlerDir {
-            folder: path.to_owned(),
-            source: errno.into(),
-        })
+    /// The root folder, as the process sees it.
+    pub(super) fn root(&self) -> Result<OwnedFd, MountError> {
+        let root = self.open_file("root", OFlags::PATH | OFlags::DIRECTORY);
+        Ok(root.map_err(self.failed("the root folder"))?.into())
     }
 
     /// Tells whether the process has ended.
@@ -219,10 +208,15 @@ pub(super) fn mount_namespace_of(pid: i32) -> Option<String> {
     name.into_os_string().into_string().ok()
 }
 
-/// Tells whether a link in `/proc/PID/fd` points to a mount table. The kernel shows the path as the
-/// process sees it, with the process's number in its own namespace.
-fn is_mount_table(target: &[u8]) -> bool {
-    target.starts_with(b"/proc/") && target.ends_with(b"/mountinfo")
+/// Tells whether a link in `/proc/PID/fd` points to the mount table of a process that has one of these
+/// numbers. The kernel shows the path as the process sees it, with its number in its own namespace.
+fn is_mount_table(target: &[u8], numbers: &[i32]) -> bool {
+    let number = || {
+        let path = str::from_utf8(target).ok()?;
+        let inner = path.strip_prefix("/proc/")?.strip_suffix("/mountinfo")?;
+        inner.split('/').next()?.parse().ok()
+    };
+    number().is_some_and(|number| numbers.contains(&number))
 }
 
 #[cfg(test)]
@@ -258,10 +252,25 @@ mod tests {
 
     #[test]
     fn mount_tables_are_known_by_their_path_in_any_namespace() {
-        assert!(is_mount_table(b"/proc/1/mountinfo"));
-        assert!(is_mount_table(b"/proc/7/task/8/mountinfo"));
-        assert!(!is_mount_table(b"/tmp/mountinfo"));
-        assert!(!is_mount_table(b"/proc/1/mounts"));
+        assert!(is_mount_table(b"/proc/1/mountinfo", &[4711, 1]));
+        assert!(is_mount_table(b"/proc/7/task/8/mountinfo", &[7]));
+        assert!(!is_mount_table(b"/tmp/mountinfo", &[1]));
+        assert!(!is_mount_table(b"/proc/1/mounts", &[1]));
+    }
+
+    #[test]
+    fn a_process_that_follows_anothers_mount_table_does_not_wait() {
+        assert!(!is_mount_table(b"/proc/7/mountinfo", &[4711, 8]));
+        let table = File::open("/proc/self/mountinfo").unwrap();
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .stdin(table)
+            .spawn()
+            .unwrap();
+        let process = Process::open(child.id().cast_signed()).unwrap();
+        assert!(!process.is_waiting().unwrap());
+        process.kill().unwrap();
+        child.wait().unwrap();
     }
 
     #[test]

@@ -9,13 +9,14 @@ use std::{
     io::{self, Write as _},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use rsfaas_shim::MOUNT_SOURCE;
 use rustix::{
     fs::{
-        AtFlags, Gid, Mode, OFlags, ResolveFlags, Uid, chownat, fchmod, fchown, mkdirat, openat2,
-        symlinkat,
+        AtFlags, Gid, Mode, OFlags, ResolveFlags, Uid, chownat, fchmod, fchown, mkdirat, openat,
+        openat2, symlinkat,
     },
     io::Errno,
     mount::{
@@ -38,6 +39,8 @@ pub(super) struct Ramfs {
     /// Folders whose permissions are still to be set: while files are added they stay writable, also for
     /// an agent without `CAP_DAC_OVERRIDE`.
     folders: BTreeMap<PathBuf, (u32, Owner)>,
+    /// The folder of the last entry, since the next one is usually in the same.
+    last: Option<(PathBuf, Arc<OwnedFd>)>,
 }
 
 impl Ramfs {
@@ -48,6 +51,7 @@ impl Ramfs {
             mount,
             files: Vec::new(),
             folders: BTreeMap::new(),
+            last: None,
         })
     }
 
@@ -56,26 +60,46 @@ impl Ramfs {
         self.mount.as_fd()
     }
 
-    /// Writes what was sealed, all of it owned by `owner`.
-    pub(super) fn write(&mut self, entries: &[Entry<'_>], owner: Owner) -> Result<(), MountError> {
-        self.folders.insert(PathBuf::from("."), (0o555, owner));
+    /// Writes what is delivered at one place into the folder `at`, which is made, all of it owned by
+    /// `owner`.
+    pub(super) fn write(
+        &mut self,
+        at: &Path,
+        entries: &[Entry<'_>],
+        owner: Owner,
+    ) -> Result<(), MountError> {
+        self.folder(at, owner).map_err(failed(at))?;
         for entry in entries {
             entry.check()?;
-            // Noted first: a file that is written in part is overwritten too.
-            if matches!(entry.kind, EntryKind::File(_)) {
-                self.files.push(entry.path.to_owned());
-            }
-            self.put(entry, owner).map_err(|source| MountError::Write {
-                path: entry.path.to_owned(),
-                source,
-            })?;
+            self.write_file(&at.join(entry.path), entry, owner)?;
         }
         Ok(())
     }
 
-    /// Adds a file of the base image, which is no secret, unless something delivered stands in its way.
-    pub(super) fn write_base(&mut self, entry: &Entry<'_>, owner: Owner) -> Result<(), MountError> {
-        match self.put(entry, owner) {
+    /// Writes one delivered file, folder or link at a path of its own.
+    pub(super) fn write_file(
+        &mut self,
+        path: &Path,
+        entry: &Entry<'_>,
+        owner: Owner,
+    ) -> Result<(), MountError> {
+        // Noted first: a file that is written in part is overwritten too.
+        if matches!(entry.kind, EntryKind::File(_)) {
+            self.files.push(path.to_owned());
+        }
+        self.put(path, entry, owner).map_err(failed(path))
+    }
+
+    /// Adds a file of the base image, which is no secret, to the folder `at`, unless something delivered
+    /// stands in its way.
+    pub(super) fn write_base(
+        &mut self,
+        at: &Path,
+        entry: &Entry<'_>,
+        owner: Owner,
+    ) -> Result<(), MountError> {
+        let path = at.join(entry.path);
+        match self.put(&path, entry, owner) {
             Err(error)
                 if matches!(
                     Errno::from_io_error(&error),
@@ -84,39 +108,38 @@ impl Ramfs {
             {
                 Ok(())
             }
-            other => other.map_err(|source| MountError::Write {
-                path: entry.path.to_owned(),
-                source,
-            }),
+            other => other.map_err(failed(&path)),
         }
     }
 
-    fn put(&mut self, entry: &Entry<'_>, owner: Owner) -> io::Result<()> {
-        let parent = entry.path.parent().unwrap_or(Path::new(""));
-        let name = entry.path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    fn put(&mut self, path: &Path, entry: &Entry<'_>, owner: Owner) -> io::Result<()> {
+        let parent = path.parent().unwrap_or(Path::new(""));
+        let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
         let folder = self.folder(parent, owner)?;
         match entry.kind {
             EntryKind::File(content) => {
-                let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY;
-                let mut file = File::from(beneath(folder.as_fd(), Path::new(name), flags)?);
+                // One name only, which is not there yet: nothing can lead elsewhere.
+                let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+                let mode = Mode::RUSR | Mode::WUSR;
+                let mut file = File::from(openat(&folder, name, flags | OFlags::NOFOLLOW, mode)?);
                 file.write_all(content)?;
                 fchmod(&file, Mode::from_raw_mode(file_mode(entry.mode)))?;
                 chown(&file, owner)?;
             }
             EntryKind::Dir => {
-                match mkdirat(&folder, name, Mode::RWXU) {
+                match mkdirat(&*folder, name, Mode::RWXU) {
                     // Made already for something in it; now it gets its own permissions.
-                    Err(Errno::EXIST) if self.folders.contains_key(entry.path) => {}
+                    Err(Errno::EXIST) if self.folders.contains_key(path) => {}
                     made => made?,
                 }
                 self.folders
-                    .insert(entry.path.to_owned(), (dir_mode(entry.mode), owner));
+                    .insert(path.to_owned(), (dir_mode(entry.mode), owner));
             }
             EntryKind::Symlink(target) => {
-                symlinkat(target, &folder, name)?;
+                symlinkat(target, &*folder, name)?;
                 let (user, group) = ids(owner);
                 chownat(
-                    &folder,
+                    &*folder,
                     name,
                     Some(user),
                     Some(group),
@@ -128,7 +151,18 @@ impl Ramfs {
     }
 
     /// Opens a folder, making it and those above it where they are missing.
-    fn folder(&mut self, path: &Path, owner: Owner) -> io::Result<OwnedFd> {
+    fn folder(&mut self, path: &Path, owner: Owner) -> io::Result<Arc<OwnedFd>> {
+        if let Some((last, folder)) = &self.last
+            && last == path
+        {
+            return Ok(Arc::clone(folder));
+        }
+        let folder = Arc::new(self.open_folder(path, owner)?);
+        self.last = Some((path.to_owned(), Arc::clone(&folder)));
+        Ok(folder)
+    }
+
+    fn open_folder(&mut self, path: &Path, owner: Owner) -> io::Result<OwnedFd> {
         if path.as_os_str().is_empty() {
             return self.mount.try_clone();
         }
@@ -136,7 +170,7 @@ impl Ramfs {
             Err(Errno::NOENT) => {}
             found => return Ok(found?),
         }
-        let above = self.folder(path.parent().unwrap_or(Path::new("")), owner)?;
+        let above = self.open_folder(path.parent().unwrap_or(Path::new("")), owner)?;
         let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
         mkdirat(&above, name, Mode::RWXU)?;
         self.folders.insert(path.to_owned(), (0o555, owner));
@@ -156,13 +190,15 @@ impl Ramfs {
                 fchmod(&folder, Mode::from_raw_mode(mode))?;
                 chown(&folder, owner)
             };
-            set().map_err(|source| MountError::Write {
-                path: path.clone(),
-                source,
-            })?;
+            set().map_err(failed(&path))?;
         }
         Ok(())
     }
+}
+
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> MountError + use<> {
+    let path = path.to_owned();
+    move |source| MountError::Write { path, source }
 }
 
 /// Makes a filesystem that is mounted nowhere.
@@ -184,17 +220,12 @@ pub(super) fn open(kind: &'static str, lower: Option<&str>) -> Result<OwnedFd, M
 
 /// Opens below a folder; links are not followed, and nothing leads out.
 fn beneath(folder: BorrowedFd<'_>, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
-    let mode = if flags.contains(OFlags::CREATE) {
-        Mode::RUSR | Mode::WUSR
-    } else {
-        Mode::empty()
-    };
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
     openat2(
         folder,
         path,
         flags | OFlags::CLOEXEC | OFlags::NOFOLLOW,
-        mode,
+        Mode::empty(),
         resolve,
     )
 }
@@ -209,87 +240,4 @@ fn chown(file: impl AsFd, owner: Owner) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Read as _;
-
-    use rustix::fs::fstat;
-
-    use super::*;
-
-    pub(super) const OWNER: Owner = Owner {
-        user: 12,
-        group: 34,
-    };
-
-    pub(super) fn file<'a>(path: &'a str, content: &'a str) -> Entry<'a> {
-        Entry {
-            path: Path::new(path),
-            mode: 0o755,
-            kind: EntryKind::File(content.as_bytes()),
-        }
-    }
-
-    pub(super) fn delivered(entries: &[Entry<'_>]) -> Ramfs {
-        let mut ramfs = Ramfs::new().expect("a ramfs (needs root)");
-        ramfs.write(entries, OWNER).unwrap();
-        ramfs
-    }
-
-    fn open_in(ramfs: &Ramfs, path: &str) -> rustix::io::Result<File> {
-        beneath(ramfs.mount(), Path::new(path), OFlags::RDONLY).map(File::from)
-    }
-
-    pub(super) fn content(ramfs: &Ramfs, path: &str) -> String {
-        let mut text = String::new();
-        open_in(ramfs, path)
-            .unwrap()
-            .read_to_string(&mut text)
-            .unwrap();
-        text
-    }
-
-    #[test]
-    fn files_and_the_folders_above_them_are_written() {
-        let mut ramfs = delivered(&[file("a/b/c.py", "plain")]);
-        ramfs.finish().unwrap();
-        assert_eq!(content(&ramfs, "a/b/c.py"), "plain");
-        for (path, mode) in [("a/b/c.py", 0o555), ("a", 0o555), (".", 0o555)] {
-            let stat = fstat(open_in(&ramfs, path).unwrap()).unwrap();
-            assert_eq!(
-                (stat.st_uid, stat.st_gid, stat.st_mode & 0o7777),
-                (12, 34, mode),
-                "{path}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_delivered_link_leads_no_later_entry_out() {
-        let link = EntryKind::Symlink(Path::new("/tmp"));
-        let out = [
-            Entry {
-                path: Path::new("out"),
-                mode: 0,
-                kind: link,
-            },
-            file("out/x", "1"),
-        ];
-        let failed = Ramfs::new().unwrap().write(&out, OWNER);
-        assert!(matches!(failed, Err(MountError::Write { .. })));
-    }
-
-    #[test]
-    fn the_base_images_files_give_way_to_delivered_ones() {
-        let mut ramfs = delivered(&[file("handler.py", "new"), file("data", "file")]);
-        for stale in [
-            file("handler.py", "old"),
-            file("data/old", "1"),
-            file("kept.py", "base"),
-        ] {
-            ramfs.write_base(&stale, OWNER).unwrap();
-        }
-        assert_eq!(content(&ramfs, "handler.py"), "new");
-        assert_eq!(content(&ramfs, "data"), "file");
-        assert_eq!(content(&ramfs, "kept.py"), "base");
-    }
-}
+mod tests;

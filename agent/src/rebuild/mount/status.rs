@@ -18,6 +18,14 @@ pub(super) fn owner(status: &str) -> Option<Owner> {
     })
 }
 
+/// The process's numbers, in each of its PID namespaces from the outermost on.
+pub(super) fn numbers(status: &str) -> Vec<i32> {
+    field(status, "NSpid:")
+        .split_whitespace()
+        .filter_map(|number| number.parse().ok())
+        .collect()
+}
+
 /// Whether the process is number 1 in a PID namespace below the host's.
 pub(super) fn is_first(status: &str) -> bool {
     let mut numbers = field(status, "NSpid:").split_whitespace();

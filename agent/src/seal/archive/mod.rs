@@ -4,6 +4,7 @@
 //! takes one back, [`Archive::place`] puts it on a disk. The buffer is sized before it is filled,
 //! so that it never moves and leaves nothing behind, and it is wiped when dropped. An archive that
 //! was parsed is safe to deliver: every path stays inside the folder, none leads through a link.
+mod built;
 mod manifest;
 mod place;
 mod survey;
@@ -20,7 +21,9 @@ use std::{
 
 use zeroize::Zeroizing;
 
+use self::built::RESERVED;
 pub use self::{
+    built::{Built, BuiltFile, Place},
     manifest::is_manifest,
     place::{Existing, Owner},
     survey::Survey,
@@ -66,6 +69,12 @@ pub enum ArchiveError {
         /// The file.
         path: PathBuf,
     },
+    /// A name that the archive needs for itself.
+    #[error("{path}: this name is reserved; rename it")]
+    Reserved {
+        /// What has it.
+        path: PathBuf,
+    },
     /// Something of that name is there already.
     #[error("{path} exists already")]
     Exists {
@@ -88,6 +97,8 @@ impl ArchiveError {
 pub struct Archive {
     tar: Zeroizing<Vec<u8>>,
     items: Vec<Item>,
+    /// What a build has made of the handler.
+    built: Vec<Item>,
 }
 
 struct Item {
@@ -131,7 +142,8 @@ impl Archive {
     /// When the bytes are no archive of a handler folder.
     pub fn parse(tar: Zeroizing<Vec<u8>>) -> Result<Self, ArchiveError> {
         let invalid = |error: io::Error| ArchiveError::Invalid(error.to_string());
-        let (mut items, mut folders, mut end) = (Vec::<Item>::new(), BTreeSet::new(), 0);
+        let (mut items, mut built) = (Vec::<Item>::new(), Vec::<Item>::new());
+        let (mut last, mut folders, mut end) = (PathBuf::new(), BTreeSet::new(), 0);
         // With seek, or the reader would skip contents by copying them through its stack.
         let mut reader = tar::Archive::new(Cursor::new(tar.as_slice()));
         for entry in reader.entries_with_seek().map_err(invalid)? {
@@ -143,10 +155,7 @@ impl Archive {
             if !is_plain(&path, bytes) {
                 return Err(bad("the path is not a plain relative one"));
             }
-            if items
-                .last()
-                .is_some_and(|last| last.path.as_os_str().as_bytes() >= bytes)
-            {
+            if last.as_os_str().as_bytes() >= bytes {
                 return Err(bad("out of order"));
             }
             if path
@@ -181,14 +190,20 @@ impl Archive {
                 }
                 _ => return Err(bad("neither file, folder nor symbolic link")),
             };
-            items.push(Item { path, mode, kind });
+            last.clone_from(&path);
+            let list = if path.starts_with(RESERVED) {
+                &mut built
+            } else {
+                &mut items
+            };
+            list.push(Item { path, mode, kind });
         }
         if tar.get(end..) != Some([0; 2 * BLOCK].as_slice()) {
             return Err(ArchiveError::Invalid(
                 "it does not end where it should".to_owned(),
             ));
         }
-        Ok(Self { tar, items })
+        Ok(Self { tar, items, built })
     }
 
     /// The archive as it is sealed.
@@ -197,7 +212,7 @@ impl Archive {
         &self.tar
     }
 
-    /// Everything in it, each folder before what it holds.
+    /// Everything of the author's in it, each folder before what it holds.
     pub fn entries(&self) -> impl DoubleEndedIterator<Item = Entry<'_>> + ExactSizeIterator {
         self.items.iter().map(|item| self.entry(item))
     }

@@ -8,7 +8,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Archive, ArchiveError, TEMP_PREFIX, check_link, is_manifest, write};
+use zeroize::Zeroizing;
+
+use super::{Archive, ArchiveError, Built, RESERVED, TEMP_PREFIX, check_link, is_manifest, write};
 use crate::seal::FILE_NAME;
 
 /// What lies in a handler folder, without any content. Paths are relative to the folder.
@@ -36,8 +38,20 @@ pub(super) struct Found {
 
 pub(super) enum FoundKind {
     Folder,
-    File { size: u64 },
+    File {
+        size: u64,
+    },
+    /// A file that is not on the disk.
+    Content(Zeroizing<Vec<u8>>),
     Link(PathBuf),
+}
+
+impl Found {
+    /// As archives are sorted: by path, bytewise.
+    fn in_order(&self, other: &Self) -> std::cmp::Ordering {
+        let (path, other) = (self.path.as_os_str(), other.path.as_os_str());
+        path.as_bytes().cmp(other.as_bytes())
+    }
 }
 
 impl Survey {
@@ -56,12 +70,7 @@ impl Survey {
             hard_linked: Vec::new(),
         };
         survey.walk(Path::new(""))?;
-        survey.found.sort_by(|a, b| {
-            a.path
-                .as_os_str()
-                .as_bytes()
-                .cmp(b.path.as_os_str().as_bytes())
-        });
+        survey.found.sort_by(Found::in_order);
         Ok(survey)
     }
 
@@ -76,7 +85,18 @@ impl Survey {
     /// # Errors
     /// When a file cannot be read, or is not what it was a moment ago.
     pub fn read(&self) -> Result<Archive, ArchiveError> {
-        Archive::parse(write::tar(&self.folder, &self.found)?)
+        Archive::parse(write::tar(&self.folder, self.found.iter())?)
+    }
+
+    /// The same, with what a build has made of it.
+    ///
+    /// # Errors
+    /// When a file cannot be read or is not what it was a moment ago, or a built one has no place.
+    pub fn read_with(&self, built: Built) -> Result<Archive, ArchiveError> {
+        let built = built.into_found()?;
+        let mut all: Vec<&Found> = self.found.iter().chain(&built).collect();
+        all.sort_by(|a, b| a.in_order(b));
+        Archive::parse(write::tar(&self.folder, all.into_iter())?)
     }
 
     fn walk(&mut self, relative: &Path) -> Result<(), ArchiveError> {
@@ -90,6 +110,8 @@ impl Survey {
             let at_top = relative.as_os_str().is_empty();
             if at_top && name == FILE_NAME {
                 continue;
+            } else if at_top && name == RESERVED {
+                return Err(ArchiveError::Reserved { path: full });
             } else if at_top && name.as_bytes().starts_with(TEMP_PREFIX.as_bytes()) {
                 self.leftovers.push(path);
             } else if at_top && name == ".git" {

@@ -20,10 +20,13 @@ use super::{
 const SHORT: usize = 100;
 
 /// The archive of what was found in `folder`.
-pub(super) fn tar(folder: &Path, found: &[Found]) -> Result<Zeroizing<Vec<u8>>, ArchiveError> {
+pub(super) fn tar<'a>(
+    folder: &Path,
+    found: impl Iterator<Item = &'a Found> + Clone,
+) -> Result<Zeroizing<Vec<u8>>, ArchiveError> {
     let too_large = || ArchiveError::Invalid("too large for this machine's memory".to_owned());
     let mut total = 2 * BLOCK;
-    for item in found {
+    for item in found.clone() {
         total = item
             .archived_len()
             .and_then(|it| total.checked_add(it))
@@ -57,9 +60,10 @@ impl Found {
     }
 
     fn size(&self) -> u64 {
-        match self.kind {
-            FoundKind::File { size } => size,
-            _ => 0,
+        match &self.kind {
+            FoundKind::File { size } => *size,
+            FoundKind::Content(content) => content.len() as u64,
+            FoundKind::Folder | FoundKind::Link(_) => 0,
         }
     }
 
@@ -86,14 +90,19 @@ impl Found {
         append_long(EntryType::GNULongName, &name, tar);
         let kind = match self.kind {
             FoundKind::Folder => EntryType::Directory,
-            FoundKind::File { .. } => EntryType::Regular,
+            FoundKind::File { .. } | FoundKind::Content(_) => EntryType::Regular,
             FoundKind::Link(_) => EntryType::Symlink,
         };
         append_header(kind, &name, target, self.mode, self.size(), tar);
-        if let FoundKind::File { size } = self.kind {
-            append_content(&folder.join(&self.path), size, tar)?;
+        match &self.kind {
+            FoundKind::File { size } => append_content(&folder.join(&self.path), *size, tar),
+            FoundKind::Content(content) => {
+                tar.extend_from_slice(content);
+                tar.resize(tar.len().next_multiple_of(BLOCK), 0);
+                Ok(())
+            }
+            FoundKind::Folder | FoundKind::Link(_) => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn what_was_written_before_a_failure_is_wiped_all_the_same() {
         let mut ramfs = Ramfs::new().unwrap();
-        let failed = ramfs.write(&[file("a", "1"), file("a", "again")], OWNER);
+        let failed = ramfs.write(Path::new(""), &[file("a", "1"), file("a", "again")], OWNER);
         assert!(matches!(failed, Err(MountError::Write { .. })));
         ramfs.wipe().unwrap();
         assert_eq!(content(&ramfs, "a"), "");

@@ -1,8 +1,13 @@
-//! Removes what plain builds left under a function's image name.
+//! A function's image in its registry.
+use std::collections::BTreeSet;
+
 use hyper::{Method, StatusCode, header};
 
-use super::{Engine, ImageError, Reference};
-use crate::http;
+use super::Leftover;
+use crate::{
+    http,
+    image::{ImageError, Reference},
+};
 
 /// Kinds of manifests that a registry may have (OCI and Docker, single and list).
 const MANIFESTS: &str = "application/vnd.docker.distribution.manifest.v2+json, \
@@ -10,43 +15,8 @@ const MANIFESTS: &str = "application/vnd.docker.distribution.manifest.v2+json, \
                          application/vnd.oci.image.manifest.v1+json, \
                          application/vnd.oci.image.index.v1+json";
 
-/// Something that may hold plaintext and could not be removed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Leftover {
-    /// What it is.
-    pub what: String,
-    /// How to remove it.
-    pub how: String,
-}
-
-/// Removes the function's image from the engine and its manifest from the registry; gives what is left
-/// for the operator.
-///
-/// # Errors
-/// When the engine fails.
-pub async fn purge(engine: &Engine, image: &Reference) -> Result<Vec<Leftover>, ImageError> {
-    let mut left = Vec::new();
-    let name = image.to_string();
-    let built = engine.remove(&name).await?;
-    if built {
-        left.push(Leftover {
-            what: format!("layers of {name} in the builder's cache"),
-            how: "docker builder prune --all (it removes every function's)".into(),
-        });
-    }
-    match remove_manifest(image).await {
-        Ok(false) => {}
-        Ok(true) => left.push(blobs(image)),
-        Err(error) => left.push(Leftover {
-            what: format!("image {name} in the registry ({error})"),
-            how: "delete the tag with the registry's own means, then collect garbage".into(),
-        }),
-    }
-    Ok(left)
-}
-
 /// What a registry keeps when an image's manifest is deleted.
-pub(super) fn blobs(image: &Reference) -> Leftover {
+pub(in crate::image) fn blobs(image: &Reference) -> Leftover {
     Leftover {
         what: format!("layers of {image} in the registry, which no image names any more"),
         how: "docker-registry garbage-collect CONFIG, on the registry's host".into(),
@@ -58,7 +28,7 @@ pub(super) fn blobs(image: &Reference) -> Leftover {
 ///
 /// # Errors
 /// When the registry is not named, does not answer, or refuses.
-pub(super) async fn remove_manifest(image: &Reference) -> Result<bool, ImageError> {
+pub(in crate::image) async fn remove_manifest(image: &Reference) -> Result<bool, ImageError> {
     let failed = |said: String| ImageError::Registry {
         image: image.to_string(),
         said,
@@ -82,6 +52,30 @@ pub(super) async fn remove_manifest(image: &Reference) -> Result<bool, ImageErro
     } else {
         Err(refused(status))
     }
+}
+
+/// The digests of an image's layers and settings; none where the registry has no such image.
+pub(super) async fn layers(image: &Reference) -> Option<BTreeSet<String>> {
+    let (host, path) = image.registry()?;
+    let path = format!("/v2/{path}/manifests/{}", image.tag);
+    let answer = http::ask(host, Method::GET, &path, &[(header::ACCEPT, MANIFESTS)]).await;
+    let manifest: serde_json::Value = serde_json::from_slice(&answer.ok()?.body).ok()?;
+    let layers = manifest["layers"].as_array()?.iter();
+    Some(
+        layers
+            .chain([&manifest["config"]])
+            .filter_map(|blob| blob["digest"].as_str())
+            .map(str::to_owned)
+            .collect(),
+    )
+}
+
+/// Whether the registry still has a layer.
+pub(super) async fn has_blob(image: &Reference, digest: &str) -> Option<bool> {
+    let (host, path) = image.registry()?;
+    let path = format!("/v2/{path}/blobs/{digest}");
+    let (status, _) = ask(host, Method::HEAD, &path).await.ok()?;
+    Some(status != StatusCode::NOT_FOUND)
 }
 
 async fn ask(

@@ -1,0 +1,229 @@
+//! A Dockerfile without what brings the author's files in: the base of a function that has no template.
+//!
+//! `COPY` and `ADD` of the build context go, as do the `RUN`s of the same stage that follow, since these
+//! may work on what was copied, and copies of a stage that has lost something in this way. Copies of
+//! dependency manifests alone stay. Whatever this leaves is built from a context that holds nothing but
+//! manifests: a mistake here makes a build fail, and lets nothing through.
+use std::{collections::BTreeSet, ffi::OsStr, path::Path};
+
+use crate::seal::archive::is_manifest;
+
+/// Why a Dockerfile is not understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum DockerfileError {
+    /// Here-documents, which only BuildKit knows.
+    #[error("it has a here-document, which this engine's builder does not know")]
+    HereDocument,
+    /// Nothing of the context goes into it.
+    #[error("it copies nothing of the handler folder, so there is nothing to seal")]
+    NothingCopied,
+}
+
+/// The Dockerfile's text without the instructions that depend on the author's files.
+///
+/// # Errors
+/// When there is nothing to take out, or the text is not understood.
+pub(super) fn strip(text: &str) -> Result<String, DockerfileError> {
+    let mut stripped = String::new();
+    let mut stages = Stages::default();
+    let mut removed = false;
+    for instruction in instructions(text) {
+        if matches!(keyword(&instruction).as_str(), "RUN" | "COPY" | "ADD")
+            && instruction.contains("<<")
+        {
+            return Err(DockerfileError::HereDocument);
+        }
+        if stages.keeps(&instruction) {
+            stripped.push_str(&instruction);
+        } else {
+            removed = true;
+        }
+    }
+    if removed {
+        Ok(stripped)
+    } else {
+        Err(DockerfileError::NothingCopied)
+    }
+}
+
+/// The stages so far, and which of them have lost something.
+#[derive(Default)]
+struct Stages {
+    /// Names and numbers of those that have.
+    tainted: BTreeSet<String>,
+    count: usize,
+    names: Vec<String>,
+}
+
+impl Stages {
+    fn keeps(&mut self, instruction: &str) -> bool {
+        match keyword(instruction).as_str() {
+            "FROM" => {
+                let words: Vec<&str> = words(instruction).collect();
+                let name = words
+                    .iter()
+                    .position(|word| word.eq_ignore_ascii_case("as"))
+                    .and_then(|at| words.get(at + 1));
+                self.names = vec![self.count.to_string()];
+                self.names.extend(name.map(|name| name.to_lowercase()));
+                self.count += 1;
+                if words.first().is_some_and(|from| self.is_tainted(from)) {
+                    self.taint();
+                }
+                true
+            }
+            "COPY" | "ADD" if !self.is_clean_copy(instruction) => {
+                self.taint();
+                false
+            }
+            "RUN" => !self.names.iter().any(|name| self.tainted.contains(name)),
+            _ => true,
+        }
+    }
+
+    fn taint(&mut self) {
+        self.tainted.extend(self.names.iter().cloned());
+    }
+
+    fn is_tainted(&self, stage: &str) -> bool {
+        self.tainted.contains(&stage.to_lowercase())
+    }
+
+    /// Whether a copy brings in nothing of the author's: from elsewhere, or manifests alone.
+    fn is_clean_copy(&self, instruction: &str) -> bool {
+        let from = flags(instruction).find_map(|flag| flag.strip_prefix("--from="));
+        if let Some(stage) = from {
+            return !self.is_tainted(stage);
+        }
+        let text: String = words(instruction).collect::<Vec<_>>().join(" ");
+        let list: Vec<String> = if text.starts_with('[') {
+            serde_json::from_str(&text).unwrap_or_default()
+        } else {
+            text.split(' ').map(str::to_owned).collect()
+        };
+        let Some((_, sources)) = list.split_last() else {
+            return false;
+        };
+        !sources.is_empty()
+            && sources.iter().all(|source| {
+                source.contains("://") || is_manifest_at_top(source.trim_start_matches("./"))
+            })
+    }
+}
+
+fn is_manifest_at_top(source: &str) -> bool {
+    Path::new(source).components().count() == 1 && is_manifest(OsStr::new(source))
+}
+
+fn keyword(instruction: &str) -> String {
+    let word = instruction.split_whitespace().next().unwrap_or_default();
+    word.to_ascii_uppercase()
+}
+
+/// The words of an instruction without keyword, flags and continuations.
+fn words(instruction: &str) -> impl Iterator<Item = &str> {
+    all_words(instruction).skip_while(|word| word.starts_with("--"))
+}
+
+fn flags(instruction: &str) -> impl Iterator<Item = &str> {
+    all_words(instruction).take_while(|word| word.starts_with("--"))
+}
+
+fn all_words(instruction: &str) -> impl Iterator<Item = &str> {
+    instruction
+        .split_whitespace()
+        .skip(1)
+        .filter(|word| *word != "\\")
+}
+
+/// Instructions with the lines that they are continued on; comments and empty lines between them go, the
+/// parser directives at the top stay with the first.
+fn instructions(text: &str) -> Vec<String> {
+    let mut list: Vec<String> = Vec::new();
+    let mut open = false;
+    let backquote = text.lines().take(3).any(|line| {
+        let directive: String = line.split_whitespace().collect();
+        directive.eq_ignore_ascii_case("#escape=`")
+    });
+    let escape = if backquote { '`' } else { '\\' };
+    for line in text.lines() {
+        let trimmed = line.trim();
+        if trimmed.is_empty() || trimmed.starts_with('#') {
+            let directive = list.is_empty() && trimmed.contains("escape=");
+            if directive {
+                list.push(format!("{trimmed}\n"));
+            }
+            continue;
+        }
+        match list.last_mut() {
+            Some(last) if open => last.push_str(&format!("{line}\n")),
+            _ => list.push(format!("{}\n", line.trim_start())),
+        }
+        open = trimmed.ends_with(escape);
+    }
+    list
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_of_the_context_and_what_follows_them_go() {
+        let text = "FROM python:3\nWORKDIR /app\nRUN useradd app\nCOPY requirements.txt ./\nRUN pip \
+                    install -r requirements.txt\n# the rest\nCOPY --chown=app . .\nRUN touch x \\\n  && touch \
+                    y\nENV A=1\nUSER app\nCMD [\"python\", \"server.py\"]\n";
+        assert_eq!(
+            strip(text).unwrap(),
+            "FROM python:3\nWORKDIR /app\nRUN useradd app\nCOPY requirements.txt ./\nRUN pip install -r \
+             requirements.txt\nENV A=1\nUSER app\nCMD [\"python\", \"server.py\"]\n"
+        );
+    }
+
+    #[test]
+    fn what_is_copied_from_a_stage_that_had_the_files_goes_too() {
+        let text = "FROM watchdog AS watchdog\nFROM golang AS Build\nCOPY . /src\nRUN go build -o \
+                    /handler\nFROM build AS tested\nRUN /handler --test\nFROM debian\nRUN useradd app\nCOPY \
+                    --from=watchdog /fwatchdog /\nCOPY --chown=app --from=build /handler /\nRUN strip \
+                    /handler\nCMD [\"/fwatchdog\"]\n";
+        assert_eq!(
+            strip(text).unwrap(),
+            "FROM watchdog AS watchdog\nFROM golang AS Build\nFROM build AS tested\nFROM debian\nRUN useradd \
+             app\nCOPY --from=watchdog /fwatchdog /\nCMD [\"/fwatchdog\"]\n"
+        );
+    }
+
+    #[test]
+    fn only_manifests_at_the_top_are_none_of_the_authors() {
+        for (copy, clean) in [
+            ("COPY package.json package-lock.json ./", true),
+            ("COPY [\"./package.json\", \"/app/\"]", true),
+            ("ADD https://example.org/x.tar /x/", true),
+            ("COPY src/package.json ./", false),
+            ("COPY *.json ./", false),
+            ("COPY [\"a.py\", \"/app/\"]", false),
+            ("COPY handler.py requirements.txt ./", false),
+            ("COPY --from=other a.py ./", true),
+            ("copy . .", false),
+        ] {
+            let stages = Stages::default();
+            assert_eq!(stages.is_clean_copy(&format!("{copy}\n")), clean, "{copy}");
+        }
+    }
+
+    #[test]
+    fn a_dockerfile_with_nothing_of_the_authors_is_refused() {
+        assert_eq!(
+            strip("FROM alpine\nRUN apk add curl\n"),
+            Err(DockerfileError::NothingCopied)
+        );
+    }
+
+    #[test]
+    fn here_documents_are_refused() {
+        assert_eq!(
+            strip("FROM alpine\nRUN <<EOF\ntouch x\nEOF\nCOPY . .\n"),
+            Err(DockerfileError::HereDocument)
+        );
+    }
+}

@@ -1,0 +1,253 @@
+//! Where a function's process is to wait for its handler, and the layer that makes it wait there.
+use bollard::models::ImageConfig;
+use serde_json::Value;
+
+use super::{Reference, context::Context};
+use crate::{stack, state::Park};
+
+static GATE: &[u8] = include_bytes!(env!("RSFAAS_GATE"));
+static PYTHON_HOOK: &[u8] = include_bytes!("../../shim/python/sitecustomize.py");
+static NODE_HOOK: &[u8] = include_bytes!("../../shim/node/park.js");
+/// Where the gate lies in containers.
+pub(crate) const GATE_PATH: &str = "/.rsfaas/gate";
+const PYTHON_PATH: &str = "/.rsfaas/python";
+const NODE_OPTION: &str = "--require=/.rsfaas/node/park.js";
+
+/// Where a process waits, and why there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Choice {
+    pub(super) park: Park,
+    pub(super) why: String,
+}
+
+/// An image and the stack file's entry for it: what the entry says comes first.
+pub(super) struct Settings<'a> {
+    pub(super) config: &'a ImageConfig,
+    pub(super) entry: &'a Value,
+}
+
+impl Settings<'_> {
+    /// A variable of the container.
+    fn variable(&self, name: &str) -> Option<&str> {
+        let own = match name {
+            "fprocess" => self.entry["fprocess"].as_str(),
+            _ => self.entry["environment"][name].as_str(),
+        };
+        own.or_else(|| variable(self.config, name))
+    }
+
+    /// Chooses; `source` where the handler's own files are delivered, and loaded one by one.
+    pub(super) fn choose(&self, source: bool) -> Choice {
+        let choice = |park, why: &str| Choice {
+            park,
+            why: why.to_owned(),
+        };
+        let Some(process) = self.variable("fprocess") else {
+            return choice(Park::Container, "the container starts the function itself");
+        };
+        if self.variable("mode") != Some("http") {
+            let why =
+                "the watchdog starts a process for each request, so it is started late itself";
+            return choice(Park::Container, why);
+        }
+        let program = process.split_whitespace().next().unwrap_or_default();
+        let name = program.rsplit('/').next().unwrap_or_default();
+        let hook = match name {
+            _ if !source => {
+                return choice(
+                    Park::Gate,
+                    "the function's program itself comes with the handler",
+                );
+            }
+            "node" | "nodejs" => (Park::Node, "NODE_OPTIONS"),
+            python if python.starts_with("python") => (Park::Python, "PYTHONPATH"),
+            other => {
+                return Choice {
+                    park: Park::Gate,
+                    why: format!("{other} has no place to wait at when it loads the handler"),
+                };
+            }
+        };
+        match hook {
+            (_, variable) if stack::sets(self.entry, variable) => Choice {
+                park: Park::Gate,
+                why: format!("the stack file sets {variable}, which the hook would need"),
+            },
+            (Park::Python, _) => choice(Park::Python, "python loads the handler by an import"),
+            (park, _) => choice(park, "node loads the handler by a require"),
+        }
+    }
+
+    /// The port of `upstream_url`, else the watchdog's or the container's own.
+    pub(super) fn upstream_port(&self) -> u16 {
+        let upstream = ["upstream_url", "http_upstream_url"]
+            .iter()
+            .find_map(|name| self.variable(name))
+            .and_then(|url| url.trim_end_matches('/').rsplit_once(':')?.1.parse().ok());
+        let own = || self.variable("port").and_then(|port| port.parse().ok());
+        upstream.or_else(own).unwrap_or(8080)
+    }
+}
+
+/// A variable of an image.
+fn variable<'a>(config: &'a ImageConfig, name: &str) -> Option<&'a str> {
+    config
+        .env
+        .iter()
+        .flatten()
+        .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+}
+
+fn command(config: &ImageConfig) -> Vec<String> {
+    config
+        .entrypoint
+        .iter()
+        .chain(&config.cmd)
+        .flatten()
+        .cloned()
+        .collect()
+}
+
+/// Adds the files that the layer is made of.
+pub(super) fn files(context: Context, park: Park) -> std::io::Result<Context> {
+    let context = context.file("rsfaas/gate", 0o755, GATE)?;
+    match park {
+        Park::Python => context.file("rsfaas/python/sitecustomize.py", 0o644, PYTHON_HOOK),
+        Park::Node => context.file("rsfaas/node/park.js", 0o644, NODE_HOOK),
+        Park::Gate | Park::Container => Ok(context),
+    }
+}
+
+/// The lines of the layer.
+pub(super) fn dockerfile(plain: &Reference, config: &ImageConfig, park: Park) -> String {
+    let quote = |text: &str| Value::from(text).to_string();
+    let set = |name: &str, value: &str| format!("ENV {name}={}\n", quote(value));
+    let others = |name| variable(config, name).filter(|value| !value.is_empty());
+    let waiting = match park {
+        Park::Python => match others("PYTHONPATH") {
+            Some(path) => set("PYTHONPATH", &format!("{PYTHON_PATH}:{path}")),
+            None => set("PYTHONPATH", PYTHON_PATH),
+        },
+        Park::Node => match others("NODE_OPTIONS") {
+            Some(options) => set("NODE_OPTIONS", &format!("{NODE_OPTION} {options}")),
+            None => set("NODE_OPTIONS", NODE_OPTION),
+        },
+        Park::Gate => {
+            let process = others("fprocess").unwrap_or_default();
+            set("fprocess", &format!("{GATE_PATH} {process}"))
+        }
+        Park::Container => {
+            let all = [vec![GATE_PATH.to_owned()], command(config)].concat();
+            format!("ENTRYPOINT {}\nCMD []\n", Value::from(all))
+        }
+    };
+    format!("FROM {plain}\nCOPY rsfaas/ /.rsfaas/\n{waiting}")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn config(env: &[&str]) -> ImageConfig {
+        ImageConfig {
+            env: Some(env.iter().map(ToString::to_string).collect()),
+            cmd: Some(vec!["fwatchdog".into()]),
+            ..ImageConfig::default()
+        }
+    }
+
+    fn choose(env: &[&str], entry: &Value, source: bool) -> Park {
+        let config = config(env);
+        let settings = Settings {
+            config: &config,
+            entry,
+        };
+        settings.choose(source).park
+    }
+
+    fn layer(env: &[&str], park: Park) -> String {
+        dockerfile(&Reference::parse("r/f:1"), &config(env), park)
+    }
+
+    #[test]
+    fn interpreters_wait_where_they_load_the_handler() {
+        let python = ["fprocess=python index.py", "mode=http"];
+        assert_eq!(choose(&python, &Value::Null, true), Park::Python);
+        let node = ["fprocess=/usr/bin/node index.js", "mode=http"];
+        assert_eq!(choose(&node, &Value::Null, true), Park::Node);
+    }
+
+    #[test]
+    fn a_program_that_comes_with_the_handler_waits_behind_the_gate() {
+        for process in ["fprocess=./handler", "fprocess=python index.py"] {
+            assert_eq!(
+                choose(&[process, "mode=http"], &Value::Null, false),
+                Park::Gate
+            );
+        }
+    }
+
+    #[test]
+    fn where_each_request_has_a_process_of_its_own_the_container_waits() {
+        let classic = ["fprocess=node index.js"];
+        assert_eq!(choose(&classic, &Value::Null, true), Park::Container);
+        assert_eq!(choose(&[], &Value::Null, true), Park::Container);
+    }
+
+    #[test]
+    fn what_the_stack_file_says_counts_before_the_image() {
+        let entry = json!({"fprocess": "/usr/bin/python3 index.py"});
+        let image = ["fprocess=node x", "mode=http"];
+        assert_eq!(choose(&image, &entry, true), Park::Python);
+        let entry = json!({"environment": {"NODE_OPTIONS": "--inspect"}});
+        assert_eq!(choose(&image, &entry, true), Park::Gate);
+    }
+
+    #[test]
+    fn each_way_of_waiting_has_its_layer() {
+        for (env, park, expected) in [
+            (
+                &["fprocess=python x", "PYTHONPATH=/lib/x"][..],
+                Park::Python,
+                "ENV PYTHONPATH=\"/.rsfaas/python:/lib/x\"\n",
+            ),
+            (
+                &["fprocess=node x"],
+                Park::Node,
+                "ENV NODE_OPTIONS=\"--require=/.rsfaas/node/park.js\"\n",
+            ),
+            (
+                &["fprocess=./handler"],
+                Park::Gate,
+                "ENV fprocess=\"/.rsfaas/gate ./handler\"\n",
+            ),
+            (
+                &[],
+                Park::Container,
+                "ENTRYPOINT [\"/.rsfaas/gate\",\"fwatchdog\"]\nCMD []\n",
+            ),
+        ] {
+            let text = layer(env, park);
+            assert!(text.ends_with(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_port_is_that_of_the_upstream_url() {
+        for (env, port) in [
+            ("upstream_url=http://127.0.0.1:5000/", 5000),
+            ("http_upstream_url=http://localhost:3000", 3000),
+            ("port=8081", 8081),
+            ("other=1", 8080),
+        ] {
+            let config = config(&[env]);
+            let settings = Settings {
+                config: &config,
+                entry: &Value::Null,
+            };
+            assert_eq!(settings.upstream_port(), port);
+        }
+    }
+}

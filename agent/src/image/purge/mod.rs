@@ -1,0 +1,238 @@
+//! Removes what plain builds left under a function's image name, and looks whether anything of the handler
+//! is left: in the registry by the digests of the image's layers, in the engine by the content of every
+//! file that it keeps.
+mod cache;
+mod registry;
+mod traces;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+pub(super) use self::registry::{blobs, remove_manifest};
+pub use self::traces::Traces;
+use super::{Engine, ImageError, PurgeCommand, Reference};
+
+/// How long the plain function's container may take until it is gone.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// So many places of one kind are named at most.
+const NAMED: usize = 5;
+
+/// Something that may hold plaintext and could not be removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leftover {
+    /// What it is.
+    pub what: String,
+    /// How to remove it.
+    pub how: String,
+}
+
+/// What is to be removed, and to be looked for.
+pub struct Purge<'a> {
+    /// The engine that has built.
+    pub engine: &'a Engine,
+    /// The plain function's image.
+    pub image: &'a Reference,
+    /// The function's base image, whose layers stay.
+    pub base: &'a Reference,
+    /// What the handler is known by.
+    pub traces: Traces,
+    /// The operator's command that collects a registry's garbage.
+    pub command: Option<PathBuf>,
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub struct Purged {
+    /// What is left.
+    pub left: Vec<Leftover>,
+    /// What was looked through in vain.
+    pub proved: Vec<String>,
+}
+
+impl Purge<'_> {
+    /// Does it. The plain function is not deployed any more.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub async fn run(self) -> Result<Purged, ImageError> {
+        let mut purged = Purged::default();
+        self.registry(&mut purged).await;
+        self.engine
+            .wait_unused(&self.image.to_string(), PATIENCE)
+            .await?;
+        let built = self.engine.remove(&self.image.to_string()).await?;
+        let root = PathBuf::from(self.engine.root().await?);
+        match self.look(&root).await {
+            None => {
+                let what = format!("whatever earlier builds have left in {}", root.display());
+                let how = "seal on the engine's host, as root, to have it searched; or docker builder prune \
+                           --all, which removes every function's cache";
+                if built {
+                    purged.left.push(Leftover {
+                        what,
+                        how: how.to_owned(),
+                    });
+                }
+            }
+            Some(search) => {
+                let search = if search.found.is_empty() {
+                    search
+                } else {
+                    if let Err(error) = self.clean(&search.found).await {
+                        tracing::warn!(%error, "the builder's cache was not cleaned");
+                    }
+                    self.look(&root).await.unwrap_or(search)
+                };
+                self.tell(&root, search, &mut purged).await?;
+            }
+        }
+        Ok(purged)
+    }
+
+    async fn registry(&self, purged: &mut Purged) {
+        let (image, name) = (self.image, self.image.to_string());
+        let own = registry::layers(image).await.unwrap_or_default();
+        let shared = registry::layers(self.base).await.unwrap_or_default();
+        match remove_manifest(image).await {
+            Ok(false) => return,
+            Ok(true) => {}
+            Err(error) => {
+                purged.left.push(Leftover {
+                    what: format!("image {name} in the registry ({error})"),
+                    how: "delete the tag with the registry's own means, then collect garbage"
+                        .into(),
+                });
+                return;
+            }
+        }
+        if let Some(command) = self.command.clone()
+            && let Err(error) = PurgeCommand::new(command).run(image).await
+        {
+            tracing::warn!(%error, "the registry's garbage was not collected");
+        }
+        let own: Vec<String> = own.difference(&shared).cloned().collect();
+        let mut kept = 0;
+        for digest in &own {
+            kept += usize::from(registry::has_blob(image, digest).await.unwrap_or(true));
+        }
+        if kept == 0 {
+            purged.proved.push(format!(
+                "the {} layers of {name} are gone from the registry",
+                own.len()
+            ));
+        } else {
+            purged.left.push(blobs(image));
+        }
+    }
+
+    /// Searches everything that the engine keeps; `None` where it is out of reach.
+    async fn look(&self, root: &Path) -> Option<traces::Search> {
+        let (traces, root) = (self.traces.clone(), root.to_owned());
+        let search = tokio::task::spawn_blocking(move || traces.search(&root)).await;
+        search.ok()?.ok()
+    }
+
+    /// Removes images without a name, and records of the builder's cache, that hold what was found.
+    async fn clean(&self, found: &[PathBuf]) -> Result<(), ImageError> {
+        let layers = layers_of(found);
+        for (image, folders) in self.engine.layer_folders().await? {
+            if image.tags.is_empty() && !folders.is_disjoint(&layers) {
+                // A step of an image that has a name cannot be removed, and is told of.
+                let _ = self.engine.remove(&image.id).await;
+            }
+        }
+        let records = cache::records().await?;
+        cache::prune(&records, layers.iter().cloned().collect()).await?;
+        if found.iter().any(|path| path.exists()) {
+            let records = cache::records().await?;
+            cache::prune(&records, cache::of_contexts(&records)).await?;
+        }
+        Ok(())
+    }
+
+    async fn tell(
+        &self,
+        root: &Path,
+        search: traces::Search,
+        purged: &mut Purged,
+    ) -> Result<(), ImageError> {
+        let images = self.engine.layer_folders().await?;
+        // The base was built without any of the author's files: what is the same there is no secret.
+        let mut clean = HashSet::new();
+        for (image, folders) in &images {
+            if image.tags.contains(&self.base.to_string()) {
+                clean.extend(folders.iter().cloned());
+            }
+        }
+        let mut left = BTreeMap::<String, (String, usize)>::new();
+        for path in &search.found {
+            let layers = layers_of(std::slice::from_ref(path));
+            if layers.iter().any(|layer| clean.contains(layer)) {
+                continue;
+            }
+            let owners = images
+                .iter()
+                .filter(|(_, folders)| !folders.is_disjoint(&layers));
+            let names: BTreeSet<&String> = owners.flat_map(|(image, _)| &image.tags).collect();
+            let (what, how) = match names.first() {
+                Some(name) => (format!("image {name}"), format!("docker image rm {name}")),
+                None => (
+                    path.parent().unwrap_or(path).display().to_string(),
+                    "docker builder prune --all, which removes every function's cache".to_owned(),
+                ),
+            };
+            left.entry(what).or_insert((how, 0)).1 += 1;
+        }
+        if left.is_empty() {
+            purged.proved.push(format!(
+                "none of the handler's {} files is among the {} files in {}",
+                self.traces.len(),
+                search.files,
+                root.display()
+            ));
+        }
+        let more = left.len().saturating_sub(NAMED);
+        for (what, (how, count)) in left.into_iter().take(NAMED) {
+            let what = format!("{count} files of the handler in {what}");
+            purged.left.push(Leftover { what, how });
+        }
+        if more > 0 {
+            purged.left.push(Leftover {
+                what: format!("files of the handler at {more} further places"),
+                how: "the same".to_owned(),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// The folders of layers that files are in, by the name that the engine's storage gives them.
+fn layers_of(paths: &[PathBuf]) -> HashSet<String> {
+    let layer = |path: &PathBuf| {
+        let mut parts = path.components().map(std::path::Component::as_os_str);
+        parts.find(|part| *part == "overlay2" || *part == "vfs")?;
+        let next = parts.next()?;
+        let name = if next == "dir" { parts.next()? } else { next };
+        Some(name.to_string_lossy().into_owned())
+    };
+    paths.iter().filter_map(layer).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_are_known_by_their_folders() {
+        let paths = [
+            "/var/lib/docker/overlay2/abc/diff/home/app/handler",
+            "/var/lib/docker/vfs/dir/def/app",
+            "/var/lib/docker/tmp/x",
+        ];
+        let layers = layers_of(&paths.map(PathBuf::from));
+        assert_eq!(layers, HashSet::from(["abc".to_owned(), "def".to_owned()]));
+    }
+}

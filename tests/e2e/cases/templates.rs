@@ -1,0 +1,215 @@
+//! One function of each template, with packages and a data file: from plain to sealed, served, and locked
+//! again.
+use std::{fs, path::Path, process::Command};
+
+use super::{expect, keyed};
+use crate::{
+    World,
+    host::{Error, check, eventually, run},
+    http::Request,
+};
+
+/// A template and a function of it.
+pub(crate) struct Template {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// The function in the stack file.
+    function: &'static str,
+    /// The folder that holds the function's files.
+    files: &'static str,
+    /// What `seal` says of how it is parked.
+    parked: &'static str,
+    /// A file of the author's, and a sentence in it that no image may have.
+    secret: (&'static str, &'static str),
+}
+
+const PYTHON: (&str, &str) = (
+    "shop/catalogue.py",
+    "Reads the goods from the data file beside this module.",
+);
+
+/// Every template, with a function.
+pub(crate) const TEMPLATES: [Template; 7] = [
+    python("python3-flask", "goods-flask"),
+    python("python3-flask-debian", "goods-flask-debian"),
+    python("python3-http", "goods-http"),
+    python("python3-http-debian", "goods-http-debian"),
+    Template {
+        name: "node",
+        function: "goods-express",
+        files: "goods-node",
+        parked: "in the require of its handler",
+        secret: ("shop/catalogue.js", "from the data file beside this module"),
+    },
+    Template {
+        name: "golang-middleware",
+        function: "goods-middleware",
+        files: "goods-go",
+        parked: "at the gate, before its process starts",
+        // A text that the compiled program has, too.
+        secret: ("shop/shop.go", "the goods are out of reach"),
+    },
+    Template {
+        name: "dockerfile",
+        function: "goods-plain",
+        files: "goods-docker",
+        parked: "at the gate, before the container starts anything",
+        secret: PYTHON,
+    },
+];
+
+const fn python(name: &'static str, function: &'static str) -> Template {
+    Template {
+        name,
+        function,
+        files: "goods-python",
+        parked: "in the import of its handler",
+        secret: PYTHON,
+    }
+}
+
+impl Template {
+    /// Whether the templates of this host have it.
+    pub(crate) fn is_there(&self, world: &World) -> bool {
+        world.author.path("template").join(self.name).is_dir()
+    }
+
+    pub(crate) fn case(&self, world: &World) -> Result<(), Error> {
+        let (author, host, agent) = (&world.author, &world.host, &world.agent);
+        let function = self.function;
+        let folder = author.path(function);
+        run(Command::new("cp")
+            .arg("-r")
+            .arg(author.path(self.files))
+            .arg(&folder))?;
+        sign(&folder, function)?;
+        let (file, sentence) = self.secret;
+        let source = fs::read_to_string(folder.join(file))?;
+        check!(source.contains(sentence), "{file} has not the sentence");
+        author.deploy(host, function)?;
+        eventually("the plain function to answer", || {
+            let answer = compact(Request::call(function, "").send(host)?);
+            Ok(answer.status == 200 && answer.body.contains("\"total\":7"))
+        })?;
+        let result = self.sealed(world);
+        // Sealed or not: the next case needs the room.
+        let opened = self.source_again(world);
+        let record = agent
+            .state_dir()
+            .join("functions")
+            .join(format!("{function}.json"));
+        match fs::remove_file(record) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+        let removed = author.remove(host, function);
+        result?;
+        check!(opened? == source, "{file} is not what the author wrote");
+        removed
+    }
+
+    /// The secret file as `unseal` gives it back, which also builds the function anew; once is enough for that.
+    fn source_again(&self, world: &World) -> Result<String, Error> {
+        let (author, host, function) = (&world.author, &world.host, self.function);
+        let folder = tempfile::tempdir()?;
+        let opened = if self.files == "goods-go" {
+            author.unseal(host, &world.agent, function)?;
+            author.path(function)
+        } else {
+            let opened = folder.path().join("opened");
+            let mut open = host.rsfaas();
+            open.arg("open")
+                .arg(author.sealed(function))
+                .arg("--key-file");
+            run(open.arg(author.key_file(function)).arg("-o").arg(&opened))?;
+            opened
+        };
+        Ok(fs::read_to_string(opened.join(self.secret.0))?)
+    }
+
+    fn sealed(&self, world: &World) -> Result<(), Error> {
+        let (author, agent, function) = (&world.author, &world.agent, self.function);
+        let said = author.seal(&world.host, agent, function)?;
+        check!(said.contains(self.parked), "seal says:\n{said}");
+        check!(
+            said.contains("none of the handler's"),
+            "seal has not proved that nothing is left:\n{said}"
+        );
+        self.no_image_has_it(world)?;
+        agent.wait_until_locked(function)?;
+        expect(
+            &Request::call(function, "").send(&world.host)?,
+            423,
+            function,
+        )?;
+        for _ in 0..2 {
+            let answer = keyed(world, function, "")?;
+            expect(&compact(answer), 200, "\"total\":7")?;
+            agent.wait_until_locked(function)?;
+            let error = agent.function(function)?["last_error"].clone();
+            check!(error.is_null(), "the close went wrong: {error}");
+            expect(
+                &Request::call(function, "").send(&world.host)?,
+                423,
+                function,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// The sentence is in no layer of the function's images, in whatever file.
+    fn no_image_has_it(&self, world: &World) -> Result<(), Error> {
+        let record = world.agent.state_dir().join("functions");
+        let record = fs::read_to_string(record.join(format!("{}.json", self.function)))?;
+        let record: serde_json::Value = serde_json::from_str(&record)?;
+        for image in ["base_image", "locked_image"] {
+            let image = record[image].as_str().unwrap_or_default();
+            let layers = tempfile::NamedTempFile::new()?;
+            run(Command::new("docker")
+                .args(["save", "-o"])
+                .arg(layers.path())
+                .arg(image))?;
+            let found = Command::new("grep")
+                .args([
+                    "--quiet",
+                    "--text",
+                    "--fixed-strings",
+                    "--regexp",
+                    self.secret.1,
+                ])
+                .arg(layers.path())
+                .status()?;
+            check!(
+                found.code() == Some(1),
+                "{image} holds a sentence of the handler"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Makes every file of a folder one that no other function has: what `seal` finds must be this one's.
+fn sign(folder: &Path, function: &str) -> Result<(), Error> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            sign(&path, function)?;
+            continue;
+        }
+        let mut text = fs::read_to_string(&path)?;
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("py") | None => text += &format!("# {function}\n"),
+            Some("go" | "js") => text += &format!("\n// {function}\n"),
+            Some("json") => text += &"\n".repeat(function.len()),
+            Some(_) => {}
+        }
+        fs::write(&path, text)?;
+    }
+    Ok(())
+}
+
+/// Spaces in JSON are up to the template.
+fn compact(mut answer: crate::http::Answer) -> crate::http::Answer {
+    answer.body = answer.body.replace(": ", ":");
+    answer
+}

@@ -1,0 +1,1 @@
+../python3-flask-debian/index.py
