@@ -6,6 +6,7 @@ mod clock;
 pub mod config;
 pub mod control;
 pub mod daemon;
+pub mod fault;
 pub mod head;
 mod http;
 pub mod image;
@@ -13,6 +14,7 @@ pub mod lease;
 pub mod openfaas;
 pub mod rebuild;
 pub mod release;
+mod replace;
 #[cfg(test)]
 mod script;
 pub mod seal;

@@ -97,7 +97,7 @@ impl Container {
     }
 
     fn start(root: TempDir, hook: bool, command: &[&str]) -> Self {
-        let token = Arc::new(ParkToken::generate().unwrap());
+        let token = Arc::new(ParkToken::generate("host").unwrap());
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
@@ -409,7 +409,7 @@ async fn links_are_delivered_as_links() {
 #[tokio::test]
 async fn a_process_outside_of_any_container_gets_nothing() {
     let root = Container::folder();
-    let token = Arc::new(ParkToken::generate().unwrap());
+    let token = Arc::new(ParkToken::generate("host").unwrap());
     let mut child = Command::new("/usr/bin/python3")
         .arg("index.py")
         .current_dir(root.path().join("home"))
@@ -429,7 +429,7 @@ async fn a_process_outside_of_any_container_gets_nothing() {
 
 #[tokio::test]
 async fn nobody_parked_is_told_after_the_time_limit() {
-    let token = Arc::new(ParkToken::generate().unwrap());
+    let token = Arc::new(ParkToken::generate("host").unwrap());
     let error = wait_parked(token, Duration::from_millis(30))
         .await
         .err()

@@ -6,6 +6,7 @@ use crate::{
     daemon::DaemonError,
     image::ImageError,
     openfaas::FaasError,
+    rebuild::{RebuildError, mount::MountError},
     release::ReleaseError,
     spot::SpotError,
     stack::StackError,
@@ -95,6 +96,19 @@ impl Classify for ReleaseError {
     }
 }
 
+impl Classify for RebuildError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Seal(error) => error.exit(),
+            Self::Faas(error) => error.exit(),
+            Self::Image(error) => error.exit(),
+            Self::Mount(MountError::Kill { .. }) => Exit::Permission,
+            Self::Mount(_) => Exit::Kernel,
+            Self::Random(_) | Self::BrokenOff => Exit::Unexpected,
+        }
+    }
+}
+
 impl Classify for DaemonError {
     fn exit(&self) -> Exit {
         match self {
@@ -103,6 +117,7 @@ impl Classify for DaemonError {
             Self::State(error) => error.exit(),
             Self::Control(error) => error.exit(),
             Self::Faas(error) => error.exit(),
+            Self::Sweep(error) => error.exit(),
             Self::System { source, .. } => io_exit(source),
             Self::Netlink => Exit::Kernel,
         }

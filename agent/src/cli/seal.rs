@@ -7,6 +7,7 @@ use super::{
     openfaas::{Setting, Stack, wait_for},
 };
 use crate::{
+    fault::{self, Point},
     image::{self, Engine, Reference},
     seal::{
         FILE_NAME,
@@ -70,7 +71,9 @@ async fn seal(
         Some(record) if file.exists()? => record,
         _ => {
             eprintln!("{name}: building and pushing an image without the handler");
-            prepare(setting, function, &file).await?
+            let record = prepare(setting, function, &file).await?;
+            fault::pass(Point::SealPrepared);
+            record
         }
     };
     let record = SealedFunction {
@@ -106,6 +109,7 @@ async fn seal(
     }
     tell(name, &report);
     purge(name, &function.image).await?;
+    fault::pass(Point::SealPurged);
     eprintln!("{name}: deploying the locked function");
     let locked = Deployment::of(&record, setting.faas.gateway())
         .bare()
@@ -113,11 +117,13 @@ async fn seal(
         .environment(rsfaas_shim::FUNCTION, name)
         .environment(rsfaas_shim::KEY_HEADER, &setting.key_header);
     setting.faas.deploy(&locked).await?;
+    fault::pass(Point::SealDeployed);
     // Only now does no container of the plain function use it.
     if let Err(error) = image::remove_pulled(&Reference::parse(&function.image)).await {
         eprintln!("warning: {name}: {error}");
     }
     setting.state.register(&record)?;
+    fault::pass(Point::SealRegistered);
     eprintln!("{name}: sealed");
     Ok(())
 }

@@ -42,6 +42,12 @@ pub enum ClientError {
     },
 }
 
+/// Whether an agent answers, or is about to: the socket of one that is gone takes no connection.
+#[must_use]
+pub fn is_answered(path: &Path) -> bool {
+    UnixStream::connect(path).is_ok()
+}
+
 /// Asks the agent.
 ///
 /// # Errors

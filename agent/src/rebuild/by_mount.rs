@@ -11,6 +11,7 @@ use super::{
     pool::{Pool, Taken},
 };
 use crate::{
+    fault::{self, Point},
     lease::{Step, Timeline},
     openfaas::FaasCli,
     seal::archive::{Archive, Content},
@@ -91,6 +92,7 @@ impl Mounted {
         } else {
             Step::Deployed
         });
+        fault::pass(Point::UnlockTaken);
         let serving = serving.insert(Serving {
             slot,
             delivered: None,
@@ -104,10 +106,12 @@ impl Mounted {
                 .map_err(|_| RebuildError::BrokenOff)??;
         let delivered = serving.delivered.insert(delivered);
         timeline.note(Step::Delivered);
+        fault::pass(Point::UnlockDelivered);
         delivered
             .ready(function.upstream_port, READY_TIMEOUT)
             .await?;
         timeline.note(Step::Ready);
+        fault::pass(Point::UnlockReady);
         Ok(serving.slot.name.clone())
     }
 

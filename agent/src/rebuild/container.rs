@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use super::{RebuildError, SealedHandler, Way, by_image::Built, by_mount::Mounted};
 use crate::{
+    fault::{self, Point},
     lease::{Step, Timeline},
     seal::key::Key,
 };
@@ -54,6 +55,7 @@ impl Container {
                 .map_err(|_| RebuildError::BrokenOff)??
         };
         timeline.note(Step::Opened);
+        fault::pass(Point::UnlockOpened);
         match &self.place {
             Place::Mount(place) => place.unlock(handler, timeline).await,
             Place::Image(place) => place.unlock(handler, timeline).await,
@@ -76,6 +78,7 @@ impl Container {
             Place::Image(place) => place.wipe().await,
         };
         timeline.note(Step::Wiped);
+        fault::pass(Point::LockWiped);
         let resealed = match keys {
             Some(Keys { present, next }) => {
                 let sealed = Arc::clone(&self.sealed);
@@ -87,6 +90,7 @@ impl Container {
             None => Ok(()),
         };
         timeline.note(Step::Reencrypted);
+        fault::pass(Point::LockReencrypted);
         wiped.and(resealed)
     }
 
@@ -101,6 +105,7 @@ impl Container {
             Place::Image(_) => Ok(()),
         };
         timeline.note(Step::Removed);
+        fault::pass(Point::LockRemoved);
         removed
     }
 }

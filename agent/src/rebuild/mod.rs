@@ -8,6 +8,7 @@ mod names;
 mod parked;
 mod pool;
 mod queue;
+mod sweep;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -16,6 +17,7 @@ pub use handler::SealedHandler;
 pub use names::UnlockedNames;
 pub use parked::ParkedStatus;
 pub use pool::Standby;
+pub use sweep::sweep;
 
 use self::{by_image::ByImage, by_mount::ByMount, names::Slots};
 use crate::{
@@ -176,6 +178,10 @@ impl Rebuilder {
 
     /// Removes what an earlier agent that was killed has left and only this function knows of.
     pub async fn sweep(&self) {
+        if let Err(error) = self.sealed.remove_leftovers() {
+            let function = self.name();
+            tracing::warn!(function, %error, "what an interrupted encryption left beside the handler stays");
+        }
         if let Way::Image(way) = &self.way {
             way.sweep().await;
         }

@@ -4,13 +4,14 @@ mod browser;
 mod by_image;
 mod calls;
 mod connections;
+pub(crate) mod faults;
 mod isolation;
 mod next_key;
 mod refusals;
 mod sealing;
 mod streams;
 
-use std::{fs, thread};
+use std::{collections::BTreeSet, fs, path::PathBuf, thread};
 
 use crate::{
     World,
@@ -95,6 +96,26 @@ fn expect(answer: &Answer, status: u16, part: &str) -> Result<(), Error> {
 /// What a client on a thread of its own has come to.
 fn joined<T>(result: thread::Result<Result<T, Error>>) -> Result<T, Error> {
     result.map_err(|_| Error("a client broke off".into()))?
+}
+
+/// The containers, by their mount namespaces, in which processes of the agent's own are.
+fn containers_with_processes(world: &World) -> Result<BTreeSet<PathBuf>, Error> {
+    let suffix = fs::read_to_string(world.agent.state_dir().join("suffix"))?;
+    let token = format!("RSFAAS_PARK_TOKEN={}-", suffix.trim()).into_bytes();
+    let mut containers = BTreeSet::new();
+    for entry in fs::read_dir("/proc")? {
+        let process = entry?.path();
+        // What is no process has neither, and what has ended none any more.
+        if let Ok(environ) = fs::read(process.join("environ"))
+            && environ
+                .split(|byte| *byte == 0)
+                .any(|variable| variable.starts_with(&token))
+            && let Ok(namespace) = fs::read_link(process.join("ns/mnt"))
+        {
+            containers.insert(namespace);
+        }
+    }
+    Ok(containers)
 }
 
 /// The agent's own containers that the gateway knows.

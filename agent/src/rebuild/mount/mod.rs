@@ -24,6 +24,7 @@ mod ramfs;
 mod ready;
 mod removal;
 mod status;
+mod strays;
 mod token;
 
 use std::{path::Path, sync::Arc, time::Duration};
@@ -33,6 +34,7 @@ use tokio::time::Instant;
 pub use self::{
     entry::{Entry, EntryKind},
     error::MountError,
+    strays::Strays,
     token::ParkToken,
 };
 use self::{find::Scan, process::Process, ramfs::Ramfs};
