@@ -6,6 +6,7 @@ mod author;
 mod cases;
 mod clients;
 mod container;
+mod gateway;
 mod host;
 mod http;
 mod netns;

@@ -43,7 +43,7 @@ impl Classify for FaasError {
             Self::Address(_) | Self::Login { .. } => Exit::Config,
             Self::NoCli { .. }
             | Self::Cli { .. }
-            | Self::CliTimeout(_)
+            | Self::CliTimeout { .. }
             | Self::Unreachable { .. }
             | Self::Unauthorized(_)
             | Self::Status { .. }

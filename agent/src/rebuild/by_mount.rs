@@ -115,6 +115,18 @@ impl Mounted {
         Ok(serving.slot.name.clone())
     }
 
+    /// Tells whether the process that has the handler has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        // Whoever has the lock delivers or wipes.
+        let Ok(serving) = self.serving.try_lock() else {
+            return false;
+        };
+        let delivered = serving
+            .as_ref()
+            .and_then(|serving| serving.delivered.as_ref());
+        delivered.is_some_and(Delivered::is_ended)
+    }
+
     /// Overwrites what was delivered, and kills the processes that had it.
     pub(super) async fn wipe(&self) -> Result<(), RebuildError> {
         let mut serving = self.serving.lock().await;

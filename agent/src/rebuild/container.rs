@@ -62,6 +62,15 @@ impl Container {
         }
     }
 
+    /// Tells whether what serves has ended by itself, as far as this kernel knows.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        match &self.place {
+            Place::Mount(place) => place.has_ended(),
+            Place::Image(_) => false,
+        }
+    }
+
     /// Wipes the plaintext, and encrypts the handler afresh where keys are given: everything is
     /// ciphertext again then.
     ///
