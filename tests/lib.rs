@@ -1,1 +1,3 @@
-//! End-to-end tests on a real OpenFaaS: see `e2e/`, and `openfaas/` for the host that they run on.
+//! Tests of the whole: end to end on a real OpenFaaS (`e2e/`, on the host of `openfaas/`), and on a wire of
+//! their own (`wire/`). The library is what they and `cargo xtask canary` share.
+pub mod canary;

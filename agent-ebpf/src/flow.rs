@@ -41,10 +41,16 @@ pub struct Flow {
     pub pass_end: u32,
     /// One while the agent wants to hear of the gateway's next payload, else zero.
     pub awaits_answer: u32,
-    /// When either side last sent something: kernel's monotonic clock, nanoseconds.
+    /// When the client last sent something or acknowledged something new, or an answer began: kernel's
+    /// monotonic clock, nanoseconds. What the gateway sends again and again to a client that has vanished does
+    /// not count, nor does what keeps an idle connection alive.
     pub last_seen: u64,
+    /// What the client has acknowledged, as far as was seen.
+    pub acknowledged: u32,
+    /// Zero.
+    pub padding: u32,
 }
-crate::plain!(Flow, 24);
+crate::plain!(Flow, 32);
 
 impl Flow {
     /// A flow of which every segment is held, last seen at a time of the monotonic clock.
@@ -56,6 +62,8 @@ impl Flow {
             pass_end: 0,
             awaits_answer: 0,
             last_seen,
+            acknowledged: 0,
+            padding: 0,
         }
     }
 
@@ -67,8 +75,7 @@ impl Flow {
             state: FlowState::Missed as u32,
             pass_start: sequence,
             pass_end: sequence,
-            awaits_answer: 0,
-            last_seen,
+            ..Self::held(last_seen)
         }
     }
 
@@ -97,11 +104,9 @@ mod tests {
 
     const fn window(pass_start: u32, pass_end: u32) -> Flow {
         Flow {
-            state: FlowState::Owned as u32,
             pass_start,
             pass_end,
-            awaits_answer: 0,
-            last_seen: 0,
+            ..Flow::held(0)
         }
     }
 

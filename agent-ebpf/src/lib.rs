@@ -9,6 +9,7 @@ mod counter;
 mod event;
 mod flow;
 mod name;
+pub mod ring;
 pub mod search;
 
 pub use counter::Counter;

@@ -12,6 +12,7 @@ mod packet;
 mod scan;
 mod start;
 mod turn;
+mod wipe;
 
 use agent_ebpf::{Counter, EventKind, Flow, FlowState};
 use aya_ebpf::{
@@ -103,6 +104,12 @@ pub(crate) fn release(ctx: TcContext) -> i32 {
     unsafe { bpf_redirect(interface, u64::from(BPF_F_INGRESS)) as i32 }
 }
 
+/// Overwrites a part of the ring buffer: run by the agent, attached nowhere. One where it was full.
+#[classifier]
+pub(crate) fn wipe(_: TcContext) -> i32 {
+    i32::from(!wipe::step())
+}
+
 /// What the hook costs by itself.
 #[classifier]
 pub(crate) fn null_tc(_: TcContext) -> i32 {
@@ -155,6 +162,7 @@ enum Judged {
 #[inline(always)]
 fn judge(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Judged {
     if segment.payload_length == 0 {
+        notice_progress(segment);
         return Judged::Pass;
     }
     if let Some(flow) = FLOWS.get_ptr_mut(&segment.flow) {
@@ -172,6 +180,21 @@ fn judge(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Judged
             Judged::Pass
         }
         Verdict::Hold(counter) => Judged::First(counter),
+    }
+}
+
+/// Notes that the client has acknowledged something new.
+#[inline(always)]
+fn notice_progress(segment: &Segment) {
+    let Some(flow) = FLOWS.get_ptr_mut(&segment.flow) else {
+        return;
+    };
+    // SAFETY: the entry stays in memory while the program runs; a concurrent change of one number
+    // shows as the old or the new one.
+    let flow = unsafe { &mut *flow };
+    if flow.acknowledged != segment.acknowledged {
+        flow.acknowledged = segment.acknowledged;
+        flow.last_seen = hold::now();
     }
 }
 
@@ -200,6 +223,7 @@ fn take(frame: &impl Frame, segment: &Segment, counter: Counter) -> Option<Place
     let doubtful = counter != Counter::HeldDirect && turn::of(segment) == Turn::Gateway;
     let flow = Flow {
         awaits_answer: u32::from(doubtful),
+        acknowledged: segment.acknowledged,
         ..Flow::held(hold::now())
     };
     if FLOWS.insert(&segment.flow, flow, 0).is_err() {
@@ -240,9 +264,9 @@ fn notice_answer(frame: &impl Frame, segment: &Segment) {
     // SAFETY: the entry stays in memory while the program runs; a concurrent change of one number
     // shows as the old or the new one.
     let flow = unsafe { &mut *flow };
-    flow.last_seen = hold::now();
     if proper && flow.awaits_answer != 0 {
         flow.awaits_answer = 0;
+        flow.last_seen = hold::now();
         hold::notice(frame, segment, EventKind::Answer);
     }
 }

@@ -1,6 +1,6 @@
 //! Maps, and the globals that the agent sets before it loads the programs.
 
-use agent_ebpf::{Counter, Flow, FlowKey, NameKey, search};
+use agent_ebpf::{Counter, Flow, FlowKey, NameKey, ring, search};
 use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
@@ -23,7 +23,7 @@ pub(crate) static STARTS: LruHashMap<FlowKey, u32> = LruHashMap::with_max_entrie
 
 /// Held frames and ends of flows, for the agent.
 #[map]
-pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(16 * 1024 * 1024, 0);
+pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(ring::SIZE as u32, 0);
 
 /// The automaton that finds the key header; the agent fills it before it attaches the programs.
 #[map]

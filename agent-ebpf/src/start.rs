@@ -42,6 +42,15 @@ pub(crate) fn read(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch)
     if let Some(start) = usual(frame, segment, scratch) {
         return start;
     }
+    let start = copied(frame, segment, scratch);
+    // A key may follow the target that closely.
+    scratch.prefix.wipe();
+    start
+}
+
+/// Reads them from a copy.
+#[inline(always)]
+fn copied(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Start {
     if !load(frame, segment, scratch, 0) {
         return Start::Other;
     }

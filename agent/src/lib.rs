@@ -18,6 +18,7 @@ mod replace;
 #[cfg(test)]
 mod script;
 pub mod seal;
+pub mod secrecy;
 pub mod spot;
 pub mod stack;
 pub mod state;

@@ -22,6 +22,7 @@ impl Rig {
         let mut spotter = Spotter::load(&Options {
             port: 8080,
             key_header: HEADER.into(),
+            next_key_header: "X-RsFaaS-Next-Key".into(),
             release: ReleaseSign {
                 mark: 1,
                 source: [2, 0, 0, 0, 0, 1],

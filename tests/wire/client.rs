@@ -43,20 +43,26 @@ impl Client {
                 self.buffer.drain(..length);
                 return Ok(answer);
             }
-            let mut buffer = [0; 1 << 14];
-            let count = loop {
-                match self.stream.read(&mut buffer) {
-                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                    result => break result.during("waiting for an answer")?,
-                }
-            };
-            crate::check::check!(
-                count > 0,
-                "closed early, after {:?}",
-                String::from_utf8_lossy(&self.buffer)
-            );
-            self.buffer.extend_from_slice(&buffer[..count]);
+            self.some_answer()?;
         }
+    }
+
+    /// Reads what there is of an answer, once there is something.
+    pub(crate) fn some_answer(&mut self) -> Outcome {
+        let mut buffer = [0; 1 << 14];
+        let count = loop {
+            match self.stream.read(&mut buffer) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                result => break result.during("waiting for an answer")?,
+            }
+        };
+        crate::check::check!(
+            count > 0,
+            "closed early, after {:?}",
+            String::from_utf8_lossy(&self.buffer)
+        );
+        self.buffer.extend_from_slice(&buffer[..count]);
+        Ok(())
     }
 
     /// Whether the other side ends the connection without a further byte.

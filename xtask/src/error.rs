@@ -55,6 +55,15 @@ pub(crate) enum Error {
     /// Something that was to be shown was not seen.
     #[error("not seen: {0}")]
     NotSeen(String),
+    /// A search for canaries could not be made.
+    #[error(transparent)]
+    Canary(#[from] rsfaas_tests::canary::BadSecret),
+    /// The places to be searched could not be found.
+    #[error(transparent)]
+    Search(#[from] rsfaas_tests::canary::Unsearchable),
+    /// The search for canaries found some, or could not be made everywhere; it has told where.
+    #[error("{0} problems, as told above")]
+    Leaks(usize),
     /// Some of the steps of `cargo xtask test` failed; the summary names them.
     #[error("{0} of the steps failed")]
     Steps(usize),

@@ -4,6 +4,7 @@
 
 mod bench;
 mod build;
+mod canary;
 mod demo;
 mod error;
 mod fingerprint;
@@ -62,6 +63,12 @@ enum Task {
         /// Leaves everything running and says how to play with it
         #[arg(long)]
         keep: bool,
+        /// Uses the OpenFaaS that OPENFAAS_URL, the faas-cli login and RSFAAS_REGISTRY_PREFIX name
+        #[arg(long)]
+        existing: bool,
+    },
+    /// Seals a function with a canary in its source, calls it, and searches for what is left (as root)
+    Canary {
         /// Uses the OpenFaaS that OPENFAAS_URL, the faas-cli login and RSFAAS_REGISTRY_PREFIX name
         #[arg(long)]
         existing: bool,
@@ -168,6 +175,7 @@ fn run(task: Task) -> Result<(), Error> {
             Ok(())
         }
         Task::Testbed(Bed::Down) => testbed::down(),
+        Task::Canary { existing } => canary::run(existing),
         Task::Test(options) => test::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::TestKernels { kernel } => kernels::run(kernel.as_deref()),

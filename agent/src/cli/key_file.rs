@@ -1,6 +1,9 @@
 //! The `--key-file` argument that several subcommands share.
 use super::exit::Failure;
-use crate::seal::{key::Key, source::KeySource};
+use crate::{
+    seal::{key::Key, source::KeySource},
+    secrecy,
+};
 
 /// Where the key is.
 #[derive(Debug, clap::Args)]
@@ -13,6 +16,8 @@ pub(super) struct KeyFile {
 impl KeyFile {
     /// Reads the key; warns where others may read its file.
     pub(super) fn read(&self) -> Result<Key, Failure> {
+        // Here and from here on keys and plaintext pass through this process.
+        secrecy::no_core_dumps();
         let read = self.key_file.read()?;
         if let Some(mode) = read.exposed {
             let file = &self.key_file;

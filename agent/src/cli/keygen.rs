@@ -10,7 +10,10 @@ use super::{
     exit::{Exit, Failure},
     output,
 };
-use crate::seal::{archive::TEMP_PREFIX, key::Key};
+use crate::{
+    seal::{archive::TEMP_PREFIX, key::Key},
+    secrecy,
+};
 
 /// Make a new key.
 ///
@@ -33,6 +36,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             return Err(exists(path));
         }
     }
+    secrecy::no_core_dumps();
     let key = Key::generate().map_err(|error| Failure::new(Exit::Unexpected, error))?;
     let text = key.to_text();
     let lines = [text.as_bytes(), b"\n"];

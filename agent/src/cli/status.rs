@@ -72,6 +72,20 @@ fn to_text(status: &Status) -> String {
         status.port,
         interfaces.join(" "),
     );
+    if !status.swap.places.is_empty() {
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "swap is on ({}): the agent is {}; a function whose parked containers are not marked `unswapped` may go \
+             there while it is unlocked",
+            status.swap.places.join(" "),
+            if status.swap.agent_is_locked {
+                "locked in memory"
+            } else {
+                "NOT locked in memory, and may go there"
+            },
+        );
+    }
     if status.functions.is_empty() {
         text += "no sealed functions; seal one with `rsfaas seal`\n";
     }
@@ -90,9 +104,15 @@ fn line(function: &FunctionStatus) -> String {
     let parked: Vec<String> = function
         .parked
         .iter()
-        .map(|parked| match parked.memory_kib {
-            Some(memory) => format!("{} ({memory} KiB)", parked.name),
-            None => parked.name.clone(),
+        .map(|parked| {
+            let memory = parked.memory_kib.map(|memory| format!("{memory} KiB"));
+            let unswapped = parked.unswapped.then(|| "unswapped".to_owned());
+            let notes: Vec<String> = memory.into_iter().chain(unswapped).collect();
+            if notes.is_empty() {
+                parked.name.clone()
+            } else {
+                format!("{} ({})", parked.name, notes.join(", "))
+            }
         })
         .collect();
     let mut text = format!(

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     lease::{FunctionStatus, Timeline},
+    secrecy::Swap,
     spot::{Hook, Spotter},
 };
 
@@ -44,6 +45,9 @@ pub struct Status {
     pub port: u16,
     /// Interfaces to which the spotter is attached.
     pub interfaces: Vec<InterfaceStatus>,
+    /// Where the host swaps to.
+    #[serde(default)]
+    pub swap: Swap,
     /// Sealed functions, by name.
     pub functions: Vec<FunctionStatus>,
     /// The spotter's and the agent's counters, by name.

@@ -1,7 +1,6 @@
 //! The agent: everything put together, and its life from start to stop.
 mod counters;
 mod registry;
-mod secrecy;
 mod switchboard;
 mod watch;
 
@@ -25,6 +24,7 @@ use crate::{
     openfaas::{FaasCli, Gateway},
     rebuild::{self, Host, UnlockedNames},
     release::Port,
+    secrecy::{self, Swap},
     spot::{Attach, Events, InterfaceChange, Interfaces, Options, ReleaseSign, Spotter},
     state::StateDir,
 };
@@ -81,7 +81,9 @@ impl DaemonError {
 /// # Errors
 /// When it cannot start, or something that it cannot do without fails.
 pub async fn run(config: Config) -> Result<(), DaemonError> {
-    secrecy::keep();
+    secrecy::no_core_dumps();
+    let memory_is_locked = secrecy::lock_memory();
+    Swap::read(memory_is_locked).warn();
     let state = StateDir::new(&config.state_dir);
     let server = Server::open(&config.control_socket)?;
     let names = UnlockedNames::of_host(&state).map_err(DaemonError::system("the state folder"))?;
@@ -161,7 +163,10 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
             }
             logged = program_log.forward() => logged?,
             () = at(expiry) => expiry = switchboard.expire(Instant::now(), &registry),
-            _ = rest.tick() => switchboard.rest(&registry),
+            _ = rest.tick() => {
+                switchboard.rest(&registry);
+                events.begin_wipe();
+            }
             change = interfaces.next() => {
                 let change = change.ok_or(DaemonError::Netlink)?;
                 interface(&config, &mut spotter, &mut switchboard, change);
@@ -181,6 +186,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                 Command::Lock { function } => lock(&registry, function.as_deref(), reply),
                 Command::Status => {
                     let mut counters = switchboard.counters.all();
+                    counters.insert("frames_unwiped".to_owned(), events.unwiped());
                     counters.extend(
                         programs.read()?.into_iter().map(|(name, count)| (name.to_owned(), count)),
                     );
@@ -189,6 +195,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                         pid: std::process::id(),
                         port: config.port,
                         interfaces: InterfaceStatus::all(&spotter),
+                        swap: Swap::read(memory_is_locked),
                         functions: Vec::new(),
                         counters,
                         timelines: leases.iter().cloned().collect(),
@@ -198,6 +205,13 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
             },
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
+            // A step at a time, when nothing else is to be done.
+            () = std::future::ready(()), if events.is_being_wiped() => {
+                for event in events.wipe_step(&mut spotter)? {
+                    switchboard.event(event, &registry);
+                }
+                expiry = switchboard.expire(Instant::now(), &registry);
+            }
         }
     }
     tracing::info!("stopping: leases end, parked containers are removed");

@@ -12,6 +12,9 @@ pub struct ParkedStatus {
     pub pid: i32,
     /// Memory that the process alone has, in KiB, where the kernel tells.
     pub memory_kib: Option<u64>,
+    /// Whether the container's memory is kept out of swap.
+    #[serde(default)]
+    pub unswapped: bool,
 }
 
 impl ParkedStatus {
@@ -20,6 +23,7 @@ impl ParkedStatus {
             name: name.to_owned(),
             pid: parked.pid(),
             memory_kib: memory_kib(parked.pid()),
+            unswapped: parked.is_unswapped(),
         }
     }
 }

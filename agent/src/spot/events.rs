@@ -1,10 +1,10 @@
 //! What the programs hold, read from the ring buffer.
-use agent_ebpf::{EventHeader, EventKind, FlowKey, flag};
+use agent_ebpf::{EventHeader, EventKind, FlowKey, flag, ring};
 use aya::maps::{MapData, RingBuf};
 use tokio::io::unix::AsyncFd;
 use zeroize::Zeroizing;
 
-use super::SpotError;
+use super::{SpotError, Spotter};
 
 /// Something that a program saw.
 pub enum Event {
@@ -68,7 +68,13 @@ impl Event {
 }
 
 /// The ring buffer as a source of events.
-pub struct Events(AsyncFd<RingBuf<MapData>>);
+pub struct Events {
+    ring: AsyncFd<RingBuf<MapData>>,
+    /// Held frames that were read, and whose bytes are still in the ring.
+    unwiped: u64,
+    /// Of these, the ones that came while the ring is wiped, and the steps that are left of that.
+    wiping: Option<(u64, usize)>,
+}
 
 impl Events {
     /// Takes the ring buffer.
@@ -79,8 +85,12 @@ impl Events {
         // SAFETY: the ring buffer owns its descriptor, gives the same one each time, and lives inside
         // the `AsyncFd` from here on.
         let ring = unsafe { AsyncFd::register(ring) };
-        ring.map(Self)
-            .map_err(|error| SpotError::Ring(error.into()))
+        let ring = ring.map_err(|error| SpotError::Ring(error.into()))?;
+        Ok(Self {
+            ring,
+            unwiped: 0,
+            wiping: None,
+        })
     }
 
     /// Waits for events and copies them out, at most `limit` of them. Safe to cancel: nothing is
@@ -90,25 +100,84 @@ impl Events {
     /// When the ring buffer cannot be waited for.
     pub async fn next(&mut self, limit: usize) -> Result<Vec<Event>, SpotError> {
         loop {
-            let mut guard = self.0.readable_mut().await.map_err(SpotError::Ring)?;
-            let ring = guard.get_inner_mut();
-            let mut events = Vec::new();
-            while events.len() < limit {
-                // One item is outstanding at a time: it is copied and given back at once.
-                let Some(item) = ring.next() else {
-                    guard.clear_ready();
-                    break;
-                };
-                match parse(&item) {
-                    Ok(event) => events.push(event),
-                    Err(error) => tracing::error!(%error, "event ignored"),
-                }
+            let mut guard = self.ring.readable_mut().await.map_err(SpotError::Ring)?;
+            let (events, is_empty) = take(guard.get_inner_mut(), limit);
+            if is_empty {
+                guard.clear_ready();
             }
             if !events.is_empty() {
+                self.note(&events);
                 return Ok(events);
             }
         }
     }
+
+    /// How many held frames are still to be found in the ring's memory.
+    #[must_use]
+    pub fn unwiped(&self) -> u64 {
+        self.unwiped
+    }
+
+    /// Begins to wipe the ring, where there is anything in it.
+    pub fn begin_wipe(&mut self) {
+        if self.unwiped > 0 && self.wiping.is_none() {
+            self.wiping = Some((0, ring::RUNS));
+        }
+    }
+
+    /// Whether the ring is being wiped.
+    #[must_use]
+    pub fn is_being_wiped(&self) -> bool {
+        self.wiping.is_some()
+    }
+
+    /// Wipes a part of the ring, and gives the events that came meanwhile. To be called until
+    /// [`is_being_wiped`](Self::is_being_wiped) says that it is done.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn wipe_step(&mut self, spotter: &mut Spotter) -> Result<Vec<Event>, SpotError> {
+        // Where it was full the events that are in the way are taken now, and the step comes again.
+        let whole = spotter.write_zeros()?;
+        let (events, _) = take(self.ring.get_mut(), usize::MAX);
+        self.note(&events);
+        if let (true, Some((came, left))) = (whole, self.wiping) {
+            self.wiping = (left > 1).then_some((came, left - 1));
+            if self.wiping.is_none() {
+                self.unwiped = came;
+            }
+        }
+        Ok(events)
+    }
+
+    fn note(&mut self, events: &[Event]) {
+        let held = events
+            .iter()
+            .filter(|event| matches!(event, Event::Held(_)))
+            .count() as u64;
+        self.unwiped += held;
+        if let Some((came, _)) = &mut self.wiping {
+            *came += held;
+        }
+    }
+}
+
+/// Copies out at most so many events, and tells whether there were no more.
+fn take(ring: &mut RingBuf<MapData>, limit: usize) -> (Vec<Event>, bool) {
+    let mut events = Vec::new();
+    while events.len() < limit {
+        // One item is outstanding at a time: it is copied and given back at once.
+        let Some(item) = ring.next() else {
+            return (events, true);
+        };
+        match parse(&item) {
+            Ok(event) => events.push(event),
+            // What the ring is wiped with.
+            Err(BadEvent::Kind(0)) => {}
+            Err(error) => tracing::error!(%error, "event ignored"),
+        }
+    }
+    (events, false)
 }
 
 /// Reads an event from a record's bytes.

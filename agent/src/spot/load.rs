@@ -5,7 +5,7 @@ use agent_ebpf::{HeaderName, search};
 use aya::{
     Ebpf, EbpfError, EbpfLoader,
     maps::{Array, MapData, RingBuf},
-    programs::{SchedClassifier, TcAttachType, Xdp},
+    programs::{SchedClassifier, TcAttachType, TestRun as _, TestRunOptions, Xdp},
 };
 
 use super::{
@@ -37,6 +37,9 @@ pub struct Spotter {
 }
 
 const RELEASE: &str = "release";
+const WIPE: &str = "wipe";
+/// The smallest packet that a program of TC's is run on.
+const NO_PACKET: [u8; 14] = [0; 14];
 
 impl Spotter {
     /// Loads the programs; none is attached yet.
@@ -52,7 +55,7 @@ impl Spotter {
             .load(OBJECT)
             .map_err(not_permitted)?;
         // Every host needs these; the others are loaded when an interface wants them.
-        for name in [ETHERNET.ingress, ETHERNET.egress, RELEASE] {
+        for name in [ETHERNET.ingress, ETHERNET.egress, RELEASE, WIPE] {
             attach::classifier(&mut ebpf, name)?;
         }
         fill_search_table(&mut ebpf, *search)?;
@@ -136,6 +139,23 @@ impl Spotter {
     /// When the object has none, or it was taken.
     pub fn log(&mut self) -> Result<ProgramLog, SpotError> {
         ProgramLog::new(&mut self.ebpf)
+    }
+
+    /// Overwrites a part of the ring buffer with records of zeros; whether there was room for all of them.
+    ///
+    /// # Errors
+    /// When the kernel does not run the program.
+    pub(super) fn write_zeros(&mut self) -> Result<bool, SpotError> {
+        let options = TestRunOptions {
+            data_in: Some(&NO_PACKET),
+            ..TestRunOptions::new()
+        };
+        let run = self.classifier(WIPE)?.test_run(options);
+        let result = run.map_err(|source| SpotError::Program {
+            name: WIPE,
+            source: Box::new(source),
+        })?;
+        Ok(result.return_value == 0)
     }
 
     /// A TC program, for test runs.

@@ -18,6 +18,8 @@ at_both_hooks! {
     later_segments_of_a_held_flow_are_held_but_for_those_in_the_window,
     a_flow_that_the_agent_has_let_go_of_is_judged_again_where_a_request_starts,
     ends_of_flows_always_pass,
+    a_client_is_seen_where_it_acknowledges_something_new,
+    what_the_gateway_sends_does_not_keep_a_vanished_client,
     where_the_gateway_has_answered_the_start_of_a_request_line_is_held,
     an_interim_answer_does_not_end_a_request,
     what_comes_before_the_gateway_has_answered_is_told_apart,
@@ -145,4 +147,27 @@ fn a_request_that_names_an_unlocked_function_is_one_wherever_it_stands(mut rig: 
     let direct = behind("GET /function/pydict-abc123-0 HTTP/1.1\r\n\r\n");
     let mut ring = rig.spotter.ring().unwrap();
     assert!(!is_unanswered(&mut rig, &mut ring, &direct));
+}
+
+fn last_seen(rig: &Rig) -> u64 {
+    rig.flows.get(&flow_key()).unwrap().unwrap().last_seen
+}
+
+fn a_client_is_seen_where_it_acknowledges_something_new(mut rig: Rig) {
+    assert_eq!(rig.request(KEYED), HOLD);
+    let before = last_seen(&rig);
+    let mut acknowledgement = Packet::of(b"");
+    assert_eq!(rig.spot(&acknowledgement), PASS);
+    assert_eq!(last_seen(&rig), before, "an answer to a keep-alive probe");
+    acknowledgement.acknowledged += 100;
+    assert_eq!(rig.spot(&acknowledgement), PASS);
+    assert!(last_seen(&rig) > before);
+}
+
+fn what_the_gateway_sends_does_not_keep_a_vanished_client(mut rig: Rig) {
+    assert_eq!(rig.request(KEYED), HOLD);
+    let before = last_seen(&rig);
+    rig.answer(1000, OK);
+    rig.answer(1000, OK);
+    assert_eq!(last_seen(&rig), before);
 }

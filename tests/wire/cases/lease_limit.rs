@@ -1,4 +1,5 @@
-//! Requests that outlast the hard limit of their lease, which ends it whoever still holds it.
+//! Requests that outlast the hard limit of their lease, which ends it whoever still holds it; and clients
+//! that vanish, which the idle limit is for.
 use super::cases;
 use crate::{
     check::{Outcome, check, eventually},
@@ -11,12 +12,18 @@ use crate::{
 cases![
     an_upload_that_outlasts_the_lease_is_told_so_and_the_next_request_is_served,
     an_answer_that_outlasts_the_lease_is_broken_off,
+    a_client_that_vanishes_while_it_is_answered_loses_the_lease,
 ];
 
 /// Runs something under an agent whose leases last a second.
 fn with_short_leases(world: &World, work: impl FnOnce() -> Outcome) -> Outcome {
+    with_setting(world, "lease_limit = 1\n", work)
+}
+
+/// Runs something under an agent with a setting.
+fn with_setting(world: &World, setting: &str, work: impl FnOnce() -> Outcome) -> Outcome {
     world.agent.stop()?;
-    world.agent.start_with(&world.scene, "lease_limit = 1\n")?;
+    world.agent.start_with(&world.scene, setting)?;
     let done = work();
     world.agent.stop()?;
     world.agent.start(&world.scene)?;
@@ -67,5 +74,27 @@ fn an_answer_that_outlasts_the_lease_is_broken_off(world: &World) -> Outcome {
             "the answer is whole, although its container is gone"
         );
         ended(world)
+    })
+}
+
+/// The gateway goes on sending, and sends again what nobody acknowledges.
+fn a_client_that_vanishes_while_it_is_answered_loses_the_lease(world: &World) -> Outcome {
+    with_setting(world, "idle_limit = 1\n", || {
+        let function = world.a()?;
+        let line = format!("GET /function/{}/stream HTTP/1.1", function.name);
+        let key = format!("X-RsFaaS-Key: {}", function.key);
+        let mut client = Client::open(world.route()?)?;
+        client.write(&Request::line(&line).header(&key).bytes())?;
+        client.some_answer()?;
+        let host = &world.scene.client;
+        host.run("iptables -w -A INPUT -p tcp -j DROP")?;
+        let ended = ended(world);
+        host.run("iptables -w -F INPUT")?;
+        ended?;
+        check!(
+            world.agent.counter("leases_idle")? > 0,
+            "the lease ended in another way"
+        );
+        Ok(())
     })
 }

@@ -1,7 +1,6 @@
 //! `cargo xtask bench`: measurements side by side, one module a command.
 
 mod figures;
-mod held;
 mod output;
 pub(crate) mod packet;
 pub(crate) mod pool;

@@ -9,10 +9,10 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{Output, held::HeldConnection, prepare, quantile};
+use super::{Output, prepare, quantile};
 use crate::{
     error::Error,
-    scene::{ANSWER, Agent, FUNCTION, Project, QUESTION},
+    scene::{ANSWER, Agent, FUNCTION, HeldConnection, Project, QUESTION},
     testbed::Testbed,
 };
 

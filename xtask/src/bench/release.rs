@@ -3,10 +3,10 @@
 
 use serde_json::{Value, json};
 
-use super::{Output, agents_own, held::HeldConnection, prepare, quantile};
+use super::{Output, agents_own, prepare, quantile};
 use crate::{
     error::Error,
-    scene::{ANSWER, Agent, FUNCTION, Project, QUESTION, classic},
+    scene::{ANSWER, Agent, FUNCTION, HeldConnection, Project, QUESTION, classic},
     testbed::Testbed,
 };
 

@@ -6,11 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Output, figures::Figures, held::HeldConnection, prepare};
+use super::{Output, figures::Figures, prepare};
 use crate::{
     error::Error,
     scene::{
-        ANSWER, Agent, Call, FUNCTION, Project, QUESTION,
+        ANSWER, Agent, Call, FUNCTION, HeldConnection, Project, QUESTION,
         classic::{self, Builder},
     },
     testbed::Testbed,

@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -166,6 +166,18 @@ impl Agent {
         }
     }
 
+    /// Waits until nothing that was held is left in the kernel's ring buffer.
+    pub(crate) fn wait_until_wiped(&self) -> Result<(), Error> {
+        let deadline = Instant::now() + PATIENCE;
+        while self.status()?["counters"]["frames_unwiped"] != 0 {
+            if Instant::now() > deadline {
+                return Err(Error::NotSeen("a wiped ring buffer".into()));
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
     /// Waits until the agent knows a function as one of this isolation.
     pub(crate) fn wait_until_isolated(&self, name: &str, isolation: &str) -> Result<(), Error> {
         let deadline = Instant::now() + PATIENCE;
@@ -183,10 +195,7 @@ impl Agent {
 
     /// Ends it as a service manager would.
     pub(crate) fn stop(mut self) -> Result<(), Error> {
-        if let Ok(pid) = i32::try_from(self.pid()) {
-            // It may have ended by itself, which its exit status tells.
-            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
-        }
+        self.signal(Signal::SIGTERM);
         let status = self.process.wait().at(&self.program)?;
         super::verify(
             status.success(),
@@ -194,8 +203,32 @@ impl Agent {
         )
     }
 
+    /// Ends it by a signal that it does not handle; how it ended.
+    pub(crate) fn kill(mut self, signal: Signal) -> Result<ExitStatus, Error> {
+        self.signal(signal);
+        self.process.wait().at(&self.program)
+    }
+
     /// Leaves it running.
     pub(crate) fn leave(self) {
-        drop(self.process);
+        std::mem::forget(self);
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Ok(pid) = i32::try_from(self.pid()) {
+            // It may have ended by itself, which its exit status tells.
+            let _ = kill(Pid::from_raw(pid), signal);
+        }
+    }
+}
+
+impl Drop for Agent {
+    /// Where something went wrong meanwhile: no agent stays behind, and nothing that it has deployed.
+    fn drop(&mut self) {
+        if matches!(self.process.try_wait(), Ok(None)) {
+            self.signal(Signal::SIGTERM);
+            // What went wrong before is what is told.
+            let _ = self.process.wait();
+        }
     }
 }

@@ -18,7 +18,12 @@ pub(crate) struct Answer {
 
 impl Call {
     pub(crate) fn of(testbed: &Testbed, function: &str, body: &str) -> Self {
-        let url = format!("{}/function/{function}", testbed.gateway);
+        Self::at(testbed, &format!("function/{function}"), body)
+    }
+
+    /// Of any path.
+    pub(crate) fn at(testbed: &Testbed, path: &str, body: &str) -> Self {
+        let url = format!("{}/{path}", testbed.gateway);
         Self {
             url,
             body: body.to_owned(),

@@ -3,10 +3,12 @@
 mod agent;
 mod call;
 pub(crate) mod classic;
+mod held;
 mod project;
 
 pub(crate) use agent::Agent;
 pub(crate) use call::Call;
+pub(crate) use held::HeldConnection;
 pub(crate) use project::Project;
 
 use std::time::Duration;

@@ -113,6 +113,7 @@ pub(crate) fn missing_for_testbed() -> Vec<&'static str> {
         "dockerd",
         "containerd",
         "docker-registry",
+        "mkfs.ext4",
         "prometheus",
         "mmdebstrap",
         "iptables",

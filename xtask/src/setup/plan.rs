@@ -18,6 +18,7 @@ const BASE: &[&str] = &[
 const TESTBED: &[&str] = &[
     "docker.io",
     "docker-registry",
+    "e2fsprogs",
     "iptables",
     "mmdebstrap",
     "prometheus",

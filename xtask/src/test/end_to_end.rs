@@ -8,7 +8,7 @@ use std::{
 
 use super::report::{Report, Stop};
 use crate::{
-    build,
+    build, canary,
     error::{At as _, Error},
     process::{self, cargo, find},
     testbed::{self, Testbed},
@@ -48,6 +48,10 @@ pub(super) fn run(report: &mut Report, wanted: Wanted, existing: bool) {
         if wanted.tests {
             report.step("end-to-end tests", || {
                 rust_tests(&testbed, &build::agent()?, &[])
+            });
+            report.step("the search for canaries", || {
+                build::agent()?;
+                Ok(canary::on(&testbed)?)
             });
         }
         if let Some(times) = wanted.faults {

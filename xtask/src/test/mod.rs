@@ -7,6 +7,8 @@ mod end_to_end;
 mod lint;
 mod report;
 
+use std::process::Command;
+
 use clap::{Args, ValueEnum};
 
 use crate::{
@@ -69,6 +71,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
         fuzz::steps(&mut report, &fuzz::Options::default());
     }
     if ready && wants(Part::Bpf) {
+        report.step("what the canary search finds", canary_tests);
         report.step("kernel tests", || cargo_test(&["--test", "*"]));
         report.step("wire tests at TC", || wire_tests("tc"));
         report.step("wire tests at XDP", || wire_tests("xdp"));
@@ -116,11 +119,24 @@ fn cargo_test(which: &[&str]) -> Result<(), Stop> {
 /// The agent between network namespaces, where a recording gateway takes the place of OpenFaaS; `attach` as
 /// in the agent's configuration.
 fn wire_tests(attach: &str) -> Result<(), Stop> {
+    let mut command = tests_of_the_whole("wire");
+    command.env("RSFAAS_BIN", build::agent()?);
+    Ok(process::run(command.env("RSFAAS_ATTACH", attach))?)
+}
+
+/// What the canary search finds where something is planted.
+fn canary_tests() -> Result<(), Stop> {
+    Ok(process::run(tests_of_the_whole("finds").arg("--lib"))?)
+}
+
+fn tests_of_the_whole(test: &str) -> Command {
     let mut command = cargo();
+    command.current_dir(workspace::root()).args([
+        "test",
+        "--package",
+        "rsfaas-tests",
+        "--test",
+        test,
+    ]);
     command
-        .current_dir(workspace::root())
-        .env("RSFAAS_BIN", build::agent()?)
-        .env("RSFAAS_ATTACH", attach)
-        .args(["test", "--package", "rsfaas-tests", "--test", "wire"]);
-    Ok(process::run(&mut command)?)
 }

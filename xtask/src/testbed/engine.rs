@@ -179,15 +179,15 @@ pub(super) fn remove_networks(label: &str) -> Result<(), Error> {
     remove(&["network", "rm"], &list)
 }
 
-/// Removes the images whose repository lies under a prefix.
-pub(super) fn remove_images(prefix: &str) -> Result<(), Error> {
+/// Removes the images whose name fits a pattern, as `docker image ls --filter reference=` takes it.
+pub(crate) fn remove_images(pattern: &str) -> Result<(), Error> {
     let list = process::output(docker().args([
         "image",
         "ls",
         "--format",
         "{{.Repository}}:{{.Tag}}",
         "--filter",
-        &format!("reference={prefix}/*:*"),
+        &format!("reference={pattern}"),
     ]))?;
     remove(&["image", "rm", "--force"], &list.replace(":<none>", ""))
 }

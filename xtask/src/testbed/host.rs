@@ -100,7 +100,7 @@ pub(super) fn unmount_below(folder: &Path) -> Result<(), Error> {
 }
 
 /// The mount points at and below a folder in the text of `/proc/PID/mountinfo`, the last one first.
-fn mount_points(mounts: &str, folder: &Path) -> Vec<PathBuf> {
+pub(super) fn mount_points(mounts: &str, folder: &Path) -> Vec<PathBuf> {
     let mut points: Vec<PathBuf> = mounts
         .lines()
         .filter_map(|line| line.split(' ').nth(4))

@@ -68,6 +68,11 @@ impl Layout {
         self.state.join("config")
     }
 
+    /// The disk that the data lie on, as an image file.
+    pub(super) fn disk(&self) -> PathBuf {
+        self.state.join("data.img")
+    }
+
     /// The daemons' data: images, blobs, samples.
     pub(super) fn data(&self) -> PathBuf {
         self.state.join("data")

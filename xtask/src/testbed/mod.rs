@@ -5,6 +5,7 @@
 //! left, and touches nothing else. Over `down` only built programs, the cached base and the logs stay.
 
 mod daemon;
+mod disk;
 mod engine;
 mod host;
 mod http;
@@ -32,7 +33,9 @@ use crate::{
     process::{find, path_with},
     setup, workspace,
 };
+use disk::Disk;
 use engine::Engine;
+pub(crate) use engine::remove_images;
 use layout::{ENGINE, GATEWAY, Layout, PREFIX};
 use owner::Owner;
 use service::{Service, Standing};
@@ -60,6 +63,8 @@ pub(crate) struct Testbed {
     pub(crate) purge_command: Option<PathBuf>,
     /// The faas-cli's own folder (`OPENFAAS_CONFIG`); none where it is the usual one.
     cli_config: Option<PathBuf>,
+    /// The testbed's own folder; none where this is an OpenFaaS that was there before.
+    pub(crate) folder: Option<PathBuf>,
     /// What comes first on the search path.
     bin: Option<PathBuf>,
 }
@@ -74,6 +79,7 @@ impl Testbed {
             credentials: Some(layout.secrets()),
             purge_command: Some(store::purge_command(layout)),
             cli_config: Some(layout.faas_cli_config()),
+            folder: Some(layout.state().to_owned()),
             bin: Some(layout.bin()),
         }
     }
@@ -102,6 +108,7 @@ impl Testbed {
             credentials: None,
             purge_command: env::var_os("RSFAAS_PURGE_COMMAND").map(PathBuf::from),
             cli_config: None,
+            folder: None,
             bin: None,
         })
     }
@@ -130,6 +137,7 @@ impl Testbed {
             ("RSFAAS_CREDENTIALS", &self.credentials),
             ("RSFAAS_PURGE_COMMAND", &self.purge_command),
             ("OPENFAAS_CONFIG", &self.cli_config),
+            ("RSFAAS_TESTBED", &self.folder),
         ] {
             if let Some(path) = path {
                 command.env(variable, path);
@@ -159,6 +167,7 @@ pub(crate) fn up() -> Result<Testbed, Error> {
     }
     tools::ensure(&layout)?;
     Owner::of_host().claim(&layout)?;
+    Disk::new(&layout).ensure()?;
     Engine::new(&layout).ensure()?;
     store::ensure_registry(&layout)?;
     store::ensure_prometheus(&layout)?;
@@ -230,13 +239,14 @@ pub(crate) fn down() -> Result<(), Error> {
     if matches!(dockerd.standing(), Standing::Ours(_) | Standing::Foreign) {
         engine::remove_containers(CONTAINER_LABEL, PREFIX)?;
         engine::remove_networks(NETWORK_LABEL)?;
-        engine::remove_images(PREFIX)?;
+        remove_images(&format!("{PREFIX}/*:*"))?;
         println!("testbed: containers and images are removed");
     }
     for service in [prometheus, registry] {
         stop(&service)?;
     }
     Engine::new(&layout).down()?;
+    Disk::new(&layout).remove()?;
     for folder in [
         layout.data(),
         layout.secrets(),

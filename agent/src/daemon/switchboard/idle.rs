@@ -34,7 +34,7 @@ impl Switchboard {
         }
     }
 
-    /// Whether neither side has sent anything for the limit, and nobody waits for anything.
+    /// Whether nothing was seen of the client for the limit, and nobody waits for anything.
     fn is_idle(&self, key: &FlowKey, now: u64) -> bool {
         let waits = self
             .flows

@@ -25,6 +25,7 @@ mod ready;
 mod removal;
 mod status;
 mod strays;
+mod swap;
 mod token;
 
 use std::{path::Path, sync::Arc, time::Duration};
@@ -48,6 +49,8 @@ pub struct Parked {
     first: Option<Process>,
     token: Arc<ParkToken>,
     namespace: String,
+    /// Whether the container's memory is kept out of swap.
+    unswapped: bool,
 }
 
 /// A process that has its handler.
@@ -83,11 +86,13 @@ pub async fn wait_parked(token: Arc<ParkToken>, timeout: Duration) -> Result<Par
             if namespace == Process::own_mount_namespace()? {
                 return Err(MountError::NotIsolated { pid: process.pid() });
             }
+            let unswapped = keep_out_of_swap(&process);
             return Ok(Parked {
                 process,
                 first: scan.first,
                 token,
                 namespace,
+                unswapped,
             });
         }
         if start.elapsed() >= timeout {
@@ -98,6 +103,17 @@ pub async fn wait_parked(token: Arc<ParkToken>, timeout: Duration) -> Result<Par
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LOOK.1);
+    }
+}
+
+/// Before there is anything in the container's memory that must not get there.
+fn keep_out_of_swap(process: &Process) -> bool {
+    match swap::keep_out(process) {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::debug!(pid = process.pid(), %error, "where swap is on, this container may be swapped");
+            false
+        }
     }
 }
 
@@ -140,6 +156,12 @@ impl Parked {
         self.process.is_ended()
     }
 
+    /// Whether the container's memory is kept out of swap.
+    #[must_use]
+    pub fn is_unswapped(&self) -> bool {
+        self.unswapped
+    }
+
     /// Puts the handler into the container, over `handler_dir` (absolute, as the container sees it).
     ///
     /// What the base image has in that folder stays visible where no entry takes its place. Files come
@@ -165,6 +187,7 @@ impl Parked {
             first,
             token,
             namespace,
+            unswapped: _,
         } = self;
         Ok(Delivered {
             process,

@@ -237,6 +237,15 @@ mod tests {
             .unwrap();
         let process = Process::open(child.id().cast_signed()).unwrap();
         process.stop().unwrap();
+        // Before it has stopped, the first signal would end it.
+        while !process
+            .read("stat")
+            .unwrap()
+            .windows(4)
+            .any(|it| it == b") T ")
+        {
+            std::thread::yield_now();
+        }
         process.signal(Signal::USR1).unwrap();
         assert!(!process.is_asked_to_end());
         process.signal(Signal::TERM).unwrap();

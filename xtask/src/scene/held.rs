@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Open until it is dropped.
-pub(super) struct HeldConnection {
+pub(crate) struct HeldConnection {
     stream: TcpStream,
     host: String,
     request: String,
@@ -21,7 +21,7 @@ pub(super) struct HeldConnection {
 
 impl HeldConnection {
     /// Calls a function, with its key where it has one, and stays when the answer has come.
-    pub(super) fn open(
+    pub(crate) fn open(
         testbed: &Testbed,
         function: &str,
         body: &str,
@@ -54,7 +54,7 @@ impl HeldConnection {
     }
 
     /// Calls again; how long the answer takes.
-    pub(super) fn call(&mut self) -> Result<Duration, Error> {
+    pub(crate) fn call(&mut self) -> Result<Duration, Error> {
         let start = Instant::now();
         self.stream
             .write_all(self.request.as_bytes())

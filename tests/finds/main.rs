@@ -1,0 +1,220 @@
+//! The canary search can fail: what is planted in a place is found there. Needs root.
+mod plant;
+
+use std::{
+    error::Error,
+    fs::{self, File, OpenOptions},
+    io::{Read as _, Write as _},
+    process::Command,
+    time::{Duration, SystemTime},
+};
+
+use rsfaas_tests::canary::{
+    Finding, Needles, Place, Secret,
+    places::{BpfMaps, Delivered, Files, KernelLog, Memory, Select, UnnamedFiles},
+    search,
+};
+
+use crate::plant::{
+    ARRAY, Disk, HASH, Holder, PER_CPU_ARRAY, gzip, map_with, ramfs_with, ring_with,
+    write_and_delete,
+};
+
+type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
+
+/// A secret of this run: other runs leave theirs in the kernel's log.
+fn secret() -> Result<String> {
+    let mut bytes = [0; 16];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn find(place: impl Place + 'static, secret: &str) -> Result<Finding> {
+    let needles = Needles::new(vec![Secret::new("source", secret.as_bytes())?])?;
+    let mut report = search(&[Box::new(place)], &needles);
+    Ok(report.findings.remove(0))
+}
+
+fn hits(place: impl Place + 'static, secret: &str) -> Result<u64> {
+    let finding = find(place, secret)?;
+    assert!(finding.failures.is_empty(), "{:?}", finding.failures);
+    Ok(finding.hit_count)
+}
+
+#[test]
+fn a_secret_in_a_file_is_found_wherever_the_file_is() -> Result {
+    let (folder, secret) = (tempfile::tempdir()?, secret()?);
+    let deep = folder.path().join("a/b/c");
+    fs::create_dir_all(&deep)?;
+    let files = || Files::new("files", [folder.path().to_owned()]);
+    assert_eq!(hits(files(), &secret)?, 0);
+    fs::write(deep.join("notes"), format!("the source: {secret}\n"))?;
+    // Both ends of it.
+    assert_eq!(hits(files(), &secret)?, 2);
+    Ok(())
+}
+
+#[test]
+fn a_secret_in_a_compressed_layer_is_found() -> Result {
+    let (folder, secret) = (tempfile::tempdir()?, secret()?);
+    fs::write(folder.path().join("data"), gzip(&secret)?)?;
+    assert_eq!(
+        hits(Files::new("files", [folder.path().to_owned()]), &secret)?,
+        2
+    );
+    Ok(())
+}
+
+#[test]
+fn a_layer_that_cannot_be_unpacked_counts_as_not_searched() -> Result {
+    let folder = tempfile::tempdir()?;
+    fs::write(folder.path().join("data"), [0x28, 0xb5, 0x2f, 0xfd, 0, 0])?;
+    let files = Files::new("layers", [folder.path().to_owned()]).with_layers();
+    let finding = find(files, &secret()?)?;
+    assert!(
+        finding.failures[0].contains("zstd"),
+        "{:?}",
+        finding.failures
+    );
+    Ok(())
+}
+
+#[test]
+fn a_folder_that_must_be_there_and_is_not_counts_as_not_searched() -> Result {
+    let nowhere = || Files::new("files", ["/nonexistent/folder".into()]);
+    assert_eq!(find(nowhere(), &secret()?)?.failures.len(), 1);
+    let finding = find(nowhere().optional(), &secret()?)?;
+    assert_eq!(finding.absent.as_deref(), Some("no /nonexistent/folder"));
+    Ok(())
+}
+
+#[test]
+fn of_shared_folders_only_what_has_changed_since_is_searched() -> Result {
+    let (folder, secret) = (tempfile::tempdir()?, secret()?);
+    fs::write(folder.path().join("log"), &secret)?;
+    let files = || Files::new("files", [folder.path().to_owned()]);
+    let now = SystemTime::now();
+    assert_eq!(hits(files().since(now), &secret)?, 2);
+    assert_eq!(
+        hits(files().since(now + Duration::from_secs(60)), &secret)?,
+        0
+    );
+    Ok(())
+}
+
+#[test]
+fn a_secret_in_the_free_blocks_of_a_disk_is_found() -> Result {
+    let (disk, secret) = (Disk::new()?, secret()?);
+    assert_eq!(hits(disk.blocks(), &secret)?, 0);
+    write_and_delete(&disk.mount().join("handler.py"), secret.as_bytes())?;
+    assert_eq!(hits(Files::new("files", [disk.mount()]), &secret)?, 0);
+    assert_eq!(hits(disk.blocks(), &secret)?, 2);
+    Ok(())
+}
+
+#[test]
+fn a_compressed_secret_in_the_free_blocks_of_a_disk_is_found() -> Result {
+    let (disk, secret) = (Disk::new()?, secret()?);
+    write_and_delete(&disk.mount().join("layer"), &gzip(&secret)?)?;
+    assert_eq!(hits(disk.blocks(), &secret)?, 2);
+    Ok(())
+}
+
+#[test]
+fn a_secret_in_a_deleted_file_that_is_open_is_found() -> Result {
+    let (folder, secret) = (tempfile::tempdir()?, secret()?);
+    let path = folder.path().join("deleted");
+    fs::write(&path, &secret)?;
+    let mut child = Command::new("sleep")
+        .arg("60")
+        .stdin(File::open(&path)?)
+        .spawn()?;
+    fs::remove_file(&path)?;
+    let found = find(UnnamedFiles, &secret);
+    child.kill()?;
+    child.wait()?;
+    assert_eq!(found?.hit_count, 2);
+    Ok(())
+}
+
+#[test]
+fn a_secret_in_the_memory_of_a_process_is_found() -> Result {
+    let secret = secret()?;
+    let holder = Holder::of(&secret)?;
+    let memory = Memory::new("memory", Select::Tree(holder.0.id()));
+    let finding = find(memory, &secret)?;
+    assert!(finding.failures.is_empty(), "{:?}", finding.failures);
+    assert!(finding.hit_count >= 2, "{finding:?}");
+    let at = &finding.hits[0].at;
+    assert!(at.contains(&format!("({})", holder.0.id())), "{at}");
+    Ok(())
+}
+
+#[test]
+fn the_searching_process_is_not_searched_itself() -> Result {
+    let secret = secret()?;
+    let finding = find(
+        Memory::new("memory", Select::Tree(std::process::id())),
+        &secret,
+    )?;
+    assert_eq!(finding.hit_count, 0, "{:?}", finding.hits);
+    Ok(())
+}
+
+#[test]
+fn a_process_that_is_not_there_counts_as_not_searched() -> Result {
+    let finding = find(Memory::new("memory", Select::Tree(u32::MAX)), &secret()?)?;
+    assert_eq!(finding.failures, ["processes: there is none"]);
+    Ok(())
+}
+
+#[test]
+fn a_secret_in_the_kernel_log_is_found() -> Result {
+    let secret = secret()?;
+    assert_eq!(hits(KernelLog, &secret)?, 0);
+    writeln!(
+        OpenOptions::new().write(true).open("/dev/kmsg")?,
+        "{secret}"
+    )?;
+    assert_eq!(hits(KernelLog, &secret)?, 2);
+    Ok(())
+}
+
+#[test]
+fn a_delivered_handler_is_found_in_memory_that_is_mounted_nowhere() -> Result {
+    let secret = secret()?;
+    let mount = ramfs_with(&secret)?;
+    assert_eq!(find(Delivered, &secret)?.hit_count, 2);
+    drop(mount);
+    assert_eq!(find(Delivered, &secret)?.hit_count, 0);
+    Ok(())
+}
+
+#[test]
+fn a_secret_in_a_bpf_map_is_found_on_whatever_cpu_it_is() -> Result {
+    for kind in [ARRAY, HASH, PER_CPU_ARRAY] {
+        let secret = secret()?;
+        let _map = map_with(kind, secret.as_bytes())?;
+        let pid = std::process::id();
+        assert_eq!(hits(BpfMaps { pid }, &secret)?, 2, "kind {kind}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_secret_in_a_ring_buffer_is_found_wherever_the_reader_is() -> Result {
+    let secret = secret()?;
+    let _ring = ring_with(secret.as_bytes())?;
+    let finding = find(
+        BpfMaps {
+            pid: std::process::id(),
+        },
+        &secret,
+    )?;
+    let in_rings = finding
+        .hits
+        .iter()
+        .filter(|hit| hit.at.ends_with("kind 27"));
+    assert_eq!(in_rings.count(), 2, "{finding:?}");
+    Ok(())
+}

@@ -1,0 +1,228 @@
+//! Places to plant a secret in.
+use std::{
+    fs::{self, File},
+    io::{self, BufRead as _, BufReader, Write as _},
+    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use flate2::{Compression, write::GzEncoder};
+use nix::{
+    libc,
+    mount::{MntFlags, umount2},
+    unistd::syncfs,
+};
+use rsfaas_tests::canary::places::Blocks;
+use rustix::{
+    fs::{Mode, OFlags, openat},
+    mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen},
+};
+
+use crate::Result;
+
+/// Text, compressed as layers are.
+pub(crate) fn gzip(text: &str) -> Result<Vec<u8>> {
+    let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+    packed.write_all(text.as_bytes())?;
+    Ok(packed.finish()?)
+}
+
+/// A disk in an image file; unmounted when dropped.
+pub(crate) struct Disk {
+    folder: tempfile::TempDir,
+}
+
+impl Disk {
+    pub(crate) fn new() -> Result<Self> {
+        let disk = Self {
+            folder: tempfile::tempdir()?,
+        };
+        File::create(disk.image())?.set_len(64 << 20)?;
+        fs::create_dir(disk.mount())?;
+        run(Command::new("mkfs.ext4")
+            .args(["-q", "-F"])
+            .arg(disk.image()))?;
+        run(Command::new("mount")
+            .args(["-o", "loop"])
+            .arg(disk.image())
+            .arg(disk.mount()))?;
+        Ok(disk)
+    }
+
+    fn image(&self) -> PathBuf {
+        self.folder.path().join("disk.img")
+    }
+
+    pub(crate) fn mount(&self) -> PathBuf {
+        self.folder.path().join("disk")
+    }
+
+    pub(crate) fn blocks(&self) -> Blocks {
+        Blocks {
+            image: self.image(),
+            mount: self.mount(),
+            elsewhere: None,
+        }
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // The folder cannot be removed then, which is told.
+        let _ = umount2(&self.mount(), MntFlags::MNT_DETACH);
+    }
+}
+
+fn run(command: &mut Command) -> Result {
+    let status = command.status()?;
+    assert!(status.success(), "{command:?}: {status}");
+    Ok(())
+}
+
+/// Writes a file to a disk, and deletes it.
+pub(crate) fn write_and_delete(path: &Path, bytes: &[u8]) -> Result {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    syncfs(&file)?;
+    Ok(fs::remove_file(path)?)
+}
+
+/// A process that has read a line; killed when dropped.
+pub(crate) struct Holder(pub(crate) Child);
+
+impl Holder {
+    pub(crate) fn of(line: &str) -> Result<Self> {
+        let mut child = Command::new("sh")
+            .args(["-c", "read -r line; echo read; read -r never"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut answer = String::new();
+        if let (Some(stdin), Some(stdout)) = (&mut child.stdin, child.stdout.take()) {
+            writeln!(stdin, "{line}")?;
+            BufReader::new(stdout).read_line(&mut answer)?;
+        }
+        assert_eq!(answer, "read\n");
+        Ok(Self(child))
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A ramfs that is mounted nowhere, as the agent makes it.
+pub(crate) fn ramfs_with(secret: &str) -> Result<OwnedFd> {
+    let context = fsopen("ramfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_create(&context)?;
+    let mount = fsmount(
+        &context,
+        FsMountFlags::FSMOUNT_CLOEXEC,
+        MountAttrFlags::empty(),
+    )?;
+    let file = openat(
+        &mount,
+        "handler.py",
+        OFlags::CREATE | OFlags::WRONLY,
+        Mode::RUSR,
+    )?;
+    File::from(file).write_all(secret.as_bytes())?;
+    Ok(mount)
+}
+
+/// Kinds of map (`enum bpf_map_type` in the kernel's `linux/bpf.h`).
+pub(crate) const HASH: u32 = 1;
+pub(crate) const ARRAY: u32 = 2;
+pub(crate) const PER_CPU_ARRAY: u32 = 6;
+const RING: u32 = 27;
+
+const MAP_CREATE: libc::c_int = 0;
+const MAP_UPDATE: libc::c_int = 2;
+const PROGRAM_LOAD: libc::c_int = 5;
+const PROGRAM_RUN: libc::c_int = 10;
+const SCHED_CLS: u32 = 3;
+/// Bytes of a map's value.
+const VALUE: u32 = 64;
+
+/// A BPF map of this process with one value, on one CPU where each has its own.
+pub(crate) fn map_with(kind: u32, value: &[u8]) -> Result<OwnedFd> {
+    let map = descriptor(bpf(MAP_CREATE, &words(&[kind, 4, VALUE, 1]))?);
+    let key = 0_u32;
+    // Room for one on each of many CPUs.
+    let mut values = vec![0; 64 * 1024];
+    values[..value.len()].copy_from_slice(value);
+    let mut attributes = words(&[map.as_raw_fd() as u32, 0]);
+    attributes.extend((&raw const key as u64).to_ne_bytes());
+    attributes.extend((values.as_ptr() as u64).to_ne_bytes());
+    attributes.extend([0; 8]);
+    bpf(MAP_UPDATE, &attributes)?;
+    Ok(map)
+}
+
+/// A ring buffer of this process with one record, which a program has written there.
+pub(crate) fn ring_with(value: &[u8]) -> Result<OwnedFd> {
+    let ring = descriptor(bpf(MAP_CREATE, &words(&[RING, 0, 0, 4096]))?);
+    let source = map_with(ARRAY, value)?;
+    let program = [
+        // r1 = the ring (BPF_PSEUDO_MAP_FD), r2 = the address of the value (BPF_PSEUDO_MAP_VALUE)
+        instruction(0x18, 1, 1, ring.as_raw_fd() as u32),
+        instruction(0, 0, 0, 0),
+        instruction(0x18, 2, 2, source.as_raw_fd() as u32),
+        instruction(0, 0, 0, 0),
+        // r3 = its size, r4 = no flags; bpf_ringbuf_output; r0 = 0; exit
+        instruction(0xb7, 3, 0, VALUE),
+        instruction(0xb7, 4, 0, 0),
+        instruction(0x85, 0, 0, 130),
+        instruction(0xb7, 0, 0, 0),
+        instruction(0x95, 0, 0, 0),
+    ];
+    let license = c"GPL";
+    let mut attributes = words(&[SCHED_CLS, u32::try_from(program.len())?]);
+    attributes.extend((program.as_ptr() as u64).to_ne_bytes());
+    attributes.extend((license.as_ptr() as u64).to_ne_bytes());
+    attributes.extend([0; 24]);
+    let program = descriptor(bpf(PROGRAM_LOAD, &attributes)?);
+    let packet = [0_u8; 64];
+    let length = u32::try_from(packet.len())?;
+    let mut attributes = words(&[program.as_raw_fd() as u32, 0, length, 0]);
+    attributes.extend((packet.as_ptr() as u64).to_ne_bytes());
+    attributes.extend([0; 16]);
+    bpf(PROGRAM_RUN, &attributes)?;
+    Ok(ring)
+}
+
+const fn instruction(code: u8, target: u8, source: u8, value: u32) -> [u8; 8] {
+    let [a, b, c, d] = value.to_ne_bytes();
+    [code, target | source << 4, 0, 0, a, b, c, d]
+}
+
+fn words(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_ne_bytes()).collect()
+}
+
+fn descriptor(number: libc::c_int) -> OwnedFd {
+    // SAFETY: the kernel has just made this descriptor for us, and nobody else knows it.
+    unsafe { OwnedFd::from_raw_fd(number) }
+}
+
+fn bpf(command: libc::c_int, attributes: &[u8]) -> io::Result<libc::c_int> {
+    let mut attributes = attributes.to_vec();
+    // SAFETY: the pointer is to so many bytes; what these point to, the callers keep alive.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command,
+            attributes.as_mut_ptr(),
+            attributes.len(),
+        )
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    i32::try_from(result).map_err(io::Error::other)
+}
