@@ -18,7 +18,7 @@ use std::{
 };
 
 use rsfaas::rebuild::mount::{
-    Delivered, Entry, EntryKind, MountError, ParkToken, Parked, wait_parked,
+    Delivered, Entry, EntryKind, MountError, ParkToken, Parked, Strays, wait_parked,
 };
 use rsfaas_shim::{HANDLER_DIR, PARK_TOKEN};
 use tempfile::TempDir;
@@ -97,7 +97,12 @@ impl Container {
     }
 
     fn start(root: TempDir, hook: bool, command: &[&str]) -> Self {
-        let token = Arc::new(ParkToken::generate("host").unwrap());
+        Self::start_for("host", root, hook, command)
+    }
+
+    /// That of the agent of a host.
+    fn start_for(host: &str, root: TempDir, hook: bool, command: &[&str]) -> Self {
+        let token = Arc::new(ParkToken::generate(host).unwrap());
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
@@ -340,6 +345,29 @@ async fn dropping_a_delivery_wipes_and_kills_too() {
     open.read_to_string(&mut left).unwrap();
     assert_eq!(left, "");
     container.child.wait().unwrap();
+}
+
+#[tokio::test]
+async fn what_an_agent_that_is_gone_left_running_is_ended_and_other_hosts_containers_are_not() {
+    let others = Container::python();
+    let python = ["/usr/bin/python3", "index.py"];
+    let watchdog = ["sh", "-c", "/usr/bin/python3 index.py; true"];
+    for command in [&python as &[&str], &watchdog] {
+        let mut left = Container::start_for("gone", Container::folder(), true, command);
+        let delivered = left.serve().await;
+        let pid = delivered.pid();
+        // As if the agent had been killed: nobody wipes, nobody kills.
+        std::mem::forget(delivered);
+        let strays = Strays::kill("gone").await.unwrap();
+        assert!(strays.count() > 0);
+        let removal = async { "removed" };
+        assert_eq!(strays.removed_by(removal).await, "removed");
+        left.child.wait().unwrap();
+        assert!(!fs::exists(format!("/proc/{pid}/root/")).unwrap());
+        assert_eq!(Strays::kill("gone").await.unwrap().count(), 0);
+    }
+    let _delivered = others.serve().await;
+    assert_eq!(others.call("night"), "\"Nacht\"");
 }
 
 #[tokio::test]
