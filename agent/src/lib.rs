@@ -1,6 +1,7 @@
 //! Functions whose source is ciphertext on an OpenFaaS host, except while a caller with the key is
 //! being served. Data flows one way: [`spot`] -> [`head`] -> [`lease`] -> [`rebuild`] -> [`release`];
 //! [`daemon`] puts them together.
+mod chain;
 pub mod cli;
 mod clock;
 pub mod config;

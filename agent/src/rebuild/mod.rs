@@ -21,6 +21,7 @@ pub use sweep::sweep;
 
 use self::{by_image::ByImage, by_mount::ByMount, names::Slots};
 use crate::{
+    chain,
     image::ImageError,
     openfaas::{FaasCli, FaasError, Gateway},
     seal::file::FileError,
@@ -179,8 +180,12 @@ impl Rebuilder {
     /// Removes what an earlier agent that was killed has left and only this function knows of.
     pub async fn sweep(&self) {
         if let Err(error) = self.sealed.remove_leftovers() {
-            let function = self.name();
-            tracing::warn!(function, %error, "what an interrupted encryption left beside the handler stays");
+            let (function, error) = (self.name(), chain::of(&error));
+            tracing::warn!(
+                function,
+                error,
+                "what an interrupted encryption left beside the handler stays"
+            );
         }
         if let Way::Image(way) = &self.way {
             way.sweep().await;

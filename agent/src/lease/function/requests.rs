@@ -5,6 +5,7 @@ use rsfaas_shim::Refusal;
 
 use super::Driver;
 use crate::{
+    chain,
     lease::{
         Request, Step, Timeline,
         single::{Holder, Lease},
@@ -116,7 +117,8 @@ impl Driver {
 
     fn opens(&mut self, key: &Key) -> Result<bool, Refusal> {
         self.rebuilder.sealed().verify(key).map_err(|error| {
-            self.failed(&format!("the sealed handler cannot be read: {error}"));
+            let what = chain::of(&error);
+            self.failed(&format!("the sealed handler cannot be read: {what}"));
             Refusal::RebuildFailed
         })
     }
