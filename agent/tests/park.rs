@@ -45,9 +45,10 @@ http.server.HTTPServer(("127.0.0.1", int(os.environ["TEST_PORT"])), Server).serv
 "#;
 
 const HANDLER: &str = r#"
-import errno, os
+import errno, os, sys
 from .words import WORDS
 HERE = os.path.dirname(__file__)
+LOADED = sorted(name for name in sys.modules if name == "encodings.idna")
 
 def handle(word):
     if word == "write":
@@ -58,6 +59,8 @@ def handle(word):
     if word == "base":
         from .base import NAME
         return NAME
+    if word == "loaded":
+        return LOADED
     if word == "environment":
         return sorted(name for name in os.environ if name in ("RSFAAS_PARK_TOKEN", "RSFAAS_HANDLER_DIR"))
     return WORDS[word]
@@ -220,6 +223,13 @@ async fn a_python_process_parked_in_its_import_serves_what_is_delivered() {
     let mut delivered = container.serve().await;
     assert_eq!(container.call("night"), "\"Nacht\"");
     delivered.wipe_and_kill().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_server_loads_at_its_start_is_loaded_while_it_waits() {
+    let container = Container::python();
+    let _delivered = container.serve().await;
+    assert_eq!(container.call("loaded"), "[\"encodings.idna\"]");
 }
 
 #[tokio::test]

@@ -66,6 +66,10 @@ class _Gate:
         import os
         import select
 
+        # What Python loads when a server turns its address into a socket's: milliseconds that no caller
+        # should wait for.
+        import encodings.idna  # noqa: F401
+
         # The kernel drops signals that process 1 has no handler for: a waiting container must end
         # at once all the same.
         restore = _end_on_sigterm() if os.getpid() == 1 else None

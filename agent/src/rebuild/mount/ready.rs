@@ -1,12 +1,19 @@
 //! Waits for a function's socket without calling the function.
-use std::time::Duration;
+use std::{io, os::fd::OwnedFd, time::Duration};
 
-use tokio::time::{Instant, sleep};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
+};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    time::Instant,
+};
 
 use super::{MountError, listen::Listeners, process::Process};
 
 /// Shortest and longest pause between two looks.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
+const PAUSE: (Duration, Duration) = (Duration::from_micros(200), Duration::from_millis(20));
 
 /// Returns once something listens on `port` in the process's network namespace.
 pub(super) async fn ready(
@@ -15,6 +22,7 @@ pub(super) async fn ready(
     timeout: Duration,
 ) -> Result<(), MountError> {
     let listeners = Listeners::of(process)?;
+    let timer = timer().map_err(MountError::kernel("a timer"))?;
     let start = Instant::now();
     loop {
         if listeners.has(process, port)? {
@@ -30,8 +38,33 @@ pub(super) async fn ready(
                 waited: timeout,
             });
         }
-        sleep(pause(waited)).await;
+        rest(&timer, pause(waited))
+            .await
+            .map_err(MountError::kernel("a timer"))?;
     }
+}
+
+/// A timer of the kernel's: the runtime's own counts whole milliseconds, and every caller would wait for one.
+fn timer() -> io::Result<AsyncFd<OwnedFd>> {
+    let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+    let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
+    // SAFETY: the timer owns its descriptor, gives the same one each time, and lives inside the `AsyncFd`
+    // from here on.
+    unsafe { AsyncFd::register_with_interest(timer, Interest::READABLE) }.map_err(Into::into)
+}
+
+async fn rest(timer: &AsyncFd<OwnedFd>, pause: Duration) -> io::Result<()> {
+    let once = Itimerspec {
+        it_interval: Timespec::default(),
+        it_value: Timespec {
+            tv_sec: 0,
+            tv_nsec: pause.subsec_nanos().into(),
+        },
+    };
+    // Setting it also takes back that it has expired.
+    timerfd_settime(timer.get_ref(), TimerfdTimerFlags::empty(), &once)?;
+    timer.readable().await?.clear_ready();
+    Ok(())
 }
 
 /// A sixteenth of the time waited so far: quick functions are seen at once, slow ones cost little.
@@ -45,7 +78,7 @@ mod tests {
 
     #[test]
     fn looks_become_rarer_within_limits() {
-        assert_eq!(pause(Duration::ZERO), Duration::from_millis(1));
+        assert_eq!(pause(Duration::ZERO), Duration::from_micros(200));
         assert_eq!(pause(Duration::from_millis(160)), Duration::from_millis(10));
         assert_eq!(pause(Duration::from_secs(60)), Duration::from_millis(20));
     }
