@@ -18,7 +18,8 @@ use std::{
 };
 
 use rsfaas::rebuild::mount::{
-    Delivered, Entry, EntryKind, MountError, ParkToken, Parked, Place, PlaceContent, wait_parked,
+    Delivered, Entry, EntryKind, MountError, ParkToken, Parked, Place, PlaceContent, Strays,
+    wait_parked,
 };
 use rsfaas_shim::{HANDLER_DIR, PARK_TOKEN};
 use tempfile::TempDir;
@@ -129,7 +130,12 @@ impl Container {
     }
 
     fn start(root: TempDir, hook: bool, command: &[&str]) -> Self {
-        let token = Arc::new(ParkToken::generate().unwrap());
+        Self::start_for("host", root, hook, command)
+    }
+
+    /// That of the agent of a host.
+    fn start_for(host: &str, root: TempDir, hook: bool, command: &[&str]) -> Self {
+        let token = Arc::new(ParkToken::generate(host).unwrap());
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
@@ -495,6 +501,29 @@ async fn dropping_a_delivery_wipes_and_kills_too() {
 }
 
 #[tokio::test]
+async fn what_an_agent_that_is_gone_left_running_is_ended_and_other_hosts_containers_are_not() {
+    let others = Container::python();
+    let python = ["/usr/bin/python3", "index.py"];
+    let watchdog = ["sh", "-c", "/usr/bin/python3 index.py; true"];
+    for command in [&python as &[&str], &watchdog] {
+        let mut left = Container::start_for("gone", Container::folder(), true, command);
+        let delivered = left.serve().await;
+        let pid = delivered.pid();
+        // As if the agent had been killed: nobody wipes, nobody kills.
+        std::mem::forget(delivered);
+        let strays = Strays::kill("gone").await.unwrap();
+        assert!(strays.count() > 0);
+        let removal = async { "removed" };
+        assert_eq!(strays.removed_by(removal).await, "removed");
+        left.child.wait().unwrap();
+        assert!(!fs::exists(format!("/proc/{pid}/root/")).unwrap());
+        assert_eq!(Strays::kill("gone").await.unwrap().count(), 0);
+    }
+    let _delivered = others.serve().await;
+    assert_eq!(others.call("night"), "\"Nacht\"");
+}
+
+#[tokio::test]
 async fn a_handler_that_fails_to_load_is_told_from_a_slow_one() {
     let container = Container::python();
     let delivered = container
@@ -562,7 +591,7 @@ async fn links_are_delivered_as_links() {
 #[tokio::test]
 async fn a_process_outside_of_any_container_gets_nothing() {
     let root = Container::folder();
-    let token = Arc::new(ParkToken::generate().unwrap());
+    let token = Arc::new(ParkToken::generate("host").unwrap());
     let mut child = Command::new("/usr/bin/python3")
         .arg("index.py")
         .current_dir(root.path().join("home"))
@@ -582,7 +611,7 @@ async fn a_process_outside_of_any_container_gets_nothing() {
 
 #[tokio::test]
 async fn nobody_parked_is_told_after_the_time_limit() {
-    let token = Arc::new(ParkToken::generate().unwrap());
+    let token = Arc::new(ParkToken::generate("host").unwrap());
     let error = wait_parked(token, Duration::from_millis(30))
         .await
         .err()

@@ -1,6 +1,7 @@
 //! The agent under test, started as its users start it.
 use std::{
     fs,
+    os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Mutex,
@@ -53,7 +54,8 @@ impl Agent {
             .open(self.log())?;
         let child = Command::new(&self.rsfaas)
             .args(["agent", "--config"])
-            .arg(self.folder.path().join("agent.toml"))
+            .arg(self.config())
+            .env("RSFAAS_FAULT", self.fault())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -74,7 +76,7 @@ impl Agent {
 
     /// Ends it, and starts it with another setting.
     pub(crate) fn restart_with(&self, setting: &str) -> Result<(), Error> {
-        let path = self.folder.path().join("agent.toml");
+        let path = self.config();
         let config = fs::read_to_string(&path)?;
         self.stop()?;
         fs::write(&path, format!("{config}{setting}\n"))?;
@@ -82,6 +84,36 @@ impl Agent {
         // Only this start has it.
         fs::write(&path, config)?;
         restarted
+    }
+
+    /// Has it killed at a point, once it passes that.
+    pub(crate) fn arm(&self, point: &str) -> Result<(), Error> {
+        Ok(fs::write(self.fault(), point)?)
+    }
+
+    /// Waits until it is killed at the point it was armed for, which it is not any more then.
+    pub(crate) fn wait_until_killed(&self) -> Result<(), Error> {
+        eventually("the agent to be killed", || {
+            Ok(match self.slot()?.as_mut() {
+                Some(child) => child.try_wait()?.is_some(),
+                None => true,
+            })
+        })?;
+        fs::remove_file(self.fault())?;
+        let Some(mut child) = self.slot()?.take() else {
+            return fail("no agent ran");
+        };
+        let status = child.wait()?;
+        check!(
+            status.signal() == Some(Signal::SIGKILL as i32),
+            "the agent ended with {status}"
+        );
+        Ok(())
+    }
+
+    /// Its configuration.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.folder.path().join("agent.toml")
     }
 
     /// The folder of records.
@@ -178,6 +210,10 @@ impl Agent {
         let text = self.log_text();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(12)..].join("\n")
+    }
+
+    fn fault(&self) -> PathBuf {
+        self.folder.path().join("fault")
     }
 
     fn log(&self) -> PathBuf {

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The test functions, each with a key of its own.
-pub(crate) const FUNCTIONS: [&str; 4] = ["pydict", "echo-headers", "packages", "events"];
+pub(crate) const FUNCTIONS: &[&str] = &["pydict", "echo-headers", "packages", "events"];
 
 /// What may lie in the folder of a sealed function.
 const READABLE: [&str; 4] = [
@@ -94,12 +94,30 @@ impl Author {
         let output = self.seal_command(host, agent, function).output()?;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         check!(output.status.success(), "seal failed:\n{said}");
+        self.check_sealed(function)?;
+        Ok(said)
+    }
+
+    /// Makes sure that nothing but the sealed handler and dependency manifests is in a handler folder.
+    pub(crate) fn check_sealed(&self, function: &str) -> Result<(), Error> {
         let left = plain_files(&self.path(function))?;
         check!(
             left.is_empty(),
-            "plaintext is left beside the sealed handler: {left:?}"
+            "something is left beside the sealed handler: {left:?}"
         );
-        Ok(said)
+        Ok(())
+    }
+
+    /// `open`: the handler folder, in one of its own.
+    pub(crate) fn open(&self, host: &Host, function: &str) -> Result<tempfile::TempDir, Error> {
+        let folder = tempfile::tempdir()?;
+        let mut open = host.rsfaas();
+        open.arg("open")
+            .arg(self.sealed(function))
+            .arg("--key-file")
+            .arg(self.key_file(function));
+        run(open.arg("-o").arg(folder.path().join("handler")))?;
+        Ok(folder)
     }
 
     /// `seal`, not run yet.

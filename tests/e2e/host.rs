@@ -77,6 +77,11 @@ impl Host {
     }
 }
 
+/// How often each fault is to strike; `None` where the agent has no fault points.
+pub(crate) fn fault_times() -> Option<u32> {
+    env::var("RSFAAS_FAULT_TIMES").ok()?.parse().ok()
+}
+
 fn variable(name: &str) -> Result<String, Error> {
     env::var(name).map_err(|_| Error(format!("{name} is not set; run `cargo xtask test e2e`")))
 }

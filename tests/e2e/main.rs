@@ -1,10 +1,12 @@
 //! End-to-end tests: a real gateway, real containers, the agent as its users run it. They share one
-//! host and one agent, so they run one after the other; `cargo xtask test e2e` prepares the host.
+//! host and one agent, so they run one after the other; `cargo xtask test e2e` prepares the host. With an agent
+//! that has fault points (`cargo xtask test faults`) those are tested instead.
 mod agent;
 mod author;
 mod cases;
 mod clients;
 mod container;
+mod gateway;
 mod host;
 mod http;
 mod netns;
@@ -21,6 +23,8 @@ pub(crate) struct World {
     pub(crate) host: Host,
     pub(crate) author: Author,
     pub(crate) agent: Agent,
+    /// Those that are sealed.
+    functions: &'static [&'static str],
 }
 
 fn main() -> ExitCode {
@@ -52,23 +56,30 @@ fn prepare() -> Result<World, host::Error> {
     let host = Host::from_environment()?;
     let author = Author::new(&host)?;
     let agent = Agent::start(&host)?;
+    let functions = match host::fault_times() {
+        Some(_) => &["pydict"],
+        None => author::FUNCTIONS,
+    };
     println!("preparing: building, sealing and parking the test functions");
-    for function in author::FUNCTIONS {
+    for function in functions {
         author.deploy(&host, function)?;
         author.seal(&host, &agent, function)?;
     }
-    agent.wait_until_parked()?;
+    for function in functions {
+        agent.wait_until_locked(function)?;
+    }
     Ok(World {
         host,
         author,
         agent,
+        functions,
     })
 }
 
 impl World {
     fn take_down(&self) -> Result<(), host::Error> {
         let stopped = self.agent.stop();
-        for function in author::FUNCTIONS {
+        for function in self.functions {
             self.author.remove(&self.host, function)?;
         }
         stopped
@@ -76,6 +87,16 @@ impl World {
 }
 
 fn trials(world: Option<&'static World>) -> Vec<Trial> {
+    if let Some(times) = host::fault_times() {
+        return cases::faults::all()
+            .into_iter()
+            .map(|fault| {
+                trial(fault.title(), world, move |world| {
+                    fault.strike(world, times)
+                })
+            })
+            .collect();
+    }
     let cases = cases::ALL
         .iter()
         .map(|(name, case)| trial((*name).to_owned(), world, case));

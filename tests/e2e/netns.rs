@@ -1,7 +1,12 @@
 //! A client host: a network namespace with one link to this host.
-use std::process::Command;
+use std::{fs, process::Command, thread};
 
-use crate::host::{Error, run};
+use nix::sched::{CloneFlags, setns};
+
+use crate::{
+    host::{Error, run},
+    http::Connection,
+};
 
 const NAMESPACE: &str = "rsfaas-e2e";
 const HERE: &str = "rsfaas-e2e0";
@@ -32,6 +37,20 @@ impl ClientHost {
         .concat())?;
         ip(&[&there[..], &["link", "set", THERE, "up"]].concat())?;
         Ok(host)
+    }
+
+    /// A connection from there to the gateway.
+    pub(crate) fn connect(&self, port: u16) -> Result<Connection, Error> {
+        let namespace = fs::File::open(format!("/run/netns/{NAMESPACE}"))?;
+        thread::scope(|scope| {
+            // A thread of its own, which alone is there.
+            let connecting = scope.spawn(|| {
+                setns(&namespace, CloneFlags::CLONE_NEWNET)?;
+                Connection::open_at((ADDRESS, port))
+            });
+            connecting.join()
+        })
+        .map_err(|_| Error("the client broke off".into()))?
     }
 
     /// Calls a function from there by curl; status and body.

@@ -6,6 +6,7 @@ use crate::{
     daemon::DaemonError,
     image::ImageError,
     openfaas::FaasError,
+    rebuild::{RebuildError, mount::MountError},
     release::ReleaseError,
     spot::SpotError,
     stack::StackError,
@@ -42,7 +43,7 @@ impl Classify for FaasError {
             Self::Address(_) | Self::Login { .. } => Exit::Config,
             Self::NoCli { .. }
             | Self::Cli { .. }
-            | Self::CliTimeout(_)
+            | Self::CliTimeout { .. }
             | Self::Unreachable { .. }
             | Self::Unauthorized(_)
             | Self::Status { .. }
@@ -96,6 +97,20 @@ impl Classify for ReleaseError {
     }
 }
 
+impl Classify for RebuildError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Seal(error) => error.exit(),
+            Self::Archive(error) => error.exit(),
+            Self::Faas(error) => error.exit(),
+            Self::Image(error) => error.exit(),
+            Self::Mount(MountError::Kill { .. }) => Exit::Permission,
+            Self::Mount(_) => Exit::Kernel,
+            Self::Random(_) | Self::BrokenOff => Exit::Unexpected,
+        }
+    }
+}
+
 impl Classify for DaemonError {
     fn exit(&self) -> Exit {
         match self {
@@ -104,6 +119,7 @@ impl Classify for DaemonError {
             Self::State(error) => error.exit(),
             Self::Control(error) => error.exit(),
             Self::Faas(error) => error.exit(),
+            Self::Sweep(error) => error.exit(),
             Self::System { source, .. } => io_exit(source),
             Self::Netlink => Exit::Kernel,
         }

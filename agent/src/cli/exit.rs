@@ -2,6 +2,7 @@
 use std::{error::Error, fmt, io, process::ExitCode};
 
 use crate::{
+    chain,
     seal::{
         archive::ArchiveError, file::FileError, folder::FolderError, format::FormatError,
         source::KeyReadError,
@@ -83,19 +84,7 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut told = self.error.to_string();
-        f.write_str(&told)?;
-        let mut cause = self.error.source();
-        while let Some(error) = cause {
-            let text = error.to_string();
-            // Some errors name their cause in their own text already.
-            if !told.contains(&text) {
-                write!(f, ": {text}")?;
-                told = text;
-            }
-            cause = error.source();
-        }
-        Ok(())
+        f.write_str(&chain::of(&*self.error))
     }
 }
 

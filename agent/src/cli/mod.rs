@@ -15,6 +15,7 @@ mod openfaas;
 mod output;
 mod seal;
 mod status;
+mod sweep;
 mod target;
 mod unseal;
 
@@ -48,6 +49,7 @@ enum Command {
     Agent(agent::Args),
     Status(status::Args),
     Lock(lock::Args),
+    Sweep(sweep::Args),
 }
 
 /// Runs the subcommand that the arguments name.
@@ -84,6 +86,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Agent(args) => agent::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Lock(args) => lock::run(&args),
+        Command::Sweep(args) => sweep::run(&args),
         Command::Open(args) => open::run(&args),
         Command::Inspect(args) => inspect::run(&args),
     }

@@ -7,6 +7,7 @@ use super::{
     openfaas::{Setting, Stack, wait_for},
 };
 use crate::{
+    fault::{self, Point},
     image::{
         self, BaseImage, Engine, ImageError, Leftover, Preparation, Prepared, Purge, Purged,
         Reference, Traces,
@@ -74,7 +75,11 @@ async fn seal(
         .filter(|known| known.sealed == *file.path());
     let (record, built) = match known {
         Some(record) if sealed.is_some() => (record, None),
-        _ => prepare(setting, function, &file).await?,
+        _ => {
+            let prepared = prepare(setting, function, &file).await?;
+            fault::pass(Point::SealPrepared);
+            prepared
+        }
     };
     let is_built = match &sealed {
         Some(handler) => handler.places()?.is_some(),
@@ -122,9 +127,12 @@ async fn seal(
         .environment(rsfaas_shim::FUNCTION, name)
         .environment(rsfaas_shim::KEY_HEADER, &setting.key_header);
     setting.faas.deploy(&locked).await?;
+    fault::pass(Point::SealDeployed);
     // Only now does no container of the plain function use it.
     purge(setting, function, &record, &file.open(key, name)?).await?;
+    fault::pass(Point::SealPurged);
     setting.state.register(&record)?;
+    fault::pass(Point::SealRegistered);
     eprintln!("{name}: sealed");
     Ok(())
 }

@@ -5,6 +5,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use nix::{
+    errno::Errno,
+    sys::{
+        signal::kill,
+        socket::{getsockopt, sockopt::PeerCredentials},
+    },
+    unistd::Pid,
+};
+
 use super::{Command, Reply};
 
 /// Why the agent gave no answer.
@@ -42,6 +51,20 @@ pub enum ClientError {
     },
 }
 
+/// Whether an agent answers, or is about to: the socket of one that is gone takes no connection.
+#[must_use]
+pub fn is_answered(path: &Path) -> bool {
+    UnixStream::connect(path).is_ok_and(|stream| {
+        // A program that the agent was just starting when it was killed has the socket for a moment longer.
+        match getsockopt(&stream, PeerCredentials) {
+            Ok(listener) if listener.pid() > 0 => {
+                kill(Pid::from_raw(listener.pid()), None) != Err(Errno::ESRCH)
+            }
+            _ => true,
+        }
+    })
+}
+
 /// Asks the agent.
 ///
 /// # Errors
@@ -72,4 +95,50 @@ pub fn ask(path: &Path, command: &Command) -> Result<Reply, ClientError> {
         .read_line(&mut answer)
         .map_err(broken)?;
     serde_json::from_str(&answer).map_err(unknown)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::net::UnixListener, process, thread, time::Duration};
+
+    use super::*;
+
+    #[test]
+    fn a_socket_that_a_child_of_a_dead_agent_still_has_is_answered_by_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("agent.sock");
+        let script = "import os, socket, sys, time\n\
+                      s = socket.socket(socket.AF_UNIX)\n\
+                      s.bind(sys.argv[1] + '.new')\n\
+                      s.listen()\n\
+                      if os.fork() == 0:\n\
+                      \x20   time.sleep(5)\n\
+                      \x20   os._exit(0)\n\
+                      os.rename(sys.argv[1] + '.new', sys.argv[1])\n\
+                      sys.stdin.read()\n";
+        let mut agent = process::Command::new("python3")
+            .args(["-c", script])
+            .arg(&path)
+            .stdin(process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        while !is_answered(&path) {
+            thread::sleep(Duration::from_millis(5));
+        }
+        agent.kill().unwrap();
+        agent.wait().unwrap();
+        assert!(UnixStream::connect(&path).is_ok(), "the child has it");
+        assert!(!is_answered(&path));
+    }
+
+    #[test]
+    fn a_living_agents_socket_is_answered_and_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("agent.sock");
+        assert!(!is_answered(&path));
+        let listener = UnixListener::bind(&path).unwrap();
+        assert!(is_answered(&path));
+        drop(listener);
+        assert!(!is_answered(&path));
+    }
 }

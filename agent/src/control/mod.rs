@@ -3,6 +3,6 @@ mod client;
 mod protocol;
 mod server;
 
-pub use client::{ClientError, ask};
+pub use client::{ClientError, ask, is_answered};
 pub use protocol::{Command, InterfaceStatus, Reply, Status};
 pub use server::{Server, ServerError};

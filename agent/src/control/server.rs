@@ -48,7 +48,7 @@ impl Server {
             path: path.to_owned(),
             source,
         };
-        if std::os::unix::net::UnixStream::connect(path).is_ok() {
+        if super::is_answered(path) {
             return Err(ServerError::Taken(path.to_owned()));
         }
         match std::fs::remove_file(path) {

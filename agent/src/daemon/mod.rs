@@ -22,7 +22,7 @@ use crate::{
     control::{self, Command, InterfaceStatus, Reply, Server, Status},
     lease::{Message, Timeline},
     openfaas::{FaasCli, Gateway},
-    rebuild::{Host, UnlockedNames},
+    rebuild::{self, Host, UnlockedNames},
     release::Port,
     secrecy::{self, Swap},
     spot::{Attach, Events, InterfaceChange, Interfaces, Options, ReleaseSign, Spotter},
@@ -33,8 +33,6 @@ use crate::{
 const TIMELINES: usize = 32;
 /// Events that are taken from the ring buffer before others have their turn.
 const EVENTS_AT_ONCE: usize = 256;
-/// Times that what was left behind is tried to be removed.
-const SWEEPS: u32 = 5;
 /// Between two looks for connections on which nothing happens.
 const REST: Duration = Duration::from_secs(1);
 
@@ -56,6 +54,9 @@ pub enum DaemonError {
     /// The gateway or faas-cli.
     #[error(transparent)]
     Faas(#[from] crate::openfaas::FaasError),
+    /// What an earlier agent left.
+    #[error("what an earlier agent left: {0}")]
+    Sweep(#[from] rebuild::RebuildError),
     /// Something of the system.
     #[error("{what}: {source}")]
     System {
@@ -90,7 +91,8 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let faas = FaasCli::new(&config.faas_cli, &gateway, config.credentials.as_deref())?;
     let faas = Arc::new(faas);
     let gateway = Gateway::new(&gateway, config.credentials.as_deref())?;
-    sweep(&gateway, &faas).await?;
+    state.remove_leftovers()?;
+    rebuild::sweep(&names, &gateway, &faas).await?;
 
     let release = ReleaseSign::random().map_err(DaemonError::system("random bytes"))?;
     let mut spotter = Spotter::load(&Options {
@@ -219,32 +221,6 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     switchboard.close().await;
     control.abort();
     tracing::info!("stopped");
-    Ok(())
-}
-
-/// Removes what an agent that was killed has left behind. A removal that is under way already, or a provider
-/// that is busy, is given some time.
-async fn sweep(gateway: &Gateway, faas: &FaasCli) -> Result<(), DaemonError> {
-    let mut tries = 0;
-    while let Err(error) = try_sweep(gateway, faas).await {
-        tries += 1;
-        if tries == SWEEPS {
-            return Err(error);
-        }
-        tracing::warn!(%error, "not everything that an earlier agent left is removed; once more");
-        tokio::time::sleep(REST).await;
-    }
-    Ok(())
-}
-
-async fn try_sweep(gateway: &Gateway, faas: &FaasCli) -> Result<(), DaemonError> {
-    for name in gateway
-        .functions_with_label("com.rsfaas.role", "unlocked")
-        .await?
-    {
-        tracing::info!(container = name, "left behind by an earlier agent; removed");
-        faas.remove(&name).await?;
-    }
     Ok(())
 }
 

@@ -15,6 +15,7 @@ use super::{counters::Counters, registry::Registry};
 use crate::{
     clock::monotonic_now,
     config::Config,
+    fault::{self, Point},
     head::{Action, Connection, Decision, KeyHeaders, Request, RequestId, Target},
     lease::{Message, Request as LeaseRequest, Verdict},
     release::{Port, Template},
@@ -126,6 +127,7 @@ impl Switchboard {
         }
         self.act(&flow, actions, registry);
         if served {
+            fault::pass(Point::UnlockReleased);
             let now = monotonic_now();
             self.tell(&flow, registry, |flow| Message::Released(flow, now));
         }

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     clock::monotonic_now,
     config::Config,
+    fault::{self, Point},
     head::RequestId,
     rebuild::{Rebuilder, Standby},
     state::Isolation,
@@ -298,6 +299,7 @@ impl Driver {
         tokio::spawn(async move {
             if park && rebuilder.fill().await == Standby::Parked {
                 timeline.note(Step::Parked);
+                fault::pass(Point::LockParked);
             }
             // The receiver is gone only when the agent stops.
             let _ = timelines.send(timeline);

@@ -108,6 +108,13 @@ impl Lease {
         self.machine.failed()
     }
 
+    /// Whether what serves has ended by itself.
+    pub(super) fn has_crashed(&self) -> bool {
+        let container = self.container.as_ref();
+        self.machine.phase() == Phase::Unlocked
+            && container.is_some_and(|container| container.has_ended())
+    }
+
     /// Nobody holds it any more.
     pub(super) fn linger(&mut self, time: Duration) {
         self.lingers = Some(Instant::now() + time);

@@ -6,6 +6,7 @@ use tokio::task::JoinSet;
 
 use super::{Locked, Timeline, single::Holder};
 use crate::{
+    chain,
     rebuild::{Container, Keys, RebuildError},
     seal::{file::FileError, format::FormatError, key::Key},
 };
@@ -67,7 +68,7 @@ pub(super) fn lock(
             None => Ok(()),
         };
         Done::Locked(
-            result.map_err(|error| error.to_string()),
+            result.map_err(|error| chain::of(&error)),
             timeline,
             container,
         )
@@ -84,7 +85,7 @@ pub(super) fn remove(
     removals.spawn(async move {
         let result = container.remove(&mut timeline).await;
         drop(waiters);
-        (result.map_err(|error| error.to_string()), timeline)
+        (result.map_err(|error| chain::of(&error)), timeline)
     });
 }
 
@@ -111,7 +112,7 @@ impl From<RebuildError> for Failure {
         };
         Self {
             refusal,
-            what: error.to_string(),
+            what: chain::of(&error),
         }
     }
 }

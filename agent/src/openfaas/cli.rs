@@ -13,6 +13,8 @@ use crate::stack::Deployment;
 
 /// For hangs only: a deployment may pull a large image.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(600);
+/// The same for a removal, which pulls nothing: a stop must not wait for longer than service managers do.
+pub(super) const REMOVE_TIMEOUT: Duration = Duration::from_secs(30);
 /// So much of the end of what faas-cli wrote goes into an error, in bytes.
 const SAID: usize = 600;
 
@@ -76,7 +78,7 @@ impl FaasCli {
     pub async fn remove(&self, name: &str) -> Result<(), FaasError> {
         let mut command = self.command();
         command.args(["remove", name, "--gateway", &self.gateway]);
-        let output = self.run("remove", &mut command).await?;
+        let output = self.run_for("remove", &mut command, REMOVE_TIMEOUT).await?;
         if !output.status.success() && said(&output).to_lowercase().contains("not found") {
             return Ok(());
         }
@@ -116,14 +118,23 @@ impl FaasCli {
     }
 
     async fn run(&self, step: &'static str, command: &mut Command) -> Result<Output, FaasError> {
+        self.run_for(step, command, TIMEOUT).await
+    }
+
+    async fn run_for(
+        &self,
+        step: &'static str,
+        command: &mut Command,
+        limit: Duration,
+    ) -> Result<Output, FaasError> {
         command.stdin(Stdio::null()).kill_on_drop(true);
-        match tokio::time::timeout(TIMEOUT, command.output()).await {
+        match tokio::time::timeout(limit, command.output()).await {
             Ok(Ok(output)) => Ok(output),
             Ok(Err(source)) => Err(FaasError::NoCli {
                 program: self.program.clone(),
                 source,
             }),
-            Err(_) => Err(FaasError::CliTimeout(step)),
+            Err(_) => Err(FaasError::CliTimeout { step, limit }),
         }
     }
 }

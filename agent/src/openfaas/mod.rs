@@ -28,8 +28,13 @@ pub enum FaasError {
         said: String,
     },
     /// faas-cli did not end.
-    #[error("faas-cli {0} did not end within {limit} s", limit = cli::TIMEOUT.as_secs())]
-    CliTimeout(&'static str),
+    #[error("faas-cli {step} did not end within {} s", limit.as_secs())]
+    CliTimeout {
+        /// Its subcommand.
+        step: &'static str,
+        /// How long it was given.
+        limit: std::time::Duration,
+    },
     /// A stack file for faas-cli could not be written.
     #[error("cannot hand a stack file to faas-cli: {0}")]
     Stack(String),

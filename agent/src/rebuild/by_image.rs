@@ -120,7 +120,7 @@ impl Built {
         timeline.note(Step::Pushed);
         let image = image.to_string();
         let slot = serving.slot.insert(self.way.slots.take().await?);
-        let token = Arc::new(mount::ParkToken::generate()?);
+        let token = Arc::new(self.way.slots.token()?);
         let deployment = Deployment::of(function, faas.gateway())
             .named(&slot.name)
             .image(&image, "unlocked")

@@ -11,6 +11,7 @@ use super::{
     pool::{Pool, Taken},
 };
 use crate::{
+    fault::{self, Point},
     lease::{Step, Timeline},
     openfaas::FaasCli,
     seal::archive::{self, Archive, Content},
@@ -91,6 +92,7 @@ impl Mounted {
         } else {
             Step::Deployed
         });
+        fault::pass(Point::UnlockTaken);
         let serving = serving.insert(Serving {
             slot,
             delivered: None,
@@ -104,10 +106,12 @@ impl Mounted {
                 .map_err(|_| RebuildError::BrokenOff)??;
         let delivered = serving.delivered.insert(delivered);
         timeline.note(Step::Delivered);
+        fault::pass(Point::UnlockDelivered);
         delivered
             .ready(function.upstream_port, READY_TIMEOUT)
             .await?;
         timeline.note(Step::Ready);
+        fault::pass(Point::UnlockReady);
         Ok(serving.slot.name.clone())
     }
 
@@ -126,6 +130,18 @@ impl Mounted {
             Some(places) => places.iter().filter_map(place).collect(),
         };
         Ok(parked.deliver(&places)?)
+    }
+
+    /// Tells whether the process that has the handler has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        // Whoever has the lock delivers or wipes.
+        let Ok(serving) = self.serving.try_lock() else {
+            return false;
+        };
+        let delivered = serving
+            .as_ref()
+            .and_then(|serving| serving.delivered.as_ref());
+        delivered.is_some_and(Delivered::is_ended)
     }
 
     /// Overwrites what was delivered, and kills the processes that had it.

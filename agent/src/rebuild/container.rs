@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use super::{RebuildError, SealedHandler, Way, by_image::Built, by_mount::Mounted};
 use crate::{
+    fault::{self, Point},
     lease::{Step, Timeline},
     seal::key::Key,
 };
@@ -54,9 +55,19 @@ impl Container {
                 .map_err(|_| RebuildError::BrokenOff)??
         };
         timeline.note(Step::Opened);
+        fault::pass(Point::UnlockOpened);
         match &self.place {
             Place::Mount(place) => place.unlock(handler, timeline).await,
             Place::Image(place) => place.unlock(handler, timeline).await,
+        }
+    }
+
+    /// Tells whether what serves has ended by itself, as far as this kernel knows.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        match &self.place {
+            Place::Mount(place) => place.has_ended(),
+            Place::Image(_) => false,
         }
     }
 
@@ -76,6 +87,7 @@ impl Container {
             Place::Image(place) => place.wipe().await,
         };
         timeline.note(Step::Wiped);
+        fault::pass(Point::LockWiped);
         let resealed = match keys {
             Some(Keys { present, next }) => {
                 let sealed = Arc::clone(&self.sealed);
@@ -87,6 +99,7 @@ impl Container {
             None => Ok(()),
         };
         timeline.note(Step::Reencrypted);
+        fault::pass(Point::LockReencrypted);
         wiped.and(resealed)
     }
 
@@ -101,6 +114,7 @@ impl Container {
             Place::Image(_) => Ok(()),
         };
         timeline.note(Step::Removed);
+        fault::pass(Point::LockRemoved);
         removed
     }
 }

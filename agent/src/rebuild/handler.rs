@@ -78,6 +78,14 @@ impl SealedHandler {
         result
     }
 
+    /// Removes what an interrupted encryption has left beside the handler, which is no plaintext.
+    ///
+    /// # Errors
+    /// When the folder cannot be read, or a file not be removed.
+    pub fn remove_leftovers(&self) -> Result<(), FileError> {
+        self.file.remove_leftovers()
+    }
+
     fn header(&self) -> Result<Header, FileError> {
         let mut header = self.header.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(header) = header.as_ref() {

@@ -8,6 +8,7 @@ mod names;
 mod parked;
 mod pool;
 mod queue;
+mod sweep;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -16,9 +17,11 @@ pub use handler::SealedHandler;
 pub use names::UnlockedNames;
 pub use parked::ParkedStatus;
 pub use pool::Standby;
+pub use sweep::sweep;
 
 use self::{by_image::ByImage, by_mount::ByMount, names::Slots};
 use crate::{
+    chain,
     image::ImageError,
     openfaas::{FaasCli, FaasError, Gateway},
     seal::{archive::ArchiveError, file::FileError},
@@ -179,6 +182,14 @@ impl Rebuilder {
 
     /// Removes what an earlier agent that was killed has left and only this function knows of.
     pub async fn sweep(&self) {
+        if let Err(error) = self.sealed.remove_leftovers() {
+            let (function, error) = (self.name(), chain::of(&error));
+            tracing::warn!(
+                function,
+                error,
+                "what an interrupted encryption left beside the handler stays"
+            );
+        }
         if let Way::Image(way) = &self.way {
             way.sweep().await;
         }

@@ -10,8 +10,8 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::RebuildError;
-use crate::state::StateDir;
+use super::{RebuildError, mount::ParkToken};
+use crate::{replace, state::StateDir};
 
 /// Letters and digits of a suffix: with the longest function name and a slot they make a DNS label.
 const SUFFIX_LEN: usize = 9;
@@ -52,7 +52,8 @@ impl UnlockedNames {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
         }
-        std::fs::write(path, &suffix)?;
+        // Half a suffix would keep the agent from starting again.
+        replace::replace(path, suffix.as_bytes())?;
         Ok(Self { suffix })
     }
 
@@ -61,6 +62,12 @@ impl UnlockedNames {
     #[must_use]
     pub const fn slots(standby: usize, serving: usize) -> usize {
         standby + serving + 2
+    }
+
+    /// What all of them have in common.
+    #[must_use]
+    pub fn suffix(&self) -> &str {
+        &self.suffix
     }
 
     /// The name of a function's container in a slot.
@@ -102,6 +109,11 @@ impl Slots {
             free: Mutex::new((0..count).collect()),
             permits: Arc::new(Semaphore::new(count)),
         })
+    }
+
+    /// A token for a container of the function's.
+    pub(super) fn token(&self) -> Result<ParkToken, getrandom::Error> {
+        ParkToken::generate(self.names.suffix())
     }
 
     /// Waits for a free slot, in turn.

@@ -12,12 +12,17 @@ use tokio::sync::Notify;
 
 use super::{
     RebuildError,
-    mount::{ParkToken, Parked, wait_parked},
+    mount::{Parked, wait_parked},
     names::{Slot, Slots},
     parked::ParkedStatus,
     queue::{self, Queue},
 };
-use crate::{openfaas::FaasCli, stack::Deployment, state::SealedFunction};
+use crate::{
+    fault::{self, Point},
+    openfaas::FaasCli,
+    stack::Deployment,
+    state::SealedFunction,
+};
 
 /// How long a deployed container may take until its process waits for the handler.
 const PARK_TIMEOUT: Duration = Duration::from_secs(60);
@@ -244,7 +249,7 @@ impl Pool {
 
     async fn park(&self) -> Result<(Slot, Parked), RebuildError> {
         let slot = self.slots.take().await?;
-        let token = Arc::new(ParkToken::generate()?);
+        let token = Arc::new(self.slots.token()?);
         let deployment = Deployment::of(&self.function, self.faas.gateway())
             .named(&slot.name)
             .image(&self.function.base_image, "unlocked")
@@ -255,6 +260,7 @@ impl Pool {
             );
         let deployment = self.function.behind_gate(deployment);
         self.faas.deploy(&deployment).await?;
+        fault::pass(Point::ParkDeployed);
         match wait_parked(token, PARK_TIMEOUT).await {
             Ok(parked) => Ok((slot, parked)),
             Err(error) => {

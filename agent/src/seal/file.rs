@@ -1,18 +1,18 @@
 //! A sealed handler on disk: read, opened, and replaced whole or not at all.
 use std::{
     fs,
-    io::{self, Read as _, Write as _},
-    os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown},
+    io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
 use super::{
     FILE_NAME, HANDLER_LABEL,
-    archive::{Archive, ArchiveError, TEMP_PREFIX},
+    archive::{Archive, ArchiveError},
     format::{self, FormatError},
     header::{self, Header},
     key::Key,
 };
+use crate::replace::{self, Beside, ReplaceError, Replacement};
 
 /// What can go wrong with a sealed file; names the file.
 #[derive(Debug, thiserror::Error)]
@@ -132,46 +132,39 @@ impl SealedFile {
         archive: &Archive,
         time: u64,
     ) -> Result<(), FileError> {
-        let io = |source| self.io(source);
+        let mut beside = Beside::new(&self.path, 0o644).map_err(|source| self.io(source))?;
+        self.store_by(&mut beside, key, name, archive, time)
+    }
+
+    fn store_by(
+        &self,
+        replacement: &mut impl Replacement,
+        key: &Key,
+        name: &str,
+        archive: &Archive,
+        time: u64,
+    ) -> Result<(), FileError> {
         let sealed = format::seal(key, name, HANDLER_LABEL, archive.as_tar(), time)
             .map_err(|source| self.format(source))?;
-        let folder = match self.path.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
+        let opens = |written: &[u8]| {
+            format::open(key, name, HANDLER_LABEL, written)
+                .is_ok_and(|opened| *opened == archive.as_tar())
         };
-        let mut temporary = tempfile::Builder::new()
-            .prefix(TEMP_PREFIX)
-            .tempfile_in(folder)
-            .map_err(io)?;
-        temporary.write_all(&sealed).map_err(io)?;
-        let (mode, like) = match fs::metadata(&self.path) {
-            Ok(status) => (status.mode() & 0o777, status),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                (0o644, fs::metadata(folder).map_err(io)?)
-            }
-            Err(error) => return Err(io(error)),
-        };
-        let file = temporary.as_file();
-        let status = file.metadata().map_err(io)?;
-        if (status.uid(), status.gid()) != (like.uid(), like.gid()) {
-            fchown(file, Some(like.uid()), Some(like.gid())).map_err(io)?;
-        }
-        file.set_permissions(fs::Permissions::from_mode(mode))
-            .map_err(io)?;
-        file.sync_all().map_err(io)?;
-        let written = fs::read(temporary.path()).map_err(io)?;
-        let opened = format::open(key, name, HANDLER_LABEL, &written);
-        if !opened.is_ok_and(|opened| *opened == archive.as_tar()) {
-            return Err(FileError::Verify {
+        replace::carry_out(replacement, &sealed, opens).map_err(|error| match error {
+            ReplaceError::Io(source) => self.io(source),
+            ReplaceError::Wrong => FileError::Verify {
                 path: self.path.clone(),
-            });
-        }
-        temporary
-            .persist(&self.path)
-            .map_err(|error| io(error.error))?;
-        fs::File::open(folder)
-            .and_then(|folder| folder.sync_all())
-            .map_err(io)
+            },
+        })
+    }
+
+    /// Removes what a replacement that was interrupted has left beside the file: ciphertext, whole or in part.
+    ///
+    /// # Errors
+    /// When the folder cannot be read, or a file not be removed.
+    pub fn remove_leftovers(&self) -> Result<(), FileError> {
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        replace::remove_leftovers(folder).map_err(|source| self.io(source))
     }
 
     /// Encrypts the content again in place, under a fresh salt, subkey and nonce.
@@ -207,82 +200,4 @@ impl SealedFile {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::seal::archive::Survey;
-
-    fn sealed() -> (tempfile::TempDir, Key, SealedFile) {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(
-            folder.path().join("handler.py"),
-            "def handle(req): return req\n",
-        )
-        .unwrap();
-        let archive = Survey::of(folder.path()).unwrap().read().unwrap();
-        let (key, file) = (
-            Key::generate().unwrap(),
-            SealedFile::in_folder(folder.path()),
-        );
-        file.store(&key, "pydict", &archive, 1).unwrap();
-        (folder, key, file)
-    }
-
-    #[test]
-    fn resealing_changes_the_bytes_and_keeps_content_mode_and_owner() {
-        let (_folder, key, file) = sealed();
-        fs::set_permissions(file.path(), fs::Permissions::from_mode(0o640)).unwrap();
-        let before = file.read().unwrap();
-        file.reseal(&key, "pydict", 2).unwrap();
-        let after = file.read().unwrap();
-        assert_eq!(before.len(), after.len());
-        assert_ne!(before[16..48], after[16..48], "salt");
-        assert_eq!(file.header().unwrap().sealed_at(), 2);
-        assert_eq!(fs::metadata(file.path()).unwrap().mode() & 0o777, 0o640);
-        assert_eq!(file.open(&key, "pydict").unwrap().entries().len(), 1);
-    }
-
-    #[test]
-    fn after_the_key_has_changed_the_new_one_opens_and_the_old_one_does_not() {
-        let (_folder, key, file) = sealed();
-        let next = Key::generate().unwrap();
-        file.rekey(&key, &next, "pydict", 2).unwrap();
-        assert_eq!(file.header().unwrap().key_id(), next.id());
-        assert_eq!(file.open(&next, "pydict").unwrap().entries().len(), 1);
-        let refused = file.open(&key, "pydict").err();
-        assert!(matches!(
-            refused,
-            Some(FileError::Format {
-                source: FormatError::WrongKey(_),
-                ..
-            })
-        ));
-    }
-
-    #[test]
-    fn a_failed_resealing_leaves_the_file_and_nothing_beside_it() {
-        let (folder, _key, file) = sealed();
-        let before = file.read().unwrap();
-        let other = Key::generate().unwrap();
-        assert!(matches!(
-            file.reseal(&other, "pydict", 2),
-            Err(FileError::Format { .. })
-        ));
-        assert_eq!(file.read().unwrap(), before);
-        assert!(Survey::of(folder.path()).unwrap().leftovers.is_empty());
-    }
-
-    #[test]
-    fn the_header_of_a_file_cut_short_in_its_payload_is_still_told() {
-        let (_folder, key, file) = sealed();
-        let bytes = file.read().unwrap();
-        fs::write(file.path(), &bytes[..200]).unwrap();
-        assert_eq!(file.header().unwrap().key_id(), key.id());
-        assert!(matches!(
-            file.open(&key, "pydict").err(),
-            Some(FileError::Format {
-                source: FormatError::Truncated { .. },
-                ..
-            })
-        ));
-    }
-}
+mod tests;

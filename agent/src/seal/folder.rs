@@ -17,6 +17,7 @@ use super::{
     file::{FileError, SealedFile},
     key::{Key, KeyId},
 };
+use crate::fault::{self, Point};
 
 /// What sealing or unsealing came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -196,8 +197,11 @@ fn remove_plaintext(folder: &Path, archive: &Archive) -> Result<(), FolderError>
             _ => fs::remove_file(&path),
         }
         .map_err(io_error(&path))?;
+        fault::pass(Point::SealRemoving);
     }
-    sync(folder)
+    sync(folder)?;
+    fault::pass(Point::SealRemoved);
+    Ok(())
 }
 
 /// Reads what is there and makes sure that the archive holds the same; more in the archive is well.

@@ -1,12 +1,12 @@
 //! One sealed function, as the state folder keeps it.
 use std::{
-    io::{self, Write as _},
+    io,
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 
-use crate::{image::GATE_PATH, stack::Deployment};
+use crate::{image::GATE_PATH, replace, stack::Deployment};
 
 /// How the unlocked container comes to its handler.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -144,7 +144,7 @@ impl StateDir {
         self.functions().join(format!("{name}.json"))
     }
 
-    /// Writes a record: temporary file, sync, rename.
+    /// Writes a record, whole or not at all.
     ///
     /// # Errors
     /// When the folder cannot be made or the file not be written.
@@ -159,10 +159,20 @@ impl StateDir {
             path: path.clone(),
             source,
         })?;
-        let mut file = tempfile::NamedTempFile::new_in(self.functions()).map_err(io)?;
-        file.write_all(&text).map_err(io)?;
-        file.as_file().sync_all().map_err(io)?;
-        file.persist(&path).map_err(|error| io(error.error))?;
+        replace::replace(&path, &text).map_err(io)
+    }
+
+    /// Removes what was left where writing was interrupted.
+    ///
+    /// # Errors
+    /// When a folder cannot be read, or a file not be removed.
+    pub fn remove_leftovers(&self) -> Result<(), StateError> {
+        for folder in [self.root.clone(), self.functions()] {
+            replace::remove_leftovers(&folder).map_err(|source| StateError::Io {
+                path: folder,
+                source,
+            })?;
+        }
         Ok(())
     }
 

@@ -1,12 +1,15 @@
 //! The agent stops, or is killed.
-use std::fs;
+use std::{fs, process::Command};
 
-use super::{NIGHT, expect, keyed, unlocked_functions};
+use super::{NIGHT, containers_with_processes, expect, keyed, unlocked_functions};
 use crate::{
     World,
-    host::{Error, check},
+    host::{Error, check, run},
     http::{Connection, Request},
 };
+
+/// What the service manager does.
+const UNIT: &str = include_str!("../../../deploy/rsfaas-agent.service");
 
 pub(super) fn a_stopped_agent_leaves_nothing_unlocked(world: &World) -> Result<(), Error> {
     let before = fs::read(world.author.sealed("pydict"))?;
@@ -51,4 +54,72 @@ pub(super) fn a_killed_agent_leaves_a_locked_function_and_its_successor_sweeps(
     world.agent.wait_until_parked()?;
     expect(&keyed(world, "pydict", NIGHT)?, 200, "noche")?;
     world.agent.wait_until_locked("pydict")
+}
+
+pub(super) fn what_the_unit_runs_after_an_agent_that_died_unlocked_leaves_no_container_and_no_process(
+    world: &World,
+) -> Result<(), Error> {
+    let mut holder = Connection::open(&world.host)?;
+    let request = Request::call("pydict", NIGHT).key(&world.author.key("pydict")?);
+    holder.write(&request.bytes())?;
+    expect(&holder.answer()?, 200, "noche")?;
+    let unlocked = world.agent.function("pydict")?["unlocked"].clone();
+    world.agent.kill()?;
+    check!(
+        !containers_with_processes(world)?.is_empty(),
+        "nothing was left running"
+    );
+    let told = run(&mut stop_post(world)?)?;
+    check!(
+        told.contains(unlocked.as_str().unwrap_or("no container")),
+        "{unlocked} is not among what it says: {told}"
+    );
+    check!(
+        containers_with_processes(world)?.is_empty() && unlocked_functions(world)?.is_empty(),
+        "left: processes in {:?}, containers {:?}",
+        containers_with_processes(world)?,
+        unlocked_functions(world)?
+    );
+    check!(
+        run(&mut stop_post(world)?)?.contains("nothing"),
+        "it found something more"
+    );
+    drop(holder);
+    expect(
+        &Request::call("pydict", NIGHT).send(&world.host)?,
+        423,
+        "pydict",
+    )?;
+    world.agent.restart()?;
+    world.agent.wait_until_parked()?;
+    expect(&keyed(world, "pydict", NIGHT)?, 200, "noche")?;
+    world.agent.wait_until_locked("pydict")
+}
+
+pub(super) fn where_an_agent_runs_a_sweep_is_refused(world: &World) -> Result<(), Error> {
+    let refused = stop_post(world)?.output()?;
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    check!(
+        !refused.status.success() && told.contains("an agent runs"),
+        "it ended with {}: {told}",
+        refused.status
+    );
+    expect(&keyed(world, "pydict", NIGHT)?, 200, "noche")?;
+    world.agent.wait_until_locked("pydict")
+}
+
+/// The unit's `ExecStopPost=`, of the program and the configuration under test.
+fn stop_post(world: &World) -> Result<Command, Error> {
+    let line = UNIT
+        .lines()
+        .find_map(|line| line.strip_prefix("ExecStopPost="))
+        .ok_or_else(|| Error("the unit has no ExecStopPost=".into()))?;
+    let mut command = world.host.rsfaas();
+    for word in line.split_whitespace().skip(1) {
+        match word {
+            "/etc/rsfaas/agent.toml" => command.arg(world.agent.config()),
+            word => command.arg(word),
+        };
+    }
+    Ok(command)
 }

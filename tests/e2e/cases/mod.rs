@@ -4,6 +4,8 @@ mod browser;
 mod by_image;
 mod calls;
 mod connections;
+mod failures;
+pub(crate) mod faults;
 mod isolation;
 mod next_key;
 mod refusals;
@@ -11,7 +13,7 @@ mod sealing;
 mod streams;
 mod templates;
 
-use std::{fs, thread};
+use std::{collections::BTreeSet, fs, path::PathBuf, thread};
 
 pub(crate) use templates::TEMPLATES;
 
@@ -73,6 +75,16 @@ cases! {
     by_image::images_that_a_killed_agent_left_are_purged_by_its_successor,
     agent_gone::a_stopped_agent_leaves_nothing_unlocked,
     agent_gone::a_killed_agent_leaves_a_locked_function_and_its_successor_sweeps,
+    agent_gone::what_the_unit_runs_after_an_agent_that_died_unlocked_leaves_no_container_and_no_process,
+    agent_gone::where_an_agent_runs_a_sweep_is_refused,
+    failures::without_faas_cli_callers_are_told_and_with_it_they_are_served_again,
+    failures::a_faas_cli_that_fails_while_it_locks_leaves_ciphertext_and_no_process,
+    failures::a_faas_cli_that_hangs_has_callers_told_in_time,
+    failures::a_gateway_that_fails_hangs_or_is_gone_has_callers_told_and_is_used_again,
+    failures::a_handler_that_does_not_start_is_told_and_the_right_one_served_afterwards,
+    failures::a_function_that_crashes_is_delivered_again_while_its_lease_is_open,
+    failures::a_client_that_vanishes_without_a_word_holds_its_lease_until_the_idle_limit,
+    failures::on_a_full_disk_the_old_ciphertext_stays_and_opens,
     sealing::unsealing_gives_the_plain_function_back,
 }
 
@@ -98,6 +110,26 @@ fn expect(answer: &Answer, status: u16, part: &str) -> Result<(), Error> {
 /// What a client on a thread of its own has come to.
 fn joined<T>(result: thread::Result<Result<T, Error>>) -> Result<T, Error> {
     result.map_err(|_| Error("a client broke off".into()))?
+}
+
+/// The containers, by their mount namespaces, in which processes of the agent's own are.
+fn containers_with_processes(world: &World) -> Result<BTreeSet<PathBuf>, Error> {
+    let suffix = fs::read_to_string(world.agent.state_dir().join("suffix"))?;
+    let token = format!("RSFAAS_PARK_TOKEN={}-", suffix.trim()).into_bytes();
+    let mut containers = BTreeSet::new();
+    for entry in fs::read_dir("/proc")? {
+        let process = entry?.path();
+        // What is no process has neither, and what has ended none any more.
+        if let Ok(environ) = fs::read(process.join("environ"))
+            && environ
+                .split(|byte| *byte == 0)
+                .any(|variable| variable.starts_with(&token))
+            && let Ok(namespace) = fs::read_link(process.join("ns/mnt"))
+        {
+            containers.insert(namespace);
+        }
+    }
+    Ok(containers)
 }
 
 /// The agent's own containers that the gateway knows.

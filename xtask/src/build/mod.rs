@@ -8,10 +8,10 @@ pub(crate) mod toolchain;
 pub(crate) use ebpf::build as build_ebpf;
 pub(crate) use shim::build as build_shim;
 
-use std::path::PathBuf;
+use std::{fs, path::PathBuf};
 
 use crate::{
-    error::Error,
+    error::{At as _, Error},
     process::{self, cargo},
     workspace,
 };
@@ -32,6 +32,37 @@ pub(crate) fn build(release: bool) -> Result<(), Error> {
 pub(crate) fn agent() -> Result<PathBuf, Error> {
     compile_agent(false)?;
     Ok(workspace::root().join("target/debug/rsfaas"))
+}
+
+/// The agent's binary with fault points, in a folder of its own; makes sure that the one without has none.
+pub(crate) fn agent_with_fault_points() -> Result<PathBuf, Error> {
+    const VARIABLE: &[u8] = b"RSFAAS_FAULT";
+    let has_points = |program: &PathBuf| -> Result<bool, Error> {
+        let bytes = fs::read(program).at(program)?;
+        Ok(bytes.windows(VARIABLE.len()).any(|some| some == VARIABLE))
+    };
+    let mut command = cargo();
+    command.current_dir(workspace::root()).args([
+        "build",
+        "--package",
+        "rsfaas",
+        "--features",
+        "fault-points",
+    ]);
+    process::run(&mut command)?;
+    let built = workspace::root().join("target/debug/rsfaas");
+    let folder = workspace::root().join("target/fault-points");
+    fs::create_dir_all(&folder).at(&folder)?;
+    let copy = folder.join("rsfaas");
+    fs::copy(&built, &copy).at(&copy)?;
+    // In its place again; both stay in cargo's cache.
+    let without = agent()?;
+    match (has_points(&copy)?, has_points(&without)?) {
+        (true, false) => Ok(copy),
+        _ => Err(Error::NotSeen(
+            "fault points in the agent built for tests, and none in the other".into(),
+        )),
+    }
 }
 
 fn compile_agent(release: bool) -> Result<(), Error> {

@@ -15,8 +15,24 @@ use crate::{
     workspace,
 };
 
+/// What is to be run.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted {
+    /// The tests of the whole.
+    pub(super) tests: bool,
+    /// Every fault, so many times.
+    pub(super) faults: Option<u32>,
+}
+
+impl Wanted {
+    /// Whether there is anything.
+    pub(super) fn any(self) -> bool {
+        self.tests || self.faults.is_some()
+    }
+}
+
 /// Runs them. A testbed that was not there before is gone afterwards.
-pub(super) fn run(report: &mut Report, existing: bool) {
+pub(super) fn run(report: &mut Report, wanted: Wanted, existing: bool) {
     let keep = existing || testbed::is_up();
     let found = report.step("OpenFaaS", || {
         Ok(if existing {
@@ -26,21 +42,32 @@ pub(super) fn run(report: &mut Report, existing: bool) {
         })
     });
     if let Some(testbed) = found {
-        if !existing {
+        if !existing && wanted.tests {
             report.step("the testbed's own parts", || go_tests(&testbed));
         }
-        report.step("end-to-end tests", || rust_tests(&testbed));
-        report.step("the search for canaries", || {
-            build::agent()?;
-            Ok(canary::on(&testbed)?)
-        });
+        if wanted.tests {
+            report.step("end-to-end tests", || {
+                rust_tests(&testbed, &build::agent()?, &[])
+            });
+            report.step("the search for canaries", || {
+                build::agent()?;
+                Ok(canary::on(&testbed)?)
+            });
+        }
+        if let Some(times) = wanted.faults {
+            report.step("killed at every step", || {
+                let times = times.to_string();
+                let agent = build::agent_with_fault_points()?;
+                rust_tests(&testbed, &agent, &[("RSFAAS_FAULT_TIMES", &times)])
+            });
+        }
     }
     if !keep {
         report.step("the testbed goes", || Ok(testbed::down()?));
     }
 }
 
-fn rust_tests(testbed: &Testbed) -> Result<(), Stop> {
+fn rust_tests(testbed: &Testbed, agent: &Path, environment: &[(&str, &str)]) -> Result<(), Stop> {
     if testbed.templates.is_none() {
         let needs = "the end-to-end tests need RSFAAS_TEMPLATES: the folder that holds template/, as \
                      `faas-cli template pull` leaves it";
@@ -50,7 +77,8 @@ fn rust_tests(testbed: &Testbed) -> Result<(), Stop> {
     testbed.lend(&mut command);
     command
         .current_dir(workspace::root())
-        .env("RSFAAS_BIN", build::agent()?)
+        .env("RSFAAS_BIN", agent)
+        .envs(environment.iter().copied())
         .args(["test", "--package", "rsfaas-tests", "--test", "e2e"]);
     Ok(process::run(&mut command)?)
 }

@@ -31,6 +31,19 @@ pub(super) fn run(report: &mut Report) {
             "warnings",
         ])
     });
+    report.step("clippy, with fault points", || {
+        needs("cargo-clippy", "`rustup component add clippy`")?;
+        cargo_run(&[
+            "clippy",
+            "--package",
+            "rsfaas",
+            "--features",
+            "fault-points",
+            "--",
+            "-D",
+            "warnings",
+        ])
+    });
     report.step("licences, bans and sources of dependencies", || {
         needs("cargo-deny", "`cargo xtask setup`")?;
         cargo_run(&[

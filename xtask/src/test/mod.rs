@@ -34,6 +34,8 @@ enum Part {
     Bpf,
     /// A real OpenFaaS with the agent (root)
     E2e,
+    /// The same with an agent that is killed at each step in turn (root)
+    Faults,
 }
 
 /// What to check.
@@ -41,7 +43,10 @@ enum Part {
 pub(crate) struct Options {
     /// The part to run; all where none is named
     part: Option<Part>,
-    /// For e2e: use the OpenFaaS that `OPENFAAS_URL`, `RSFAAS_REGISTRY_PREFIX` and
+    /// For faults: how often each of them strikes
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    times: u32,
+    /// For e2e and faults: use the OpenFaaS that `OPENFAAS_URL`, `RSFAAS_REGISTRY_PREFIX` and
     /// `RSFAAS_TEMPLATES` name, and the faas-cli's login
     #[arg(long)]
     existing: bool,
@@ -71,8 +76,12 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
         report.step("wire tests at TC", || wire_tests("tc"));
         report.step("wire tests at XDP", || wire_tests("xdp"));
     }
-    if ready && wants(Part::E2e) {
-        end_to_end::run(&mut report, options.existing);
+    let end_to_end = end_to_end::Wanted {
+        tests: wants(Part::E2e),
+        faults: wants(Part::Faults).then_some(options.times),
+    };
+    if ready && end_to_end.any() {
+        end_to_end::run(&mut report, end_to_end, options.existing);
     }
     report.finish()
 }

@@ -5,7 +5,11 @@ use rsfaas_shim::Refusal;
 
 use super::Driver;
 use crate::{
-    lease::{Request, Step, Timeline, single::Lease},
+    chain,
+    lease::{
+        Request, Step, Timeline,
+        single::{Holder, Lease},
+    },
     rebuild::Keys,
     seal::key::Key,
 };
@@ -14,6 +18,7 @@ impl Driver {
     /// Lets a request in, or refuses it. While the handler is being encrypted under another key, which key is
     /// the right one is not known, and requests wait.
     pub(super) fn request(&mut self, request: Request) {
+        self.end_crashed(self.holder(request.flow));
         if !self.stopping && self.leases.values().any(|lease| lease.changes_key) {
             self.postponed.push(request);
             return;
@@ -44,6 +49,15 @@ impl Driver {
         });
         let actions = lease.machine.request(flow, id);
         self.act(holder, actions);
+    }
+
+    /// Ends a lease whose function has crashed: the next caller waits for another container, with the handler
+    /// delivered again, instead of being told by the gateway that nobody is there.
+    fn end_crashed(&mut self, holder: Holder) {
+        if self.leases.get(&holder).is_some_and(Lease::has_crashed) {
+            self.failed("the function has crashed while it served; it is delivered again");
+            self.end(holder);
+        }
     }
 
     /// The key under which the handler is, and the one under which it is to be, for a request that is let in.
@@ -103,7 +117,8 @@ impl Driver {
 
     fn opens(&mut self, key: &Key) -> Result<bool, Refusal> {
         self.rebuilder.sealed().verify(key).map_err(|error| {
-            self.failed(&format!("the sealed handler cannot be read: {error}"));
+            let what = chain::of(&error);
+            self.failed(&format!("the sealed handler cannot be read: {what}"));
             Refusal::RebuildFailed
         })
     }

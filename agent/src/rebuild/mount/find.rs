@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn a_carrier_that_does_not_wait_is_counted_only() {
-        let token = ParkToken::generate().unwrap();
+        let token = ParkToken::generate("host").unwrap();
         // `cat` has started, environment and all, once it copies a line.
         let mut child = Command::new("cat")
             .env(PARK_TOKEN, token.expose())
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_token_that_nobody_carries_finds_nobody() {
-        let scan = Scan::of(&ParkToken::generate().unwrap()).unwrap();
+        let scan = Scan::of(&ParkToken::generate("host").unwrap()).unwrap();
         assert_eq!(scan.carriers, 0);
     }
 }

@@ -49,16 +49,21 @@ fn kill_once(
     };
     let mut killed = Vec::new();
     for pid in process::all().map_err(MountError::kernel("reading /proc"))? {
-        if Some(pid) == spared || !belongs(pid) {
-            continue;
-        }
-        // Held first, then asked again: the number may have gone to somebody else.
-        if let Ok(process) = Process::open(pid)
-            && belongs(pid)
+        if Some(pid) != spared
+            && let Some(process) = hold(pid, belongs)
         {
             process.kill()?;
             killed.push(pid);
         }
     }
     Ok(killed)
+}
+
+/// Takes hold of a process that belongs to a container.
+pub(super) fn hold(pid: i32, belongs: impl Fn(i32) -> bool) -> Option<Process> {
+    if !belongs(pid) {
+        return None;
+    }
+    // Held first, then asked again: the number may have gone to somebody else.
+    Process::open(pid).ok().filter(|_| belongs(pid))
 }

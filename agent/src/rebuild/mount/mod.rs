@@ -24,6 +24,7 @@ mod ramfs;
 mod ready;
 mod removal;
 mod status;
+mod strays;
 mod swap;
 mod token;
 
@@ -35,6 +36,7 @@ use self::{attach::Attachment, base::Layering, find::Scan, process::Process, ram
 pub use self::{
     entry::{Entry, EntryKind, Place, PlaceContent},
     error::MountError,
+    strays::Strays,
     token::ParkToken,
 };
 

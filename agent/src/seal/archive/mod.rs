@@ -30,7 +30,7 @@ pub use self::{
 };
 
 /// Name prefix of our temporary files and folders, left by a run that was killed.
-pub const TEMP_PREFIX: &str = ".rsfaas-tmp.";
+pub use crate::replace::TEMP_PREFIX;
 const BLOCK: usize = 512;
 
 /// Why a folder cannot be archived, or an archive not be taken back.

@@ -1,0 +1,56 @@
+//! `rsfaas sweep`: removes what an agent that is gone has left.
+use std::path::PathBuf;
+
+use super::{
+    exit::{Exit, Failure},
+    openfaas::wait_for,
+    output,
+};
+use crate::{
+    config::Config,
+    control,
+    openfaas::{FaasCli, Gateway},
+    rebuild::{self, UnlockedNames},
+    state::StateDir,
+};
+
+/// Remove every container that an agent that is gone has left, parked or unlocked.
+///
+/// Ends their processes first, where they run on this host, so that no plaintext is left in memory whatever
+/// the provider does. Refuses where an agent runs: that one keeps its own containers. The service manager
+/// calls this whenever the agent has ended; an agent does the same when it starts.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The agent's configuration; without it /etc/rsfaas/agent.toml where that exists, else the defaults.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let config = Config::read(args.config.as_deref())?;
+    if control::is_answered(&config.control_socket) {
+        let message = format!(
+            "an agent runs (it answers on {}) and keeps its own containers; `rsfaas lock --all` ends every \
+             lease, stopping the agent removes everything",
+            config.control_socket.display()
+        );
+        return Err(Failure::new(Exit::Exists, message));
+    }
+    let state = StateDir::new(&config.state_dir);
+    let names = UnlockedNames::of_host(&state)
+        .map_err(|error| Failure::io(state.root().display(), &error))?;
+    let gateway = config.gateway();
+    let credentials = config.credentials.as_deref();
+    let faas = FaasCli::new(&config.faas_cli, &gateway, credentials)?;
+    let gateway = Gateway::new(&gateway, credentials)?;
+    let removed = wait_for(async { Ok(rebuild::sweep(&names, &gateway, &faas).await?) })?;
+    let lines: String = removed
+        .iter()
+        .map(|name| format!("{name} is removed\n"))
+        .collect();
+    output::text(if lines.is_empty() {
+        "nothing was left\n"
+    } else {
+        &lines
+    })
+}

@@ -1,0 +1,112 @@
+//! Containers whose agent is gone: their processes are found by the host's part of the token, and ended
+//! before any provider is asked to do something.
+use std::{collections::HashSet, time::Duration};
+
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
+use super::{MountError, ParkToken, kill, process, process::Process, removal};
+
+/// As long as a living agent gives processes to end.
+const TIMEOUT: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// The first processes of containers whose other processes are killed. Stopped, they live until the provider
+/// has taken the container's network down, and no longer.
+pub struct Strays {
+    firsts: Vec<Process>,
+    killed: usize,
+}
+
+impl Strays {
+    /// Kills what runs in the containers of the host of that suffix. A container none of whose processes
+    /// shows its token any more, because the handler runs in its first one, is left to its provider.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be read, a process may not be killed, or is still there after two seconds.
+    pub async fn kill(host: &str) -> Result<Self, MountError> {
+        let start = Instant::now();
+        let mut strays = Self {
+            firsts: Vec::new(),
+            killed: 0,
+        };
+        loop {
+            let host = host.to_owned();
+            let look = tokio::task::spawn_blocking(move || Look::of(&host))
+                .await
+                .map_err(|_| MountError::Stopped)??;
+            // Those of the last look are the same ones, or more.
+            strays.firsts = look.firsts;
+            if look.killed.is_empty() {
+                return Ok(strays);
+            }
+            if start.elapsed() >= TIMEOUT {
+                return Err(MountError::Survivors { pids: look.killed });
+            }
+            strays.killed = strays.killed.max(look.killed.len());
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// How many processes there were.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.killed + self.firsts.len()
+    }
+
+    /// Lets the first processes live for as long as their provider needs them to remove the containers.
+    pub async fn removed_by<T>(self, removal: impl Future<Output = T>) -> T {
+        let (removed, gone) = tokio::sync::watch::channel(());
+        let attended = join_all(self.firsts.iter().map(|first| {
+            let mut gone = gone.clone();
+            removal::attend(first, async move {
+                // Told by the sender's end.
+                while gone.changed().await.is_ok() {}
+            })
+        }));
+        let removal = async move {
+            let result = removal.await;
+            drop(removed);
+            result
+        };
+        tokio::join!(removal, attended).0
+    }
+}
+
+/// One look at all processes, which ends what it finds.
+struct Look {
+    killed: Vec<i32>,
+    firsts: Vec<Process>,
+}
+
+impl Look {
+    fn of(host: &str) -> Result<Self, MountError> {
+        let all = process::all().map_err(MountError::kernel("reading /proc"))?;
+        let own = Process::own_mount_namespace()?;
+        let namespaces: HashSet<String> = all
+            .iter()
+            .filter(|&&pid| {
+                process::environ_of(pid).is_ok_and(|environ| ParkToken::is_of(host, &environ))
+            })
+            .filter_map(|&pid| process::mount_namespace_of(pid))
+            // What runs among the agent's own mounts is no container.
+            .filter(|namespace| *namespace != own)
+            .collect();
+        let belongs =
+            |pid| process::mount_namespace_of(pid).is_some_and(|name| namespaces.contains(&name));
+        let mut look = Self {
+            killed: Vec::new(),
+            firsts: Vec::new(),
+        };
+        for process in all.into_iter().filter_map(|pid| kill::hold(pid, belongs)) {
+            if process.is_first().unwrap_or(false) {
+                process.stop()?;
+                look.firsts.push(process);
+            } else {
+                process.kill()?;
+                look.killed.push(process.pid());
+            }
+        }
+        Ok(look)
+    }
+}

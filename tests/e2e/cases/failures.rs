@@ -1,0 +1,336 @@
+//! What the agent needs fails, hangs or is gone: callers are told, nothing is lost or left, and it goes on once
+//! that is there again.
+use std::{
+    fs,
+    io::Write as _,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use rsfaas::seal::{FILE_NAME, folder::seal_folder, key::Key};
+
+use super::{NIGHT, containers_with_processes, expect, keyed};
+use crate::{
+    World,
+    gateway::{FakeGateway, Mood},
+    host::{Error, check, run},
+    http::{Connection, Request},
+    netns::ClientHost,
+};
+
+const FUNCTION: &str = "pydict";
+
+/// A faas-cli that does as a file beside it says.
+struct FaasCli(tempfile::TempDir);
+
+impl FaasCli {
+    fn new() -> Result<Self, Error> {
+        let folder = tempfile::tempdir()?;
+        let mood = folder.path().join("mood");
+        let script = format!(
+            "#!/bin/sh\ncase $(cat {mood:?} 2>/dev/null) in\nfail) echo broken >&2; exit 1 ;;\n\
+             hang) exec sleep 60 ;;\nesac\nexec faas-cli \"$@\"\n"
+        );
+        let program = Self(folder);
+        fs::write(program.path(), script)?;
+        fs::set_permissions(program.path(), fs::Permissions::from_mode(0o755))?;
+        Ok(program)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("faas-cli")
+    }
+
+    fn setting(&self) -> String {
+        format!("faas_cli = {:?}", self.path())
+    }
+
+    fn set(&self, mood: &str) -> Result<(), Error> {
+        Ok(fs::write(self.0.path().join("mood"), mood)?)
+    }
+}
+
+pub(super) fn without_faas_cli_callers_are_told_and_with_it_they_are_served_again(
+    world: &World,
+) -> Result<(), Error> {
+    world
+        .agent
+        .restart_with("faas_cli = \"/nonexistent/faas-cli\"")?;
+    expect(&keyed(world, FUNCTION, NIGHT)?, 503, "rebuild-failed")?;
+    world.agent.wait_until_ciphertext(FUNCTION)?;
+    check!(
+        last_error(world)?.contains("install faas-cli"),
+        "status says {:?}",
+        last_error(world)?
+    );
+    world.agent.stop()?;
+    is_well(world)
+}
+
+pub(super) fn a_faas_cli_that_fails_while_it_locks_leaves_ciphertext_and_no_process(
+    world: &World,
+) -> Result<(), Error> {
+    let faas_cli = FaasCli::new()?;
+    world.agent.restart_with(&faas_cli.setting())?;
+    world.agent.wait_until_parked()?;
+    let containers = containers_with_processes(world)?.len();
+    let mut holder = hold(world)?;
+    faas_cli.set("fail")?;
+    // A second call, of the container that is there.
+    expect(&keyed(world, FUNCTION, NIGHT)?, 200, "noche")?;
+    holder.write(&request(world)?.bytes())?;
+    expect(&holder.answer()?, 200, "noche")?;
+    drop(holder);
+    world.agent.wait_until_ciphertext(FUNCTION)?;
+    opens(world)?;
+    crate::host::eventually("the removal to have failed", || {
+        Ok(last_error(world)?.contains("broken"))
+    })?;
+    let left = containers_with_processes(world)?.len();
+    check!(
+        left <= containers,
+        "processes are in {left} containers, of {containers}"
+    );
+    faas_cli.set("work")?;
+    expect(&keyed(world, FUNCTION, NIGHT)?, 200, "noche")?;
+    world.agent.wait_until_ciphertext(FUNCTION)?;
+    world.agent.stop()?;
+    is_well(world)
+}
+
+pub(super) fn a_faas_cli_that_hangs_has_callers_told_in_time(world: &World) -> Result<(), Error> {
+    let faas_cli = FaasCli::new()?;
+    let setting = format!("{}\nunlock_timeout = 2", faas_cli.setting());
+    world.agent.restart_with(&setting)?;
+    world.agent.wait_until_parked()?;
+    faas_cli.set("hang")?;
+    // The one that is parked serves; the next cannot be deployed.
+    expect(&keyed(world, FUNCTION, NIGHT)?, 200, "noche")?;
+    world.agent.wait_until_ciphertext(FUNCTION)?;
+    expect(&keyed(world, FUNCTION, NIGHT)?, 504, "rebuild-timeout")?;
+    world.agent.wait_until_ciphertext(FUNCTION)?;
+    world.agent.kill()?;
+    is_well(world)
+}
+
+pub(super) fn a_gateway_that_fails_hangs_or_is_gone_has_callers_told_and_is_used_again(
+    world: &World,
+) -> Result<(), Error> {
+    let gateway = FakeGateway::before(world.host.port)?;
+    let login = login()?;
+    world.agent.restart_with(&format!(
+        "gateway = {:?}\ncredentials = {:?}\nunlock_timeout = 3",
+        gateway.url(),
+        login.path()
+    ))?;
+    for (mood, status) in [
+        (Mood::Failing, 503),
+        (Mood::Gone, 503),
+        (Mood::Hanging, 504),
+    ] {
+        world.agent.wait_until_parked()?;
+        let holder = hold(world)?;
+        gateway.set(mood);
+        drop(holder);
+        world.agent.wait_until_ciphertext(FUNCTION)?;
+        let answer = keyed(world, FUNCTION, NIGHT)?;
+        // What was parked when it began may serve still.
+        let answer = match answer.status {
+            200 => keyed(world, FUNCTION, NIGHT)?,
+            _ => answer,
+        };
+        expect(&answer, status, "rebuild")?;
+        world.agent.wait_until_ciphertext(FUNCTION)?;
+        opens(world)?;
+        gateway.set(Mood::Good);
+        if status == 503 {
+            expect(&keyed(world, FUNCTION, NIGHT)?, 200, "noche")?;
+        }
+    }
+    world.agent.kill()?;
+    is_well(world)
+}
+
+pub(super) fn a_handler_that_does_not_start_is_told_and_the_right_one_served_afterwards(
+    world: &World,
+) -> Result<(), Error> {
+    with_handler(world, "raise RuntimeError('no')\n", || {
+        expect(&keyed(world, FUNCTION, NIGHT)?, 503, "rebuild-failed")?;
+        world.agent.wait_until_locked(FUNCTION)
+    })?;
+    expect(&keyed(world, FUNCTION, NIGHT)?, 200, "noche")?;
+    world.agent.wait_until_locked(FUNCTION)
+}
+
+pub(super) fn a_function_that_crashes_is_delivered_again_while_its_lease_is_open(
+    world: &World,
+) -> Result<(), Error> {
+    let handler = "import os\n\ndef handle(req):\n    if 'crash' in str(req):\n        os._exit(1)\n    \
+                   return {'translation': 'noche'}\n";
+    with_handler(world, handler, || {
+        let unlocks = world.agent.unlocks(FUNCTION)?;
+        let mut holder = hold(world)?;
+        let crashed = keyed(world, FUNCTION, "crash")?;
+        check!(crashed.status >= 500, "it answered {}", crashed.status);
+        expect(&keyed(world, FUNCTION, NIGHT)?, 200, "noche")?;
+        holder.write(&request(world)?.bytes())?;
+        expect(&holder.answer()?, 200, "noche")?;
+        check!(
+            world.agent.unlocks(FUNCTION)? > unlocks + 1,
+            "it was not delivered again"
+        );
+        drop(holder);
+        world.agent.wait_until_locked(FUNCTION)
+    })
+}
+
+pub(super) fn a_client_that_vanishes_without_a_word_holds_its_lease_until_the_idle_limit(
+    world: &World,
+) -> Result<(), Error> {
+    world.agent.restart_with("idle_limit = 1")?;
+    world.agent.wait_until_parked()?;
+    let client = ClientHost::new()?;
+    let mut connection = client.connect(world.host.port)?;
+    connection.write(&request(world)?.bytes())?;
+    expect(&connection.answer()?, 200, "noche")?;
+    // With its link: no packet of its gets through any more.
+    drop(client);
+    world.agent.wait_until_locked(FUNCTION)?;
+    check!(
+        world.agent.counter("leases_idle")? > 0,
+        "the lease ended for another reason"
+    );
+    drop(connection);
+    world.agent.stop()?;
+    is_well(world)
+}
+
+pub(super) fn on_a_full_disk_the_old_ciphertext_stays_and_opens(
+    world: &World,
+) -> Result<(), Error> {
+    let sealed = fs::read(world.author.sealed(FUNCTION))?;
+    let disk = SmallDisk::over(&world.author.path(FUNCTION))?;
+    fs::write(world.author.sealed(FUNCTION), &sealed)?;
+    let filler = disk.fill()?;
+    expect(&keyed(world, FUNCTION, NIGHT)?, 200, "noche")?;
+    world.agent.wait_until_locked(FUNCTION)?;
+    check!(
+        last_error(world)?.contains("No space left"),
+        "status says {:?}",
+        last_error(world)?
+    );
+    check!(
+        fs::read(world.author.sealed(FUNCTION))? == sealed,
+        "it is not the old ciphertext"
+    );
+    opens(world)?;
+    fs::remove_file(filler)?;
+    world.author.check_sealed(FUNCTION)?;
+    expect(&keyed(world, FUNCTION, NIGHT)?, 200, "noche")?;
+    world.agent.wait_until_locked(FUNCTION)?;
+    check!(
+        fs::read(world.author.sealed(FUNCTION))? != sealed,
+        "with room it was not encrypted afresh"
+    );
+    Ok(())
+}
+
+/// A disk that is full soon.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn over(folder: &Path) -> Result<Self, Error> {
+        let mut mount = Command::new("mount");
+        run(mount
+            .args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"])
+            .arg(folder))?;
+        Ok(Self(folder.to_owned()))
+    }
+
+    fn fill(&self) -> Result<PathBuf, Error> {
+        let path = self.0.join("filler");
+        let mut file = fs::File::create(&path)?;
+        // Until there is no room for another byte.
+        while file.write(&[0; 512]).is_ok() {}
+        Ok(path)
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Nobody is left to tell; the test's folder is a temporary one.
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+/// Tries something while the function has another handler, sealed under its key.
+fn with_handler(
+    world: &World,
+    handler: &str,
+    tried: impl FnOnce() -> Result<(), Error>,
+) -> Result<(), Error> {
+    let right = fs::read(world.author.sealed(FUNCTION))?;
+    let opened = world.author.open(&world.host, FUNCTION)?;
+    let folder = opened.path().join("handler");
+    fs::write(folder.join("handler.py"), handler)?;
+    let key = Key::parse(world.author.key(FUNCTION)?.as_bytes())?;
+    seal_folder(&folder, FUNCTION, &key, 1)?;
+    fs::write(
+        world.author.sealed(FUNCTION),
+        fs::read(folder.join(FILE_NAME))?,
+    )?;
+    let result = tried();
+    fs::write(world.author.sealed(FUNCTION), right)?;
+    result
+}
+
+/// The gateway's login, in a file of its own.
+fn login() -> Result<tempfile::NamedTempFile, Error> {
+    let folder = std::env::var("OPENFAAS_CONFIG").or_else(|_| {
+        std::env::var("HOME")
+            .map(|home| home + "/.openfaas")
+            .map_err(|error| Error(error.to_string()))
+    })?;
+    let config = fs::read_to_string(Path::new(&folder).join("config.yml"))?;
+    let token = config
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("token: "))
+        .ok_or_else(|| Error("faas-cli has no login".into()))?;
+    let encoded = tempfile::NamedTempFile::new()?;
+    fs::write(encoded.path(), token)?;
+    let login = tempfile::NamedTempFile::new()?;
+    let text = run(Command::new("base64").arg("-d").arg(encoded.path()))?;
+    fs::write(login.path(), text)?;
+    Ok(login)
+}
+
+/// A connection that has been served and holds the lease.
+fn hold(world: &World) -> Result<Connection, Error> {
+    let mut connection = Connection::open(&world.host)?;
+    connection.write(&request(world)?.bytes())?;
+    expect(&connection.answer()?, 200, "noche")?;
+    Ok(connection)
+}
+
+fn request(world: &World) -> Result<Request, Error> {
+    Ok(Request::call(FUNCTION, NIGHT).key(&world.author.key(FUNCTION)?))
+}
+
+fn last_error(world: &World) -> Result<String, Error> {
+    let function = world.agent.function(FUNCTION)?;
+    Ok(function["last_error"].as_str().unwrap_or_default().into())
+}
+
+fn opens(world: &World) -> Result<(), Error> {
+    world.author.open(&world.host, FUNCTION).map(drop)
+}
+
+/// An agent that is started as ever serves, and nothing is left of before.
+fn is_well(world: &World) -> Result<(), Error> {
+    world.agent.restart()?;
+    world.agent.wait_until_parked()?;
+    world.author.check_sealed(FUNCTION)?;
+    expect(&keyed(world, FUNCTION, NIGHT)?, 200, "noche")?;
+    world.agent.wait_until_locked(FUNCTION)
+}

@@ -1,0 +1,179 @@
+//! Death at every point: whatever step a process is killed at, nothing is lost, and nothing is left.
+use std::{fs, os::unix::process::ExitStatusExt as _, path::Path, process::Command};
+
+use nix::sys::signal::Signal;
+use rsfaas::fault::Point;
+
+use super::{NIGHT, containers_with_processes, expect, keyed, unlocked_functions};
+use crate::{
+    World,
+    host::{Error, check, eventually, run},
+    http::Request,
+};
+
+const FUNCTION: &str = "pydict";
+
+/// Who is killed.
+#[derive(Clone, Copy)]
+enum Victim {
+    Seal,
+    Agent,
+}
+
+/// Who is killed where.
+pub(crate) struct Fault {
+    victim: Victim,
+    point: Point,
+}
+
+/// Every fault: a point that several pass is one for each of them.
+pub(crate) fn all() -> Vec<Fault> {
+    let at = |&point: &Point| {
+        let fault = move |&victim: &Victim| Fault { victim, point };
+        victims(point).iter().map(fault)
+    };
+    Point::ALL.iter().flat_map(at).collect()
+}
+
+fn victims(point: Point) -> &'static [Victim] {
+    match point {
+        Point::SealPrepared
+        | Point::SealRemoving
+        | Point::SealRemoved
+        | Point::SealPurged
+        | Point::SealDeployed
+        | Point::SealRegistered => &[Victim::Seal],
+        Point::ReplaceCreated
+        | Point::ReplaceWritten
+        | Point::ReplaceSynced
+        | Point::ReplaceRenamed
+        | Point::ReplaceFinished => &[Victim::Seal, Victim::Agent],
+        Point::ParkDeployed
+        | Point::UnlockOpened
+        | Point::UnlockTaken
+        | Point::UnlockDelivered
+        | Point::UnlockReady
+        | Point::UnlockReleased
+        | Point::LockWiped
+        | Point::LockReencrypted
+        | Point::LockRemoved
+        | Point::LockParked => &[Victim::Agent],
+    }
+}
+
+impl Fault {
+    pub(crate) fn title(&self) -> String {
+        let victim = match self.victim {
+            Victim::Seal => "seal",
+            Victim::Agent => "the agent",
+        };
+        format!("{victim} is killed at {}", self.point.name())
+    }
+
+    /// Has it happen so many times.
+    pub(crate) fn strike(&self, world: &World, times: u32) -> Result<(), Error> {
+        (0..times).try_for_each(|_| match self.victim {
+            Victim::Seal => kill_seal(world, self.point),
+            Victim::Agent => kill_agent(world, self.point),
+        })
+    }
+}
+
+fn kill_agent(world: &World, point: Point) -> Result<(), Error> {
+    world.agent.arm(point.name())?;
+    // Answered by whoever is there: the function, or, once the agent is gone, the locked one.
+    let answer = keyed(world, FUNCTION, NIGHT)?;
+    check!(
+        [200, 423].contains(&answer.status),
+        "the caller was told {}",
+        answer.status
+    );
+    world.agent.wait_until_killed()?;
+    opens(world)?;
+    world.agent.restart()?;
+    serves(world)
+}
+
+fn kill_seal(world: &World, point: Point) -> Result<(), Error> {
+    let handler = world.author.open(&world.host, FUNCTION)?;
+    let handler = handler.path().join("handler");
+    let folder = world.author.path(FUNCTION);
+    make_plain(world, &handler, &folder)?;
+    let fault = tempfile::NamedTempFile::new()?;
+    fs::write(fault.path(), point.name())?;
+    let mut seal = world
+        .author
+        .seal_command(&world.host, &world.agent, FUNCTION);
+    let killed = seal.env("RSFAAS_FAULT", fault.path()).output()?;
+    check!(
+        killed.status.signal() == Some(Signal::SIGKILL as i32),
+        "seal ended with {}: {}",
+        killed.status,
+        String::from_utf8_lossy(&killed.stderr)
+    );
+    if world.author.sealed(FUNCTION).exists() {
+        opens(world)?;
+    } else {
+        check!(
+            fs::read(folder.join("handler.py"))? == fs::read(handler.join("handler.py"))?,
+            "the handler is neither plain nor sealed any more"
+        );
+    }
+    world.author.seal(&world.host, &world.agent, FUNCTION)?;
+    serves(world)
+}
+
+/// As before the function was sealed, but for the images.
+fn make_plain(world: &World, handler: &Path, folder: &Path) -> Result<(), Error> {
+    fs::remove_file(
+        world
+            .agent
+            .state_dir()
+            .join(format!("functions/{FUNCTION}.json")),
+    )?;
+    eventually("the agent to let go of the function", || {
+        Ok(world.agent.function(FUNCTION).is_err())
+    })?;
+    run(Command::new("cp")
+        .arg("-r")
+        .arg(handler.join("."))
+        .arg(folder))?;
+    Ok(fs::remove_file(world.author.sealed(FUNCTION))?)
+}
+
+/// The sealed handler is there, whole, under its key.
+fn opens(world: &World) -> Result<(), Error> {
+    let opened = world.author.open(&world.host, FUNCTION)?;
+    let handler = fs::read_to_string(opened.path().join("handler/handler.py"))?;
+    check!(handler.contains("noche"), "not the handler:\n{handler}");
+    Ok(())
+}
+
+/// Everything is locked, swept and served again.
+fn serves(world: &World) -> Result<(), Error> {
+    world.agent.wait_until_locked(FUNCTION)?;
+    world.author.check_sealed(FUNCTION)?;
+    expect(
+        &Request::call(FUNCTION, NIGHT).send(&world.host)?,
+        423,
+        FUNCTION,
+    )?;
+    nothing_but_the_standby(world)?;
+    expect(&keyed(world, FUNCTION, NIGHT)?, 200, "noche")?;
+    world.agent.wait_until_locked(FUNCTION)?;
+    opens(world)
+}
+
+/// One container is parked; there is no other, neither by the gateway's word nor by the kernel's.
+fn nothing_but_the_standby(world: &World) -> Result<(), Error> {
+    let function = world.agent.function(FUNCTION)?;
+    let parked = function["parked"][0]["name"].as_str().unwrap_or_default();
+    let known = unlocked_functions(world)?;
+    check!(
+        known == [parked],
+        "{parked} is parked, and there are {known:?}"
+    );
+    let running = containers_with_processes(world)?.len();
+    check!(running == 1, "processes are in {running} containers");
+    Ok(())
+}
