@@ -1,19 +1,21 @@
 //! Places to plant a secret in.
 use std::{
     fs::{self, File},
-    io::{self, BufRead as _, BufReader, Write as _},
-    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+    io::{BufRead as _, BufReader, Write as _},
+    os::fd::{AsRawFd as _, OwnedFd},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
 use flate2::{Compression, write::GzEncoder};
 use nix::{
-    libc,
     mount::{MntFlags, umount2},
     unistd::syncfs,
 };
-use rsfaas_tests::canary::places::Blocks;
+use rsfaas_tests::{
+    bpf::{self, instruction, words},
+    canary::places::Blocks,
+};
 use rustix::{
     fs::{Mode, OFlags, openat},
     mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen},
@@ -141,17 +143,12 @@ pub(crate) const ARRAY: u32 = 2;
 pub(crate) const PER_CPU_ARRAY: u32 = 6;
 const RING: u32 = 27;
 
-const MAP_CREATE: libc::c_int = 0;
-const MAP_UPDATE: libc::c_int = 2;
-const PROGRAM_LOAD: libc::c_int = 5;
-const PROGRAM_RUN: libc::c_int = 10;
-const SCHED_CLS: u32 = 3;
 /// Bytes of a map's value.
 const VALUE: u32 = 64;
 
 /// A BPF map of this process with one value, on one CPU where each has its own.
 pub(crate) fn map_with(kind: u32, value: &[u8]) -> Result<OwnedFd> {
-    let map = descriptor(bpf(MAP_CREATE, &words(&[kind, 4, VALUE, 1]))?);
+    let map = map_of(&[kind, 4, VALUE, 1])?;
     let key = 0_u32;
     // Room for one on each of many CPUs.
     let mut values = vec![0; 64 * 1024];
@@ -160,13 +157,21 @@ pub(crate) fn map_with(kind: u32, value: &[u8]) -> Result<OwnedFd> {
     attributes.extend((&raw const key as u64).to_ne_bytes());
     attributes.extend((values.as_ptr() as u64).to_ne_bytes());
     attributes.extend([0; 8]);
-    bpf(MAP_UPDATE, &attributes)?;
+    // SAFETY: the key is as large as the map was made for, and the values are at least.
+    unsafe { bpf::call(bpf::Command::MapUpdate, &mut attributes) }?;
     Ok(map)
+}
+
+/// A map of this kind, size of keys, size of values and number of entries.
+fn map_of(attributes: &[u32]) -> Result<OwnedFd> {
+    // SAFETY: the attributes are numbers, and point to nothing.
+    let map = unsafe { bpf::descriptor(bpf::Command::MapCreate, &mut words(attributes)) };
+    Ok(map?)
 }
 
 /// A ring buffer of this process with one record, which a program has written there.
 pub(crate) fn ring_with(value: &[u8]) -> Result<OwnedFd> {
-    let ring = descriptor(bpf(MAP_CREATE, &words(&[RING, 0, 0, 4096]))?);
+    let ring = map_of(&[RING, 0, 0, 4096])?;
     let source = map_with(ARRAY, value)?;
     let program = [
         // r1 = the ring (BPF_PSEUDO_MAP_FD), r2 = the address of the value (BPF_PSEUDO_MAP_VALUE)
@@ -181,48 +186,13 @@ pub(crate) fn ring_with(value: &[u8]) -> Result<OwnedFd> {
         instruction(0xb7, 0, 0, 0),
         instruction(0x95, 0, 0, 0),
     ];
-    let license = c"GPL";
-    let mut attributes = words(&[SCHED_CLS, u32::try_from(program.len())?]);
-    attributes.extend((program.as_ptr() as u64).to_ne_bytes());
-    attributes.extend((license.as_ptr() as u64).to_ne_bytes());
-    attributes.extend([0; 24]);
-    let program = descriptor(bpf(PROGRAM_LOAD, &attributes)?);
+    let program = bpf::load(&program)?;
     let packet = [0_u8; 64];
     let length = u32::try_from(packet.len())?;
     let mut attributes = words(&[program.as_raw_fd() as u32, 0, length, 0]);
     attributes.extend((packet.as_ptr() as u64).to_ne_bytes());
     attributes.extend([0; 16]);
-    bpf(PROGRAM_RUN, &attributes)?;
+    // SAFETY: the packet is of that length, and only read.
+    unsafe { bpf::call(bpf::Command::ProgramRun, &mut attributes) }?;
     Ok(ring)
-}
-
-const fn instruction(code: u8, target: u8, source: u8, value: u32) -> [u8; 8] {
-    let [a, b, c, d] = value.to_ne_bytes();
-    [code, target | source << 4, 0, 0, a, b, c, d]
-}
-
-fn words(words: &[u32]) -> Vec<u8> {
-    words.iter().flat_map(|word| word.to_ne_bytes()).collect()
-}
-
-fn descriptor(number: libc::c_int) -> OwnedFd {
-    // SAFETY: the kernel has just made this descriptor for us, and nobody else knows it.
-    unsafe { OwnedFd::from_raw_fd(number) }
-}
-
-fn bpf(command: libc::c_int, attributes: &[u8]) -> io::Result<libc::c_int> {
-    let mut attributes = attributes.to_vec();
-    // SAFETY: the pointer is to so many bytes; what these point to, the callers keep alive.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            command,
-            attributes.as_mut_ptr(),
-            attributes.len(),
-        )
-    };
-    if result < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    i32::try_from(result).map_err(io::Error::other)
 }

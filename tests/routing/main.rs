@@ -3,11 +3,22 @@
 //!
 //! Needs root, the testbed's gateway and its `routing` on the search path; without these two the tests
 //! are shown as ignored.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test may panic"
+)]
 
 mod gateway;
 mod judged;
+#[path = "../../agent/tests/support/packet.rs"]
+#[expect(dead_code, reason = "the programs' own tests use the rest")]
+mod packet;
 mod random;
+#[path = "../../agent/tests/support/rig.rs"]
+#[expect(dead_code, reason = "the programs' own tests use the rest")]
+mod rig;
 mod spotted;
 
 use std::process::ExitCode;

@@ -1,23 +1,16 @@
 //! Small programs on the ingress hook of an interface, beside the agent's: written in the kernel's own
 //! instructions, so that they share nothing with what is tested.
-use std::{
-    io,
-    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
-};
+use std::os::fd::{AsRawFd as _, OwnedFd};
 
-use nix::{libc, net::if_::if_nametoindex};
+use nix::net::if_::if_nametoindex;
+use rsfaas_tests::bpf::{self, Command, instruction, words};
 
 use crate::{
     check::{During as _, Outcome},
     netns::Namespace,
 };
 
-const MAP_CREATE: libc::c_int = 0;
-const MAP_LOOKUP: libc::c_int = 1;
-const PROGRAM_LOAD: libc::c_int = 5;
-const LINK_CREATE: libc::c_int = 28;
 const MAP_TYPE_ARRAY: u32 = 2;
-const SCHED_CLS: u32 = 3;
 const TCX_INGRESS: u32 = 46;
 
 /// Where a program stands among those on the hook.
@@ -45,7 +38,10 @@ pub(crate) struct PacketCounter {
 
 impl PacketCounter {
     pub(crate) fn attach(host: &Namespace, interface: &str, place: Place) -> Outcome<Self> {
-        let map = bpf(MAP_CREATE, &mut words(&[MAP_TYPE_ARRAY, 4, 8, 1])).during("a map")?;
+        let mut attributes = words(&[MAP_TYPE_ARRAY, 4, 8, 1]);
+        // SAFETY: the attributes are numbers, and point to nothing.
+        let map = unsafe { bpf::descriptor(Command::MapCreate, &mut attributes) };
+        let map = map.during("a map")?;
         let number = map.as_raw_fd() as u32;
         let link = attach(
             host,
@@ -71,7 +67,8 @@ impl PacketCounter {
         attributes.extend((&raw const key as u64).to_ne_bytes());
         attributes.extend((&raw mut value as u64).to_ne_bytes());
         attributes.extend([0; 8]);
-        call(MAP_LOOKUP, &mut attributes).during("reading a map")?;
+        // SAFETY: key and value are as large as the map was made for.
+        unsafe { bpf::call(Command::MapLookup, &mut attributes) }.during("reading a map")?;
         Ok(value)
     }
 }
@@ -94,54 +91,19 @@ impl VlanEnd {
 const NEXT: [u8; 8] = instruction(0xb7, 0, 0, u32::MAX);
 const EXIT: [u8; 8] = instruction(0x95, 0, 0, 0);
 
-const fn instruction(code: u8, target: u8, source: u8, value: u32) -> [u8; 8] {
-    let [a, b, c, d] = value.to_ne_bytes();
-    [code, target | source << 4, 0, 0, a, b, c, d]
-}
-
 fn attach(
     host: &Namespace,
     interface: &str,
     place: Place,
     instructions: &[[u8; 8]],
 ) -> Outcome<OwnedFd> {
-    let license = c"GPL";
-    let mut attributes = words(&[SCHED_CLS, u32::try_from(instructions.len())?]);
-    attributes.extend((instructions.as_ptr() as u64).to_ne_bytes());
-    attributes.extend((license.as_ptr() as u64).to_ne_bytes());
-    attributes.extend([0; 24]);
-    let program = bpf(PROGRAM_LOAD, &mut attributes).during("a program")?;
+    let program = bpf::load(instructions).during("a program")?;
     host.enter(|| {
         let index = if_nametoindex(interface)?;
         let number = program.as_raw_fd() as u32;
         let mut attributes = words(&[number, index, TCX_INGRESS, place.flags(), 0, 0, 0, 0]);
-        bpf(LINK_CREATE, &mut attributes).during("attaching (TCX came with Linux 6.6)")
+        // SAFETY: the attributes are numbers, and point to nothing.
+        unsafe { bpf::descriptor(Command::LinkCreate, &mut attributes) }
+            .during("attaching (TCX came with Linux 6.6)")
     })
-}
-
-fn words(words: &[u32]) -> Vec<u8> {
-    words.iter().flat_map(|word| word.to_ne_bytes()).collect()
-}
-
-/// A command that gives a descriptor.
-fn bpf(command: libc::c_int, attributes: &mut [u8]) -> io::Result<OwnedFd> {
-    let number = call(command, attributes)?;
-    // SAFETY: the kernel has just made this descriptor for us, and nobody else knows it.
-    Ok(unsafe { OwnedFd::from_raw_fd(number) })
-}
-
-fn call(command: libc::c_int, attributes: &mut [u8]) -> io::Result<libc::c_int> {
-    // SAFETY: the pointer is to so many bytes; what these point to, the callers keep alive.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            command,
-            attributes.as_mut_ptr(),
-            attributes.len(),
-        )
-    };
-    if result < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    i32::try_from(result).map_err(io::Error::other)
 }

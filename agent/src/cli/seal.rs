@@ -129,7 +129,11 @@ async fn seal(
     setting.faas.deploy(&locked).await?;
     fault::pass(Point::SealDeployed);
     // Only now does no container of the plain function use it.
-    purge(setting, function, &record, &file.open(key, name)?).await?;
+    let handler = match sealed {
+        Some(handler) => handler,
+        None => file.open(key, name)?,
+    };
+    purge(setting, function, &record, &handler).await?;
     fault::pass(Point::SealPurged);
     setting.state.register(&record)?;
     fault::pass(Point::SealRegistered);

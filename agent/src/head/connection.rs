@@ -104,38 +104,39 @@ impl Connection {
 
     /// Takes in a held segment.
     pub fn segment(&mut self, sequence: u32, payload: &[u8]) -> Vec<Action> {
-        let mut actions = Vec::new();
-        let stream = self.stream.get_or_insert_with(|| Stream::new(sequence));
-        match self.state {
-            // The spotter sees a request again; what came in between has passed by itself.
-            State::Opaque if !stream.has_gone_on(sequence) => {
-                *stream = Stream::new(sequence);
-                self.state = State::Head;
-            }
-            // No header line: what came before was no head, or not all of one.
-            State::Rest(_) if sequence == stream.sequence() && request::is_call(payload) => {
-                self.state = State::Head;
-            }
-            _ => {}
-        }
-        actions.extend(stream.insert(sequence, payload).map(release));
-        self.go_on(&mut actions);
-        actions
+        self.take_in(sequence, payload, State::Head)
     }
 
     /// Takes in a segment that was held while the gateway owed an answer to what came before it. Where
     /// nothing is known of that, it waits for [`Connection::answered`].
     pub fn unanswered_segment(&mut self, sequence: u32, payload: &[u8]) -> Vec<Action> {
-        let is_new = match (&self.stream, &self.state) {
-            (None, _) => true,
-            (Some(stream), State::Opaque) => !stream.has_gone_on(sequence),
-            _ => false,
+        self.take_in(sequence, payload, State::Doubtful)
+    }
+
+    /// `start` is what a segment is of which nothing before it is known.
+    fn take_in(&mut self, sequence: u32, payload: &[u8], start: State) -> Vec<Action> {
+        let mut actions = Vec::new();
+        let stream = match &mut self.stream {
+            Some(known) if !matches!(self.state, State::Opaque) || known.has_gone_on(sequence) => {
+                known
+            }
+            // The first one, or the spotter sees a request again, and what came in between has passed by
+            // itself.
+            unknown => {
+                self.state = start;
+                unknown.insert(Stream::new(sequence))
+            }
         };
-        if is_new {
-            self.stream = Some(Stream::new(sequence));
-            self.state = State::Doubtful;
+        // No header line: what came before was no head, or not all of one.
+        if matches!(self.state, State::Rest(_))
+            && sequence == stream.sequence()
+            && request::is_call(payload)
+        {
+            self.state = State::Head;
         }
-        self.segment(sequence, payload)
+        actions.extend(stream.insert(sequence, payload).map(release));
+        self.go_on(&mut actions);
+        actions
     }
 
     /// The gateway has answered what came before: what waits for that is a request sent ahead.

@@ -6,7 +6,7 @@ use crate::{
     packet::{FIN, KEYED, Packet},
     rig::{
         Fate::{Hold as HOLD, Pass as PASS},
-        Rig, at_both_hooks, flow_key,
+        Rig, flow_key,
     },
 };
 

@@ -5,7 +5,7 @@ use crate::{
     packet::{KEYED, Packet},
     rig::{
         Fate::{Hold as HOLD, Pass as PASS},
-        Hook, Rig, SIGN, at_both_hooks,
+        Hook, Rig, SIGN,
     },
 };
 

@@ -8,9 +8,23 @@
     reason = "a test that cannot go on has failed"
 )]
 
+/// Each case as a test of the TC program and one of the XDP program.
+macro_rules! at_both_hooks {
+    ($($case:ident,)+) => {
+        mod tc {
+            $(#[test] fn $case() { super::$case($crate::rig::Rig::new($crate::rig::Hook::Tc)); })+
+        }
+        mod xdp {
+            $(#[test] fn $case() { super::$case($crate::rig::Rig::new($crate::rig::Hook::Xdp)); })+
+        }
+    };
+}
+
 mod flows;
 mod frames;
 mod load;
+#[path = "../support/packet.rs"]
 mod packet;
 mod requests;
+#[path = "../support/rig.rs"]
 mod rig;

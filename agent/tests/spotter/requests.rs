@@ -3,7 +3,7 @@ use crate::{
     packet::KEYED,
     rig::{
         Fate::{Hold as HOLD, Pass as PASS},
-        Rig, at_both_hooks,
+        Rig,
     },
 };
 

@@ -2,7 +2,7 @@
 use std::{
     io,
     num::NonZero,
-    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+    os::fd::{AsRawFd as _, OwnedFd},
     ptr::NonNull,
 };
 
@@ -12,9 +12,7 @@ use nix::{
     unistd::{SysconfVar, sysconf},
 };
 
-const LOOKUP: libc::c_int = 1;
-const NEXT_KEY: libc::c_int = 4;
-const MAP_BY_ID: libc::c_int = 14;
+use crate::bpf::{self, Command};
 
 /// A map of the kernel's.
 #[derive(Debug)]
@@ -24,16 +22,15 @@ impl Map {
     pub(super) fn by_id(id: u32) -> io::Result<Self> {
         let mut attributes = [0; 12];
         attributes[..4].copy_from_slice(&id.to_ne_bytes());
-        let number = bpf(MAP_BY_ID, &mut attributes)?;
-        // SAFETY: the kernel has just made this descriptor for us, and nobody else knows it.
-        Ok(Self(unsafe { OwnedFd::from_raw_fd(number) }))
+        // SAFETY: the attributes are a number, and point to nothing.
+        unsafe { bpf::descriptor(Command::MapById, &mut attributes) }.map(Self)
     }
 
     /// The key after one, or the first; `None` behind the last.
     pub(super) fn next_key(&self, key: Option<&[u8]>, size: usize) -> io::Result<Option<Vec<u8>>> {
         let mut next = vec![0; size];
         let pointer = key.map_or(0, |key| key.as_ptr() as u64);
-        match self.element(NEXT_KEY, pointer, &mut next) {
+        match self.element(Command::MapNextKey, pointer, &mut next) {
             Ok(()) => Ok(Some(next)),
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
             Err(error) => Err(error),
@@ -43,19 +40,20 @@ impl Map {
     /// A key's value; `None` where it has been removed. `value` is as large as the map's values are, on all
     /// CPUs together where each has its own.
     pub(super) fn lookup(&self, key: &[u8], value: &mut [u8]) -> io::Result<Option<()>> {
-        match self.element(LOOKUP, key.as_ptr() as u64, value) {
+        match self.element(Command::MapLookup, key.as_ptr() as u64, value) {
             Ok(()) => Ok(Some(())),
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    fn element(&self, command: libc::c_int, key: u64, out: &mut [u8]) -> io::Result<()> {
+    fn element(&self, command: Command, key: u64, out: &mut [u8]) -> io::Result<()> {
         let mut attributes = [0; 32];
         attributes[..4].copy_from_slice(&(self.0.as_raw_fd() as u32).to_ne_bytes());
         attributes[8..16].copy_from_slice(&key.to_ne_bytes());
         attributes[16..24].copy_from_slice(&(out.as_mut_ptr() as u64).to_ne_bytes());
-        bpf(command, &mut attributes).map(drop)
+        // SAFETY: the callers keep alive what these point to, and it is as large as the map says.
+        unsafe { bpf::call(command, &mut attributes) }.map(drop)
     }
 
     /// A copy of the bytes of a ring buffer, whether they were read already or not.
@@ -86,21 +84,4 @@ impl Map {
         unsafe { munmap(start, length.get()) }?;
         Ok(copy)
     }
-}
-
-fn bpf(command: libc::c_int, attributes: &mut [u8]) -> io::Result<libc::c_int> {
-    // SAFETY: the pointer is to so many bytes; what these point to, the callers keep alive, and it is as
-    // large as the map says.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            command,
-            attributes.as_mut_ptr(),
-            attributes.len(),
-        )
-    };
-    if result < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    i32::try_from(result).map_err(io::Error::other)
 }

@@ -1,11 +1,13 @@
 //! The agent stops, or is killed.
 use std::{fs, process::Command};
 
-use super::{NIGHT, containers_with_processes, expect, keyed, unlocked_functions};
+use super::{
+    NIGHT, containers_with_processes, expect, hold_pydict, is_locked_until_an_agent_starts, keyed,
+    unlocked_functions,
+};
 use crate::{
     World,
     host::{Error, check, run},
-    http::{Connection, Request},
 };
 
 /// What the service manager does.
@@ -13,13 +15,7 @@ const UNIT: &str = include_str!("../../../deploy/rsfaas-agent.service");
 
 pub(super) fn a_stopped_agent_leaves_nothing_unlocked(world: &World) -> Result<(), Error> {
     let before = fs::read(world.author.sealed("pydict"))?;
-    let mut holder = Connection::open(&world.host)?;
-    holder.write(
-        &Request::call("pydict", NIGHT)
-            .key(&world.author.key("pydict")?)
-            .bytes(),
-    )?;
-    expect(&holder.answer()?, 200, "noche")?;
+    let _holder = hold_pydict(world)?;
     world.agent.stop()?;
     check!(
         before != fs::read(world.author.sealed("pydict"))?,
@@ -29,15 +25,7 @@ pub(super) fn a_stopped_agent_leaves_nothing_unlocked(world: &World) -> Result<(
         unlocked_functions(world)?.is_empty(),
         "containers are left behind"
     );
-    expect(
-        &Request::call("pydict", NIGHT).send(&world.host)?,
-        423,
-        "pydict",
-    )?;
-    world.agent.restart()?;
-    world.agent.wait_until_parked()?;
-    expect(&keyed(world, "pydict", NIGHT)?, 200, "noche")?;
-    world.agent.wait_until_locked("pydict")
+    is_locked_until_an_agent_starts(world)
 }
 
 pub(super) fn a_killed_agent_leaves_a_locked_function_and_its_successor_sweeps(
@@ -59,10 +47,7 @@ pub(super) fn a_killed_agent_leaves_a_locked_function_and_its_successor_sweeps(
 pub(super) fn what_the_unit_runs_after_an_agent_that_died_unlocked_leaves_no_container_and_no_process(
     world: &World,
 ) -> Result<(), Error> {
-    let mut holder = Connection::open(&world.host)?;
-    let request = Request::call("pydict", NIGHT).key(&world.author.key("pydict")?);
-    holder.write(&request.bytes())?;
-    expect(&holder.answer()?, 200, "noche")?;
+    let holder = hold_pydict(world)?;
     let unlocked = world.agent.function("pydict")?["unlocked"].clone();
     world.agent.kill()?;
     check!(
@@ -85,15 +70,7 @@ pub(super) fn what_the_unit_runs_after_an_agent_that_died_unlocked_leaves_no_con
         "it found something more"
     );
     drop(holder);
-    expect(
-        &Request::call("pydict", NIGHT).send(&world.host)?,
-        423,
-        "pydict",
-    )?;
-    world.agent.restart()?;
-    world.agent.wait_until_parked()?;
-    expect(&keyed(world, "pydict", NIGHT)?, 200, "noche")?;
-    world.agent.wait_until_locked("pydict")
+    is_locked_until_an_agent_starts(world)
 }
 
 pub(super) fn where_an_agent_runs_a_sweep_is_refused(world: &World) -> Result<(), Error> {

@@ -1,5 +1,5 @@
 //! Functions that are rebuilt by image.
-use super::expect;
+use super::{expect, hold, seal_with};
 use crate::{
     World,
     host::{Error, check, eventually, run},
@@ -9,11 +9,8 @@ use crate::{
 pub(super) fn a_function_rebuilt_by_image_is_answered_and_its_image_purged(
     world: &World,
 ) -> Result<(), Error> {
-    seal_for(world, "packages", "image")?;
-    let mut holder = Connection::open(&world.host)?;
-    let request = Request::call("packages", "").key(&world.author.key("packages")?);
-    holder.write(&request.bytes())?;
-    expect(&holder.answer()?, 200, "\"total\":7")?;
+    seal_with(world, "packages", "rebuild", "image")?;
+    let holder = hold_packages(world)?;
     check!(
         lease_images()?.len() == 1,
         "not one image while it is unlocked: {:?}",
@@ -27,39 +24,27 @@ pub(super) fn a_function_rebuilt_by_image_is_answered_and_its_image_purged(
     check!(left.is_empty(), "left in the engine: {left:?}");
     let error = world.agent.function("packages")?["last_error"].clone();
     check!(error.is_null(), "the close went wrong: {error}");
-    seal_for(world, "packages", "mount")?;
+    seal_with(world, "packages", "rebuild", "mount")?;
     world.agent.wait_until_locked("packages")
 }
 
 pub(super) fn images_that_a_killed_agent_left_are_purged_by_its_successor(
     world: &World,
 ) -> Result<(), Error> {
-    seal_for(world, "packages", "image")?;
-    let mut holder = Connection::open(&world.host)?;
-    let request = Request::call("packages", "").key(&world.author.key("packages")?);
-    holder.write(&request.bytes())?;
-    expect(&holder.answer()?, 200, "\"total\":7")?;
+    seal_with(world, "packages", "rebuild", "image")?;
+    let holder = hold_packages(world)?;
     world.agent.kill()?;
     drop(holder);
     check!(!lease_images()?.is_empty(), "nothing was left to be purged");
     world.agent.restart()?;
     eventually("the image to be purged", || Ok(lease_images()?.is_empty()))?;
-    seal_for(world, "packages", "mount")?;
+    seal_with(world, "packages", "rebuild", "mount")?;
     world.agent.wait_until_parked()
 }
 
-/// Seals a sealed function again for another way of rebuilding it, and waits until the agent has it.
-fn seal_for(world: &World, function: &str, rebuild: &str) -> Result<(), Error> {
-    let mut command = world
-        .author
-        .seal_command(&world.host, &world.agent, function);
-    run(command.args(["--rebuild", rebuild]))?;
-    eventually("the agent to take the change up", || {
-        Ok(world
-            .agent
-            .function(function)
-            .is_ok_and(|function| function["rebuild"] == rebuild))
-    })
+fn hold_packages(world: &World) -> Result<Connection, Error> {
+    let request = Request::call("packages", "").key(&world.author.key("packages")?);
+    hold(world, &request, "\"total\":7")
 }
 
 /// Names of the images with a handler in them.

@@ -10,12 +10,12 @@ use std::{
 
 use rsfaas::seal::{FILE_NAME, folder::seal_folder, key::Key};
 
-use super::{NIGHT, containers_with_processes, expect, keyed};
+use super::{NIGHT, containers_with_processes, expect, hold_pydict, keyed};
 use crate::{
     World,
     gateway::{FakeGateway, Mood},
     host::{Error, check, run},
-    http::{Connection, Request},
+    http::Request,
     netns::ClientHost,
 };
 
@@ -75,7 +75,7 @@ pub(super) fn a_faas_cli_that_fails_while_it_locks_leaves_ciphertext_and_no_proc
     world.agent.restart_with(&faas_cli.setting())?;
     world.agent.wait_until_parked()?;
     let containers = containers_with_processes(world)?.len();
-    let mut holder = hold(world)?;
+    let mut holder = hold_pydict(world)?;
     faas_cli.set("fail")?;
     // A second call, of the container that is there.
     expect(&keyed(world, FUNCTION, NIGHT)?, 200, "noche")?;
@@ -130,7 +130,7 @@ pub(super) fn a_gateway_that_fails_hangs_or_is_gone_has_callers_told_and_is_used
         (Mood::Hanging, 504),
     ] {
         world.agent.wait_until_parked()?;
-        let holder = hold(world)?;
+        let holder = hold_pydict(world)?;
         gateway.set(mood);
         drop(holder);
         world.agent.wait_until_ciphertext(FUNCTION)?;
@@ -170,7 +170,7 @@ pub(super) fn a_function_that_crashes_is_delivered_again_while_its_lease_is_open
                    return {'translation': 'noche'}\n";
     with_handler(world, handler, || {
         let unlocks = world.agent.unlocks(FUNCTION)?;
-        let mut holder = hold(world)?;
+        let mut holder = hold_pydict(world)?;
         let crashed = keyed(world, FUNCTION, "crash")?;
         check!(crashed.status >= 500, "it answered {}", crashed.status);
         expect(&keyed(world, FUNCTION, NIGHT)?, 200, "noche")?;
@@ -303,14 +303,6 @@ fn login() -> Result<tempfile::NamedTempFile, Error> {
     let text = run(Command::new("base64").arg("-d").arg(encoded.path()))?;
     fs::write(login.path(), text)?;
     Ok(login)
-}
-
-/// A connection that has been served and holds the lease.
-fn hold(world: &World) -> Result<Connection, Error> {
-    let mut connection = Connection::open(&world.host)?;
-    connection.write(&request(world)?.bytes())?;
-    expect(&connection.answer()?, 200, "noche")?;
-    Ok(connection)
 }
 
 fn request(world: &World) -> Result<Request, Error> {

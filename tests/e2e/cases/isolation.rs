@@ -3,10 +3,10 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{expect, unlocked_functions};
+use super::{expect, seal_with, unlocked_functions};
 use crate::{
     World,
-    host::{Error, check, eventually, fail, run},
+    host::{Error, check, eventually, fail},
     http::{Connection, Request},
 };
 
@@ -100,16 +100,7 @@ pub(super) fn a_connection_beyond_the_bound_is_served_when_another_has_ended(
 /// Seals the sealed function again for the other isolation, and waits until the agent has it.
 fn isolate(world: &World, each: bool) -> Result<(), Error> {
     let isolation = if each { "connection" } else { "shared" };
-    let mut command = world
-        .author
-        .seal_command(&world.host, &world.agent, FUNCTION);
-    run(command.args(["--isolation", isolation]))?;
-    eventually("the agent to take the change up", || {
-        Ok(world
-            .agent
-            .function(FUNCTION)
-            .is_ok_and(|function| function["isolation"] == isolation))
-    })?;
+    seal_with(world, FUNCTION, "isolation", isolation)?;
     world.agent.wait_until_locked(FUNCTION)
 }
 

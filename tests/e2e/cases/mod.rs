@@ -19,8 +19,8 @@ pub(crate) use templates::TEMPLATES;
 
 use crate::{
     World,
-    host::{Error, check, run},
-    http::{Answer, Request},
+    host::{Error, check, eventually, run},
+    http::{Answer, Connection, Request},
 };
 
 type Case = fn(&World) -> Result<(), Error>;
@@ -105,6 +105,47 @@ fn expect(answer: &Answer, status: u16, part: &str) -> Result<(), Error> {
         answer.body
     );
     Ok(())
+}
+
+/// A connection on which a request was answered, and which holds the lease until it is dropped.
+fn hold(world: &World, request: &Request, part: &str) -> Result<Connection, Error> {
+    let mut connection = Connection::open(&world.host)?;
+    connection.write(&request.bytes())?;
+    expect(&connection.answer()?, 200, part)?;
+    Ok(connection)
+}
+
+/// The same by the owner of `pydict`'s key.
+fn hold_pydict(world: &World) -> Result<Connection, Error> {
+    let request = Request::call("pydict", NIGHT).key(&world.author.key("pydict")?);
+    hold(world, &request, "noche")
+}
+
+/// Seals a sealed function again with another setting, `rebuild` or `isolation`, and waits until the agent has it.
+fn seal_with(world: &World, function: &str, setting: &str, value: &str) -> Result<(), Error> {
+    let mut command = world
+        .author
+        .seal_command(&world.host, &world.agent, function);
+    run(command.args([&format!("--{setting}"), value]))?;
+    eventually("the agent to take the change up", || {
+        Ok(world
+            .agent
+            .function(function)
+            .is_ok_and(|function| function[setting] == value))
+    })
+}
+
+/// Without an agent `pydict` is locked, and one that starts serves it.
+fn is_locked_until_an_agent_starts(world: &World) -> Result<(), Error> {
+    expect(
+        &Request::call("pydict", NIGHT).send(&world.host)?,
+        423,
+        "pydict",
+    )?;
+    world.agent.restart()?;
+    world.agent.wait_until_parked()?;
+    expect(&keyed(world, "pydict", NIGHT)?, 200, "noche")?;
+    world.agent.wait_until_locked("pydict")
 }
 
 /// What a client on a thread of its own has come to.

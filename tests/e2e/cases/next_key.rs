@@ -1,11 +1,11 @@
 //! One-time keys: a caller sends along the key that opens the function from the end of the lease on.
 use std::{thread, time::Duration};
 
-use super::{NIGHT, expect};
+use super::{NIGHT, expect, hold};
 use crate::{
     World,
     host::{Error, check, run},
-    http::{Answer, Connection, Request},
+    http::{Answer, Request},
 };
 
 const HEADER: &str = "X-RsFaaS-Next-Key";
@@ -15,9 +15,7 @@ pub(super) fn the_next_key_opens_after_the_lease_and_the_old_one_nothing_any_mor
 ) -> Result<(), Error> {
     let (old, next) = (world.author.key("pydict")?, keygen(world)?);
     let before = key_id(world)?;
-    let mut holder = Connection::open(&world.host)?;
-    holder.write(&pydict(&old).header(HEADER, &next).bytes())?;
-    expect(&holder.answer()?, 200, "noche")?;
+    let holder = hold(world, &pydict(&old).header(HEADER, &next), "noche")?;
     let lease = world.agent.function("pydict")?["leases"][0].clone();
     let Some(after) = lease["next_key_id"].as_str() else {
         return crate::host::fail(format!("no next key in the lease's status: {lease}"));
@@ -94,9 +92,7 @@ pub(super) fn of_two_next_keys_in_a_lease_the_first_has_its_way(
     world: &World,
 ) -> Result<(), Error> {
     let (old, next) = (world.author.key("pydict")?, keygen(world)?);
-    let mut holder = Connection::open(&world.host)?;
-    holder.write(&pydict(&old).header(HEADER, &next).bytes())?;
-    expect(&holder.answer()?, 200, "noche")?;
+    let holder = hold(world, &pydict(&old).header(HEADER, &next), "noche")?;
     for other in [keygen(world)?, old.clone()] {
         let answer = pydict(&old).header(HEADER, &other).send(&world.host)?;
         expect(&answer, 409, "next-key-conflict")?;
@@ -135,9 +131,7 @@ pub(super) fn an_agent_killed_before_the_close_leaves_the_old_key_valid(
 ) -> Result<(), Error> {
     let (old, next) = (world.author.key("pydict")?, keygen(world)?);
     let before = inspected_key_id(world)?;
-    let mut holder = Connection::open(&world.host)?;
-    holder.write(&pydict(&old).header(HEADER, &next).bytes())?;
-    expect(&holder.answer()?, 200, "noche")?;
+    let holder = hold(world, &pydict(&old).header(HEADER, &next), "noche")?;
     world.agent.kill()?;
     drop(holder);
     check!(
@@ -157,10 +151,7 @@ pub(super) fn an_agent_killed_around_the_close_leaves_one_key_valid_and_inspect_
     for pause in [0, 5, 50] {
         let (old, next) = (world.author.key("pydict")?, keygen(world)?);
         let before = inspected_key_id(world)?;
-        let mut holder = Connection::open(&world.host)?;
-        holder.write(&pydict(&old).header(HEADER, &next).bytes())?;
-        expect(&holder.answer()?, 200, "noche")?;
-        drop(holder);
+        drop(hold(world, &pydict(&old).header(HEADER, &next), "noche")?);
         // Wherever the agent is by then.
         thread::sleep(Duration::from_millis(pause));
         world.agent.kill()?;

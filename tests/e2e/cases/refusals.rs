@@ -1,11 +1,11 @@
 //! Requests that no unlocked container may answer.
 use std::thread;
 
-use super::{NIGHT, expect, joined, keyed};
+use super::{NIGHT, expect, hold_pydict, joined, keyed};
 use crate::{
     World,
     host::{Error, check, fail, run},
-    http::{Connection, Request},
+    http::Request,
 };
 
 pub(super) fn a_wrong_key_is_refused_and_nothing_is_built(world: &World) -> Result<(), Error> {
@@ -52,13 +52,7 @@ pub(super) fn each_key_opens_only_its_own_function(world: &World) -> Result<(), 
 pub(super) fn an_unlocked_container_cannot_be_called_by_its_name(
     world: &World,
 ) -> Result<(), Error> {
-    let mut holder = Connection::open(&world.host)?;
-    holder.write(
-        &Request::call("pydict", NIGHT)
-            .key(&world.author.key("pydict")?)
-            .bytes(),
-    )?;
-    expect(&holder.answer()?, 200, "noche")?;
+    let holder = hold_pydict(world)?;
     let function = world.agent.function("pydict")?;
     let Some(name) = function["unlocked"].as_str() else {
         return fail("the name of the unlocked container is not told");

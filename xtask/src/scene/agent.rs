@@ -147,50 +147,31 @@ impl Agent {
 
     /// Waits until a function is locked and so many containers are parked for the next call.
     pub(crate) fn wait_until_locked(&self, name: &str, parked: usize) -> Result<(), Error> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Ok(function) = self.function(name)
-                && function["phase"] == "locked"
-                && function["parked"]
-                    .as_array()
-                    .is_some_and(|all| all.len() == parked)
-            {
-                return Ok(());
-            }
-            if Instant::now() > deadline {
-                let log = self.log();
-                let what = format!("{name} locked, a container parked; see {}", log.display());
-                return Err(Error::NotSeen(what));
-            }
-            thread::sleep(Duration::from_millis(10));
-        }
+        let log = self.log();
+        let what = format!("{name} locked, a container parked; see {}", log.display());
+        wait_for(&what, || {
+            Ok(self.function(name).is_ok_and(|function| {
+                function["phase"] == "locked"
+                    && function["parked"]
+                        .as_array()
+                        .is_some_and(|all| all.len() == parked)
+            }))
+        })
     }
 
     /// Waits until nothing that was held is left in the kernel's ring buffer.
     pub(crate) fn wait_until_wiped(&self) -> Result<(), Error> {
-        let deadline = Instant::now() + PATIENCE;
-        while self.status()?["counters"]["frames_unwiped"] != 0 {
-            if Instant::now() > deadline {
-                return Err(Error::NotSeen("a wiped ring buffer".into()));
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-        Ok(())
+        wait_for("a wiped ring buffer", || {
+            Ok(self.status()?["counters"]["frames_unwiped"] == 0)
+        })
     }
 
     /// Waits until the agent knows a function as one of this isolation.
     pub(crate) fn wait_until_isolated(&self, name: &str, isolation: &str) -> Result<(), Error> {
-        let deadline = Instant::now() + PATIENCE;
-        while self
-            .function(name)
-            .map_or(true, |function| function["isolation"] != isolation)
-        {
-            if Instant::now() > deadline {
-                return Err(Error::NotSeen(format!("{name} with isolation {isolation}")));
-            }
-            thread::sleep(Duration::from_millis(10));
-        }
-        Ok(())
+        wait_for(&format!("{name} with isolation {isolation}"), || {
+            let function = self.function(name);
+            Ok(function.is_ok_and(|function| function["isolation"] == isolation))
+        })
     }
 
     /// Ends it as a service manager would.
@@ -231,4 +212,15 @@ impl Drop for Agent {
             let _ = self.process.wait();
         }
     }
+}
+
+fn wait_for(what: &str, holds: impl Fn() -> Result<bool, Error>) -> Result<(), Error> {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds()? {
+        if Instant::now() > deadline {
+            return Err(Error::NotSeen(what.to_owned()));
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
 }

@@ -5,20 +5,6 @@ use rsfaas::spot::{Counters, Flows, Names, Options, ReleaseSign, Spotter};
 
 use crate::packet::{Packet, SYN};
 
-/// Each case as a test of the TC program and one of the XDP program.
-macro_rules! at_both_hooks {
-    ($($case:ident,)+) => {
-        mod tc {
-            $(#[test] fn $case() { super::$case($crate::rig::Rig::new($crate::rig::Hook::Tc)); })+
-        }
-        mod xdp {
-            $(#[test] fn $case() { super::$case($crate::rig::Rig::new($crate::rig::Hook::Xdp)); })+
-        }
-    };
-}
-
-pub(crate) use at_both_hooks;
-
 #[derive(Clone, Copy)]
 pub(crate) enum Hook {
     Tc,

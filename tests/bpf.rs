@@ -1,0 +1,97 @@
+//! bpf(2) as it is, so that tests and searches share nothing with what the agent loads its programs with.
+use std::{
+    io,
+    os::fd::{FromRawFd as _, OwnedFd},
+};
+
+use nix::libc;
+
+/// A command of bpf(2) (`enum bpf_cmd` in the kernel's `linux/bpf.h`).
+#[derive(Debug, Clone, Copy)]
+pub enum Command {
+    /// Makes a map.
+    MapCreate = 0,
+    /// Reads an entry.
+    MapLookup = 1,
+    /// Writes an entry.
+    MapUpdate = 2,
+    /// The key behind another.
+    MapNextKey = 4,
+    /// Loads a program.
+    ProgramLoad = 5,
+    /// Runs a program on a packet.
+    ProgramRun = 10,
+    /// Opens a map.
+    MapById = 14,
+    /// Attaches a program.
+    LinkCreate = 28,
+}
+
+/// Kind of a program on TC's hooks (`enum bpf_prog_type`).
+const SCHED_CLS: u32 = 3;
+
+/// An instruction without an offset.
+#[must_use]
+pub const fn instruction(code: u8, target: u8, source: u8, value: u32) -> [u8; 8] {
+    let [a, b, c, d] = value.to_ne_bytes();
+    [code, target | source << 4, 0, 0, a, b, c, d]
+}
+
+/// Attributes that are words.
+#[must_use]
+pub fn words(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_ne_bytes()).collect()
+}
+
+/// Loads a program for TC's hooks.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn load(instructions: &[[u8; 8]]) -> io::Result<OwnedFd> {
+    let license = c"GPL";
+    let count = u32::try_from(instructions.len()).map_err(io::Error::other)?;
+    let mut attributes = words(&[SCHED_CLS, count]);
+    attributes.extend((instructions.as_ptr() as u64).to_ne_bytes());
+    attributes.extend((license.as_ptr() as u64).to_ne_bytes());
+    attributes.extend([0; 24]);
+    // SAFETY: what the attributes point to lives until the call is over, and is only read.
+    unsafe { descriptor(Command::ProgramLoad, &mut attributes) }
+}
+
+/// Calls a command that gives a descriptor.
+///
+/// # Safety
+/// As for [`call`]; and it must be such a command.
+///
+/// # Errors
+/// When the kernel refuses.
+pub unsafe fn descriptor(command: Command, attributes: &mut [u8]) -> io::Result<OwnedFd> {
+    // SAFETY: the caller vouches for it.
+    let number = unsafe { call(command, attributes) }?;
+    // SAFETY: the kernel has just made this descriptor for us, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Calls a command.
+///
+/// # Safety
+/// What the attributes point to must be as large as the command takes it to be, live until the call is over, and be
+/// the caller's to write where the command writes.
+///
+/// # Errors
+/// When the kernel refuses.
+pub unsafe fn call(command: Command, attributes: &mut [u8]) -> io::Result<libc::c_int> {
+    // SAFETY: the pointer is to so many bytes; for what these point to the caller vouches.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command as libc::c_int,
+            attributes.as_mut_ptr(),
+            attributes.len(),
+        )
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    i32::try_from(result).map_err(io::Error::other)
+}
