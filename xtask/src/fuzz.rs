@@ -35,7 +35,7 @@ pub(crate) struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            seconds: 10,
+            seconds: 5,
             target: None,
         }
     }

@@ -14,7 +14,7 @@ use super::{NIGHT, containers_with_processes, expect, hold_pydict, keyed};
 use crate::{
     World,
     gateway::{FakeGateway, Mood},
-    host::{Error, check, run},
+    host::{Error, check, eventually, run},
     http::Request,
     netns::ClientHost,
 };
@@ -84,7 +84,7 @@ pub(super) fn a_faas_cli_that_fails_while_it_locks_leaves_ciphertext_and_no_proc
     drop(holder);
     world.agent.wait_until_ciphertext(FUNCTION)?;
     opens(world)?;
-    crate::host::eventually("the removal to have failed", || {
+    eventually("the removal to have failed", || {
         Ok(last_error(world)?.contains("broken"))
     })?;
     let left = containers_with_processes(world)?.len();
@@ -105,11 +105,12 @@ pub(super) fn a_faas_cli_that_hangs_has_callers_told_in_time(world: &World) -> R
     world.agent.restart_with(&setting)?;
     world.agent.wait_until_parked()?;
     faas_cli.set("hang")?;
-    // The one that is parked serves; the next cannot be deployed.
-    expect(&keyed(world, FUNCTION, NIGHT)?, 200, "noche")?;
-    world.agent.wait_until_ciphertext(FUNCTION)?;
+    // The one that is parked serves; the next cannot be deployed, while the first one's removal hangs.
+    encrypts_afresh(world, || {
+        expect(&keyed(world, FUNCTION, NIGHT)?, 200, "noche")
+    })?;
     expect(&keyed(world, FUNCTION, NIGHT)?, 504, "rebuild-timeout")?;
-    world.agent.wait_until_ciphertext(FUNCTION)?;
+    opens(world)?;
     world.agent.kill()?;
     is_well(world)
 }
@@ -132,8 +133,10 @@ pub(super) fn a_gateway_that_fails_hangs_or_is_gone_has_callers_told_and_is_used
         world.agent.wait_until_parked()?;
         let holder = hold_pydict(world)?;
         gateway.set(mood);
-        drop(holder);
-        world.agent.wait_until_ciphertext(FUNCTION)?;
+        encrypts_afresh(world, || {
+            drop(holder);
+            Ok(())
+        })?;
         let answer = keyed(world, FUNCTION, NIGHT)?;
         // What was parked when it began may serve still.
         let answer = match answer.status {
@@ -141,7 +144,6 @@ pub(super) fn a_gateway_that_fails_hangs_or_is_gone_has_callers_told_and_is_used
             _ => answer,
         };
         expect(&answer, status, "rebuild")?;
-        world.agent.wait_until_ciphertext(FUNCTION)?;
         opens(world)?;
         gateway.set(Mood::Good);
         if status == 503 {
@@ -312,6 +314,15 @@ fn request(world: &World) -> Result<Request, Error> {
 fn last_error(world: &World) -> Result<String, Error> {
     let function = world.agent.function(FUNCTION)?;
     Ok(function["last_error"].as_str().unwrap_or_default().into())
+}
+
+/// Does something after which the handler is encrypted afresh, and waits until it is.
+fn encrypts_afresh(world: &World, done: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+    let before = fs::read(world.author.sealed(FUNCTION))?;
+    done()?;
+    eventually("the handler to be encrypted afresh", || {
+        Ok(fs::read(world.author.sealed(FUNCTION))? != before)
+    })
 }
 
 fn opens(world: &World) -> Result<(), Error> {

@@ -11,6 +11,8 @@ use crate::image::ImageError;
 pub(super) struct Record {
     id: String,
     parents: Vec<String>,
+    /// When it was made: text that sorts by time.
+    created: String,
     /// Whether it holds files of a build context: the context itself, or what was copied of it.
     of_context: bool,
     /// Whether a layer of an image that is there has the same content.
@@ -31,23 +33,36 @@ pub(super) async fn records() -> Result<Vec<Record>, ImageError> {
     Ok(list.iter().map(Record::read).collect())
 }
 
-/// Removes some records, and those that are made from them; a parent goes after its children.
-pub(super) async fn prune(records: &[Record], doomed: BTreeSet<String>) -> Result<(), ImageError> {
-    for id in in_order(records, doomed) {
-        let filter = format!("id={id}");
-        docker(&["builder", "prune", "--all", "--force", "--filter", &filter]).await?;
-    }
+/// Removes a record that no other is made from.
+pub(super) async fn prune(id: &str) -> Result<(), ImageError> {
+    let filter = format!("id={id}");
+    docker(&["builder", "prune", "--all", "--force", "--filter", &filter]).await?;
     Ok(())
 }
 
-/// The records that hold files of a build context and are nobody's else.
-pub(super) fn of_contexts(records: &[Record]) -> BTreeSet<String> {
-    let own = records.iter().filter(|it| it.of_context && !it.shared);
-    own.map(|it| it.id.clone()).collect()
+/// The records that hold files of a build context and are nobody's else, with those that are made from them, in
+/// the order in which they can be removed. Those of the youngest come first: among them are a function's that was
+/// built a moment ago, and further down other functions', whose next build would miss them.
+pub(super) fn of_contexts(records: &[Record]) -> Vec<String> {
+    let mut own: Vec<&Record> = records
+        .iter()
+        .filter(|it| it.of_context && !it.shared)
+        .collect();
+    own.sort_by(|a, b| b.created.cmp(&a.created));
+    let mut order = Vec::new();
+    for record in own {
+        let with_descendants = in_order(records, [record.id.clone()].into());
+        let more: Vec<String> = with_descendants
+            .into_iter()
+            .filter(|id| !order.contains(id))
+            .collect();
+        order.extend(more);
+    }
+    order
 }
 
-/// With their descendants, children first.
-fn in_order(records: &[Record], mut doomed: BTreeSet<String>) -> Vec<String> {
+/// Some records with their descendants, children first.
+pub(super) fn in_order(records: &[Record], mut doomed: BTreeSet<String>) -> Vec<String> {
     let mut order = Vec::new();
     let mut grown = true;
     while grown {
@@ -91,6 +106,7 @@ impl Record {
                 .map(|id| id.trim().to_owned())
                 .filter(|id| !id.is_empty())
                 .collect(),
+            created: text("CreatedAt").to_owned(),
             of_context: kind == "source.local"
                 || description == "fileop target"
                 || ["COPY ", "ADD "]
@@ -138,8 +154,22 @@ mod tests {
             record("built", "copy", "mount / from exec go build", "false"),
             record("used", "base", "fileop target", "true"),
         ];
-        let doomed = of_contexts(&records);
-        assert_eq!(in_order(&records, doomed), ["built", "copy"]);
+        assert_eq!(of_contexts(&records), ["built", "copy"]);
+    }
+
+    #[test]
+    fn what_was_copied_last_is_taken_first() {
+        let copy = |id: &str, created: &str| {
+            Record::read(&json!({
+                "ID": id, "Description": "fileop target", "Shared": "false", "CreatedAt": created,
+            }))
+        };
+        let records = [
+            copy("before", "2026-11-25 02:33:12.5 +0000 UTC"),
+            copy("last", "2026-11-25 02:33:12.51 +0000 UTC"),
+            copy("first", "2026-11-24 12:00:00 +0000 UTC"),
+        ];
+        assert_eq!(of_contexts(&records), ["last", "before", "first"]);
     }
 
     #[test]

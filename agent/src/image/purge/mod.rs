@@ -145,10 +145,16 @@ impl Purge<'_> {
             }
         }
         let records = cache::records().await?;
-        cache::prune(&records, layers.iter().cloned().collect()).await?;
-        if found.iter().any(|path| path.exists()) {
-            let records = cache::records().await?;
-            cache::prune(&records, cache::of_contexts(&records)).await?;
+        for id in cache::in_order(&records, layers.into_iter().collect()) {
+            cache::prune(&id).await?;
+        }
+        // A record's folder may have another name than the record.
+        let records = cache::records().await?;
+        for id in cache::of_contexts(&records) {
+            if !found.iter().any(|path| path.exists()) {
+                break;
+            }
+            cache::prune(&id).await?;
         }
         Ok(())
     }
