@@ -132,7 +132,7 @@ fn spot(frame: &impl Frame, link: Link) -> Fate {
         return Fate::Pass;
     }
     // Every CPU has its own; without one, nothing could be told.
-    let (Some(scratch), Some(segment)) = (maps::scratch(), maps::keep(segment)) else {
+    let Some((segment, scratch)) = maps::keep(segment) else {
         return Fate::Hold;
     };
     let (counter, place) = match judge(frame, segment, scratch) {

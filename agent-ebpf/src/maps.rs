@@ -33,24 +33,29 @@ static SEARCH: Array<[u8; search::TABLE_LEN]> = Array::with_max_entries(1, 0);
 static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counter::COUNT, 0);
 
 #[map]
-static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
-
-#[map]
-static SEGMENT: PerCpuArray<Segment> = PerCpuArray::with_max_entries(1, 0);
+static WORK: PerCpuArray<Work> = PerCpuArray::with_max_entries(1, 0);
 
 /// Bytes of a request's start that are looked at: method, the longer of the two prefixes, a name.
 pub(crate) const PREFIX_LEN: usize = 128;
 /// Bytes that the search for the key header loads at a time.
 pub(crate) const CHUNK_LEN: usize = 256;
 
+/// The segment that is looked at, and working memory.
+#[repr(C, align(8))]
+struct Work {
+    segment: Segment,
+    scratch: Scratch,
+}
+
 /// Working memory: the stack is too small, and what lives in a map is an unknown number to the
-/// verifier, which keeps it from following every value that a loop counter can take.
+/// verifier, which keeps it from following every value that a loop counter can take. What every request
+/// needs comes first.
 #[repr(C, align(8))]
 pub(crate) struct Scratch {
-    pub(crate) prefix: Bytes<PREFIX_LEN>,
-    pub(crate) chunk: Bytes<CHUNK_LEN>,
     pub(crate) name: NameKey,
     pub(crate) cursor: u32,
+    pub(crate) prefix: Bytes<PREFIX_LEN>,
+    pub(crate) chunk: Bytes<CHUNK_LEN>,
 }
 
 /// Bytes of a packet, with a zero byte behind them: what an earlier packet left there must not be taken
@@ -95,16 +100,6 @@ pub(crate) fn zero<const N: usize>(bytes: &mut [u8; N]) {
     }
 }
 
-/// This CPU's working memory. Programs on the hook do not interrupt one another on a CPU.
-#[inline(always)]
-pub(crate) fn scratch() -> Option<&'static mut Scratch> {
-    // SAFETY: the slot is this CPU's own, and no other reference to it is alive: each program takes
-    // it once.
-    SCRATCH
-        .get_ptr_mut(0)
-        .map(|scratch| unsafe { &mut *scratch })
-}
-
 /// A length, from the number before it, that is at least one and at most `room`. Older verifiers
 /// (Linux 6.1 among them) learn nothing from a comparison with zero, but from this; the caller has to
 /// read the number back from memory, or the compiler would make that comparison of it.
@@ -113,15 +108,17 @@ pub(crate) fn at_least_one(last: u32, room: u32) -> u32 {
     if last < room { last + 1 } else { room }
 }
 
-/// Moves a segment into this CPU's memory. The verifier would follow all that comes after once more for
-/// each way in which the headers can be laid out; of what lives in a map it knows nothing.
+/// Moves a segment into this CPU's working memory, and gives both; programs on the hook do not interrupt one
+/// another on a CPU. The verifier would follow all that comes after once more for each way in which the headers
+/// can be laid out; of what lives in a map it knows nothing.
 #[inline(always)]
-pub(crate) fn keep(segment: Segment) -> Option<&'static Segment> {
-    let slot = SEGMENT.get_ptr_mut(0)?;
+pub(crate) fn keep(segment: Segment) -> Option<(&'static Segment, &'static mut Scratch)> {
+    let slot = WORK.get_ptr_mut(0)?;
     // SAFETY: the slot is this CPU's own. Volatile, or the compiler would go on with what it knows.
-    unsafe { slot.write_volatile(segment) };
-    // SAFETY: written just before, and not again while the program runs.
-    Some(unsafe { &*slot })
+    unsafe { (&raw mut (*slot).segment).write_volatile(segment) };
+    // SAFETY: as above, and no other reference to it is alive: each program takes it once.
+    let work = unsafe { &mut *slot };
+    Some((&work.segment, &mut work.scratch))
 }
 
 /// The automaton that finds the key header.

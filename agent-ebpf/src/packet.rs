@@ -227,7 +227,9 @@ fn tcp(frame: &impl Frame, link: Link, direction: Direction, network: Network) -
     if gateway != maps::gateway_port() {
         return Some(Parsed::NotOurs);
     }
-    let header = load::<[u8; TCP_LEN]>(frame, network.transport)?;
+    // In words: of single bytes the compiler would put each number together again.
+    let header = load::<[u32; TCP_LEN / 4]>(frame, network.transport)?.map(u32::from_be);
+    let [_, sequence, acknowledged, offset_and_flags, _] = header;
     let (source, destination) = addresses(frame, &network)?;
     let flow = match direction {
         Direction::ToGateway => FlowKey {
@@ -243,16 +245,16 @@ fn tcp(frame: &impl Frame, link: Link, direction: Direction, network: Network) -
             destination_port: source_port,
         },
     };
-    let payload_offset = network.transport + (header[12] >> 4) as usize * 4;
+    let payload_offset = network.transport + (offset_and_flags >> 28) as usize * 4;
     let end = end(frame, network.start, network.total);
     Some(Parsed::Segment(Segment {
         flow,
         link,
-        sequence: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
-        acknowledged: u32::from_be_bytes([header[8], header[9], header[10], header[11]]),
+        sequence,
+        acknowledged,
         payload_offset: payload_offset as u32,
         payload_length: end.saturating_sub(payload_offset) as u32,
-        flags: header[13],
+        flags: (offset_and_flags >> 16) as u8,
     }))
 }
 

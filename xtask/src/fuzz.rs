@@ -20,12 +20,14 @@ use crate::{
 const TARGETS: [&str; 5] = ["connection", "event", "frame", "head", "sealed"];
 /// Longest input, in bytes: a few segments' worth, so that many can be tried.
 const LONGEST: usize = 4096;
+/// How long a target runs unless another time is asked for.
+const SECONDS: u32 = 5;
 
 /// What to run, and for how long.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// Seconds a target
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = SECONDS)]
     seconds: u32,
     /// The target; all where none is named
     #[arg(value_parser = TARGETS)]
@@ -35,7 +37,7 @@ pub(crate) struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            seconds: 5,
+            seconds: SECONDS,
             target: None,
         }
     }

@@ -15,24 +15,30 @@ use crate::{
     workspace,
 };
 
-/// What is to be run.
-#[derive(Clone, Copy)]
-pub(super) struct Wanted {
-    /// The tests of the whole.
-    pub(super) tests: bool,
-    /// Every fault, so many times.
-    pub(super) faults: Option<u32>,
+/// What is to be tested. Built before anything runs beside these checks: while the one with fault points is
+/// made it stands in the other's place.
+pub(super) struct Agents {
+    /// For the tests of the whole.
+    plain: Option<PathBuf>,
+    /// For every fault, so many times.
+    with_fault_points: Option<(PathBuf, u32)>,
 }
 
-impl Wanted {
-    /// Whether there is anything.
-    pub(super) fn any(self) -> bool {
-        self.tests || self.faults.is_some()
+impl Agents {
+    /// Builds those that are wanted.
+    pub(super) fn build(tests: bool, faults: Option<u32>) -> Result<Self, Error> {
+        let with_fault_points = faults
+            .map(|times| Ok::<_, Error>((build::agent_with_fault_points()?, times)))
+            .transpose()?;
+        Ok(Self {
+            plain: tests.then(build::agent).transpose()?,
+            with_fault_points,
+        })
     }
 }
 
 /// Runs them. A testbed that was not there before is gone afterwards.
-pub(super) fn run(report: &mut Report, wanted: Wanted, existing: bool) {
+pub(super) fn run(report: &mut Report, agents: &Agents, existing: bool) {
     let keep = existing || testbed::is_up();
     let found = report.step("OpenFaaS", || {
         Ok(if existing {
@@ -42,23 +48,20 @@ pub(super) fn run(report: &mut Report, wanted: Wanted, existing: bool) {
         })
     });
     if let Some(testbed) = found {
-        if !existing && wanted.tests {
-            report.step("the testbed's own parts", || go_tests(&testbed));
+        if let Some(agent) = &agents.plain {
+            if !existing {
+                report.step("the testbed's own parts", || go_tests(&testbed));
+            }
+            report.step("end-to-end tests", || rust_tests(&testbed, agent, &[]));
+            report.step("the search for canaries", || Ok(canary::on(&testbed)?));
         }
-        if wanted.tests {
-            report.step("end-to-end tests", || {
-                rust_tests(&testbed, &build::agent()?, &[])
-            });
-            report.step("the search for canaries", || {
-                build::agent()?;
-                Ok(canary::on(&testbed)?)
-            });
-        }
-        if let Some(times) = wanted.faults {
+        if let Some((agent, times)) = &agents.with_fault_points {
             report.step("killed at every step", || {
-                let times = times.to_string();
-                let agent = build::agent_with_fault_points()?;
-                rust_tests(&testbed, &agent, &[("RSFAAS_FAULT_TIMES", &times)])
+                rust_tests(
+                    &testbed,
+                    agent,
+                    &[("RSFAAS_FAULT_TIMES", &times.to_string())],
+                )
             });
         }
     }

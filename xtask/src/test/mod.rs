@@ -3,11 +3,12 @@
 //! A check that this machine cannot make is shown as skipped, with the reason; it never counts as
 //! passed.
 
+mod beside;
 mod end_to_end;
 mod lint;
 mod report;
 
-use std::process::Command;
+use std::{path::PathBuf, process::Command};
 
 use clap::{Args, ValueEnum};
 
@@ -41,8 +42,9 @@ enum Part {
 /// What to check.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// The part to run; all where none is named
-    part: Option<Part>,
+    /// The parts to run; all where none is named
+    #[arg(value_name = "PART")]
+    parts: Vec<Part>,
     /// For faults: how often each of them strikes
     #[arg(long, value_name = "N", default_value_t = 1)]
     times: u32,
@@ -50,6 +52,9 @@ pub(crate) struct Options {
     /// `RSFAAS_TEMPLATES` name, and the faas-cli's login
     #[arg(long)]
     existing: bool,
+    /// Also keeps the summary in a file
+    #[arg(long, hide = true)]
+    summary: Option<PathBuf>,
 }
 
 /// Runs the checks.
@@ -57,38 +62,63 @@ pub(crate) struct Options {
 /// # Errors
 /// When one of them failed; the summary has been printed then.
 pub(crate) fn run(options: &Options) -> Result<(), Error> {
-    let wants = |part| options.part.is_none_or(|wanted| wanted == part);
+    let all = options.parts.is_empty();
+    let wants = |part| all || options.parts.contains(&part);
     let mut report = Report::default();
-    let ready = prepare(&mut report, options);
-    if ready && wants(Part::Lint) {
-        lint::run(&mut report);
+    if prepare(&mut report, options) {
+        if wants(Part::Lint) {
+            lint::run(&mut report);
+        }
+        if wants(Part::Unit) {
+            report.step("unit tests", || cargo_test(&["--lib", "--bins"]));
+            report.step("documentation tests", || cargo_test(&["--doc"]));
+        }
+        let faults = wants(Part::Faults).then_some(options.times);
+        let agents = if wants(Part::E2e) || faults.is_some() {
+            report.step("build the agent", || {
+                Ok(end_to_end::Agents::build(wants(Part::E2e), faults)?)
+            })
+        } else {
+            None
+        };
+        // These need the processors, and what follows mostly waits for containers.
+        let beside = match all {
+            true => report.step("kernel tests and fuzzing", || {
+                Ok(beside::Beside::start(&["bpf", "fuzz"])?)
+            }),
+            false => None,
+        };
+        if !all && wants(Part::Bpf) {
+            bpf(&mut report);
+        }
+        if !all && wants(Part::Fuzz) {
+            fuzz::steps(&mut report, &fuzz::Options::default());
+        }
+        if let Some(agents) = agents {
+            end_to_end::run(&mut report, &agents, options.existing);
+        }
+        if let Some(beside) = beside
+            && let Err(error) = beside.finish(&mut report)
+        {
+            report.step::<()>("kernel tests and fuzzing", || Err(error.into()));
+        }
     }
-    if ready && wants(Part::Unit) {
-        report.step("unit tests", || cargo_test(&["--lib", "--bins"]));
-        report.step("documentation tests", || cargo_test(&["--doc"]));
-    }
-    if ready && wants(Part::Fuzz) {
-        fuzz::steps(&mut report, &fuzz::Options::default());
-    }
-    if ready && wants(Part::Bpf) {
-        report.step("what the canary search finds", canary_tests);
-        report.step("kernel tests", || cargo_test(&["--test", "*"]));
-        report.step("wire tests at TC", || wire_tests("tc"));
-        report.step("wire tests at XDP", || wire_tests("xdp"));
-    }
-    let end_to_end = end_to_end::Wanted {
-        tests: wants(Part::E2e),
-        faults: wants(Part::Faults).then_some(options.times),
-    };
-    if ready && end_to_end.any() {
-        end_to_end::run(&mut report, end_to_end, options.existing);
+    if let Some(file) = &options.summary {
+        report.write(file)?;
     }
     report.finish()
 }
 
+fn bpf(report: &mut Report) {
+    report.step("what the canary search finds", canary_tests);
+    report.step("kernel tests", || cargo_test(&["--test", "*"]));
+    report.step("wire tests at TC", || wire_tests("tc"));
+    report.step("wire tests at XDP", || wire_tests("xdp"));
+}
+
 /// What every check needs. All checks together also set the machine up.
 fn prepare(report: &mut Report, options: &Options) -> bool {
-    let all = options.part.is_none();
+    let all = options.parts.is_empty();
     let set_up = setup::Options {
         existing: options.existing,
         ..setup::Options::default()

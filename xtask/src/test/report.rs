@@ -1,11 +1,15 @@
 //! What was checked, how it ended and how long it took.
 
 use std::{
+    fs,
     io::Write as _,
+    path::Path,
     time::{Duration, Instant},
 };
 
-use crate::error::Error;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{At as _, Error};
 
 /// Why a step did not pass.
 #[derive(Debug)]
@@ -22,7 +26,7 @@ impl From<Error> for Stop {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 enum Outcome {
     Passed,
     Failed,
@@ -30,16 +34,16 @@ enum Outcome {
 }
 
 /// The steps so far.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Report {
-    steps: Vec<(&'static str, Outcome, Duration)>,
+    steps: Vec<(String, Outcome, Duration)>,
 }
 
 impl Report {
     /// Carries out a step under a heading; what it yields, if it passed.
     pub(crate) fn step<T>(
         &mut self,
-        name: &'static str,
+        name: &str,
         run: impl FnOnce() -> Result<T, Stop>,
     ) -> Option<T> {
         println!("\n== {name}");
@@ -57,8 +61,24 @@ impl Report {
                 (Outcome::Skipped(reason), None)
             }
         };
-        self.steps.push((name, outcome, start.elapsed()));
+        self.steps.push((name.to_owned(), outcome, start.elapsed()));
         value
+    }
+
+    /// Keeps it in a file, for another report that is to have its steps, too.
+    pub(super) fn write(&self, file: &Path) -> Result<(), Error> {
+        let text = serde_json::to_vec(self).map_err(std::io::Error::from);
+        text.and_then(|text| fs::write(file, text)).at(file)
+    }
+
+    /// Adds the steps that another has kept in a file.
+    pub(super) fn append(&mut self, file: &Path) -> Result<(), Error> {
+        let text = fs::read(file).at(file)?;
+        let other: Self = serde_json::from_slice(&text)
+            .map_err(std::io::Error::from)
+            .at(file)?;
+        self.steps.extend(other.steps);
+        Ok(())
     }
 
     /// Prints the summary.
@@ -116,8 +136,12 @@ mod tests {
         let time = Duration::from_millis(1234);
         Report {
             steps: vec![
-                ("formatting", Outcome::Passed, time),
-                ("advisories", Outcome::Skipped("no database".into()), time),
+                ("formatting".into(), Outcome::Passed, time),
+                (
+                    "advisories".into(),
+                    Outcome::Skipped("no database".into()),
+                    time,
+                ),
             ],
         }
     }
@@ -135,6 +159,22 @@ mod tests {
         );
         assert!(summary.contains("1.2 s"), "{summary}");
         report().finish().unwrap();
+    }
+
+    #[test]
+    fn a_failed_step_of_another_report_fails_the_whole() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut other = report();
+        other.step::<()>("clippy", || Err(Error::Needs("a change".into()).into()));
+        other.write(file.path()).unwrap();
+        let mut report = report();
+        report.append(file.path()).unwrap();
+        assert!(
+            report
+                .summary()
+                .ends_with("2 passed, 1 failed, 2 skipped\n")
+        );
+        report.finish().unwrap_err();
     }
 
     #[test]
