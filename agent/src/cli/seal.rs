@@ -12,6 +12,7 @@ use crate::{
         self, BaseImage, Engine, ImageError, Leftover, Preparation, Prepared, Purge, Purged,
         Reference, Traces,
     },
+    openfaas::FaasError,
     seal::{
         FILE_NAME,
         archive::{Archive, Built, Survey},
@@ -126,7 +127,8 @@ async fn seal(
         .image(&record.locked_image, "locked")
         .environment(rsfaas_shim::FUNCTION, name)
         .environment(rsfaas_shim::KEY_HEADER, &setting.key_header);
-    setting.faas.deploy(&locked).await?;
+    let told = |error: &FaasError| eprintln!("warning: {name}: {error}; trying again");
+    setting.faas.deploy_over(&locked, told).await?;
     fault::pass(Point::SealDeployed);
     // Only now does no container of the plain function use it.
     let handler = match sealed {

@@ -15,6 +15,9 @@ use crate::stack::Deployment;
 pub(super) const TIMEOUT: Duration = Duration::from_secs(600);
 /// The same for a removal, which pulls nothing: a stop must not wait for longer than service managers do.
 pub(super) const REMOVE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often a deployment over a function that runs is tried, and the pause in between.
+const OVER_TRIES: usize = 3;
+const OVER_PAUSE: Duration = Duration::from_secs(1);
 /// So much of the end of what faas-cli wrote goes into an error, in bytes.
 const SAID: usize = 600;
 
@@ -69,6 +72,27 @@ impl FaasCli {
         let mut command = self.command();
         command.args(["deploy", "--yaml"]).arg(file.path());
         finish("deploy", self.run("deploy", &mut command).await?)
+    }
+
+    /// Deploys over a function that runs. Its provider may give up on a container that is slow to end (faasd does,
+    /// while it kills what has not ended in 30 seconds), and has only to be asked again; `failed` is told of each
+    /// such failure.
+    ///
+    /// # Errors
+    /// When faas-cli cannot be run, or fails every time.
+    pub async fn deploy_over(
+        &self,
+        deployment: &Deployment,
+        failed: impl Fn(&FaasError),
+    ) -> Result<(), FaasError> {
+        for _ in 1..OVER_TRIES {
+            match self.deploy(deployment).await {
+                Err(error @ FaasError::Cli { .. }) => failed(&error),
+                other => return other,
+            }
+            tokio::time::sleep(OVER_PAUSE).await;
+        }
+        self.deploy(deployment).await
     }
 
     /// Removes a function; one that is not there is no error.
@@ -160,6 +184,8 @@ fn said(output: &Output) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::*;
     use crate::script;
 
@@ -177,6 +203,25 @@ mod tests {
         assert!(
             error.contains("faas-cli remove failed: unauthorized"),
             "{error}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_provider_that_gives_up_on_the_container_before_is_asked_again() {
+        let (folder, cli) = faas_cli(
+            "[ -e \"$0.asked\" ] || { touch \"$0.asked\"; echo cannot delete running task >&2; exit 1; }",
+        );
+        let failures = RefCell::new(Vec::new());
+        cli.deploy_over(&Deployment::example(), |error| {
+            failures.borrow_mut().push(error.to_string());
+        })
+        .await
+        .unwrap();
+        assert!(folder.path().join("faas-cli.asked").exists());
+        let failures = failures.into_inner();
+        assert!(
+            failures.len() == 1 && failures[0].contains("cannot delete running task"),
+            "{failures:?}"
         );
     }
 

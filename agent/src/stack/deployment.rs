@@ -108,6 +108,18 @@ impl Deployment {
 }
 
 #[cfg(test)]
+impl Deployment {
+    /// One for tests of what deploys.
+    pub(crate) fn example() -> Self {
+        Self {
+            name: "pydict".into(),
+            gateway: "http://g".into(),
+            entry: Map::new(),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::state::{Isolation, Park, Rebuild};

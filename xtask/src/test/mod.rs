@@ -52,7 +52,7 @@ pub(crate) struct Options {
     /// `RSFAAS_TEMPLATES` name, and the faas-cli's login
     #[arg(long)]
     existing: bool,
-    /// Also keeps the summary in a file
+    /// Keeps the summary in a file instead of printing it
     #[arg(long, hide = true)]
     summary: Option<PathBuf>,
 }
@@ -104,7 +104,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
         }
     }
     if let Some(file) = &options.summary {
-        report.write(file)?;
+        return report.write(file);
     }
     report.finish()
 }

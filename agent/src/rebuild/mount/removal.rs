@@ -13,7 +13,7 @@ use super::process::Process;
 
 /// Between two looks whether a process has stopped, and how long it may take on a busy host.
 const STOP_PAUSE: Duration = Duration::from_millis(1);
-const STOP_PATIENCE: Duration = Duration::from_millis(100);
+const STOP_PATIENCE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(5);
 /// For first processes that have no handler for SIGTERM: the kernel drops it, and nothing is pending.
 const PATIENCE: Duration = Duration::from_secs(5);
