@@ -124,7 +124,12 @@ fn trials(world: Option<&'static World>) -> Vec<Trial> {
         let missing = world.is_some_and(|world| !template.is_there(world));
         trial(title, world, |world: &World| template.case(world)).with_ignored_flag(missing)
     });
-    clients.chain(cases).chain(templates).collect()
+    let parts = cases::parts::ALL.iter().map(|part| {
+        // Of somebody else's OpenFaaS nothing is killed.
+        let spared = world.is_some_and(|world| world.host.xtask.is_none());
+        trial(part.title(), world, |world: &World| part.case(world)).with_ignored_flag(spared)
+    });
+    clients.chain(cases).chain(templates).chain(parts).collect()
 }
 
 fn trial(

@@ -8,6 +8,7 @@ mod failures;
 pub(crate) mod faults;
 mod isolation;
 mod next_key;
+pub(crate) mod parts;
 mod refusals;
 mod sealing;
 mod streams;
@@ -172,6 +173,21 @@ fn containers_with_processes(world: &World) -> Result<BTreeSet<PathBuf>, Error> 
         }
     }
     Ok(containers)
+}
+
+/// Processes of the agent's containers are in those that are parked, and in no others.
+fn only_what_is_parked_runs(world: &World) -> Result<(), Error> {
+    eventually("what has served to be gone", || {
+        let status = world.agent.status()?;
+        let functions = status["functions"].as_array().cloned().unwrap_or_default();
+        let parked: BTreeSet<_> = functions
+            .iter()
+            .filter_map(|function| function["parked"].as_array())
+            .flatten()
+            .filter_map(|parked| fs::read_link(format!("/proc/{}/ns/mnt", parked["pid"])).ok())
+            .collect();
+        Ok(containers_with_processes(world)?.is_subset(&parked))
+    })
 }
 
 /// The agent's own containers that the gateway knows.
