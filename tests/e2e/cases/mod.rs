@@ -6,6 +6,7 @@ mod calls;
 mod connections;
 mod failures;
 pub(crate) mod faults;
+mod handlers;
 mod isolation;
 mod next_key;
 pub(crate) mod parts;
@@ -83,8 +84,9 @@ cases! {
     failures::a_faas_cli_that_hangs_has_callers_told_in_time,
     failures::a_gateway_that_fails_hangs_or_is_gone_has_callers_told_and_is_used_again,
     faults::the_canary_and_the_key_are_found_while_the_function_is_unlocked,
-    failures::a_handler_that_does_not_start_is_told_and_the_right_one_served_afterwards,
-    failures::a_function_that_crashes_is_delivered_again_while_its_lease_is_open,
+    handlers::a_handler_that_does_not_start_is_told_and_the_right_one_served_afterwards,
+    handlers::a_function_that_crashes_is_delivered_again_while_its_lease_is_open,
+    handlers::a_function_that_never_answers_is_locked_at_the_lease_limit_and_its_caller_told,
     failures::a_client_that_vanishes_without_a_word_holds_its_lease_until_the_idle_limit,
     failures::on_a_full_disk_the_old_ciphertext_stays_and_opens,
     sealing::unsealing_gives_the_plain_function_back,
