@@ -111,9 +111,21 @@ impl Agent {
         Ok(())
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> Result<u32, Error> {
+        let slot = self.slot()?;
+        let child = slot.as_ref().ok_or_else(|| Error("no agent runs".into()))?;
+        Ok(child.id())
+    }
+
     /// Its configuration.
     pub(crate) fn config(&self) -> PathBuf {
         self.folder.path().join("agent.toml")
+    }
+
+    /// Everything that it keeps is in here.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// The folder of records.

@@ -50,6 +50,11 @@ impl Author {
         Ok(Self { folder })
     }
 
+    /// The whole of it.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -134,8 +139,8 @@ impl Author {
                 "--key-file",
             ])
             .arg(self.key_file(function))
-            .arg("--state-dir")
-            .arg(agent.state_dir());
+            .arg("--config")
+            .arg(agent.config());
         command
     }
 

@@ -68,6 +68,21 @@ impl Request {
         self.send_to(("127.0.0.1", host.port))
     }
 
+    /// The same where the gateway may die: `None` where it is not there or closes the connection.
+    pub(crate) fn try_send(&self, host: &Host) -> Result<Option<Answer>, Error> {
+        let Some(mut connection) = Connection::try_open(host)? else {
+            return Ok(None);
+        };
+        let answer = connection
+            .write(&self.bytes())
+            .and_then(|()| connection.answer());
+        match answer {
+            Ok(answer) => Ok(Some(answer)),
+            Err(_) if connection.is_closed()? => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Sends it to another address in the same way.
     pub(crate) fn send_to(&self, address: (&str, u16)) -> Result<Answer, Error> {
         let mut connection = Connection::open_at(address)?;
@@ -85,11 +100,32 @@ impl Connection {
     }
 
     pub(crate) fn open_at(address: (&str, u16)) -> Result<Self, Error> {
-        let stream = TcpStream::connect(address)?;
+        Self::of(TcpStream::connect(address)?)
+    }
+
+    /// `None` where nobody listens.
+    fn try_open(host: &Host) -> Result<Option<Self>, Error> {
+        match TcpStream::connect(("127.0.0.1", host.port)) {
+            Ok(stream) => Self::of(stream).map(Some),
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn of(stream: TcpStream) -> Result<Self, Error> {
         stream.set_nodelay(true)?;
         // For hangs only.
         stream.set_read_timeout(Some(Duration::from_secs(120)))?;
         Ok(Self(stream))
+    }
+
+    /// Whether the other side has closed it, rather than just says nothing.
+    fn is_closed(&self) -> Result<bool, Error> {
+        self.0.set_read_timeout(Some(Duration::from_millis(1)))?;
+        Ok(match self.0.peek(&mut [0]) {
+            Ok(count) => count == 0,
+            Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+        })
     }
 
     /// The client's address.

@@ -3,6 +3,7 @@
 //! that has fault points (`cargo xtask test faults`) those are tested instead.
 mod agent;
 mod author;
+mod canary;
 mod cases;
 mod clients;
 mod container;
@@ -12,17 +13,19 @@ mod http;
 mod netns;
 mod proxy;
 
-use std::process::ExitCode;
+use std::{iter, process::ExitCode};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
-use crate::{agent::Agent, author::Author, host::Host};
+use crate::{agent::Agent, author::Author, canary::Canary, host::Host};
 
 /// What a test gets: a host with an agent, and functions that are sealed.
 pub(crate) struct World {
     pub(crate) host: Host,
     pub(crate) author: Author,
     pub(crate) agent: Agent,
+    /// Of `pydict`.
+    pub(crate) canary: Canary,
     /// Those that are sealed.
     functions: &'static [&'static str],
 }
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
 fn prepare() -> Result<World, host::Error> {
     let host = Host::from_environment()?;
     let author = Author::new(&host)?;
+    let canary = Canary::plant(&author, "pydict")?;
     let agent = Agent::start(&host)?;
     let functions = match host::fault_times() {
         Some(_) => &["pydict"],
@@ -72,6 +76,7 @@ fn prepare() -> Result<World, host::Error> {
         host,
         author,
         agent,
+        canary,
         functions,
     })
 }
@@ -88,14 +93,18 @@ impl World {
 
 fn trials(world: Option<&'static World>) -> Vec<Trial> {
     if let Some(times) = host::fault_times() {
-        return cases::faults::all()
-            .into_iter()
-            .map(|fault| {
-                trial(fault.title(), world, move |world| {
-                    fault.strike(world, times)
-                })
+        let faults = cases::faults::all().into_iter().map(|fault| {
+            trial(fault.title(), world, move |world| {
+                fault.strike(world, times)
             })
-            .collect();
+        });
+        let found = cases::faults::the_canary_and_the_key_are_found_while_the_function_is_unlocked;
+        let control = trial(
+            "what is searched for is found while it is there".to_owned(),
+            world,
+            found,
+        );
+        return iter::once(control).chain(faults).collect();
     }
     let cases = cases::ALL
         .iter()
@@ -115,7 +124,12 @@ fn trials(world: Option<&'static World>) -> Vec<Trial> {
         let missing = world.is_some_and(|world| !template.is_there(world));
         trial(title, world, |world: &World| template.case(world)).with_ignored_flag(missing)
     });
-    clients.chain(cases).chain(templates).collect()
+    let parts = cases::parts::ALL.iter().map(|part| {
+        // Of somebody else's OpenFaaS nothing is killed.
+        let spared = world.is_some_and(|world| world.host.xtask.is_none());
+        trial(part.title(), world, |world: &World| part.case(world)).with_ignored_flag(spared)
+    });
+    clients.chain(cases).chain(templates).chain(parts).collect()
 }
 
 fn trial(

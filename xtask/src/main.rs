@@ -93,6 +93,11 @@ enum Bed {
     Status,
     /// Takes away everything that it left on the host
     Down,
+    /// Kills a part of it, for tests of what follows; `up` starts that again
+    Crash {
+        /// The part
+        part: testbed::Part,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -175,6 +180,7 @@ fn run(task: Task) -> Result<(), Error> {
             Ok(())
         }
         Task::Testbed(Bed::Down) => testbed::down(),
+        Task::Testbed(Bed::Crash { part }) => testbed::crash(part),
         Task::Canary { existing } => canary::run(existing),
         Task::Test(options) => test::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),

@@ -260,9 +260,11 @@ async fn purge(
     if let Err(error) = image::remove_pulled(&image).await {
         eprintln!("warning: {name}: {error}");
     }
+    let context = setting.stack.build_folder(name);
     let purge = Purge {
         engine: &Engine::connect().await?,
         image: &image,
+        context: (!function.handler.starts_with(&context)).then_some(context),
         base: &Reference::parse(&record.base_image),
         traces: Traces::of(handler),
         command: setting.purge_command.clone(),

@@ -126,6 +126,12 @@ impl StackFile {
         &self.path
     }
 
+    /// The folder in which faas-cli puts template and handler of a function together to build it.
+    #[must_use]
+    pub fn build_folder(&self, function: &str) -> PathBuf {
+        self.folder().join("build").join(function)
+    }
+
     /// The folder of the file, where `template/` is.
     #[must_use]
     pub fn folder(&self) -> &Path {

@@ -8,8 +8,6 @@ use std::{
     process::Command,
 };
 
-use rsfaas::seal::{FILE_NAME, folder::seal_folder, key::Key};
-
 use super::{NIGHT, containers_with_processes, expect, hold_pydict, keyed};
 use crate::{
     World,
@@ -154,39 +152,6 @@ pub(super) fn a_gateway_that_fails_hangs_or_is_gone_has_callers_told_and_is_used
     is_well(world)
 }
 
-pub(super) fn a_handler_that_does_not_start_is_told_and_the_right_one_served_afterwards(
-    world: &World,
-) -> Result<(), Error> {
-    with_handler(world, "raise RuntimeError('no')\n", || {
-        expect(&keyed(world, FUNCTION, NIGHT)?, 503, "rebuild-failed")?;
-        world.agent.wait_until_locked(FUNCTION)
-    })?;
-    expect(&keyed(world, FUNCTION, NIGHT)?, 200, "noche")?;
-    world.agent.wait_until_locked(FUNCTION)
-}
-
-pub(super) fn a_function_that_crashes_is_delivered_again_while_its_lease_is_open(
-    world: &World,
-) -> Result<(), Error> {
-    let handler = "import os\n\ndef handle(req):\n    if 'crash' in str(req):\n        os._exit(1)\n    \
-                   return {'translation': 'noche'}\n";
-    with_handler(world, handler, || {
-        let unlocks = world.agent.unlocks(FUNCTION)?;
-        let mut holder = hold_pydict(world)?;
-        let crashed = keyed(world, FUNCTION, "crash")?;
-        check!(crashed.status >= 500, "it answered {}", crashed.status);
-        expect(&keyed(world, FUNCTION, NIGHT)?, 200, "noche")?;
-        holder.write(&request(world)?.bytes())?;
-        expect(&holder.answer()?, 200, "noche")?;
-        check!(
-            world.agent.unlocks(FUNCTION)? > unlocks + 1,
-            "it was not delivered again"
-        );
-        drop(holder);
-        world.agent.wait_until_locked(FUNCTION)
-    })
-}
-
 pub(super) fn a_client_that_vanishes_without_a_word_holds_its_lease_until_the_idle_limit(
     world: &World,
 ) -> Result<(), Error> {
@@ -266,27 +231,6 @@ impl Drop for SmallDisk {
     }
 }
 
-/// Tries something while the function has another handler, sealed under its key.
-fn with_handler(
-    world: &World,
-    handler: &str,
-    tried: impl FnOnce() -> Result<(), Error>,
-) -> Result<(), Error> {
-    let right = fs::read(world.author.sealed(FUNCTION))?;
-    let opened = world.author.open(&world.host, FUNCTION)?;
-    let folder = opened.path().join("handler");
-    fs::write(folder.join("handler.py"), handler)?;
-    let key = Key::parse(world.author.key(FUNCTION)?.as_bytes())?;
-    seal_folder(&folder, FUNCTION, &key, 1)?;
-    fs::write(
-        world.author.sealed(FUNCTION),
-        fs::read(folder.join(FILE_NAME))?,
-    )?;
-    let result = tried();
-    fs::write(world.author.sealed(FUNCTION), right)?;
-    result
-}
-
 /// The gateway's login, in a file of its own.
 fn login() -> Result<tempfile::NamedTempFile, Error> {
     let folder = std::env::var("OPENFAAS_CONFIG").or_else(|_| {
@@ -307,7 +251,7 @@ fn login() -> Result<tempfile::NamedTempFile, Error> {
     Ok(login)
 }
 
-fn request(world: &World) -> Result<Request, Error> {
+pub(super) fn request(world: &World) -> Result<Request, Error> {
     Ok(Request::call(FUNCTION, NIGHT).key(&world.author.key(FUNCTION)?))
 }
 
@@ -325,12 +269,12 @@ fn encrypts_afresh(world: &World, done: impl FnOnce() -> Result<(), Error>) -> R
     })
 }
 
-fn opens(world: &World) -> Result<(), Error> {
+pub(super) fn opens(world: &World) -> Result<(), Error> {
     world.author.open(&world.host, FUNCTION).map(drop)
 }
 
 /// An agent that is started as ever serves, and nothing is left of before.
-fn is_well(world: &World) -> Result<(), Error> {
+pub(super) fn is_well(world: &World) -> Result<(), Error> {
     world.agent.restart()?;
     world.agent.wait_until_parked()?;
     world.author.check_sealed(FUNCTION)?;

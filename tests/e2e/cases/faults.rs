@@ -3,10 +3,11 @@ use std::{fs, os::unix::process::ExitStatusExt as _, path::Path, process::Comman
 
 use nix::sys::signal::Signal;
 use rsfaas::fault::Point;
+use rsfaas_tests::canary::{Part, places::Delivered};
 
-use super::{NIGHT, containers_with_processes, expect, keyed, unlocked_functions};
+use super::{NIGHT, containers_with_processes, expect, hold_pydict, keyed, unlocked_functions};
 use crate::{
-    World,
+    World, canary,
     host::{Error, check, eventually, run},
     http::Request,
 };
@@ -95,8 +96,8 @@ fn kill_agent(world: &World, point: Point) -> Result<(), Error> {
 }
 
 fn kill_seal(world: &World, point: Point) -> Result<(), Error> {
-    let handler = world.author.open(&world.host, FUNCTION)?;
-    let handler = handler.path().join("handler");
+    let opened = world.author.open(&world.host, FUNCTION)?;
+    let handler = opened.path().join("handler");
     let folder = world.author.path(FUNCTION);
     make_plain(world, &handler, &folder)?;
     let fault = tempfile::NamedTempFile::new()?;
@@ -119,8 +120,31 @@ fn kill_seal(world: &World, point: Point) -> Result<(), Error> {
             "the handler is neither plain nor sealed any more"
         );
     }
+    // Another plain copy, which is not sealed.
+    drop(opened);
     world.author.seal(&world.host, &world.agent, FUNCTION)?;
     serves(world)
+}
+
+/// What shows that the search after each fault can fail.
+pub(crate) fn the_canary_and_the_key_are_found_while_the_function_is_unlocked(
+    world: &World,
+) -> Result<(), Error> {
+    let holder = hold_pydict(world)?;
+    let report = world.canary.search(world)?;
+    drop(holder);
+    let agent = Part::Agent.to_string();
+    for (place, secret) in [
+        (Delivered::NAME, canary::SOURCE),
+        (agent.as_str(), canary::KEY),
+    ] {
+        let found = report
+            .hits()
+            .any(|(at, hit)| at == place && hit.secret == secret);
+        check!(found, "{place}: the {secret} was not found:\n{report}");
+    }
+    world.agent.wait_until_locked(FUNCTION)?;
+    world.canary.is_gone(world)
 }
 
 /// As before the function was sealed, but for the images.
@@ -159,6 +183,7 @@ fn serves(world: &World) -> Result<(), Error> {
         FUNCTION,
     )?;
     nothing_but_the_standby(world)?;
+    world.canary.is_gone(world)?;
     expect(&keyed(world, FUNCTION, NIGHT)?, 200, "noche")?;
     world.agent.wait_until_locked(FUNCTION)?;
     opens(world)

@@ -6,8 +6,10 @@ mod calls;
 mod connections;
 mod failures;
 pub(crate) mod faults;
+mod handlers;
 mod isolation;
 mod next_key;
+pub(crate) mod parts;
 mod refusals;
 mod sealing;
 mod streams;
@@ -81,8 +83,10 @@ cases! {
     failures::a_faas_cli_that_fails_while_it_locks_leaves_ciphertext_and_no_process,
     failures::a_faas_cli_that_hangs_has_callers_told_in_time,
     failures::a_gateway_that_fails_hangs_or_is_gone_has_callers_told_and_is_used_again,
-    failures::a_handler_that_does_not_start_is_told_and_the_right_one_served_afterwards,
-    failures::a_function_that_crashes_is_delivered_again_while_its_lease_is_open,
+    faults::the_canary_and_the_key_are_found_while_the_function_is_unlocked,
+    handlers::a_handler_that_does_not_start_is_told_and_the_right_one_served_afterwards,
+    handlers::a_function_that_crashes_is_delivered_again_while_its_lease_is_open,
+    handlers::a_function_that_never_answers_is_locked_at_the_lease_limit_and_its_caller_told,
     failures::a_client_that_vanishes_without_a_word_holds_its_lease_until_the_idle_limit,
     failures::on_a_full_disk_the_old_ciphertext_stays_and_opens,
     sealing::unsealing_gives_the_plain_function_back,
@@ -171,6 +175,21 @@ fn containers_with_processes(world: &World) -> Result<BTreeSet<PathBuf>, Error> 
         }
     }
     Ok(containers)
+}
+
+/// Processes of the agent's containers are in those that are parked, and in no others.
+fn only_what_is_parked_runs(world: &World) -> Result<(), Error> {
+    eventually("what has served to be gone", || {
+        let status = world.agent.status()?;
+        let functions = status["functions"].as_array().cloned().unwrap_or_default();
+        let parked: BTreeSet<_> = functions
+            .iter()
+            .filter_map(|function| function["parked"].as_array())
+            .flatten()
+            .filter_map(|parked| fs::read_link(format!("/proc/{}/ns/mnt", parked["pid"])).ok())
+            .collect();
+        Ok(containers_with_processes(world)?.is_subset(&parked))
+    })
 }
 
 /// The agent's own containers that the gateway knows.

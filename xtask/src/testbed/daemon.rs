@@ -63,7 +63,14 @@ impl Daemon {
                 fs::create_dir_all(folder).at(folder)?;
             }
         }
-        let log = fs::File::create(&self.log).at(&self.log)?;
+        let mut log = fs::OpenOptions::new();
+        log.create(true).write(true);
+        // The last words of one that was killed stay.
+        let log = match self.record.exists() {
+            true => log.append(true),
+            false => log.truncate(true),
+        };
+        let log = log.open(&self.log).at(&self.log)?;
         // Not forking where it need not, setsid(1) leaves the process its number.
         let mut detached = Command::new("setsid");
         detached
@@ -148,6 +155,21 @@ impl Daemon {
         Ok(true)
     }
 
+    /// Kills it. Its record stays, as after any death.
+    pub(super) fn kill(&self) -> Result<(), Error> {
+        let Some(record) = self.living() else {
+            return Err(Error::Part {
+                part: self.name,
+                problem: "it does not run, or something else has started it".into(),
+            });
+        };
+        self.signal(record.pid, Signal::SIGKILL)?;
+        while record.runs() {
+            thread::sleep(POLL);
+        }
+        Ok(())
+    }
+
     fn signal(&self, pid: i32, signal: Signal) -> Result<(), Error> {
         match kill(Pid::from_raw(pid), signal) {
             Ok(()) | Err(Errno::ESRCH) => Ok(()),
@@ -194,6 +216,24 @@ mod tests {
         assert!(again.stop().unwrap());
         assert_eq!(again.running(), None);
         child.wait().unwrap();
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn the_log_of_a_daemon_that_was_killed_goes_on_where_it_ended() {
+        let (daemon, root) = daemon("killed");
+        for word in ["first", "second"] {
+            let mut command = Command::new("sh");
+            command.args(["-c", &format!("echo {word}; exec sleep 60")]);
+            let mut child = daemon.start(&command, "one").unwrap();
+            let said = || fs::read_to_string(&daemon.log).unwrap().contains(word);
+            daemon.wait(None, PATIENCE, said).unwrap();
+            daemon.kill().unwrap();
+            assert_eq!(daemon.running(), None);
+            child.wait().unwrap();
+        }
+        assert_eq!(fs::read_to_string(&daemon.log).unwrap(), "first\nsecond\n");
+        assert!(daemon.kill().is_err());
         fs::remove_dir_all(root).unwrap();
     }
 

@@ -55,6 +55,11 @@ impl Engine {
         self.dockerd.ensure("1", &self.dockerd_command()?)
     }
 
+    /// Its processes.
+    pub(super) fn into_daemons(self) -> [Daemon; 2] {
+        [self.dockerd.daemon, self.containerd]
+    }
+
     fn ensure_containerd(&self) -> Result<(), Error> {
         if self.containerd.running().is_some() {
             return Ok(());

@@ -4,6 +4,7 @@
 //! missing and may be repeated; `down` takes away what `up` and the functions deployed since have
 //! left, and touches nothing else. Over `down` only built programs, the cached base and the logs stay.
 
+mod crash;
 mod daemon;
 mod disk;
 mod engine;
@@ -34,6 +35,7 @@ use crate::{
     process::{find, path_with},
     setup, workspace,
 };
+pub(crate) use crash::{Part, crash};
 use disk::Disk;
 use engine::Engine;
 pub(crate) use engine::remove_images;

@@ -2,6 +2,7 @@
 //! is left: in the registry by the digests of the image's layers, in the engine by the content of every
 //! file that it keeps.
 mod cache;
+mod context;
 mod registry;
 mod traces;
 
@@ -35,6 +36,8 @@ pub struct Purge<'a> {
     pub engine: &'a Engine,
     /// The plain function's image.
     pub image: &'a Reference,
+    /// Where faas-cli may have left the context of a plain build; none where that is the handler's own place.
+    pub context: Option<PathBuf>,
     /// The function's base image, whose layers stay.
     pub base: &'a Reference,
     /// What the handler is known by.
@@ -59,6 +62,7 @@ impl Purge<'_> {
     /// When the engine fails.
     pub async fn run(self) -> Result<Purged, ImageError> {
         let mut purged = Purged::default();
+        self.context(&mut purged);
         self.registry(&mut purged).await;
         self.engine
             .wait_unused(&self.image.to_string(), PATIENCE)
@@ -90,6 +94,23 @@ impl Purge<'_> {
             }
         }
         Ok(purged)
+    }
+
+    fn context(&self, purged: &mut Purged) {
+        let Some(folder) = &self.context else {
+            return;
+        };
+        let shown = folder.display();
+        match context::remove(folder, &self.traces) {
+            Ok(false) => {}
+            Ok(true) => purged.proved.push(format!(
+                "{shown}, where a plain build had its context, is gone"
+            )),
+            Err(error) => purged.left.push(Leftover {
+                what: format!("the context of a plain build ({error})"),
+                how: format!("rm -r {shown}"),
+            }),
+        }
     }
 
     async fn registry(&self, purged: &mut Purged) {

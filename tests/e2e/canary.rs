@@ -1,0 +1,120 @@
+//! The search for canaries after a fault: a function has one in its source and in its answer, and everything that
+//! outlives a process is searched for both and for the function's key.
+use std::{
+    fs::{self, File},
+    io::Read as _,
+    path::Path,
+    time::SystemTime,
+};
+
+use rsfaas_tests::canary::{
+    Needles, Part, Place, Report, Secret, Stack,
+    places::{BpfMaps, Delivered, UnnamedFiles},
+    search,
+};
+
+use crate::{
+    World,
+    author::Author,
+    host::{Error, check, eventually},
+};
+
+/// What the secrets are called.
+pub(crate) const SOURCE: &str = "source";
+const ANSWER: &str = "answer";
+pub(crate) const KEY: &str = "key";
+
+/// What is appended to a handler.
+const LINES: &str = r#"
+
+CANARY = "SOURCE"
+without_canary = handle
+
+
+def handle(req):
+    answer = without_canary(req)
+    return {**answer, "canary": CANARY[::-1]} if isinstance(answer, dict) else answer
+"#;
+
+/// A canary in a function.
+pub(crate) struct Canary {
+    function: &'static str,
+    source: String,
+    /// Older files hold neither it nor the key.
+    since: SystemTime,
+}
+
+impl Canary {
+    /// Puts one into a function that is plain still and has no key yet.
+    pub(crate) fn plant(author: &Author, function: &'static str) -> Result<Self, Error> {
+        let since = SystemTime::now();
+        let source = random()?;
+        let handler = author.path(function).join("handler.py");
+        let text = fs::read_to_string(&handler)? + &LINES.replace("SOURCE", &source);
+        fs::write(handler, text)?;
+        Ok(Self {
+            function,
+            source,
+            since,
+        })
+    }
+
+    /// Nothing of it is left: not in a file or a log, nor in what the agent has in memory and maps.
+    pub(crate) fn is_gone(&self, world: &World) -> Result<(), Error> {
+        eventually("a wiped ring buffer", || {
+            Ok(world.agent.counter("frames_unwiped")? == 0)
+        })?;
+        let report = self.search(world)?;
+        let key = world.author.key_file(self.function);
+        let is_key_file = |at: &str| Path::new(at) == key;
+        let problems = report.problems(|_, hit| hit.secret == KEY && is_key_file(&hit.at));
+        check!(
+            problems.is_empty(),
+            "something is left:\n{}\n{report}",
+            problems.join("\n")
+        );
+        // The owner's own copy shows that the search finds what is there.
+        check!(
+            report.hits().any(|(_, hit)| is_key_file(&hit.at)),
+            "not even the key file was found:\n{report}"
+        );
+        Ok(())
+    }
+
+    /// Searches for it, wherever a process that dies could leave something. The memory of engine, registry and
+    /// gateway and the free blocks of the disk are no such places, and the plain build went through them.
+    pub(crate) fn search(&self, world: &World) -> Result<Report, Error> {
+        let needles = Needles::new(vec![
+            Secret::new(SOURCE, self.source.as_bytes())?,
+            Secret::new(ANSWER, self.answer().as_bytes())?,
+            Secret::key(KEY, &world.author.key(self.function)?)?,
+        ])?;
+        Ok(search(&self.places(world)?, &needles))
+    }
+
+    fn places(&self, world: &World) -> Result<Vec<Box<dyn Place>>, Error> {
+        let pid = world.agent.pid()?;
+        let folders = [world.agent.folder(), world.author.folder()].map(Path::to_owned);
+        let stack = Stack::new(Some(pid), folders, self.since).only_changed();
+        let mut places = stack.files()?;
+        let agent = Part::Agent.to_string();
+        let memory = stack.memory().into_iter();
+        places.extend(memory.filter(|memory| memory.name() == agent));
+        places.push(Box::new(BpfMaps { pid }));
+        places.push(Box::new(Delivered));
+        places.push(Box::new(UnnamedFiles));
+        Ok(places)
+    }
+
+    /// Its part of the function's answer.
+    fn answer(&self) -> String {
+        self.source.chars().rev().collect()
+    }
+}
+
+/// Random bytes in hexadecimal digits.
+fn random() -> Result<String, Error> {
+    let mut bytes = [0; 20];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}

@@ -1,0 +1,119 @@
+//! A part of OpenFaaS is killed and started again while a handler is unlocked, while it serves and while it is locked
+//! again: callers are told, nothing is lost or left, and they are served once the part is back.
+use std::{path::Path, process::Command, thread};
+
+use super::{NIGHT, expect, hold_pydict, joined, only_what_is_parked_runs};
+use crate::{
+    World,
+    host::{Error, check, eventually, fail, run},
+    http::Request,
+};
+
+const FUNCTION: &str = "pydict";
+
+/// A part of the testbed, which alone may be killed.
+pub(crate) struct Part {
+    /// As `cargo xtask testbed crash` has it.
+    name: &'static str,
+    what: &'static str,
+}
+
+/// Every part that has to do with a call.
+pub(crate) const ALL: [Part; 4] = [
+    Part {
+        name: "gateway",
+        what: "the gateway",
+    },
+    Part {
+        name: "provider",
+        what: "the provider",
+    },
+    Part {
+        name: "registry",
+        what: "the registry",
+    },
+    Part {
+        name: "engine",
+        what: "Docker Engine with containerd",
+    },
+];
+
+impl Part {
+    pub(crate) fn title(&self) -> String {
+        format!(
+            "{} is killed during an unlock, while a function is unlocked and during a lock, and callers are told \
+             and served again",
+            self.what
+        )
+    }
+
+    pub(crate) fn case(&self, world: &World) -> Result<(), Error> {
+        let Some(xtask) = &world.host.xtask else {
+            return fail("this OpenFaaS is not ours to be killed");
+        };
+        for dies in [during_an_unlock, while_unlocked, during_a_lock] {
+            dies(world, &|| {
+                run(Command::new(xtask).args(["testbed", "crash", self.name])).map(drop)
+            })?;
+            // With or without the part.
+            world.agent.wait_until_ciphertext(FUNCTION)?;
+            world.author.open(&world.host, FUNCTION)?;
+            world.author.check_sealed(FUNCTION)?;
+            is_well_again(world, xtask)?;
+        }
+        Ok(())
+    }
+}
+
+type Kill<'a> = &'a dyn Fn() -> Result<(), Error>;
+
+fn during_an_unlock(world: &World, kill: Kill<'_>) -> Result<(), Error> {
+    let caller = thread::scope(|scope| {
+        let caller = scope.spawn(|| is_told(world));
+        kill()?;
+        joined(caller.join())
+    });
+    caller.map(drop)
+}
+
+fn while_unlocked(world: &World, kill: Kill<'_>) -> Result<(), Error> {
+    let holder = hold_pydict(world)?;
+    kill()?;
+    is_told(world)?;
+    drop(holder);
+    Ok(())
+}
+
+fn during_a_lock(world: &World, kill: Kill<'_>) -> Result<(), Error> {
+    drop(hold_pydict(world)?);
+    kill()
+}
+
+/// A caller with the key gets the function's answer, an error, or a connection that is closed; says whether it is
+/// the first of these.
+fn is_told(world: &World) -> Result<bool, Error> {
+    let key = world.author.key(FUNCTION)?;
+    let answer = Request::call(FUNCTION, NIGHT)
+        .key(&key)
+        .try_send(&world.host)?;
+    match answer {
+        Some(answer) if answer.status == 200 => expect(&answer, 200, "noche").map(|()| true),
+        Some(answer) => {
+            check!(answer.status >= 400, "it was told {}", answer.head);
+            Ok(false)
+        }
+        None => Ok(false),
+    }
+}
+
+/// Once the part is back, callers with the key are served and others told as ever, and nothing is left.
+fn is_well_again(world: &World, xtask: &Path) -> Result<(), Error> {
+    run(Command::new(xtask).args(["testbed", "up"]))?;
+    eventually("callers with the key to be served again", || is_told(world))?;
+    world.agent.wait_until_locked(FUNCTION)?;
+    eventually("callers without the key to be told again", || {
+        Ok(Request::call(FUNCTION, NIGHT).send(&world.host)?.status == 423)
+    })?;
+    only_what_is_parked_runs(world)?;
+    world.canary.is_gone(world)
+}
