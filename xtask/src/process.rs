@@ -3,12 +3,13 @@
 use std::{
     env,
     ffi::{OsStr, OsString},
+    fs::{self, File},
     io::{BufRead as _, BufReader, Read, Write as _},
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
 };
 
-use crate::error::Error;
+use crate::error::{At as _, Error};
 
 /// Runs a program to its end; what it writes is shown.
 pub(crate) fn run(command: &mut Command) -> Result<(), Error> {
@@ -56,6 +57,51 @@ fn lossy_lines(from: impl Read) -> impl Iterator<Item = String> {
         .split(b'\n')
         .map_while(Result::ok)
         .map(|line| String::from_utf8_lossy(&line).trim_end().to_owned())
+}
+
+/// A program that runs while other things are done. What it writes goes to a file until its end. Killed when this
+/// is dropped before.
+pub(crate) struct Background {
+    command: Command,
+    child: Child,
+    output: PathBuf,
+}
+
+impl Background {
+    /// Starts a program.
+    pub(crate) fn start(mut command: Command, output: &Path) -> Result<Self, Error> {
+        let file = File::create(output).at(output)?;
+        command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().at(output)?)
+            .stderr(file);
+        let child = command.spawn().map_err(|source| start(&command, source))?;
+        Ok(Self {
+            command,
+            child,
+            output: output.to_owned(),
+        })
+    }
+
+    /// Waits for its end, and shows what it wrote.
+    pub(crate) fn finish(mut self) -> Result<(), Error> {
+        let status = self.child.wait().at(&self.output)?;
+        let written = fs::read(&self.output).at(&self.output)?;
+        print!("{}", String::from_utf8_lossy(&written));
+        if status.success() {
+            Ok(())
+        } else {
+            Err(failed(&self.command, &status.to_string(), &[]))
+        }
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        // It has ended unless something went wrong here, which is told already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 /// Runs a program that is given `input`, and returns what it wrote to stdout.

@@ -37,9 +37,8 @@ impl Agents {
     }
 }
 
-/// Runs them. A testbed that was not there before is gone afterwards.
-pub(super) fn run(report: &mut Report, agents: &Agents, existing: bool) {
-    let keep = existing || testbed::is_up();
+/// Runs them. A testbed is gone afterwards, unless it is to be kept.
+pub(super) fn run(report: &mut Report, agents: &Agents, existing: bool, keep: bool) {
     let found = report.step("OpenFaaS", || {
         Ok(if existing {
             Testbed::existing()?

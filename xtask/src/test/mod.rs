@@ -17,7 +17,7 @@ use crate::{
     error::Error,
     fuzz,
     process::{self, cargo},
-    setup, workspace,
+    setup, testbed, workspace,
 };
 pub(crate) use report::{Report, Stop};
 
@@ -66,6 +66,12 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
     let wants = |part| all || options.parts.contains(&part);
     let mut report = Report::default();
     if prepare(&mut report, options) {
+        let keep = options.existing || testbed::is_up();
+        // It takes minutes on a fresh machine, most of them waiting for disk and network.
+        let raised = match all && !keep {
+            true => report.step("start raising an OpenFaaS", || Ok(beside::testbed()?)),
+            false => None,
+        };
         if wants(Part::Lint) {
             lint::run(&mut report);
         }
@@ -83,8 +89,8 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
         };
         // These need the processors, and what follows mostly waits for containers.
         let beside = match all {
-            true => report.step("kernel tests and fuzzing", || {
-                Ok(beside::Beside::start(&["bpf", "fuzz"])?)
+            true => report.step("start kernel tests and fuzzing", || {
+                Ok(beside::Checks::start(&["bpf", "fuzz"])?)
             }),
             false => None,
         };
@@ -95,7 +101,10 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
             fuzz::steps(&mut report, &fuzz::Options::default());
         }
         if let Some(agents) = agents {
-            end_to_end::run(&mut report, &agents, options.existing);
+            if let Some(raised) = raised {
+                report.step("an OpenFaaS is raised", || Ok(raised.finish()?));
+            }
+            end_to_end::run(&mut report, &agents, options.existing, keep);
         }
         if let Some(beside) = beside
             && let Err(error) = beside.finish(&mut report)

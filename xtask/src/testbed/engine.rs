@@ -1,7 +1,7 @@
 //! Docker Engine: the one that answers on the usual socket, or else one of ours, with data, state and
 //! settings of its own, which `down` takes away to the last bridge and firewall rule.
 
-use std::{fs, path::PathBuf, process::Command, time::Duration};
+use std::{fs, io, path::PathBuf, process::Command, time::Duration};
 
 use super::{
     daemon::Daemon,
@@ -19,6 +19,7 @@ use crate::{
 /// Sockets and state of the running daemons; their paths must be short, and must not be on a disk.
 const RUN: &str = "/run/rsfaas-testbed";
 const CONTAINERD: &str = "/run/rsfaas-testbed/containerd.sock";
+const PID_FILE: &str = "/run/rsfaas-testbed/docker.pid";
 
 /// Docker Engine on this host.
 pub(super) struct Engine {
@@ -51,8 +52,21 @@ impl Engine {
         ) {
             Before::note(&self.layout)?;
             self.ensure_containerd()?;
+            self.forget_dead()?;
         }
         self.dockerd.ensure("1", &self.dockerd_command()?)
+    }
+
+    /// A killed one leaves its number behind, and the next does not start while there is a process of that
+    /// number, be it another one, or the dead one whose parent has not asked for it yet.
+    fn forget_dead(&self) -> Result<(), Error> {
+        if self.dockerd.daemon.running().is_some() {
+            return Ok(());
+        }
+        match fs::remove_file(PID_FILE) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).at(PID_FILE),
+            _ => Ok(()),
+        }
     }
 
     /// Its processes.
@@ -100,7 +114,7 @@ impl Engine {
                 CONTAINERD,
             ])
             .args(["--exec-root", &format!("{RUN}/docker")])
-            .args(["--pidfile", &format!("{RUN}/docker.pid")]);
+            .args(["--pidfile", PID_FILE]);
         Ok(command)
     }
 
