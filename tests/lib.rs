@@ -2,3 +2,4 @@
 //! their own (`wire/`). The library is what they and `cargo xtask canary` share.
 pub mod bpf;
 pub mod canary;
+pub mod random;

@@ -1,16 +1,14 @@
 //! The search for canaries after a fault: a function has one in its source and in its answer, and everything that
 //! outlives a process is searched for both and for the function's key.
-use std::{
-    fs::{self, File},
-    io::Read as _,
-    path::Path,
-    time::SystemTime,
-};
+use std::{fs, path::Path, time::SystemTime};
 
-use rsfaas_tests::canary::{
-    Needles, Part, Place, Report, Secret, Stack,
-    places::{BpfMaps, Delivered, UnnamedFiles},
-    search,
+use rsfaas_tests::{
+    canary::{
+        Needles, Part, Place, Report, Secret, Stack,
+        places::{BpfMaps, Delivered, UnnamedFiles},
+        search,
+    },
+    random,
 };
 
 use crate::{
@@ -48,7 +46,7 @@ impl Canary {
     /// Puts one into a function that is plain still and has no key yet.
     pub(crate) fn plant(author: &Author, function: &'static str) -> Result<Self, Error> {
         let since = SystemTime::now();
-        let source = random()?;
+        let source = random::hex(20)?;
         let handler = author.path(function).join("handler.py");
         let text = fs::read_to_string(&handler)? + &LINES.replace("SOURCE", &source);
         fs::write(handler, text)?;
@@ -110,11 +108,4 @@ impl Canary {
     fn answer(&self) -> String {
         self.source.chars().rev().collect()
     }
-}
-
-/// Random bytes in hexadecimal digits.
-fn random() -> Result<String, Error> {
-    let mut bytes = [0; 20];
-    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -4,15 +4,18 @@ mod plant;
 use std::{
     error::Error,
     fs::{self, File, OpenOptions},
-    io::{Read as _, Write as _},
+    io::Write as _,
     process::Command,
     time::{Duration, SystemTime},
 };
 
-use rsfaas_tests::canary::{
-    Finding, Needles, Place, Secret,
-    places::{BpfMaps, Delivered, Files, KernelLog, Memory, Select, UnnamedFiles},
-    search,
+use rsfaas_tests::{
+    canary::{
+        Finding, Needles, Place, Secret,
+        places::{BpfMaps, Delivered, Files, KernelLog, Memory, Select, UnnamedFiles},
+        search,
+    },
+    random,
 };
 
 use crate::plant::{
@@ -24,9 +27,7 @@ type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
 /// A secret of this run: other runs leave theirs in the kernel's log.
 fn secret() -> Result<String> {
-    let mut bytes = [0; 16];
-    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(random::hex(16)?)
 }
 
 fn find(place: impl Place + 'static, secret: &str) -> Result<Finding> {

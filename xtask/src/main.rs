@@ -7,6 +7,7 @@ mod build;
 mod canary;
 mod demo;
 mod error;
+mod files;
 mod fingerprint;
 mod fuzz;
 mod kernels;

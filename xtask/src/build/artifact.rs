@@ -7,6 +7,7 @@ use std::{
 
 use crate::{
     error::{At as _, Error},
+    files,
     fingerprint::Artifact,
 };
 
@@ -41,12 +42,7 @@ impl Pending {
         let new = fs::read(built).at(built)?;
         if fs::read(&path).ok().as_ref() != Some(&new) {
             // Without its fingerprint a half-written product counts as missing.
-            match fs::remove_file(&sources) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(error).at(sources);
-                }
-                _ => {}
-            }
+            files::remove_file(&sources)?;
             fs::copy(built, &path).at(&path)?;
         }
         if fs::read_to_string(&sources).ok().as_ref() != Some(&self.fingerprint) {

@@ -9,9 +9,11 @@ use std::{
     process::Command,
 };
 
-use rsfaas_tests::canary::{Needles, Report, Secret, Stack, search};
+use rsfaas_tests::{
+    canary::{Needles, Report, Secret, Stack, search},
+    random,
+};
 
-use super::subject::random;
 use crate::{
     error::{At as _, Error},
     process,
@@ -38,8 +40,8 @@ pub(super) fn control(
     stack: &Stack,
 ) -> Result<(Report, Vec<String>), Error> {
     let mut planted = Planted {
-        text: random(16)?,
-        deleted: random(16)?,
+        text: random::hex(16).at(random::SOURCE)?,
+        deleted: random::hex(16).at(random::SOURCE)?,
         places: vec!["agent's folders", "temporary folders"],
     };
     let text = &planted.text;

@@ -1,6 +1,6 @@
 //! The function that is sealed for the search, and its secrets.
 
-use std::{fs, io::Read as _};
+use std::fs;
 
 use crate::{
     error::{At as _, Error},
@@ -8,7 +8,10 @@ use crate::{
     scene::{Agent, Project},
     testbed::Testbed,
 };
-use rsfaas_tests::canary::{Needles, Secret};
+use rsfaas_tests::{
+    canary::{Needles, Secret},
+    random,
+};
 
 /// What each secret is called in reports.
 pub(super) const SOURCE: &str = "source";
@@ -45,7 +48,10 @@ pub(super) struct Subject {
 impl Subject {
     /// Writes its handler and its entry of the stack file.
     pub(super) fn new(project: &Project, testbed: &Testbed) -> Result<Self, Error> {
-        let (marker, source) = (random(8)?, random(20)?);
+        let (marker, source) = (
+            random::hex(8).at(random::SOURCE)?,
+            random::hex(20).at(random::SOURCE)?,
+        );
         let name = format!("canary-{marker}");
         let folder = project.folder().join(&name);
         fs::create_dir(&folder).at(&folder)?;
@@ -114,14 +120,4 @@ impl Subject {
             Secret::marker("marker", &self.marker)?,
         ])?)
     }
-}
-
-/// So many random bytes in hexadecimal digits.
-pub(super) fn random(count: usize) -> Result<String, Error> {
-    const SOURCE: &str = "/dev/urandom";
-    let mut bytes = vec![0; count];
-    fs::File::open(SOURCE)
-        .and_then(|mut source| source.read_exact(&mut bytes))
-        .at(SOURCE)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -12,6 +12,7 @@ use std::{
 use super::{PATIENCE, agent::Agent};
 use crate::{
     error::{At as _, Error},
+    files,
     process::{output, run},
     testbed::Testbed,
     workspace,
@@ -27,12 +28,7 @@ impl Project {
     /// A fresh project in a folder below `target`, for an rsfaas that was built in a profile.
     pub(crate) fn new(testbed: &Testbed, name: &str, profile: &str) -> Result<Self, Error> {
         let folder = workspace::root().join("target").join(name);
-        match fs::remove_dir_all(&folder) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error).at(&folder);
-            }
-            _ => {}
-        }
+        files::remove_folder(&folder)?;
         fs::create_dir_all(&folder).at(&folder)?;
         let functions = workspace::root().join("tests/functions");
         run(Command::new("cp")

@@ -88,18 +88,19 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
             None
         };
         // These need the processors, and what follows mostly waits for containers.
-        let beside = match all {
-            true => report.step("start kernel tests and fuzzing", || {
+        let beside = if all {
+            report.step("start kernel tests and fuzzing", || {
                 Ok(beside::Checks::start(&["bpf", "fuzz"])?)
-            }),
-            false => None,
+            })
+        } else {
+            if wants(Part::Bpf) {
+                bpf(&mut report);
+            }
+            if wants(Part::Fuzz) {
+                fuzz::steps(&mut report, &fuzz::Options::default());
+            }
+            None
         };
-        if !all && wants(Part::Bpf) {
-            bpf(&mut report);
-        }
-        if !all && wants(Part::Fuzz) {
-            fuzz::steps(&mut report, &fuzz::Options::default());
-        }
         if let Some(agents) = agents {
             if let Some(raised) = raised {
                 report.step("an OpenFaaS is raised", || Ok(raised.finish()?));

@@ -10,7 +10,10 @@ use std::{
 };
 
 use super::{layout::Layout, record::Record};
-use crate::error::{At as _, Error};
+use crate::{
+    error::{At as _, Error},
+    files,
+};
 use nix::{
     errno::Errno,
     sys::signal::{Signal, kill},
@@ -181,12 +184,7 @@ impl Daemon {
     }
 
     fn forget(&self) -> Result<(), Error> {
-        match fs::remove_file(&self.record) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(error).at(&self.record)
-            }
-            _ => Ok(()),
-        }
+        files::remove_file(&self.record)
     }
 }
 

@@ -2,7 +2,7 @@
 //! deleted files too.
 
 use std::{
-    fs, io,
+    fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -10,7 +10,7 @@ use std::{
 use super::{engine::program, host::unmount_below, layout::Layout};
 use crate::{
     error::{At as _, Error},
-    process,
+    files, process,
 };
 
 /// Room on the disk. The file is sparse: it takes as much as was ever written.
@@ -82,10 +82,7 @@ impl Disk {
     /// Unmounts and removes it.
     pub(super) fn remove(&self) -> Result<(), Error> {
         unmount_below(&self.mount)?;
-        match fs::remove_file(&self.image) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).at(&self.image),
-            _ => Ok(()),
-        }
+        files::remove_file(&self.image)
     }
 
     fn is_mounted(&self) -> Result<bool, Error> {

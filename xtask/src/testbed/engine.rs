@@ -1,7 +1,7 @@
 //! Docker Engine: the one that answers on the usual socket, or else one of ours, with data, state and
 //! settings of its own, which `down` takes away to the last bridge and firewall rule.
 
-use std::{fs, io, path::PathBuf, process::Command, time::Duration};
+use std::{fs, path::PathBuf, process::Command, time::Duration};
 
 use super::{
     daemon::Daemon,
@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     error::{At as _, Error},
+    files,
     process::{self, find},
     setup::docker,
 };
@@ -63,10 +64,7 @@ impl Engine {
         if self.dockerd.daemon.running().is_some() {
             return Ok(());
         }
-        match fs::remove_file(PID_FILE) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).at(PID_FILE),
-            _ => Ok(()),
-        }
+        files::remove_file(PID_FILE.as_ref())
     }
 
     /// Its processes.
@@ -149,7 +147,7 @@ impl Engine {
             self.data().join("containerd"),
             RUN.into(),
         ] {
-            super::remove_folder(&folder)?;
+            files::remove_folder(&folder)?;
         }
         Ok(())
     }

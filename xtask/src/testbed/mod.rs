@@ -22,16 +22,13 @@ mod service;
 mod store;
 mod tools;
 
-use std::{
-    env, fs, io,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{env, path::PathBuf, process::Command};
 
 use nix::unistd::Uid;
 
 use crate::{
-    error::{At as _, Error},
+    error::Error,
+    files,
     process::{find, path_with},
     setup, workspace,
 };
@@ -257,7 +254,7 @@ pub(crate) fn down() -> Result<(), Error> {
         layout.faas_cli_config(),
         layout.run(),
     ] {
-        remove_folder(&folder)?;
+        files::remove_folder(&folder)?;
     }
     Owner::of_host().release()?;
     println!(
@@ -281,13 +278,5 @@ fn check_rights() -> Result<(), Error> {
         Err(Error::Needs(
             "the testbed runs containers and needs root".into(),
         ))
-    }
-}
-
-/// Removes a folder with all that is in it; one that is not there is fine.
-fn remove_folder(folder: &Path) -> Result<(), Error> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).at(folder),
-        _ => Ok(()),
     }
 }

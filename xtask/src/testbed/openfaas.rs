@@ -2,11 +2,13 @@
 
 use std::{
     fs,
-    io::{self, Read as _, Write as _},
+    io::Write as _,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::Path,
     process::Command,
 };
+
+use rsfaas_tests::random;
 
 use super::{
     Testbed,
@@ -100,7 +102,10 @@ pub(super) fn ensure_secrets(layout: &Layout) -> Result<(), Error> {
         return Ok(());
     }
     write_secret(&folder.join("basic-auth-user"), USER)?;
-    write_secret(&folder.join("basic-auth-password"), &random()?)
+    write_secret(
+        &folder.join("basic-auth-password"),
+        &random::hex(24).at(random::SOURCE)?,
+    )
 }
 
 fn write_secret(path: &Path, text: &str) -> Result<(), Error> {
@@ -112,14 +117,6 @@ fn write_secret(path: &Path, text: &str) -> Result<(), Error> {
         .open(path)
         .at(path)?;
     file.write_all(text.as_bytes()).at(path)
-}
-
-fn random() -> Result<String, Error> {
-    const SOURCE: &str = "/dev/urandom";
-    let mut bytes = [0; 24];
-    let read = |bytes: &mut [u8]| -> io::Result<()> { fs::File::open(SOURCE)?.read_exact(bytes) };
-    read(&mut bytes).at(SOURCE)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Logs the faas-cli in, which also shows that the gateway takes the password.

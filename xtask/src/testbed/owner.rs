@@ -2,12 +2,15 @@
 //! A file says which checkout's it is, so that another neither mixes with it nor clears it away.
 
 use std::{
-    fs, io,
+    fs,
     path::{Path, PathBuf},
 };
 
 use super::{layout::Layout, record::Record};
-use crate::error::{At as _, Error};
+use crate::{
+    error::{At as _, Error},
+    files,
+};
 
 const OWNER: &str = "/run/rsfaas-testbed-owner";
 
@@ -49,10 +52,7 @@ impl Owner {
 
     /// Gives the place up.
     pub(super) fn release(&self) -> Result<(), Error> {
-        match fs::remove_file(&self.file) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).at(&self.file),
-            _ => Ok(()),
-        }
+        files::remove_file(&self.file)
     }
 }
 
