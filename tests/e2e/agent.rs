@@ -11,6 +11,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use rsfaas::control::{self, Reply};
 use serde_json::Value;
 
 use crate::host::{Error, Host, check, eventually, fail, run};
@@ -133,12 +134,23 @@ impl Agent {
         self.folder.path().join("state")
     }
 
-    /// What `rsfaas status --json` says.
+    /// What it answers to `rsfaas status`; asked for often, so without a process each time.
     pub(crate) fn status(&self) -> Result<Value, Error> {
-        let text = run(Command::new(&self.rsfaas)
-            .args(["status", "--json", "--control-socket"])
-            .arg(self.folder.path().join("agent.sock")))?;
-        Ok(serde_json::from_str(&text)?)
+        match control::ask(&self.control_socket(), &control::Command::Status)? {
+            Reply::Status(status) => Ok(serde_json::to_value(status)?),
+            other => fail(format!("the agent answers {other:?}")),
+        }
+    }
+
+    /// What `rsfaas status` shows.
+    pub(crate) fn shown_status(&self, options: &[&str]) -> Result<String, Error> {
+        let mut status = Command::new(&self.rsfaas);
+        status.arg("status").args(options).arg("--control-socket");
+        run(status.arg(self.control_socket()))
+    }
+
+    fn control_socket(&self) -> PathBuf {
+        self.folder.path().join("agent.sock")
     }
 
     /// What it says of one function.
@@ -179,12 +191,24 @@ impl Agent {
         })
     }
 
-    /// Waits until every function has a parked container.
+    /// Waits until every function of its records has a parked container.
     pub(crate) fn wait_until_parked(&self) -> Result<(), Error> {
-        for function in crate::author::FUNCTIONS {
-            self.wait_until_locked(function)?;
+        for entry in fs::read_dir(self.state_dir().join("functions"))? {
+            let record = entry?.path();
+            if let Some(function) = record.file_stem().and_then(|name| name.to_str()) {
+                self.wait_until_locked(function)?;
+            }
         }
         Ok(())
+    }
+
+    /// Has it let go of a function, whose record is removed.
+    pub(crate) fn forget(&self, function: &str) -> Result<(), Error> {
+        let records = self.state_dir().join("functions");
+        fs::remove_file(records.join(format!("{function}.json")))?;
+        eventually("the agent to let go of the function", || {
+            Ok(self.function(function).is_err())
+        })
     }
 
     /// Ends it as a service manager would; an error where it ends in another way than well.

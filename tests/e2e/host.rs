@@ -3,6 +3,7 @@ use std::{
     env, fmt,
     path::PathBuf,
     process::Command,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -116,7 +117,12 @@ pub(crate) fn eventually(
         if Instant::now() > deadline {
             return fail(format!("in vain waited for: {what}"));
         }
-        std::thread::sleep(Duration::from_millis(20));
+        thread::sleep(Duration::from_millis(20));
     }
     Ok(())
+}
+
+/// What a thread has come to.
+pub(crate) fn joined<T>(result: thread::Result<Result<T, Error>>) -> Result<T, Error> {
+    result.map_err(|_| Error("a thread broke off".into()))?
 }

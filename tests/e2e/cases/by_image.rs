@@ -1,5 +1,5 @@
 //! Functions that are rebuilt by image.
-use super::{expect, hold, seal_with};
+use super::{expect, hold, hold_pydict, seal_with};
 use crate::{
     World,
     host::{Error, check, eventually, run},
@@ -31,14 +31,14 @@ pub(super) fn a_function_rebuilt_by_image_is_answered_and_its_image_purged(
 pub(super) fn images_that_a_killed_agent_left_are_purged_by_its_successor(
     world: &World,
 ) -> Result<(), Error> {
-    seal_with(world, "packages", "rebuild", "image")?;
-    let holder = hold_packages(world)?;
+    seal_with(world, "pydict", "rebuild", "image")?;
+    let holder = hold_pydict(world)?;
     world.agent.kill()?;
     drop(holder);
     check!(!lease_images()?.is_empty(), "nothing was left to be purged");
     world.agent.restart()?;
     eventually("the image to be purged", || Ok(lease_images()?.is_empty()))?;
-    seal_with(world, "packages", "rebuild", "mount")?;
+    seal_with(world, "pydict", "rebuild", "mount")?;
     world.agent.wait_until_parked()
 }
 

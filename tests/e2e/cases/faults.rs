@@ -8,7 +8,7 @@ use rsfaas_tests::canary::{Part, places::Delivered};
 use super::{NIGHT, containers_with_processes, expect, hold_pydict, keyed, unlocked_functions};
 use crate::{
     World, canary,
-    host::{Error, check, eventually, run},
+    host::{Error, check, run},
     http::Request,
 };
 
@@ -149,15 +149,7 @@ pub(crate) fn the_canary_and_the_key_are_found_while_the_function_is_unlocked(
 
 /// As before the function was sealed, but for the images.
 fn make_plain(world: &World, handler: &Path, folder: &Path) -> Result<(), Error> {
-    fs::remove_file(
-        world
-            .agent
-            .state_dir()
-            .join(format!("functions/{FUNCTION}.json")),
-    )?;
-    eventually("the agent to let go of the function", || {
-        Ok(world.agent.function(FUNCTION).is_err())
-    })?;
+    world.agent.forget(FUNCTION)?;
     run(Command::new("cp")
         .arg("-r")
         .arg(handler.join("."))

@@ -3,19 +3,21 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{expect, seal_with, unlocked_functions};
+use super::{NIGHT, expect, seal_with, unlocked_functions};
 use crate::{
     World,
     host::{Error, check, eventually, fail},
     http::{Connection, Request},
 };
 
+/// Tells who has answered.
 const FUNCTION: &str = "echo-headers";
+const SMALL: &str = "pydict";
 
 pub(super) fn two_connections_have_two_containers_which_end_with_them(
     world: &World,
 ) -> Result<(), Error> {
-    isolate(world, true)?;
+    isolate(world, FUNCTION, true)?;
     let (mut one, mut other) = (
         Connection::open(&world.host)?,
         Connection::open(&world.host)?,
@@ -31,7 +33,7 @@ pub(super) fn two_connections_have_two_containers_which_end_with_them(
         hostname(&mut one)? == hosts[0],
         "a connection has changed its container"
     );
-    let leases = leases(world)?;
+    let leases = leases(world, FUNCTION)?;
     let clients: BTreeSet<&str> = leases
         .iter()
         .filter_map(|it| it["client"].as_str())
@@ -40,7 +42,9 @@ pub(super) fn two_connections_have_two_containers_which_end_with_them(
     let containers = containers(&leases);
     check!(containers.len() == 2, "not two containers: {leases:?}");
     drop(one);
-    eventually("one lease to end", || Ok(self::leases(world)?.len() == 1))?;
+    eventually("one lease to end", || {
+        Ok(self::leases(world, FUNCTION)?.len() == 1)
+    })?;
     other.write(&request)?;
     check!(
         hostname(&mut other)? == hosts[1],
@@ -52,17 +56,19 @@ pub(super) fn two_connections_have_two_containers_which_end_with_them(
         let left = unlocked_functions(world)?;
         Ok(!left.iter().any(|name| containers.contains(name)))
     })?;
-    isolate(world, false)
+    isolate(world, FUNCTION, false)
 }
 
 pub(super) fn a_connection_beyond_the_bound_is_served_when_another_has_ended(
     world: &World,
 ) -> Result<(), Error> {
-    isolate(world, true)?;
+    isolate(world, SMALL, true)?;
     world.agent.restart_with("standby = 0\nisolated = 1")?;
     // One that serves, and two whose removal is not over yet.
     let bound = 3;
-    let request = request(world)?;
+    let request = Request::call(SMALL, NIGHT)
+        .key(&world.author.key(SMALL)?)
+        .bytes();
     let mut connections = Vec::new();
     for _ in 0..=bound {
         let mut connection = Connection::open(&world.host)?;
@@ -70,9 +76,9 @@ pub(super) fn a_connection_beyond_the_bound_is_served_when_another_has_ended(
         connections.push(connection);
     }
     eventually("as many as may to be served", || {
-        Ok(containers(&leases(world)?).len() == bound)
+        Ok(containers(&leases(world, SMALL)?).len() == bound)
     })?;
-    let served = leases(world)?;
+    let served = leases(world, SMALL)?;
     let Some(waiting) = served.iter().find(|lease| lease["container"].is_null()) else {
         return fail(format!("nobody waits: {served:?}"));
     };
@@ -85,23 +91,23 @@ pub(super) fn a_connection_beyond_the_bound_is_served_when_another_has_ended(
     };
     let mut last = connections.swap_remove(place);
     for connection in &mut connections {
-        expect(&connection.answer()?, 200, "Hostname")?;
+        expect(&connection.answer()?, 200, "noche")?;
     }
     drop(connections);
-    expect(&last.answer()?, 200, "Hostname")?;
+    expect(&last.answer()?, 200, "noche")?;
     drop(last);
-    world.agent.wait_until_ciphertext(FUNCTION)?;
+    world.agent.wait_until_ciphertext(SMALL)?;
     world.agent.stop()?;
     world.agent.restart()?;
     world.agent.wait_until_parked()?;
-    isolate(world, false)
+    isolate(world, SMALL, false)
 }
 
 /// Seals the sealed function again for the other isolation, and waits until the agent has it.
-fn isolate(world: &World, each: bool) -> Result<(), Error> {
+fn isolate(world: &World, function: &str, each: bool) -> Result<(), Error> {
     let isolation = if each { "connection" } else { "shared" };
-    seal_with(world, FUNCTION, "isolation", isolation)?;
-    world.agent.wait_until_locked(FUNCTION)
+    seal_with(world, function, "isolation", isolation)?;
+    world.agent.wait_until_locked(function)
 }
 
 fn request(world: &World) -> Result<Vec<u8>, Error> {
@@ -117,8 +123,8 @@ fn hostname(connection: &mut Connection) -> Result<String, Error> {
     Ok(headers["Hostname"].as_str().unwrap_or_default().to_owned())
 }
 
-fn leases(world: &World) -> Result<Vec<Value>, Error> {
-    let function = world.agent.function(FUNCTION)?;
+fn leases(world: &World, function: &str) -> Result<Vec<Value>, Error> {
+    let function = world.agent.function(function)?;
     Ok(function["leases"].as_array().cloned().unwrap_or_default())
 }
 

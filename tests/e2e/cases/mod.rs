@@ -15,7 +15,7 @@ mod sealing;
 mod streams;
 mod templates;
 
-use std::{collections::BTreeSet, fs, path::PathBuf, thread};
+use std::{collections::BTreeSet, fs, path::PathBuf};
 
 pub(crate) use templates::TEMPLATES;
 
@@ -23,73 +23,99 @@ use crate::{
     World,
     host::{Error, check, eventually, run},
     http::{Answer, Connection, Request},
+    turns::Need,
 };
 
-type Case = fn(&World) -> Result<(), Error>;
+/// One behaviour.
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    /// What it works with, and no other case meanwhile.
+    pub(crate) needs: &'static [Need],
+    pub(crate) run: fn(&World) -> Result<(), Error>,
+}
+
+const PYDICT: Need = Need::Function("pydict");
+const ECHO: Need = Need::Function("echo-headers");
+const PACKAGES: Need = Need::Function("packages");
+const EVENTS: Need = Need::Function("events");
+const REGISTRY: Need = Need::Registry;
 
 macro_rules! cases {
-    ($($topic:ident::$name:ident,)+) => {
-        /// Every case with its name.
-        pub(crate) const ALL: &[(&str, Case)] = &[$((stringify!($name), $topic::$name),)+];
+    ($list:ident: $([$($need:expr),*] $topic:ident::$name:ident,)+) => {
+        pub(crate) const $list: &[Case] = &[$(Case {
+            name: stringify!($name),
+            needs: &[$($need),*],
+            run: $topic::$name,
+        },)+];
     };
 }
 
-cases! {
-    calls::a_call_without_a_key_is_told_what_to_do,
-    calls::a_call_with_the_key_is_answered_by_the_function,
-    calls::the_handler_is_ciphertext_again_with_other_bytes_after_the_close,
-    refusals::a_wrong_key_is_refused_and_nothing_is_built,
-    refusals::a_malformed_key_is_told_from_a_wrong_one,
-    refusals::each_key_opens_only_its_own_function,
-    calls::fifty_clients_share_one_unlock,
-    calls::keyless_callers_get_423_all_the_while,
-    calls::the_function_never_sees_the_key,
-    calls::a_function_of_packages_a_data_file_and_a_slow_import_works,
-    connections::a_head_that_comes_in_pieces_is_held_until_it_is_whole,
-    connections::each_request_on_a_kept_connection_is_judged_by_itself,
-    connections::a_client_on_another_host_is_served,
-    connections::a_client_over_ipv6_is_served,
-    connections::a_client_inside_a_container_is_served,
-    connections::a_client_that_comes_through_a_published_port_is_served,
-    connections::clients_are_served_while_addresses_of_the_host_change,
-    connections::two_keyed_requests_on_one_connection_share_the_lease,
-    connections::callers_behind_a_reverse_proxy_are_told_apart_and_the_lease_ends_when_they_are_gone,
-    connections::a_large_body_arrives_whole,
-    browser::a_page_from_elsewhere_calls_with_and_without_the_key,
-    streams::an_answer_of_server_sent_events_comes_whole_and_keeps_the_function_unlocked,
-    streams::a_request_to_switch_protocols_is_answered_as_the_gateway_carries_it,
-    refusals::an_unlocked_container_cannot_be_called_by_its_name,
-    refusals::an_asynchronous_call_with_a_key_is_refused,
-    next_key::the_next_key_opens_after_the_lease_and_the_old_one_nothing_any_more,
-    next_key::neither_function_nor_gateway_sees_the_next_key,
-    next_key::a_malformed_next_key_is_refused_before_anything_is_unlocked,
-    next_key::of_two_next_keys_in_a_lease_the_first_has_its_way,
-    next_key::each_call_may_have_a_key_of_its_own,
-    next_key::an_agent_killed_before_the_close_leaves_the_old_key_valid,
-    next_key::an_agent_killed_around_the_close_leaves_one_key_valid_and_inspect_says_which,
-    isolation::two_connections_have_two_containers_which_end_with_them,
-    isolation::a_connection_beyond_the_bound_is_served_when_another_has_ended,
-    sealing::no_plaintext_is_in_any_layer_or_file_of_the_parked_container,
-    sealing::sealing_again_changes_nothing,
-    sealing::an_interrupted_seal_can_be_finished,
-    sealing::the_sealed_handler_can_be_inspected_without_and_opened_with_the_key,
-    by_image::a_function_rebuilt_by_image_is_answered_and_its_image_purged,
-    by_image::images_that_a_killed_agent_left_are_purged_by_its_successor,
-    agent_gone::a_stopped_agent_leaves_nothing_unlocked,
-    agent_gone::a_killed_agent_leaves_a_locked_function_and_its_successor_sweeps,
-    agent_gone::what_the_unit_runs_after_an_agent_that_died_unlocked_leaves_no_container_and_no_process,
-    agent_gone::where_an_agent_runs_a_sweep_is_refused,
-    failures::without_faas_cli_callers_are_told_and_with_it_they_are_served_again,
-    failures::a_faas_cli_that_fails_while_it_locks_leaves_ciphertext_and_no_process,
-    failures::a_faas_cli_that_hangs_has_callers_told_in_time,
-    failures::a_gateway_that_fails_hangs_or_is_gone_has_callers_told_and_is_used_again,
-    faults::the_canary_and_the_key_are_found_while_the_function_is_unlocked,
-    handlers::a_handler_that_does_not_start_is_told_and_the_right_one_served_afterwards,
-    handlers::a_function_that_crashes_is_delivered_again_while_its_lease_is_open,
-    handlers::a_function_that_never_answers_is_locked_at_the_lease_limit_and_its_caller_told,
-    failures::a_client_that_vanishes_without_a_word_holds_its_lease_until_the_idle_limit,
-    failures::on_a_full_disk_the_old_ciphertext_stays_and_opens,
-    sealing::unsealing_gives_the_plain_function_back,
+// Those that leave the agent as it is.
+cases! { BESIDE:
+    [PYDICT] calls::a_call_without_a_key_is_told_what_to_do,
+    [PYDICT] calls::a_call_with_the_key_is_answered_by_the_function,
+    [PYDICT] calls::the_handler_is_ciphertext_again_with_other_bytes_after_the_close,
+    [PYDICT] calls::fifty_clients_share_one_unlock,
+    [PYDICT] calls::keyless_callers_get_423_all_the_while,
+    [ECHO] calls::the_function_never_sees_the_key,
+    [PACKAGES] calls::a_function_of_packages_a_data_file_and_a_slow_import_works,
+    [PYDICT] calls::what_the_agent_does_is_shown_as_text_and_as_json,
+    [PYDICT] refusals::a_wrong_key_is_refused_and_nothing_is_built,
+    [PYDICT] refusals::a_malformed_key_is_told_from_a_wrong_one,
+    [PYDICT, ECHO] refusals::each_key_opens_only_its_own_function,
+    [PYDICT] refusals::an_unlocked_container_cannot_be_called_by_its_name,
+    [PYDICT] refusals::an_asynchronous_call_with_a_key_is_refused,
+    [PYDICT] connections::a_head_that_comes_in_pieces_is_held_until_it_is_whole,
+    [PYDICT] connections::each_request_on_a_kept_connection_is_judged_by_itself,
+    [PYDICT] connections::a_client_on_another_host_is_served,
+    [PYDICT] connections::a_client_over_ipv6_is_served,
+    [PYDICT] connections::a_client_inside_a_container_is_served,
+    [PYDICT] connections::a_client_that_comes_through_a_published_port_is_served,
+    [PYDICT] connections::two_keyed_requests_on_one_connection_share_the_lease,
+    [PYDICT] connections::a_large_body_arrives_whole,
+    [ECHO] browser::a_page_from_elsewhere_calls_with_and_without_the_key,
+    [EVENTS] streams::an_answer_of_server_sent_events_comes_whole_and_keeps_the_function_unlocked,
+    [ECHO] streams::a_request_to_switch_protocols_is_answered_as_the_gateway_carries_it,
+    [PYDICT] next_key::the_next_key_opens_after_the_lease_and_the_old_one_nothing_any_more,
+    [PYDICT] next_key::a_malformed_next_key_is_refused_before_anything_is_unlocked,
+    [PYDICT] next_key::of_two_next_keys_in_a_lease_the_first_has_its_way,
+    [PYDICT] next_key::each_call_may_have_a_key_of_its_own,
+    [ECHO, REGISTRY] isolation::two_connections_have_two_containers_which_end_with_them,
+    [PACKAGES, REGISTRY] by_image::a_function_rebuilt_by_image_is_answered_and_its_image_purged,
+    [PYDICT] agent_gone::where_an_agent_runs_a_sweep_is_refused,
+    [PYDICT] handlers::a_handler_that_does_not_start_is_told_and_the_right_one_served_afterwards,
+    [PYDICT] handlers::a_function_that_crashes_is_delivered_again_while_its_lease_is_open,
+    [PYDICT] failures::on_a_full_disk_the_old_ciphertext_stays_and_opens,
+    [PYDICT] sealing::no_plaintext_is_in_any_layer_or_file_of_the_parked_container,
+    [PYDICT] sealing::sealing_again_changes_nothing,
+    [PYDICT, REGISTRY] sealing::an_interrupted_seal_can_be_finished,
+    [PYDICT] sealing::the_sealed_handler_can_be_inspected_without_and_opened_with_the_key,
+    [PYDICT, REGISTRY] sealing::unsealing_gives_the_plain_function_back,
+}
+
+// Those that look at the agent's counters of everybody.
+cases! { COUNTING:
+    [] connections::clients_are_served_while_addresses_of_the_host_change,
+    [] next_key::neither_function_nor_gateway_sees_the_next_key,
+}
+
+// Those that end the agent, or search everything; `pydict` alone is sealed by then.
+cases! { ENDING:
+    [] connections::callers_behind_a_reverse_proxy_are_told_apart_and_the_lease_ends_when_they_are_gone,
+    [] next_key::an_agent_killed_before_the_close_leaves_the_old_key_valid,
+    [] next_key::an_agent_killed_around_the_close_leaves_one_key_valid_and_inspect_says_which,
+    [] isolation::a_connection_beyond_the_bound_is_served_when_another_has_ended,
+    [] by_image::images_that_a_killed_agent_left_are_purged_by_its_successor,
+    [] agent_gone::a_stopped_agent_leaves_nothing_unlocked,
+    [] agent_gone::a_killed_agent_leaves_a_locked_function_and_its_successor_sweeps,
+    [] agent_gone::what_the_unit_runs_after_an_agent_that_died_unlocked_leaves_no_container_and_no_process,
+    [] failures::without_faas_cli_callers_are_told_and_with_it_they_are_served_again,
+    [] failures::a_faas_cli_that_fails_while_it_locks_leaves_ciphertext_and_no_process,
+    [] failures::a_faas_cli_that_hangs_has_callers_told_in_time,
+    [] failures::a_gateway_that_fails_hangs_or_is_gone_has_callers_told_and_is_used_again,
+    [] failures::a_client_that_vanishes_without_a_word_holds_its_lease_until_the_idle_limit,
+    [] faults::the_canary_and_the_key_are_found_while_the_function_is_unlocked,
+    [] handlers::a_function_that_never_answers_is_locked_at_the_lease_limit_and_its_caller_told,
 }
 
 /// A sentence of the `pydict` handler.
@@ -150,11 +176,6 @@ fn is_locked_until_an_agent_starts(world: &World) -> Result<(), Error> {
     world.agent.wait_until_parked()?;
     expect(&keyed(world, "pydict", NIGHT)?, 200, "noche")?;
     world.agent.wait_until_locked("pydict")
-}
-
-/// What a client on a thread of its own has come to.
-fn joined<T>(result: thread::Result<Result<T, Error>>) -> Result<T, Error> {
-    result.map_err(|_| Error("a client broke off".into()))?
 }
 
 /// The containers, by their mount namespaces, in which processes of the agent's own are.

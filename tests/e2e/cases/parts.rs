@@ -2,10 +2,10 @@
 //! again: callers are told, nothing is lost or left, and they are served once the part is back.
 use std::{path::Path, process::Command, thread};
 
-use super::{NIGHT, expect, hold_pydict, joined, only_what_is_parked_runs};
+use super::{NIGHT, expect, hold_pydict, only_what_is_parked_runs};
 use crate::{
     World,
-    host::{Error, check, eventually, fail, run},
+    host::{Error, check, eventually, fail, joined, run},
     http::Request,
 };
 

@@ -1,10 +1,10 @@
 //! Requests that no unlocked container may answer.
 use std::thread;
 
-use super::{NIGHT, expect, hold_pydict, joined, keyed};
+use super::{NIGHT, expect, hold_pydict, keyed};
 use crate::{
     World,
-    host::{Error, check, fail, run},
+    host::{Error, check, fail, joined, run},
     http::Request,
 };
 

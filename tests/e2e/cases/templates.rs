@@ -7,6 +7,7 @@ use crate::{
     World,
     host::{Error, check, eventually, run},
     http::Request,
+    turns::Need,
 };
 
 /// A template and a function of it.
@@ -69,6 +70,11 @@ const fn python(name: &'static str, function: &'static str) -> Template {
 }
 
 impl Template {
+    /// What nothing else may work with meanwhile.
+    pub(crate) fn needs(&self) -> [Need; 2] {
+        [Need::Function(self.function), Need::Registry]
+    }
+
     /// Whether the templates of this host have it.
     pub(crate) fn is_there(&self, world: &World) -> bool {
         world.author.path("template").join(self.name).is_dir()

@@ -1,0 +1,134 @@
+//! Every test, in sections that follow each other.
+use std::iter;
+
+use libtest_mimic::{Failed, Trial};
+
+use crate::{
+    author, cases, clients,
+    host::{self, Error},
+    turns::Need,
+    world::World,
+};
+
+/// Tests that need the same of the host.
+pub(crate) struct Section {
+    pub(crate) trials: Vec<Trial>,
+    /// Whether they may run beside each other.
+    pub(crate) beside: bool,
+    /// The functions that must be sealed.
+    pub(crate) functions: &'static [&'static str],
+}
+
+/// All of them; they can be run where there is a world.
+pub(crate) fn sections(world: Option<&'static World>) -> Vec<Section> {
+    let alone = |trials, functions| Section {
+        trials,
+        beside: false,
+        functions,
+    };
+    if let Some(times) = host::fault_times() {
+        return vec![alone(faults(world, times), &["pydict"])];
+    }
+    let beside = Section {
+        trials: beside(world),
+        beside: true,
+        functions: author::FUNCTIONS,
+    };
+    let counting = named(world, cases::COUNTING).collect();
+    let ending = named(world, cases::ENDING).chain(parts(world)).collect();
+    vec![
+        beside,
+        alone(counting, author::FUNCTIONS),
+        alone(ending, &["pydict"]),
+    ]
+}
+
+/// Those that need images are the longest, and wait for each other: begun in time, they end with the rest.
+fn beside(world: Option<&'static World>) -> Vec<Trial> {
+    let clients = clients::ALL.iter().map(|(name, client)| {
+        let title = format!("{name} calls with and without the key");
+        trial(
+            title,
+            world,
+            &[Need::Function("pydict")],
+            |world: &World| clients::calls_with_and_without_the_key(world, name, *client),
+        )
+    });
+    let (with_images, others): (Vec<_>, Vec<_>) = cases::BESIDE
+        .iter()
+        .partition(|case| case.needs.contains(&Need::Registry));
+    let mut with_images = templates(world).chain(named(world, with_images));
+    let mut others = clients.chain(named(world, others));
+    let mut trials = Vec::new();
+    loop {
+        let before = trials.len();
+        trials.extend(with_images.next());
+        trials.extend(others.by_ref().take(4));
+        if trials.len() == before {
+            return trials;
+        }
+    }
+}
+
+fn named(
+    world: Option<&'static World>,
+    cases: impl IntoIterator<Item = &'static cases::Case>,
+) -> impl Iterator<Item = Trial> {
+    cases
+        .into_iter()
+        .map(move |case| trial(case.name.to_owned(), world, case.needs, case.run))
+}
+
+fn templates(world: Option<&'static World>) -> impl Iterator<Item = Trial> {
+    cases::TEMPLATES.iter().map(move |template| {
+        let title = format!(
+            "a function of the template {} is parked, served and locked again, and nothing of it is left",
+            template.name
+        );
+        // Of somebody else's templates some may be missing, which is told as such.
+        let missing = world.is_some_and(|world| !template.is_there(world));
+        let case = |world: &World| template.case(world);
+        trial(title, world, &template.needs(), case).with_ignored_flag(missing)
+    })
+}
+
+fn parts(world: Option<&'static World>) -> impl Iterator<Item = Trial> {
+    cases::parts::ALL.iter().map(move |part| {
+        // Of somebody else's OpenFaaS nothing is killed.
+        let spared = world.is_some_and(|world| world.host.xtask.is_none());
+        let case = |world: &World| part.case(world);
+        trial(part.title(), world, &[], case).with_ignored_flag(spared)
+    })
+}
+
+fn faults(world: Option<&'static World>, times: u32) -> Vec<Trial> {
+    let faults = cases::faults::all().into_iter().map(|fault| {
+        trial(fault.title(), world, &[], move |world| {
+            fault.strike(world, times)
+        })
+    });
+    let control = trial(
+        "what is searched for is found while it is there".to_owned(),
+        world,
+        &[],
+        cases::faults::the_canary_and_the_key_are_found_while_the_function_is_unlocked,
+    );
+    iter::once(control).chain(faults).collect()
+}
+
+fn trial(
+    name: String,
+    world: Option<&'static World>,
+    needs: &[Need],
+    case: impl FnOnce(&World) -> Result<(), Error> + Send + 'static,
+) -> Trial {
+    let needs = needs.to_vec();
+    Trial::test(name, move || {
+        let world = world.ok_or("not prepared")?;
+        let _turn = world.turns.take(&needs);
+        case(world).map_err(|error| {
+            let log = world.agent.log_end();
+            Failed::from(format!("{error}\nthe agent's log ends:\n{log}"))
+        })
+    })
+}
