@@ -3,6 +3,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    sync::{PoisonError, RwLock, RwLockWriteGuard},
 };
 
 use crate::{
@@ -24,6 +25,8 @@ const READABLE: [&str; 4] = [
 /// A project folder.
 pub(crate) struct Author {
     folder: tempfile::TempDir,
+    /// What is pushed while somebody collects the registry's garbage may go with it.
+    images: RwLock<()>,
 }
 
 impl Author {
@@ -47,7 +50,10 @@ impl Author {
                 &format!("http://127.0.0.1:{}", host.port),
             );
         fs::write(&stack, text)?;
-        Ok(Self { folder })
+        Ok(Self {
+            folder,
+            images: RwLock::new(()),
+        })
     }
 
     /// The whole of it.
@@ -80,8 +86,14 @@ impl Author {
         Ok(fs::write(self.key_file(function), format!("{key}\n"))?)
     }
 
+    /// Waits until nobody else builds or pushes, as whoever seals or unseals has to.
+    pub(crate) fn images_alone(&self) -> RwLockWriteGuard<'_, ()> {
+        self.images.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The classic flow: build, push, deploy.
     pub(crate) fn deploy(&self, host: &Host, function: &str) -> Result<(), Error> {
+        let _images = self.images.read().unwrap_or_else(PoisonError::into_inner);
         for step in ["build", "push", "deploy"] {
             run(self
                 .faas(host)
@@ -96,7 +108,9 @@ impl Author {
         if !key.exists() {
             run(host.rsfaas().args(["keygen", "-o"]).arg(&key))?;
         }
+        let images = self.images_alone();
         let output = self.seal_command(host, agent, function).output()?;
+        drop(images);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         check!(output.status.success(), "seal failed:\n{said}");
         self.check_sealed(function)?;
@@ -160,6 +174,7 @@ impl Author {
             .arg(self.key_file(function))
             .arg("--state-dir")
             .arg(agent.state_dir());
+        let _images = self.images_alone();
         run(&mut command).map(drop)
     }
 

@@ -6,7 +6,6 @@ use libtest_mimic::{Failed, Trial};
 use crate::{
     author, cases, clients,
     host::{self, Error},
-    turns::Need,
     world::World,
 };
 
@@ -43,26 +42,20 @@ pub(crate) fn sections(world: Option<&'static World>) -> Vec<Section> {
     ]
 }
 
-/// Those that need images are the longest, and wait for each other: begun in time, they end with the rest.
+/// The templates are the longest: begun in time, they end with the rest.
 fn beside(world: Option<&'static World>) -> Vec<Trial> {
     let clients = clients::ALL.iter().map(|(name, client)| {
         let title = format!("{name} calls with and without the key");
-        trial(
-            title,
-            world,
-            &[Need::Function("pydict")],
-            |world: &World| clients::calls_with_and_without_the_key(world, name, *client),
-        )
+        trial(title, world, &["pydict"], |world: &World| {
+            clients::calls_with_and_without_the_key(world, name, *client)
+        })
     });
-    let (with_images, others): (Vec<_>, Vec<_>) = cases::BESIDE
-        .iter()
-        .partition(|case| case.needs.contains(&Need::Registry));
-    let mut with_images = templates(world).chain(named(world, with_images));
-    let mut others = clients.chain(named(world, others));
+    let mut templates = templates(world);
+    let mut others = clients.chain(named(world, cases::BESIDE));
     let mut trials = Vec::new();
     loop {
         let before = trials.len();
-        trials.extend(with_images.next());
+        trials.extend(templates.next());
         trials.extend(others.by_ref().take(4));
         if trials.len() == before {
             return trials;
@@ -76,7 +69,7 @@ fn named(
 ) -> impl Iterator<Item = Trial> {
     cases
         .into_iter()
-        .map(move |case| trial(case.name.to_owned(), world, case.needs, case.run))
+        .map(move |case| trial(case.name.to_owned(), world, case.functions, case.run))
 }
 
 fn templates(world: Option<&'static World>) -> impl Iterator<Item = Trial> {
@@ -88,7 +81,7 @@ fn templates(world: Option<&'static World>) -> impl Iterator<Item = Trial> {
         // Of somebody else's templates some may be missing, which is told as such.
         let missing = world.is_some_and(|world| !template.is_there(world));
         let case = |world: &World| template.case(world);
-        trial(title, world, &template.needs(), case).with_ignored_flag(missing)
+        trial(title, world, &[template.function], case).with_ignored_flag(missing)
     })
 }
 
@@ -119,13 +112,13 @@ fn faults(world: Option<&'static World>, times: u32) -> Vec<Trial> {
 fn trial(
     name: String,
     world: Option<&'static World>,
-    needs: &[Need],
+    functions: &[&'static str],
     case: impl FnOnce(&World) -> Result<(), Error> + Send + 'static,
 ) -> Trial {
-    let needs = needs.to_vec();
+    let functions = functions.to_vec();
     Trial::test(name, move || {
         let world = world.ok_or("not prepared")?;
-        let _turn = world.turns.take(&needs);
+        let _turn = world.turns.take(&functions);
         case(world).map_err(|error| {
             let log = world.agent.log_end();
             Failed::from(format!("{error}\nthe agent's log ends:\n{log}"))

@@ -1,31 +1,25 @@
-//! Whose turn it is: cases that need the same thing run one after the other, all others beside each other.
+//! Whose turn it is: cases of the same function run one after the other, all others beside each other.
 use std::{
     collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// What only one case at a time may work with.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Need {
-    /// A function's leases, handler and key.
-    Function(&'static str),
-    /// Images: what is pushed while the registry's garbage is collected may go with it.
-    Registry,
-}
-
-/// Who works with what.
+/// Who works with which function: its leases, its handler, its key.
 #[derive(Default)]
-pub(crate) struct Turns(Mutex<BTreeMap<Need, &'static Mutex<()>>>);
+pub(crate) struct Turns(Mutex<BTreeMap<&'static str, &'static Mutex<()>>>);
 
 impl Turns {
-    /// Waits until nobody else works with any of it.
-    pub(crate) fn take(&self, needs: &[Need]) -> Vec<MutexGuard<'static, ()>> {
+    /// Waits until nobody else works with any of these functions.
+    pub(crate) fn take(&self, functions: &[&'static str]) -> Vec<MutexGuard<'static, ()>> {
         // In one order, so that no two wait for each other.
-        let mut sorted = needs.to_vec();
+        let mut sorted = functions.to_vec();
         sorted.sort_unstable();
         let turns: Vec<_> = {
             let mut all = ignoring_panics(&self.0);
-            let of = |need| *all.entry(need).or_insert_with(|| Box::leak(Box::default()));
+            let of = |function| {
+                *all.entry(function)
+                    .or_insert_with(|| Box::leak(Box::default()))
+            };
             sorted.into_iter().map(of).collect()
         };
         turns.into_iter().map(ignoring_panics).collect()

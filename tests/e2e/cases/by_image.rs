@@ -1,31 +1,31 @@
 //! Functions that are rebuilt by image.
-use super::{expect, hold, hold_pydict, seal_with};
+use super::{NIGHT, expect, hold_pydict, seal_with};
 use crate::{
     World,
     host::{Error, check, eventually, run},
-    http::{Connection, Request},
+    http::Request,
 };
 
 pub(super) fn a_function_rebuilt_by_image_is_answered_and_its_image_purged(
     world: &World,
 ) -> Result<(), Error> {
-    seal_with(world, "packages", "rebuild", "image")?;
-    let holder = hold_packages(world)?;
+    seal_with(world, "pydict", "rebuild", "image")?;
+    let holder = hold_pydict(world)?;
     check!(
         lease_images()?.len() == 1,
         "not one image while it is unlocked: {:?}",
         lease_images()?
     );
-    let keyless = Request::call("packages", "").send(&world.host)?;
-    expect(&keyless, 423, "packages")?;
+    let keyless = Request::call("pydict", NIGHT).send(&world.host)?;
+    expect(&keyless, 423, "pydict")?;
     drop(holder);
-    world.agent.wait_until_ciphertext("packages")?;
+    world.agent.wait_until_ciphertext("pydict")?;
     let left = lease_images()?;
     check!(left.is_empty(), "left in the engine: {left:?}");
-    let error = world.agent.function("packages")?["last_error"].clone();
+    let error = world.agent.function("pydict")?["last_error"].clone();
     check!(error.is_null(), "the close went wrong: {error}");
-    seal_with(world, "packages", "rebuild", "mount")?;
-    world.agent.wait_until_locked("packages")
+    seal_with(world, "pydict", "rebuild", "mount")?;
+    world.agent.wait_until_locked("pydict")
 }
 
 pub(super) fn images_that_a_killed_agent_left_are_purged_by_its_successor(
@@ -40,11 +40,6 @@ pub(super) fn images_that_a_killed_agent_left_are_purged_by_its_successor(
     eventually("the image to be purged", || Ok(lease_images()?.is_empty()))?;
     seal_with(world, "pydict", "rebuild", "mount")?;
     world.agent.wait_until_parked()
-}
-
-fn hold_packages(world: &World) -> Result<Connection, Error> {
-    let request = Request::call("packages", "").key(&world.author.key("packages")?);
-    hold(world, &request, "\"total\":7")
 }
 
 /// Names of the images with a handler in them.

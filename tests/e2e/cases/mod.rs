@@ -23,28 +23,26 @@ use crate::{
     World,
     host::{Error, check, eventually, run},
     http::{Answer, Connection, Request},
-    turns::Need,
 };
 
 /// One behaviour.
 pub(crate) struct Case {
     pub(crate) name: &'static str,
     /// What it works with, and no other case meanwhile.
-    pub(crate) needs: &'static [Need],
+    pub(crate) functions: &'static [&'static str],
     pub(crate) run: fn(&World) -> Result<(), Error>,
 }
 
-const PYDICT: Need = Need::Function("pydict");
-const ECHO: Need = Need::Function("echo-headers");
-const PACKAGES: Need = Need::Function("packages");
-const EVENTS: Need = Need::Function("events");
-const REGISTRY: Need = Need::Registry;
+const PYDICT: &str = "pydict";
+const ECHO: &str = "echo-headers";
+const PACKAGES: &str = "packages";
+const EVENTS: &str = "events";
 
 macro_rules! cases {
-    ($list:ident: $([$($need:expr),*] $topic:ident::$name:ident,)+) => {
+    ($list:ident: $([$($function:expr),*] $topic:ident::$name:ident,)+) => {
         pub(crate) const $list: &[Case] = &[$(Case {
             name: stringify!($name),
-            needs: &[$($need),*],
+            functions: &[$($function),*],
             run: $topic::$name,
         },)+];
     };
@@ -80,17 +78,16 @@ cases! { BESIDE:
     [PYDICT] next_key::a_malformed_next_key_is_refused_before_anything_is_unlocked,
     [PYDICT] next_key::of_two_next_keys_in_a_lease_the_first_has_its_way,
     [PYDICT] next_key::each_call_may_have_a_key_of_its_own,
-    [ECHO, REGISTRY] isolation::two_connections_have_two_containers_which_end_with_them,
-    [PACKAGES, REGISTRY] by_image::a_function_rebuilt_by_image_is_answered_and_its_image_purged,
+    [ECHO] isolation::two_connections_have_two_containers_which_end_with_them,
     [PYDICT] agent_gone::where_an_agent_runs_a_sweep_is_refused,
     [PYDICT] handlers::a_handler_that_does_not_start_is_told_and_the_right_one_served_afterwards,
     [PYDICT] handlers::a_function_that_crashes_is_delivered_again_while_its_lease_is_open,
     [PYDICT] failures::on_a_full_disk_the_old_ciphertext_stays_and_opens,
     [PYDICT] sealing::no_plaintext_is_in_any_layer_or_file_of_the_parked_container,
     [PYDICT] sealing::sealing_again_changes_nothing,
-    [PYDICT, REGISTRY] sealing::an_interrupted_seal_can_be_finished,
+    [PYDICT] sealing::an_interrupted_seal_can_be_finished,
     [PYDICT] sealing::the_sealed_handler_can_be_inspected_without_and_opened_with_the_key,
-    [PYDICT, REGISTRY] sealing::unsealing_gives_the_plain_function_back,
+    [PYDICT] sealing::unsealing_gives_the_plain_function_back,
 }
 
 // Those that look at the agent's counters of everybody.
@@ -99,12 +96,13 @@ cases! { COUNTING:
     [] next_key::neither_function_nor_gateway_sees_the_next_key,
 }
 
-// Those that end the agent, or search everything; `pydict` alone is sealed by then.
+// Those that end the agent, search everything, or leave images to the agent; `pydict` alone is sealed by then.
 cases! { ENDING:
     [] connections::callers_behind_a_reverse_proxy_are_told_apart_and_the_lease_ends_when_they_are_gone,
     [] next_key::an_agent_killed_before_the_close_leaves_the_old_key_valid,
     [] next_key::an_agent_killed_around_the_close_leaves_one_key_valid_and_inspect_says_which,
     [] isolation::a_connection_beyond_the_bound_is_served_when_another_has_ended,
+    [] by_image::a_function_rebuilt_by_image_is_answered_and_its_image_purged,
     [] by_image::images_that_a_killed_agent_left_are_purged_by_its_successor,
     [] agent_gone::a_stopped_agent_leaves_nothing_unlocked,
     [] agent_gone::a_killed_agent_leaves_a_locked_function_and_its_successor_sweeps,
@@ -153,10 +151,12 @@ fn hold_pydict(world: &World) -> Result<Connection, Error> {
 
 /// Seals a sealed function again with another setting, `rebuild` or `isolation`, and waits until the agent has it.
 fn seal_with(world: &World, function: &str, setting: &str, value: &str) -> Result<(), Error> {
+    let images = world.author.images_alone();
     let mut command = world
         .author
         .seal_command(&world.host, &world.agent, function);
     run(command.args([&format!("--{setting}"), value]))?;
+    drop(images);
     eventually("the agent to take the change up", || {
         Ok(world
             .agent

@@ -7,7 +7,6 @@ use crate::{
     World,
     host::{Error, check, eventually, run},
     http::Request,
-    turns::Need,
 };
 
 /// A template and a function of it.
@@ -15,7 +14,7 @@ pub(crate) struct Template {
     /// Its name.
     pub(crate) name: &'static str,
     /// The function in the stack file.
-    function: &'static str,
+    pub(crate) function: &'static str,
     /// The folder that holds the function's files.
     files: &'static str,
     /// What `seal` says of how it is parked.
@@ -70,11 +69,6 @@ const fn python(name: &'static str, function: &'static str) -> Template {
 }
 
 impl Template {
-    /// What nothing else may work with meanwhile.
-    pub(crate) fn needs(&self) -> [Need; 2] {
-        [Need::Function(self.function), Need::Registry]
-    }
-
     /// Whether the templates of this host have it.
     pub(crate) fn is_there(&self, world: &World) -> bool {
         world.author.path("template").join(self.name).is_dir()
