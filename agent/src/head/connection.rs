@@ -4,12 +4,13 @@ use zeroize::Zeroizing;
 
 use super::{
     Target,
+    action::{Action, Actions, RequestId},
     framing::{self, Chunked, Step},
     headers::KeyHeaders,
     request::{self, Body, Head, Parsed, Request},
     rest::{self, Rest},
     rewrite::{self, NoRoom},
-    stream::{Piece, Stream},
+    stream::Stream,
 };
 
 /// Longest head that is waited for, 64 KiB. One that goes on is judged by what is there.
@@ -20,37 +21,6 @@ const KEYED_HEAD_LEN: usize = 1 << 13;
 /// Longest body whose place in the stream is followed, 1 GiB: half the sequence numbers, at which
 /// old and new cannot be told apart, are further than that.
 const BODY_LEN: u64 = 1 << 30;
-
-/// Names a request on its connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct RequestId(u64);
-
-/// What is to be done.
-pub enum Action {
-    /// Decide about a request, now or later, with [`Connection::decide`]. Its body waits.
-    Judge {
-        /// Which.
-        id: RequestId,
-        /// What it asks for.
-        request: Request,
-    },
-    /// Let bytes go on.
-    Release {
-        /// Their first sequence number.
-        sequence: u32,
-        /// They may hold secrets of the caller's.
-        bytes: Zeroizing<Vec<u8>>,
-    },
-    /// Let segments within these sequence numbers pass by themselves, and no others.
-    PassWindow {
-        /// The first.
-        start: u32,
-        /// The one after the last.
-        end: u32,
-    },
-    /// Let everything pass by itself from now on that does not start with a request to be judged.
-    Opaque,
-}
 
 /// What becomes of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,7 +85,7 @@ impl Connection {
 
     /// `start` is what a segment is of which nothing before it is known.
     fn take_in(&mut self, sequence: u32, payload: &[u8], start: State) -> Vec<Action> {
-        let mut actions = Vec::new();
+        let mut actions = Actions::default();
         let stream = match &mut self.stream {
             Some(known) if !matches!(self.state, State::Opaque) || known.has_gone_on(sequence) => {
                 known
@@ -134,19 +104,19 @@ impl Connection {
         {
             self.state = State::Head;
         }
-        actions.extend(stream.insert(sequence, payload).map(release));
+        actions.release(stream.insert(sequence, payload));
         self.go_on(&mut actions);
-        actions
+        actions.into()
     }
 
     /// The gateway has answered what came before: what waits for that is a request sent ahead.
     pub fn answered(&mut self) -> Vec<Action> {
-        let mut actions = Vec::new();
+        let mut actions = Actions::default();
         if self.is_doubtful() {
             self.state = State::Head;
             self.go_on(&mut actions);
         }
-        actions
+        actions.into()
     }
 
     /// Whether what is held waits for the gateway's answer to what came before.
@@ -158,28 +128,28 @@ impl Connection {
     /// Carries out what was decided about the request that is being judged. A decision about any
     /// other one comes too late, and nothing is done.
     pub fn decide(&mut self, id: RequestId, decision: &Decision) -> Vec<Action> {
-        let mut actions = Vec::new();
+        let mut actions = Actions::default();
         if !matches!(&self.state, State::Judging(judged, _) if *judged == id) {
-            return actions;
+            return actions.into();
         }
         let State::Judging(_, head) = std::mem::replace(&mut self.state, State::Head) else {
-            return actions;
+            return actions.into();
         };
         let Some(stream) = &mut self.stream else {
-            return actions;
+            return actions.into();
         };
         let lines = &stream.ready()[head.start..head.length];
         let rest = (head.body == Body::Unknown).then(|| Rest::after(lines, &self.key_headers));
         match rewrite(stream.ready(), &head, &self.key_headers, decision) {
-            Some(bytes) => actions.push(release(stream.replace(bytes))),
-            None => actions.extend(stream.pass(head.length as u64).map(release)),
+            Some(bytes) => actions.release(Some(stream.replace(bytes))),
+            None => actions.release(stream.pass(head.length as u64)),
         }
         match rest {
             Some(rest) => self.state = State::Rest(rest),
             None => self.follow(head.body, &mut actions),
         }
         self.go_on(&mut actions);
-        actions
+        actions.into()
     }
 
     /// Whether a request is being judged.
@@ -203,18 +173,18 @@ impl Connection {
     /// key that comes later does not count any more, but does not go on either. A request line that is not
     /// whole stays held, since nobody can tell where it is going to lead.
     pub fn give_up(&mut self) -> Vec<Action> {
-        let mut actions = Vec::new();
+        let mut actions = Actions::default();
         if self.is_doubtful() {
             self.make_opaque(&mut actions);
         } else if self.awaits_head() {
             self.judge_start(&mut actions);
             self.go_on(&mut actions);
         }
-        actions
+        actions.into()
     }
 
     /// Judges a head by its start; `false` where even that has to wait.
-    fn judge_start(&mut self, actions: &mut Vec<Action>) -> bool {
+    fn judge_start(&mut self, actions: &mut Actions) -> bool {
         let Some(stream) = &self.stream else {
             return false;
         };
@@ -227,7 +197,7 @@ impl Connection {
     }
 
     /// Reads on as far as the held bytes go.
-    fn go_on(&mut self, actions: &mut Vec<Action>) {
+    fn go_on(&mut self, actions: &mut Actions) {
         loop {
             let Some(stream) = &mut self.stream else {
                 return;
@@ -240,19 +210,19 @@ impl Connection {
                     }
                     match rest.step(stream.ready(), &self.key_headers) {
                         rest::Step::Pass(length) => {
-                            actions.extend(stream.pass(length as u64).map(release));
+                            actions.release(stream.pass(length as u64));
                         }
                         rest::Step::Replace(line) => {
-                            actions.push(release(stream.replace(Zeroizing::new(line))));
+                            actions.release(Some(stream.replace(Zeroizing::new(line))));
                         }
                         rest::Step::End(length, body) => {
-                            actions.extend(stream.pass(length as u64).map(release));
+                            actions.release(stream.pass(length as u64));
                             self.follow(body, actions);
                         }
                     }
                 }
                 State::Opaque => {
-                    actions.extend(stream.pass(u64::MAX).map(release));
+                    actions.release(stream.pass(u64::MAX));
                     return;
                 }
                 State::Head => {
@@ -286,7 +256,7 @@ impl Connection {
     }
 
     /// Reads a head; `false` where it has to wait.
-    fn read_head(&mut self, actions: &mut Vec<Action>) -> bool {
+    fn read_head(&mut self, actions: &mut Actions) -> bool {
         let Some(stream) = &self.stream else {
             return false;
         };
@@ -308,7 +278,7 @@ impl Connection {
     }
 
     /// Asks for a decision.
-    fn judge(&mut self, mut head: Box<Head>, actions: &mut Vec<Action>) {
+    fn judge(&mut self, mut head: Box<Head>, actions: &mut Actions) {
         let id = RequestId(self.next);
         self.next += 1;
         let request = Request {
@@ -322,7 +292,7 @@ impl Connection {
     }
 
     /// Goes over a head's body.
-    fn follow(&mut self, body: Body, actions: &mut Vec<Action>) {
+    fn follow(&mut self, body: Body, actions: &mut Actions) {
         self.state = State::Head;
         match body {
             Body::Length(length) => self.pass(length, actions),
@@ -332,13 +302,13 @@ impl Connection {
     }
 
     /// Lets so many bytes go on: those that are held, and the others when they come.
-    fn pass(&mut self, length: u64, actions: &mut Vec<Action>) {
+    fn pass(&mut self, length: u64, actions: &mut Actions) {
         let Some(stream) = &mut self.stream else {
             return;
         };
         let piece = stream.pass(length);
         let left = length - piece.as_ref().map_or(0, |piece| piece.bytes.len() as u64);
-        actions.extend(piece.map(release));
+        actions.release(piece);
         if left > BODY_LEN {
             self.make_opaque(actions);
         } else if left > 0 {
@@ -348,23 +318,16 @@ impl Connection {
                 start,
                 end: stream.sequence(),
             });
-            actions.extend(held.into_iter().map(release));
+            actions.release(held);
         }
     }
 
-    fn make_opaque(&mut self, actions: &mut Vec<Action>) {
+    fn make_opaque(&mut self, actions: &mut Actions) {
         self.state = State::Opaque;
         if let Some(stream) = &mut self.stream {
-            actions.extend(stream.pass(u64::MAX).map(release));
+            actions.release(stream.pass(u64::MAX));
         }
         actions.push(Action::Opaque);
-    }
-}
-
-fn release(piece: Piece) -> Action {
-    Action::Release {
-        sequence: piece.sequence,
-        bytes: piece.bytes,
     }
 }
 

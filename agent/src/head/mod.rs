@@ -1,6 +1,7 @@
 //! From held bytes to requests, and from requests to the bytes that go on. Pure: no I/O, no clock.
 //!
 //! Whatever is rewritten keeps its length, so that the connection's sequence numbers stay true.
+mod action;
 mod connection;
 mod framing;
 mod headers;
@@ -10,7 +11,8 @@ mod rewrite;
 mod stream;
 mod target;
 
-pub use connection::{Action, Connection, Decision, RequestId};
+pub use action::{Action, RequestId};
+pub use connection::{Connection, Decision};
 pub use headers::KeyHeaders;
 pub use request::Request;
 pub use target::Target;

@@ -47,6 +47,15 @@ fn a_keyed_request_waits_for_its_decision_and_goes_on_with_its_body() {
 }
 
 #[test]
+fn a_head_and_the_body_that_was_held_with_it_go_on_as_one() {
+    let mut connection = connection();
+    let text = keyed("Content-Length: 4\r\n\r\nbody");
+    let judging = connection.segment(7, text.as_bytes());
+    let actions = connection.decide(judged(&judging), &Decision::Strip);
+    assert!(matches!(&actions[..], [Action::Release { bytes, .. }] if bytes.len() == text.len()));
+}
+
+#[test]
 fn the_rest_of_a_body_passes_by_itself_and_the_next_request_is_judged() {
     let mut connection = connection();
     let text = keyed("Content-Length: 100\r\n\r\nstart");

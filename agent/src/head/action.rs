@@ -1,0 +1,72 @@
+//! What a connection asks for.
+use zeroize::Zeroizing;
+
+use super::{request::Request, stream::Piece};
+
+/// Names a request on its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RequestId(pub(super) u64);
+
+/// What is to be done.
+pub enum Action {
+    /// Decide about a request, now or later, with [`Connection::decide`](super::Connection::decide). Its
+    /// body waits.
+    Judge {
+        /// Which.
+        id: RequestId,
+        /// What it asks for.
+        request: Request,
+    },
+    /// Let bytes go on.
+    Release {
+        /// Their first sequence number.
+        sequence: u32,
+        /// They may hold secrets of the caller's.
+        bytes: Zeroizing<Vec<u8>>,
+    },
+    /// Let segments within these sequence numbers pass by themselves, and no others.
+    PassWindow {
+        /// The first.
+        start: u32,
+        /// The one after the last.
+        end: u32,
+    },
+    /// Let everything pass by itself from now on that does not start with a request to be judged.
+    Opaque,
+}
+
+/// Actions in their order.
+#[derive(Default)]
+pub(super) struct Actions(Vec<Action>);
+
+impl Actions {
+    pub(super) fn push(&mut self, action: Action) {
+        self.0.push(action);
+    }
+
+    /// Lets pieces go on, together with the bytes right before them where nothing is to be done in between:
+    /// a head and its body that came as one segment wake the gateway once.
+    pub(super) fn release(&mut self, pieces: impl IntoIterator<Item = Piece>) {
+        for Piece { sequence, bytes } in pieces {
+            match self.0.last_mut() {
+                Some(Action::Release {
+                    sequence: first,
+                    bytes: before,
+                }) if first.wrapping_add(before.len() as u32) == sequence => {
+                    // Not grown in place: what grows may move and leave its bytes behind.
+                    let mut all = Zeroizing::new(Vec::with_capacity(before.len() + bytes.len()));
+                    all.extend_from_slice(before);
+                    all.extend_from_slice(&bytes);
+                    *before = all;
+                }
+                _ => self.0.push(Action::Release { sequence, bytes }),
+            }
+        }
+    }
+}
+
+impl From<Actions> for Vec<Action> {
+    fn from(actions: Actions) -> Self {
+        actions.0
+    }
+}
