@@ -10,6 +10,7 @@ mod container;
 mod gateway;
 mod host;
 mod http;
+mod images;
 mod netns;
 mod proxy;
 mod trials;

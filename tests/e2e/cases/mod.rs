@@ -116,8 +116,6 @@ cases! { ENDING:
     [] handlers::a_function_that_never_answers_is_locked_at_the_lease_limit_and_its_caller_told,
 }
 
-/// A sentence of the `pydict` handler.
-const CANARY: &[u8] = b"A dictionary: a word in, its translation out.";
 const NIGHT: &str = r#"{"word": "night"}"#;
 
 fn keyed(world: &World, function: &str, body: &str) -> Result<Answer, Error> {

@@ -1,35 +1,21 @@
 //! What the author does: sealing, looking, unsealing.
 use std::fs;
 
-use super::{CANARY, NIGHT, expect, keyed};
+use super::{NIGHT, expect, keyed};
 use crate::{
     World,
-    host::{Error, check, eventually, fail, run},
+    host::{Error, check, eventually, run},
     http::Request,
+    images,
 };
+
+/// In the handler of `pydict`.
+const CANARY: &str = "A dictionary: a word in, its translation out.";
 
 pub(super) fn no_plaintext_is_in_any_layer_or_file_of_the_parked_container(
     world: &World,
 ) -> Result<(), Error> {
-    let record = fs::read_to_string(world.agent.state_dir().join("functions/pydict.json"))?;
-    let record: serde_json::Value = serde_json::from_str(&record)?;
-    for image in ["base_image", "locked_image"] {
-        let Some(image) = record[image].as_str() else {
-            return fail(format!("no {image} in the record"));
-        };
-        let file = tempfile::NamedTempFile::new()?;
-        run(std::process::Command::new("docker")
-            .args(["save", "-o"])
-            .arg(file.path())
-            .arg(image))?;
-        let bytes = fs::read(file.path())?;
-        check!(bytes.len() > 1000, "{image} was not saved");
-        check!(
-            !bytes.windows(CANARY.len()).any(|window| window == CANARY),
-            "{image} contains a sentence of the handler"
-        );
-    }
-    Ok(())
+    images::check_without(&world.agent, "pydict", CANARY)
 }
 
 pub(super) fn sealing_again_changes_nothing(world: &World) -> Result<(), Error> {

@@ -7,6 +7,7 @@ use crate::{
     World,
     host::{Error, check, eventually, run},
     http::Request,
+    images,
 };
 
 /// A template and a function of it.
@@ -135,7 +136,7 @@ impl Template {
             said.contains("none of the handler's"),
             "seal has not proved that nothing is left:\n{said}"
         );
-        self.no_image_has_it(world)?;
+        images::check_without(&world.agent, self.function, self.secret.1)?;
         agent.wait_until_locked(function)?;
         expect(
             &Request::call(function, "").send(&world.host)?,
@@ -153,36 +154,6 @@ impl Template {
                 423,
                 function,
             )?;
-        }
-        Ok(())
-    }
-
-    /// The sentence is in no layer of the function's images, in whatever file.
-    fn no_image_has_it(&self, world: &World) -> Result<(), Error> {
-        let record = world.agent.state_dir().join("functions");
-        let record = fs::read_to_string(record.join(format!("{}.json", self.function)))?;
-        let record: serde_json::Value = serde_json::from_str(&record)?;
-        for image in ["base_image", "locked_image"] {
-            let image = record[image].as_str().unwrap_or_default();
-            let layers = tempfile::NamedTempFile::new()?;
-            run(Command::new("docker")
-                .args(["save", "-o"])
-                .arg(layers.path())
-                .arg(image))?;
-            let found = Command::new("grep")
-                .args([
-                    "--quiet",
-                    "--text",
-                    "--fixed-strings",
-                    "--regexp",
-                    self.secret.1,
-                ])
-                .arg(layers.path())
-                .status()?;
-            check!(
-                found.code() == Some(1),
-                "{image} holds a sentence of the handler"
-            );
         }
         Ok(())
     }
