@@ -1,5 +1,6 @@
 //! The agent under test, started as its users start it.
 use std::{
+    ffi::OsString,
     fs,
     os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
@@ -49,6 +50,11 @@ impl Agent {
 
     /// Starts it again after it has ended.
     pub(crate) fn restart(&self) -> Result<(), Error> {
+        self.restart_in(&[])
+    }
+
+    /// The same with more in its environment.
+    pub(crate) fn restart_in(&self, environment: &[(&str, OsString)]) -> Result<(), Error> {
         let log = fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -57,6 +63,7 @@ impl Agent {
             .args(["agent", "--config"])
             .arg(self.config())
             .env("RSFAAS_FAULT", self.fault())
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

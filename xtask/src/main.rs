@@ -145,10 +145,22 @@ enum Bench {
         #[arg(long)]
         existing: bool,
     },
+    /// What many unlocks and locks leave behind: nothing, or this fails (as root)
+    Cycles {
+        /// Unlocks, each with its lock
+        #[arg(long, default_value_t = 2000)]
+        cycles: usize,
+        /// Prints one JSON object
+        #[arg(long)]
+        json: bool,
+        /// Uses the OpenFaaS that OPENFAAS_URL, the faas-cli login and RSFAAS_REGISTRY_PREFIX name
+        #[arg(long)]
+        existing: bool,
+    },
     /// What a packet costs in the programs, by what it is, and the gateway's throughput (as root)
     Packet {
         /// Pairs of measurements of the gateway's throughput, with the agent and without
-        #[arg(long, default_value_t = 7)]
+        #[arg(long, default_value_t = 21)]
         pairs: usize,
         /// Prints one JSON object
         #[arg(long)]
@@ -214,6 +226,15 @@ fn run(task: Task) -> Result<(), Error> {
             runs: runs.max(1),
             callers: callers.max(1),
             standby,
+            json,
+            existing,
+        }),
+        Task::Bench(Bench::Cycles {
+            cycles,
+            json,
+            existing,
+        }) => bench::cycles::run(&bench::cycles::Options {
+            cycles: cycles.max(1),
             json,
             existing,
         }),

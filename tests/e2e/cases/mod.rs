@@ -3,6 +3,7 @@ mod agent_gone;
 mod browser;
 mod by_image;
 mod calls;
+mod clock;
 mod connections;
 mod failures;
 pub(crate) mod faults;
@@ -111,6 +112,7 @@ cases! { ENDING:
     [] failures::a_faas_cli_that_fails_while_it_locks_leaves_ciphertext_and_no_process,
     [] failures::a_faas_cli_that_hangs_has_callers_told_in_time,
     [] failures::a_gateway_that_fails_hangs_or_is_gone_has_callers_told_and_is_used_again,
+    [] clock::a_clock_that_is_set_ends_no_lease_and_what_is_sealed_then_opens,
     [] failures::a_client_that_vanishes_without_a_word_holds_its_lease_until_the_idle_limit,
     [] faults::the_canary_and_the_key_are_found_while_the_function_is_unlocked,
     [] handlers::a_function_that_never_answers_is_locked_at_the_lease_limit_and_its_caller_told,

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: measurements side by side, one module a command.
 
+pub(crate) mod cycles;
 mod figures;
 mod output;
 pub(crate) mod packet;

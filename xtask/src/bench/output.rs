@@ -4,9 +4,10 @@
 use std::{
     fs::File,
     io::{self, Write as _},
+    os::fd::AsFd as _,
 };
 
-use nix::unistd::{dup, dup2_stdout};
+use nix::unistd::dup2_stdout;
 use serde_json::Value;
 
 use crate::error::{At as _, Error};
@@ -20,7 +21,8 @@ pub(super) struct Output {
 impl Output {
     /// Before the first step.
     pub(super) fn new(json: bool) -> Result<Self, Error> {
-        let stdout = dup(io::stdout()).map_err(io::Error::from).at("stdout")?;
+        // Not for the programs that are started: the testbed's would keep it open when this one has ended.
+        let stdout = io::stdout().as_fd().try_clone_to_owned().at("stdout")?;
         if json {
             dup2_stdout(io::stderr())
                 .map_err(io::Error::from)

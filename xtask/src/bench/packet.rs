@@ -33,36 +33,62 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
     let testbed = prepare(options.existing)?;
     eprintln!("bench: packets through the kernel");
     let mut figures = agents_own("packet")?;
-    figures["throughput_ratio"] = json!(throughput_ratio(options, &testbed)?);
+    throughput(options, &testbed)?.add_to(&mut figures)?;
     figures["pairs"] = json!(options.pairs);
     output.print(&figures, || to_text(&figures))
 }
 
-/// Requests a second with the agent, as a part of those without, in pairs side by side.
-fn throughput_ratio(options: &Options, testbed: &Testbed) -> Result<f64, Error> {
+/// Requests a second as a part of those without the agent, pair by pair.
+#[derive(Default)]
+struct Ratios {
+    with: Vec<f64>,
+    /// Without it as well: how far two measurements of the same lie apart on this machine.
+    without: Vec<f64>,
+}
+
+impl Ratios {
+    fn add_to(&self, figures: &mut Value) -> Result<(), Error> {
+        let of = |ratios: &[f64], rank| {
+            quantile(ratios, rank).ok_or_else(|| Error::NotSeen("a pair of measurements".into()))
+        };
+        let quartiles = |ratios| Ok::<_, Error>(json!([of(ratios, 0.25)?, of(ratios, 0.75)?]));
+        figures["throughput_ratio"] = json!(of(&self.with, 0.5)?);
+        figures["throughput_quartiles"] = quartiles(&self.with)?;
+        figures["throughput_ratio_of_same"] = json!(of(&self.without, 0.5)?);
+        figures["throughput_quartiles_of_same"] = quartiles(&self.without)?;
+        Ok(())
+    }
+}
+
+/// Measures in short turns, so that a machine that is slower now than then is so for both of a pair.
+fn throughput(options: &Options, testbed: &Testbed) -> Result<Ratios, Error> {
     let project = Project::new(testbed, "bench-packet", "release")?;
     // The first start is slower than those that follow.
     requests_per_second(testbed)?;
-    let mut ratios = Vec::new();
+    let mut ratios = Ratios::default();
     for pair in 0..options.pairs {
         eprintln!(
             "bench: gateway's throughput, pair {} of {}",
             pair + 1,
             options.pairs
         );
-        // Which comes first alternates, so that what drifts does so for both.
-        let mut with = None;
-        if pair % 2 == 0 {
-            with = Some(with_agent(testbed, &project)?);
-        }
-        let without = requests_per_second(testbed)?;
-        let with = match with {
-            Some(with) => with,
-            None => with_agent(testbed, &project)?,
+        // Which comes first alternates, so that what drifts does so for all.
+        let (with, without, again) = if pair % 2 == 0 {
+            let with = with_agent(testbed, &project)?;
+            (
+                with,
+                requests_per_second(testbed)?,
+                requests_per_second(testbed)?,
+            )
+        } else {
+            let again = requests_per_second(testbed)?;
+            let without = requests_per_second(testbed)?;
+            (with_agent(testbed, &project)?, without, again)
         };
-        ratios.push(with / without);
+        ratios.with.push(with / without);
+        ratios.without.push(again / without);
     }
-    quantile(&ratios, 0.5).ok_or_else(|| Error::NotSeen("a pair of measurements".into()))
+    Ok(ratios)
 }
 
 fn with_agent(testbed: &Testbed, project: &Project) -> Result<f64, Error> {
@@ -75,7 +101,7 @@ fn with_agent(testbed: &Testbed, project: &Project) -> Result<f64, Error> {
 /// What the gateway answers by itself, so that no function's time hides the packets'.
 fn requests_per_second(testbed: &Testbed) -> Result<f64, Error> {
     let address = format!("{}/healthz", testbed.gateway.trim_end_matches('/'));
-    let text = output(Command::new("wrk").args(["-t1", "-c16", "-d3s", &address]))?;
+    let text = output(Command::new("wrk").args(["-t1", "-c16", "-d1s", &address]))?;
     rate(&text).ok_or_else(|| Error::NotSeen(format!("a rate without errors in {text:?}")))
 }
 
@@ -106,11 +132,22 @@ fn to_text(figures: &Value) -> String {
             text += "\n";
         }
     }
-    text += &format!(
-        "gateway's throughput with the agent / without: {:.3}, median of {} pairs\n",
-        figures["throughput_ratio"].as_f64().unwrap_or_default(),
-        figures["pairs"],
-    );
+    for (what, ratio, quartiles) in [
+        ("with the agent", "throughput_ratio", "throughput_quartiles"),
+        (
+            "without as well",
+            "throughput_ratio_of_same",
+            "throughput_quartiles_of_same",
+        ),
+    ] {
+        text += &format!(
+            "gateway's throughput {what:<15} / without: {:.3}, half between {:.3} and {:.3}, {} pairs\n",
+            figures[ratio].as_f64().unwrap_or_default(),
+            figures[quartiles][0].as_f64().unwrap_or_default(),
+            figures[quartiles][1].as_f64().unwrap_or_default(),
+            figures["pairs"],
+        );
+    }
     text
 }
 
@@ -129,12 +166,26 @@ mod tests {
 
     #[test]
     fn the_text_tells_what_a_class_costs_above_the_hook_itself() {
-        let figures = json!({
-            "ns": {"null": 50.0, "bystander": 62.5},
-            "throughput_ratio": 0.991, "pairs": 5,
-        });
+        let figures = json!({"ns": {"null": 50.0, "bystander": 62.5}});
         let text = to_text(&figures);
         assert!(text.contains("null + 12.5"), "{text}");
-        assert!(text.contains("0.991, median of 5 pairs"), "{text}");
+    }
+
+    #[test]
+    fn the_text_tells_the_ratio_beside_that_of_two_measurements_of_the_same() {
+        let ratios = Ratios {
+            with: vec![0.97, 0.98, 0.99, 1.01],
+            without: vec![0.98, 1.0, 1.02, 1.03],
+        };
+        let mut figures = json!({"pairs": 4});
+        ratios.add_to(&mut figures).unwrap();
+        let text = to_text(&figures);
+        assert!(
+            text.contains(
+                "with the agent  / without: 0.980, half between 0.970 and 0.990, 4 pairs"
+            ),
+            "{text}"
+        );
+        assert!(text.contains("without as well / without: 1.000"), "{text}");
     }
 }

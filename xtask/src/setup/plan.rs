@@ -23,9 +23,10 @@ const TESTBED: &[&str] = &[
     "mmdebstrap",
     "prometheus",
 ];
-/// Programs that the end-to-end tests call functions with.
+/// What the end-to-end tests call functions with, and set clocks.
 const CLIENTS: &[&str] = &[
     "chromium-headless-shell",
+    "libfaketime",
     "nginx-light",
     "python3-aiohttp",
     "python3-requests",
