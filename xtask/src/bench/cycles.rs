@@ -26,6 +26,8 @@ const STANDBY: usize = 4;
 const WARM_UP: usize = 20;
 /// Counts in between.
 const COUNTS: usize = 4;
+/// How long nothing must change: tokio keeps a thread that has nothing to do for ten seconds.
+const QUIET: Duration = Duration::from_secs(12);
 /// For hangs only: how long what is being removed may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -119,7 +121,7 @@ impl Census<'_> {
         let start = Instant::now();
         let mut before = self.count()?;
         loop {
-            thread::sleep(Duration::from_secs(2));
+            thread::sleep(QUIET);
             let of = self.count()?;
             if of == before || start.elapsed() > PATIENCE {
                 let memory = memory(self.agent.pid())?;
