@@ -58,7 +58,7 @@ enum Task {
     Testbed(Bed),
     /// Measures side by side; asserts nothing about speed
     #[command(subcommand)]
-    Bench(Bench),
+    Bench(bench::Bench),
     /// Shows the main job from nothing to the answer (as root)
     Demo {
         /// Leaves everything running and says how to play with it
@@ -101,76 +101,6 @@ enum Bed {
     },
 }
 
-#[derive(Debug, Subcommand)]
-enum Bench {
-    /// What a call costs in each state of a function, and the classic flow beside it (as root)
-    Unlock {
-        /// How often each is measured
-        #[arg(long, default_value_t = 10)]
-        runs: usize,
-        /// Prints one JSON object
-        #[arg(long)]
-        json: bool,
-        /// Uses the OpenFaaS that OPENFAAS_URL, the faas-cli login and RSFAAS_REGISTRY_PREFIX name
-        #[arg(long)]
-        existing: bool,
-    },
-    /// What the way through the agent adds to a call of an unlocked function (as root)
-    Release {
-        /// How often each is called
-        #[arg(long, default_value_t = 500)]
-        runs: usize,
-        /// Prints one JSON object
-        #[arg(long)]
-        json: bool,
-        /// Uses the OpenFaaS that OPENFAAS_URL, the faas-cli login and RSFAAS_REGISTRY_PREFIX name
-        #[arg(long)]
-        existing: bool,
-    },
-    /// Many unlocks back to back by several callers, beside a single one without a parked container (as root)
-    Pool {
-        /// Calls in all
-        #[arg(long, default_value_t = 200)]
-        runs: usize,
-        /// Callers at a time
-        #[arg(long, default_value_t = 4)]
-        callers: usize,
-        /// Parked containers
-        #[arg(long, default_value_t = 4)]
-        standby: usize,
-        /// Prints one JSON object
-        #[arg(long)]
-        json: bool,
-        /// Uses the OpenFaaS that OPENFAAS_URL, the faas-cli login and RSFAAS_REGISTRY_PREFIX name
-        #[arg(long)]
-        existing: bool,
-    },
-    /// What many unlocks and locks leave behind: nothing, or this fails (as root)
-    Cycles {
-        /// Unlocks, each with its lock
-        #[arg(long, default_value_t = 2000)]
-        cycles: usize,
-        /// Prints one JSON object
-        #[arg(long)]
-        json: bool,
-        /// Uses the OpenFaaS that OPENFAAS_URL, the faas-cli login and RSFAAS_REGISTRY_PREFIX name
-        #[arg(long)]
-        existing: bool,
-    },
-    /// What a packet costs in the programs, by what it is, and the gateway's throughput (as root)
-    Packet {
-        /// Pairs of measurements of the gateway's throughput, with the agent and without
-        #[arg(long, default_value_t = 21)]
-        pairs: usize,
-        /// Prints one JSON object
-        #[arg(long)]
-        json: bool,
-        /// Uses the OpenFaaS that OPENFAAS_URL, the faas-cli login and RSFAAS_REGISTRY_PREFIX name
-        #[arg(long)]
-        existing: bool,
-    },
-}
-
 fn main() -> ExitCode {
     match run(Arguments::parse().task) {
         Ok(()) => ExitCode::SUCCESS,
@@ -198,55 +128,7 @@ fn run(task: Task) -> Result<(), Error> {
         Task::Test(options) => test::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::TestKernels { kernel } => kernels::run(kernel.as_deref()),
-        Task::Bench(Bench::Unlock {
-            runs,
-            json,
-            existing,
-        }) => bench::unlock::run(&bench::unlock::Options {
-            runs: runs.max(1),
-            json,
-            existing,
-        }),
-        Task::Bench(Bench::Release {
-            runs,
-            json,
-            existing,
-        }) => bench::release::run(&bench::release::Options {
-            runs: runs.max(1),
-            json,
-            existing,
-        }),
-        Task::Bench(Bench::Pool {
-            runs,
-            callers,
-            standby,
-            json,
-            existing,
-        }) => bench::pool::run(&bench::pool::Options {
-            runs: runs.max(1),
-            callers: callers.max(1),
-            standby,
-            json,
-            existing,
-        }),
-        Task::Bench(Bench::Cycles {
-            cycles,
-            json,
-            existing,
-        }) => bench::cycles::run(&bench::cycles::Options {
-            cycles: cycles.max(1),
-            json,
-            existing,
-        }),
-        Task::Bench(Bench::Packet {
-            pairs,
-            json,
-            existing,
-        }) => bench::packet::run(&bench::packet::Options {
-            pairs: pairs.max(1),
-            json,
-            existing,
-        }),
+        Task::Bench(bench) => bench::run(&bench),
         Task::Demo { keep, existing } => demo::run(&demo::Options { keep, existing }),
     }
 }

@@ -10,9 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Output, prepare};
+use super::{Place, count};
 use crate::{
     error::{At as _, Error},
     process::output,
@@ -32,13 +33,13 @@ const QUIET: Duration = Duration::from_secs(12);
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What to do, and with which OpenFaaS.
+#[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Unlocks, each with its lock.
-    pub(crate) cycles: usize,
-    /// One JSON object instead of text.
-    pub(crate) json: bool,
-    /// Use the OpenFaaS that the environment names.
-    pub(crate) existing: bool,
+    /// Unlocks, each with its lock
+    #[arg(long, default_value_t = 2000, value_parser = count)]
+    cycles: usize,
+    #[command(flatten)]
+    place: Place,
 }
 
 /// Counts, unlocks and locks, counts again, and prints a table.
@@ -46,8 +47,7 @@ pub(crate) struct Options {
 /// # Errors
 /// When anything answers wrongly, or something is left.
 pub(crate) fn run(options: &Options) -> Result<(), Error> {
-    let output = Output::new(options.json)?;
-    let testbed = prepare(options.existing)?;
+    let (output, testbed) = options.place.prepare()?;
     let project = Project::new(&testbed, "bench-cycles", "release")?;
     let counted = count_cycles(options, &testbed, &project);
     let removed = project.remove(&[FUNCTION]);

@@ -1,13 +1,14 @@
 //! `cargo xtask bench`: measurements side by side, one module a command.
 
-pub(crate) mod cycles;
+mod cycles;
 mod figures;
 mod output;
-pub(crate) mod packet;
-pub(crate) mod pool;
-pub(crate) mod release;
-pub(crate) mod unlock;
+mod packet;
+mod pool;
+mod release;
+mod unlock;
 
+use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use crate::{
@@ -20,17 +21,70 @@ use crate::{
 };
 use output::Output;
 
-/// Sets up, builds with optimisation, and gives the OpenFaaS to measure on.
-fn prepare(existing: bool) -> Result<Testbed, Error> {
-    setup::run(setup::Options {
-        existing,
-        ..setup::Options::default()
-    })?;
-    build::build(true)?;
-    if existing {
-        Testbed::existing()
-    } else {
-        testbed::up()
+/// Which benchmark.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bench {
+    /// What a call costs in each state of a function, and the classic flow beside it (as root)
+    Unlock(unlock::Options),
+    /// What the way through the agent adds to a call of an unlocked function (as root)
+    Release(release::Options),
+    /// Many unlocks back to back by several callers, beside a single one without a parked container (as root)
+    Pool(pool::Options),
+    /// What many unlocks and locks leave behind: nothing, or this fails (as root)
+    Cycles(cycles::Options),
+    /// What a packet costs in the programs, by what it is, and the gateway's throughput (as root)
+    Packet(packet::Options),
+}
+
+/// Runs a benchmark.
+///
+/// # Errors
+/// When anything goes otherwise than it should; none of them fails because something is slow.
+pub(crate) fn run(bench: &Bench) -> Result<(), Error> {
+    match bench {
+        Bench::Unlock(options) => unlock::run(options),
+        Bench::Release(options) => release::run(options),
+        Bench::Pool(options) => pool::run(options),
+        Bench::Cycles(options) => cycles::run(options),
+        Bench::Packet(options) => packet::run(options),
+    }
+}
+
+/// Where it is measured, and how that is told.
+#[derive(Debug, Args)]
+struct Place {
+    /// Prints one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Uses the OpenFaaS that OPENFAAS_URL, the faas-cli login and RSFAAS_REGISTRY_PREFIX name
+    #[arg(long)]
+    existing: bool,
+}
+
+impl Place {
+    /// Sets up, builds with optimisation, and gives the OpenFaaS to measure on.
+    fn prepare(&self) -> Result<(Output, Testbed), Error> {
+        let output = Output::new(self.json)?;
+        setup::run(setup::Options {
+            existing: self.existing,
+            ..setup::Options::default()
+        })?;
+        build::build(true)?;
+        let testbed = if self.existing {
+            Testbed::existing()
+        } else {
+            testbed::up()
+        };
+        Ok((output, testbed?))
+    }
+}
+
+/// A number of things of which there is at least one.
+fn count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("at least 1 is needed".to_owned()),
+        Ok(count) => Ok(count),
+        Err(error) => Err(format!("not a number: {error}")),
     }
 }
 
@@ -61,4 +115,16 @@ fn quantile(values: &[f64], quantile: f64) -> Option<f64> {
     sorted.sort_by(f64::total_cmp);
     let rank = (quantile * sorted.len() as f64).ceil() as usize;
     sorted.get(rank.saturating_sub(1)).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn none_of_what_is_measured_is_refused() {
+        assert_eq!(count("7"), Ok(7));
+        assert!(count("0").is_err_and(|error| error.contains("at least 1")));
+        assert!(count("some").is_err_and(|error| error.contains("not a number")));
+    }
 }

@@ -3,9 +3,10 @@
 
 use std::process::Command;
 
+use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Output, agents_own, prepare, quantile};
+use super::{Place, agents_own, count, quantile};
 use crate::{
     error::Error,
     process::output,
@@ -14,13 +15,13 @@ use crate::{
 };
 
 /// What to do, and with which OpenFaaS.
+#[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Pairs of measurements of the gateway's throughput.
-    pub(crate) pairs: usize,
-    /// One JSON object instead of text.
-    pub(crate) json: bool,
-    /// Use the OpenFaaS that the environment names.
-    pub(crate) existing: bool,
+    /// Pairs of measurements of the gateway's throughput
+    #[arg(long, default_value_t = 21, value_parser = count)]
+    pairs: usize,
+    #[command(flatten)]
+    place: Place,
 }
 
 /// Measures, and prints nanoseconds a packet, throughput by hook, and the gateway's throughput with the
@@ -29,8 +30,7 @@ pub(crate) struct Options {
 /// # Errors
 /// When anything fails.
 pub(crate) fn run(options: &Options) -> Result<(), Error> {
-    let output = Output::new(options.json)?;
-    let testbed = prepare(options.existing)?;
+    let (output, testbed) = options.place.prepare()?;
     eprintln!("bench: packets through the kernel");
     let mut figures = agents_own("packet")?;
     throughput(options, &testbed)?.add_to(&mut figures)?;

@@ -7,9 +7,10 @@ use std::{
     time::Instant,
 };
 
+use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Output, prepare, quantile};
+use super::{Place, count, quantile};
 use crate::{
     error::Error,
     scene::{ANSWER, Agent, FUNCTION, HeldConnection, Project, QUESTION},
@@ -20,17 +21,19 @@ use crate::{
 const COLD: usize = 10;
 
 /// What to do, and with which OpenFaaS.
+#[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Calls in all.
-    pub(crate) runs: usize,
-    /// Callers at a time.
-    pub(crate) callers: usize,
-    /// Parked containers.
-    pub(crate) standby: usize,
-    /// One JSON object instead of text.
-    pub(crate) json: bool,
-    /// Use the OpenFaaS that the environment names.
-    pub(crate) existing: bool,
+    /// Calls in all
+    #[arg(long, default_value_t = 200, value_parser = count)]
+    runs: usize,
+    /// Callers at a time
+    #[arg(long, default_value_t = 4, value_parser = count)]
+    callers: usize,
+    /// Parked containers
+    #[arg(long, default_value_t = 4)]
+    standby: usize,
+    #[command(flatten)]
+    place: Place,
 }
 
 /// Measures, and prints milliseconds of calls, each on a connection of its own.
@@ -38,8 +41,7 @@ pub(crate) struct Options {
 /// # Errors
 /// When anything answers wrongly.
 pub(crate) fn run(options: &Options) -> Result<(), Error> {
-    let output = Output::new(options.json)?;
-    let testbed = prepare(options.existing)?;
+    let (output, testbed) = options.place.prepare()?;
     let project = Project::new(&testbed, "bench-pool", "release")?;
     let measured = measure(options, &testbed, &project);
     let removed = project.remove(&[FUNCTION]);

@@ -1,9 +1,10 @@
 //! `cargo xtask bench release`: what the way through the agent adds to a call of a function that is unlocked
 //! already. It measures and asserts nothing about speed.
 
+use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Output, agents_own, prepare, quantile};
+use super::{Place, agents_own, count, quantile};
 use crate::{
     error::Error,
     scene::{ANSWER, Agent, FUNCTION, HeldConnection, Project, QUESTION, classic},
@@ -11,13 +12,13 @@ use crate::{
 };
 
 /// What to do, and with which OpenFaaS.
+#[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// How often each is called.
-    pub(crate) runs: usize,
-    /// One JSON object instead of text.
-    pub(crate) json: bool,
-    /// Use the OpenFaaS that the environment names.
-    pub(crate) existing: bool,
+    /// How often each is called
+    #[arg(long, default_value_t = 500, value_parser = count)]
+    runs: usize,
+    #[command(flatten)]
+    place: Place,
 }
 
 /// Measures, and prints: microseconds from the agent's decision to the gateway's socket, and milliseconds of
@@ -26,8 +27,7 @@ pub(crate) struct Options {
 /// # Errors
 /// When anything answers wrongly.
 pub(crate) fn run(options: &Options) -> Result<(), Error> {
-    let output = Output::new(options.json)?;
-    let testbed = prepare(options.existing)?;
+    let (output, testbed) = options.place.prepare()?;
     eprintln!("bench: from the decision to the gateway's socket");
     let mut figures = agents_own("release")?;
     let project = Project::new(&testbed, "bench-release", "release")?;

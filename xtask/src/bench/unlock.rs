@@ -6,7 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Output, figures::Figures, prepare};
+use clap::Args;
+
+use super::{Place, count, figures::Figures};
 use crate::{
     error::Error,
     scene::{
@@ -17,13 +19,13 @@ use crate::{
 };
 
 /// What to do, and with which OpenFaaS.
+#[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// How often each is measured.
-    pub(crate) runs: usize,
-    /// One JSON object instead of text.
-    pub(crate) json: bool,
-    /// Use the OpenFaaS that the environment names.
-    pub(crate) existing: bool,
+    /// How often each is measured
+    #[arg(long, default_value_t = 10, value_parser = count)]
+    runs: usize,
+    #[command(flatten)]
+    place: Place,
 }
 
 /// Measures, and prints medians, 99th percentiles and ratios.
@@ -31,8 +33,7 @@ pub(crate) struct Options {
 /// # Errors
 /// When anything answers wrongly.
 pub(crate) fn run(options: &Options) -> Result<(), Error> {
-    let output = Output::new(options.json)?;
-    let testbed = prepare(options.existing)?;
+    let (output, testbed) = options.place.prepare()?;
     let project = Project::new(&testbed, "bench", "release")?;
     let mut figures = Figures::new(options.runs);
     let measured = measure(options, &testbed, &project, &mut figures);
