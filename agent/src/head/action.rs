@@ -53,11 +53,15 @@ impl Actions {
                     sequence: first,
                     bytes: before,
                 }) if first.wrapping_add(before.len() as u32) == sequence => {
-                    // Not grown in place: what grows may move and leave its bytes behind.
-                    let mut all = Zeroizing::new(Vec::with_capacity(before.len() + bytes.len()));
-                    all.extend_from_slice(before);
-                    all.extend_from_slice(&bytes);
-                    *before = all;
+                    let length = before.len() + bytes.len();
+                    if length > before.capacity() {
+                        // Not grown in place: what grows may move and leave its bytes behind. With room for
+                        // more, so that a body of many chunks is not copied once a chunk.
+                        let mut larger = Zeroizing::new(Vec::with_capacity(2 * length));
+                        larger.extend_from_slice(before);
+                        *before = larger;
+                    }
+                    before.extend_from_slice(&bytes);
                 }
                 _ => self.0.push(Action::Release { sequence, bytes }),
             }

@@ -23,7 +23,7 @@ const TESTBED: &[&str] = &[
     "mmdebstrap",
     "prometheus",
 ];
-/// What the end-to-end tests call functions with, and set clocks.
+/// What the end-to-end tests call functions and set clocks with.
 const CLIENTS: &[&str] = &[
     "chromium-headless-shell",
     "libfaketime",
