@@ -488,6 +488,31 @@ async fn after_the_wipe_an_open_file_is_empty_and_no_process_is_left() {
     assert!(!fs::exists(format!("/proc/{pid}/root/")).unwrap());
 }
 
+/// The kernel gives the number of a mount namespace that is gone to the next one.
+#[tokio::test]
+async fn whoever_comes_after_a_container_that_is_gone_is_not_taken_for_it() {
+    let mut container = Container::python();
+    let mut delivered = container.serve().await;
+    container.child.kill().unwrap();
+    container.child.wait().unwrap();
+    let mut others: Vec<Child> = (0..20)
+        .map(|_| {
+            let mut cat = Command::new("unshare");
+            cat.args(["--mount", "cat"]).stdin(Stdio::piped());
+            let mut child = cat.stdout(Stdio::piped()).spawn().unwrap();
+            // It has its namespace once it copies a byte.
+            child.stdin.as_ref().unwrap().write_all(b".").unwrap();
+            let answer = child.stdout.as_mut().unwrap().read_exact(&mut [0]);
+            answer.map(|()| child).unwrap()
+        })
+        .collect();
+    delivered.wipe_and_kill().await.unwrap();
+    for other in &mut others {
+        drop(other.stdin.take());
+        assert!(other.wait().unwrap().success(), "it was killed");
+    }
+}
+
 #[tokio::test]
 async fn dropping_a_delivery_wipes_and_kills_too() {
     let mut container = Container::python();

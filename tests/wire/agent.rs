@@ -144,7 +144,7 @@ impl Agent {
         eventually("the agent to cover the interface", || {
             self.covers(interface)
         })
-        .map_err(|error| Error(format!("{interface}: {error}\n{}", self.log_end())))
+        .map_err(|error| self.with_log(Error(format!("{interface}: {error}"))))
     }
 
     /// What it says of one function.
@@ -165,6 +165,7 @@ impl Agent {
         eventually("everything to be locked and parked", || {
             Ok(all_parked(&self.status()?))
         })
+        .map_err(|error| self.with_log(error))
     }
 
     /// Sends it a signal.
@@ -194,6 +195,10 @@ impl Agent {
     pub(crate) fn kill(&self) -> Outcome {
         self.signal(Signal::SIGKILL)?;
         self.reap().map(drop)
+    }
+
+    fn with_log(&self, error: Error) -> Error {
+        Error(format!("{error}\n{}", self.log_end()))
     }
 
     /// The end of its log.

@@ -22,6 +22,7 @@ use rustix::{
 use super::{
     MountError,
     base::Layering,
+    namespace::Namespace,
     ramfs::{self, Ramfs},
 };
 
@@ -61,7 +62,7 @@ pub(super) struct Attachment<'a> {
 /// folder.
 pub(super) fn attach(
     ramfs: &Ramfs,
-    namespace: &OwnedFd,
+    namespace: &Namespace,
     root: &OwnedFd,
     attachments: &[Attachment<'_>],
 ) -> Result<(), MountError> {
@@ -81,7 +82,7 @@ pub(super) fn attach(
 
 fn attach_here(
     ramfs: BorrowedFd<'_>,
-    namespace: &OwnedFd,
+    namespace: &Namespace,
     root: &OwnedFd,
     attachments: &[Attachment<'_>],
 ) -> Result<(), MountError> {
@@ -96,7 +97,7 @@ fn attach_here(
     Ok(())
 }
 
-fn enter(namespace: &OwnedFd) -> Result<(), MountError> {
+fn enter(namespace: &Namespace) -> Result<(), MountError> {
     setns(namespace, CloneFlags::CLONE_NEWNS).map_err(MountError::kernel(
         "setns (the container's mount namespace)",
     ))

@@ -1,11 +1,12 @@
 //! Ends all processes of a container, those that the handler started included; or all but the first,
 //! which had no part in the handler.
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
 use super::{
     MountError, ParkToken, find,
+    namespace::{self, Namespace},
     process::{self, Process},
 };
 
@@ -15,17 +16,18 @@ const PAUSE: Duration = Duration::from_millis(2);
 /// Kills what carries the token or lives in the mount namespace, again and again until nothing but the
 /// spared process is left: a process may have forked between two looks.
 pub(super) async fn kill_all(
-    token: &std::sync::Arc<ParkToken>,
-    namespace: &str,
+    token: &Arc<ParkToken>,
+    namespace: Option<&Arc<Namespace>>,
     spared: Option<&Process>,
 ) -> Result<(), MountError> {
     let spared = spared.map(Process::pid);
     let start = Instant::now();
     loop {
-        let (token, namespace) = (std::sync::Arc::clone(token), namespace.to_owned());
-        let left = tokio::task::spawn_blocking(move || kill_once(&token, &namespace, spared))
-            .await
-            .map_err(|_| MountError::Stopped)??;
+        let (token, namespace) = (Arc::clone(token), namespace.cloned());
+        let left =
+            tokio::task::spawn_blocking(move || kill_once(&token, namespace.as_deref(), spared))
+                .await
+                .map_err(|_| MountError::Stopped)??;
         if left.is_empty() {
             return Ok(());
         }
@@ -39,12 +41,12 @@ pub(super) async fn kill_all(
 /// Kills each process of the container once; returns their numbers.
 fn kill_once(
     token: &ParkToken,
-    namespace: &str,
+    namespace: Option<&Namespace>,
     spared: Option<i32>,
 ) -> Result<Vec<i32>, MountError> {
+    let number = namespace.map(Namespace::number);
     let belongs = |pid| {
-        // An ended process has neither namespace nor environment, only its number.
-        process::mount_namespace_of(pid).is_some_and(|name| name == namespace)
+        number.is_some_and(|number| namespace::number_of(pid) == Some(number))
             || find::carries(pid, token)
     };
     let mut killed = Vec::new();

@@ -19,6 +19,7 @@ mod error;
 mod find;
 mod kill;
 mod listen;
+mod namespace;
 mod process;
 mod ramfs;
 mod ready;
@@ -32,7 +33,10 @@ use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use self::{attach::Attachment, base::Layering, find::Scan, process::Process, ramfs::Ramfs};
+use self::{
+    attach::Attachment, base::Layering, find::Scan, namespace::Namespace, process::Process,
+    ramfs::Ramfs,
+};
 pub use self::{
     entry::{Entry, EntryKind, Place, PlaceContent},
     error::MountError,
@@ -52,7 +56,6 @@ pub struct Parked {
     process: Process,
     first: Option<Process>,
     token: Arc<ParkToken>,
-    namespace: String,
     /// Whether the container's memory is kept out of swap.
     unswapped: bool,
 }
@@ -66,7 +69,8 @@ pub struct Delivered {
     /// The container's first process, unless that is the one above.
     first: Option<Process>,
     token: Arc<ParkToken>,
-    namespace: String,
+    /// Where the container lives, until everything in it is killed.
+    namespace: Option<Arc<Namespace>>,
     ramfs: Ramfs,
 }
 
@@ -86,8 +90,7 @@ pub async fn wait_parked(token: Arc<ParkToken>, timeout: Duration) -> Result<Par
         if let Some(process) = scan.waiting
             && waits_still(&process).await
         {
-            let namespace = process.mount_namespace()?;
-            if namespace == Process::own_mount_namespace()? {
+            if process.namespace()?.is_own()? {
                 return Err(MountError::NotIsolated { pid: process.pid() });
             }
             let unswapped = keep_out_of_swap(&process);
@@ -95,7 +98,6 @@ pub async fn wait_parked(token: Arc<ParkToken>, timeout: Duration) -> Result<Par
                 process,
                 first: scan.first,
                 token,
-                namespace,
                 unswapped,
             });
         }
@@ -201,20 +203,19 @@ impl Parked {
             });
         }
         ramfs.finish()?;
-        let namespace = self.process.namespace_handle()?;
+        let namespace = self.process.namespace()?;
         attach::attach(&ramfs, &namespace, &root, &attachments)?;
         let Self {
             process,
             first,
             token,
-            namespace,
             unswapped: _,
         } = self;
         Ok(Delivered {
             process,
             first,
             token,
-            namespace,
+            namespace: Some(Arc::new(namespace)),
             ramfs,
         })
     }
@@ -255,7 +256,11 @@ impl Delivered {
             removal::stopped(first).await;
         }
         let ended = self.process.kill();
-        let killed = kill::kill_all(&self.token, &self.namespace, self.first.as_ref()).await;
+        let killed =
+            kill::kill_all(&self.token, self.namespace.as_ref(), self.first.as_ref()).await;
+        if killed.is_ok() {
+            self.namespace = None;
+        }
         let wiped = self.wipe_patiently().await;
         ended.and(killed).and(wiped).and(stopped)
     }

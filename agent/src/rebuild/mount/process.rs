@@ -13,6 +13,7 @@ use rustix::{
 
 use super::{
     MountError,
+    namespace::Namespace,
     status::{self, Owner},
 };
 
@@ -84,26 +85,11 @@ impl Process {
             .ok_or_else(|| self.failed("the user")(io::Error::from(io::ErrorKind::InvalidData)))
     }
 
-    /// Name of the mount namespace: equal names are one namespace.
-    pub(super) fn mount_namespace(&self) -> Result<String, MountError> {
-        let name = readlinkat(&self.folder, "ns/mnt", Vec::new());
-        Ok(name
-            .map_err(self.failed("the mount namespace"))?
-            .to_string_lossy()
-            .into_owned())
-    }
-
-    /// Name of the agent's own mount namespace.
-    pub(super) fn own_mount_namespace() -> Result<String, MountError> {
-        let name = readlinkat(CWD, "/proc/self/ns/mnt", Vec::new())
-            .map_err(MountError::kernel("reading /proc/self/ns/mnt"))?;
-        Ok(name.to_string_lossy().into_owned())
-    }
-
-    /// The mount namespace, to be entered; keeps it alive.
-    pub(super) fn namespace_handle(&self) -> Result<OwnedFd, MountError> {
+    /// The mount namespace.
+    pub(super) fn namespace(&self) -> Result<Namespace, MountError> {
         let file = self.open_file("ns/mnt", OFlags::RDONLY);
-        Ok(file.map_err(self.failed("the mount namespace"))?.into())
+        file.and_then(|file| Namespace::held_by(file.into()))
+            .map_err(self.failed("the mount namespace"))
     }
 
     /// The network namespace, to be entered.
@@ -200,12 +186,6 @@ fn read_all(mut file: File) -> io::Result<Vec<u8>> {
     let mut content = Vec::with_capacity(8 * 1024);
     file.read_to_end(&mut content)?;
     Ok(content)
-}
-
-/// Mount namespace of a process that is not held; `None` once it is gone.
-pub(super) fn mount_namespace_of(pid: i32) -> Option<String> {
-    let name = std::fs::read_link(format!("/proc/{pid}/ns/mnt")).ok()?;
-    name.into_os_string().into_string().ok()
 }
 
 /// Tells whether a link in `/proc/PID/fd` points to the mount table of a process that has one of these

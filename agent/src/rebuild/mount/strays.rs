@@ -1,11 +1,11 @@
 //! Containers whose agent is gone: their processes are found by the host's part of the token, and ended
 //! before any provider is asked to do something.
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use super::{MountError, ParkToken, kill, process, process::Process, removal};
+use super::{MountError, ParkToken, kill, namespace, process, process::Process, removal};
 
 /// As long as a living agent gives processes to end.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -82,18 +82,24 @@ struct Look {
 impl Look {
     fn of(host: &str) -> Result<Self, MountError> {
         let all = process::all().map_err(MountError::kernel("reading /proc"))?;
-        let own = Process::own_mount_namespace()?;
-        let namespaces: HashSet<String> = all
-            .iter()
-            .filter(|&&pid| {
+        let carriers = all.iter().filter_map(|&pid| {
+            kill::hold(pid, |pid| {
                 process::environ_of(pid).is_ok_and(|environ| ParkToken::is_of(host, &environ))
             })
-            .filter_map(|&pid| process::mount_namespace_of(pid))
-            // What runs among the agent's own mounts is no container.
-            .filter(|namespace| *namespace != own)
-            .collect();
+        });
+        // Held until the look is over.
+        let mut namespaces = HashMap::new();
+        for carrier in carriers {
+            // A process that has ended meanwhile has none.
+            if let Ok(namespace) = carrier.namespace()
+                // What runs among the agent's own mounts is no container.
+                && !namespace.is_own()?
+            {
+                namespaces.insert(namespace.number(), namespace);
+            }
+        }
         let belongs =
-            |pid| process::mount_namespace_of(pid).is_some_and(|name| namespaces.contains(&name));
+            |pid| namespace::number_of(pid).is_some_and(|number| namespaces.contains_key(&number));
         let mut look = Self {
             killed: Vec::new(),
             firsts: Vec::new(),
