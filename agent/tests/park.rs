@@ -122,10 +122,12 @@ impl Container {
         fs::create_dir_all(root.path().join("home/function")).unwrap();
         fs::write(root.path().join("home/index.py"), INDEX).unwrap();
         fs::write(root.path().join("home/function/__init__.py"), "").unwrap();
-        let hook = Path::new(env!("CARGO_MANIFEST_DIR")).join("shim/python/sitecustomize.py");
         fs::create_dir(root.path().join("scratch")).unwrap();
         fs::create_dir(root.path().join("python")).unwrap();
-        fs::copy(hook, root.path().join("python/sitecustomize.py")).unwrap();
+        let hook = Path::new(env!("CARGO_MANIFEST_DIR")).join("shim/python");
+        for file in ["sitecustomize.py", "rsfaas_later.py"] {
+            fs::copy(hook.join(file), root.path().join("python").join(file)).unwrap();
+        }
         root
     }
 
@@ -276,11 +278,106 @@ fn handler() -> [Entry<'static>; 3] {
 }
 
 #[tokio::test]
-async fn a_python_process_parked_in_its_import_serves_what_is_delivered() {
+async fn a_parked_python_server_listens_already_and_serves_what_is_delivered() {
     let container = Container::python();
-    let mut delivered = container.serve().await;
+    let parked = container.parked().await;
+    drop(TcpStream::connect(("127.0.0.1", container.port)).unwrap());
+    let folder = container.handler_dir();
+    let mut delivered = parked
+        .deliver(&[folder_place(&folder, &handler())])
+        .unwrap();
+    delivered.ready(container.port, PATIENCE).await.unwrap();
     assert_eq!(container.call("night"), "\"Nacht\"");
     delivered.wipe_and_kill().await.unwrap();
+}
+
+/// Each is what a template may do with its handler before it serves.
+#[tokio::test]
+async fn a_template_that_looks_into_its_handler_waits_there() {
+    let either_way = "try:\n    from .words import WORDS\nexcept ImportError:\n    from words import WORDS\n\
+        HERE = 'here'\n\
+        def handle(word):\n    return WORDS[word]\n";
+    for (what, import) in [
+        (
+            "a name of it",
+            "import types\nfrom function.handler import handle\nhandler = types.SimpleNamespace(handle=handle)",
+        ),
+        (
+            "an attribute",
+            "from function import handler\nhandler.handle",
+        ),
+        (
+            "a module beside it",
+            "from function import handler\nimport function.words",
+        ),
+        (
+            "its folder on the path",
+            "sys.path.insert(0, 'function')\nimport handler\nhandler.HERE",
+        ),
+        (
+            "a process of its own",
+            "from function import handler\nif os.fork(): os._exit(os.wait()[1])",
+        ),
+        (
+            "another thread",
+            "import threading\nthread = threading.Thread(target=__import__, args=['function.handler'])\n\
+          thread.start()\nthread.join()\nfrom function import handler",
+        ),
+    ] {
+        let root = Container::folder();
+        let text = INDEX.replace("from function import handler", import);
+        fs::write(root.path().join("home/index.py"), text).unwrap();
+        let container = Container::start(root, true, &["/usr/bin/python3", "index.py"]);
+        let parked = container.parked().await;
+        let early = TcpStream::connect(("127.0.0.1", container.port));
+        assert!(early.is_err(), "{what}: it serves already");
+        let folder = container.handler_dir();
+        let mut entries = handler();
+        entries[0] = file("handler.py", either_way);
+        let places = [folder_place(&folder, &entries)];
+        let delivered = parked.deliver(&places).unwrap();
+        let ready = delivered.ready(container.port, PATIENCE).await;
+        assert!(ready.is_ok(), "{what}: {ready:?}");
+        assert_eq!(container.call("night"), "\"Nacht\"", "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_ahead_of_the_delivery_fails_and_later_ones_are_served() {
+    let root = Container::folder();
+    let threads = INDEX.replace(
+        "http.server.HTTPServer(",
+        "http.server.ThreadingHTTPServer(",
+    );
+    fs::write(root.path().join("home/index.py"), threads).unwrap();
+    let container = Container::start(root, true, &["/usr/bin/python3", "index.py"]);
+    let parked = container.parked().await;
+    let mut early = TcpStream::connect(("127.0.0.1", container.port)).unwrap();
+    write!(early, "GET /night HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    early.read_to_string(&mut answer).unwrap();
+    assert_eq!(answer, "", "nothing but the end of the connection");
+    let folder = container.handler_dir();
+    let delivered = parked
+        .deliver(&[folder_place(&folder, &handler())])
+        .unwrap();
+    delivered.ready(container.port, PATIENCE).await.unwrap();
+    assert_eq!(container.call("night"), "\"Nacht\"");
+}
+
+#[tokio::test]
+async fn a_handler_is_loaded_in_the_main_thread_of_a_server_that_runs() {
+    let text = "import signal, threading\n\
+        signal.signal(signal.SIGUSR1, lambda *_: None)\n\
+        MAIN = threading.current_thread() is threading.main_thread()\n\
+        def handle(word):\n    return [MAIN, __name__, __package__, __file__.rsplit('/', 2)[1:]]\n";
+    let container = Container::python();
+    let delivered = container.deliver(&[file("handler.py", text)]).await;
+    delivered.ready(container.port, PATIENCE).await.unwrap();
+    assert_eq!(
+        container.call(""),
+        r#"[true, "function.handler", "function", ["function", "handler.py"]]"#
+    );
 }
 
 #[tokio::test]
@@ -559,11 +656,26 @@ async fn a_handler_that_fails_to_load_is_told_from_a_slow_one() {
 }
 
 #[tokio::test]
-async fn a_function_that_never_listens_is_told_after_the_time_limit() {
+async fn a_handler_that_takes_too_long_to_load_is_told_after_the_time_limit() {
     let container = Container::python();
     let delivered = container
         .deliver(&[file("handler.py", "import time\ntime.sleep(600)\n")])
         .await;
+    let error = delivered
+        .ready(container.port, Duration::from_millis(50))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, MountError::NotLoaded { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_function_that_never_listens_is_told_after_the_time_limit() {
+    let root = Container::folder();
+    let gate = root.path().join("gate");
+    fs::copy(build_gate(), &gate).unwrap();
+    let command = [gate.to_str().unwrap(), "/usr/bin/sleep", "600"];
+    let container = Container::start(root, false, &command);
+    let delivered = container.deliver(&handler()).await;
     let error = delivered
         .ready(container.port, Duration::from_millis(50))
         .await
@@ -623,6 +735,7 @@ async fn a_process_outside_of_any_container_gets_nothing() {
         .env("PYTHONPATH", root.path().join("python"))
         .env(PARK_TOKEN, token.expose())
         .env(HANDLER_DIR, root.path().join("home/function"))
+        .env("TEST_PORT", "0")
         .spawn()
         .unwrap();
     let error = wait_parked(token, PATIENCE).await.err();

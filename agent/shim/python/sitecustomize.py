@@ -1,9 +1,10 @@
-"""Parks a Python function inside the import of its handler.
+"""Parks a Python function that has come as far as it can without its handler.
 
 Python imports this file at its start when its folder is on PYTHONPATH. Where the agent has deployed the
-container (both variables are set), the first import that needs the handler's folder waits until the
-handler is mounted there, and then goes on; everything that was imported before is loaded already. The
-template's own files stay as they are. Processes that never import the handler never wait.
+container (both variables are set), the import of the handler gives a module that is not there yet, and the
+function waits for the handler's mount where it looks into it (rsfaas_later.py). Another import that needs
+the handler's folder waits by itself, and then goes on; everything that was imported before is loaded already.
+The template's own files stay as they are. Processes that never import the handler never wait.
 """
 
 import sys
@@ -17,20 +18,49 @@ class _Gate:
 
         self._folder = os.path.realpath(folder)
         self._parent, self._package = os.path.split(self._folder)
+        self._handler = None
+        self._restore = None
 
     def find_spec(self, fullname, path=None, target=None):
         if not self._concerns(fullname, sys.path if path is None else path):
             return None
-        self._wait()
-        self._step_aside()
+        self._prepare()
+        if self._may_come_later(fullname):
+            is_package = fullname == self._package
+            return self._handler.spec(fullname, self._folder if is_package else None)
+        if self._handler is None:
+            with self.open_table() as table:
+                self.await_delivery(table)
+            self.step_aside()
+        else:
+            self._handler.demand()
+            if fullname in sys.modules:
+                return self._handler.there(fullname)
         # The loop that called this one goes over the very list that has just become shorter, so the
         # other finders are asked from here.
+        return self.find_elsewhere(fullname, path, target)
+
+    @staticmethod
+    def find_elsewhere(fullname, path, target):
+        """What the finders say that are left."""
         for finder in list(sys.meta_path):
             find_spec = getattr(finder, "find_spec", None)
             spec = find_spec(fullname, path, target) if find_spec else None
             if spec is not None:
                 return spec
         return None
+
+    def _may_come_later(self, fullname):
+        """Tells whether a module is the handler, or its package, and is made before it is there."""
+        if fullname not in (self._package, "handler", self._package + ".handler"):
+            return False
+        if self._handler is None:
+            import rsfaas_later
+
+            if not rsfaas_later.is_possible():
+                return False
+            self._handler = rsfaas_later.Handler(self)
+        return True
 
     def _concerns(self, fullname, entries):
         """Tells whether the search for a module would look for the handler."""
@@ -45,9 +75,9 @@ class _Gate:
                 if name == self._package:
                     return True
             elif entry == self._folder:
-                # The handler's folder itself is searched: for OpenFaaS's entry module, or for
-                # something that the base image keeps there.
-                if name == "handler" or self._has(entry, name):
+                # The handler's folder itself is searched: for OpenFaaS's entry module, for another of the
+                # package, or for something that the base image keeps there.
+                if name == "handler" or fullname != name or self._has(entry, name):
                     return True
             elif entry.startswith(self._folder + os.sep):
                 return True
@@ -62,9 +92,9 @@ class _Gate:
         except OSError:
             return False
 
-    def _wait(self):
+    def _prepare(self):
+        """What is better done while nobody waits."""
         import os
-        import select
 
         # What Python loads when a server turns its address into a socket's: milliseconds that no caller
         # should wait for.
@@ -72,23 +102,31 @@ class _Gate:
 
         # The kernel drops signals that process 1 has no handler for: a waiting container must end
         # at once all the same.
-        restore = _end_on_sigterm() if os.getpid() == 1 else None
+        if os.getpid() == 1 and self._restore is None:
+            self._restore = _end_on_sigterm()
+
+    @staticmethod
+    def open_table():
+        """Opens this process's table of mounts, by which the agent knows who waits."""
         try:
-            with open("/proc/self/mountinfo", "rb", buffering=0) as mounts:
-                # The kernel notes the table's state at opening and at each poll, so no change
-                # between reading and polling is missed.
-                changes = select.poll()
-                changes.register(mounts, select.POLLPRI)
-                while not self._delivered(mounts.read()):
-                    changes.poll()
-                    mounts.seek(0)
+            return open("/proc/self/mountinfo", "rb", buffering=0)
         except OSError as error:
-            raise ImportError(
-                "RsFaaS: cannot wait for the handler of this function: %s" % error
-            ) from error
-        finally:
-            if restore:
-                restore()
+            raise _cannot_wait(error) from error
+
+    def await_delivery(self, table):
+        """Returns once the handler is mounted."""
+        import select
+
+        try:
+            # The kernel notes the table's state at opening and at each poll, so no change between reading
+            # and polling is missed.
+            changes = select.poll()
+            changes.register(table, select.POLLPRI)
+            while not self._delivered(table.read()):
+                changes.poll()
+                table.seek(0)
+        except OSError as error:
+            raise _cannot_wait(error) from error
 
     def _delivered(self, table):
         """Looks for a mount from `rsfaas` at the folder; fields as in proc_pid_mountinfo(5)."""
@@ -105,11 +143,14 @@ class _Gate:
                 return True
         return False
 
-    def _step_aside(self):
+    def step_aside(self):
+        """Leaves the process as if nobody had ever waited."""
         import importlib
         import os
 
         sys.meta_path.remove(self)
+        if self._restore:
+            self._restore()
         os.environ.pop("RSFAAS_PARK_TOKEN", None)
         os.environ.pop("RSFAAS_HANDLER_DIR", None)
         importlib.invalidate_caches()
@@ -120,6 +161,10 @@ class _Gate:
                 os.chdir(here)
         except OSError as error:
             print("RsFaaS: the working folder is not in the handler: %s" % error, file=sys.stderr)
+
+
+def _cannot_wait(error):
+    return ImportError("RsFaaS: cannot wait for the handler of this function: %s" % error)
 
 
 def _end_on_sigterm():
@@ -133,8 +178,17 @@ def _end_on_sigterm():
         or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
     ):
         return None
-    signal.signal(signal.SIGTERM, lambda number, frame: os._exit(128 + number))
-    return lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def end(number, frame):
+        os._exit(128 + number)
+
+    def restore():
+        # The template may have a handler of its own by now.
+        if signal.getsignal(signal.SIGTERM) is end:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    signal.signal(signal.SIGTERM, end)
+    return restore
 
 
 def _park():

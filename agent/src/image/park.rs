@@ -7,6 +7,7 @@ use crate::{stack, state::Park};
 
 static GATE: &[u8] = include_bytes!(env!("RSFAAS_GATE"));
 static PYTHON_HOOK: &[u8] = include_bytes!("../../shim/python/sitecustomize.py");
+static PYTHON_LATER: &[u8] = include_bytes!("../../shim/python/rsfaas_later.py");
 static NODE_HOOK: &[u8] = include_bytes!("../../shim/node/park.js");
 /// Where the gate lies in containers.
 pub(crate) const GATE_PATH: &str = "/.rsfaas/gate";
@@ -112,7 +113,9 @@ fn command(config: &ImageConfig) -> Vec<String> {
 pub(super) fn files(context: Context, park: Park) -> std::io::Result<Context> {
     let context = context.file("rsfaas/gate", 0o755, GATE)?;
     match park {
-        Park::Python => context.file("rsfaas/python/sitecustomize.py", 0o644, PYTHON_HOOK),
+        Park::Python => context
+            .file("rsfaas/python/sitecustomize.py", 0o644, PYTHON_HOOK)?
+            .file("rsfaas/python/rsfaas_later.py", 0o644, PYTHON_LATER),
         Park::Node => context.file("rsfaas/node/park.js", 0o644, NODE_HOOK),
         Park::Gate | Park::Container => Ok(context),
     }

@@ -42,6 +42,14 @@ pub enum MountError {
         /// How long it was waited for.
         waited: Duration,
     },
+    /// The function listens, but its handler is still being loaded.
+    #[error(
+        "the handler is still being loaded after {waited:?}; look at the function's log (faas-cli logs)"
+    )]
+    NotLoaded {
+        /// How long it was waited for.
+        waited: Duration,
+    },
     /// Something of a process cannot be read.
     #[error(
         "cannot read {what} of process {pid}: {source}; the agent needs root or CAP_SYS_PTRACE, and the \

@@ -63,19 +63,25 @@ impl Process {
     }
 
     /// Tells whether the process follows its own mount table, as parked ones do: it has the file open. One
-    /// that follows another's waits on behalf of that one.
+    /// that follows another's waits on behalf of that one. An error where it has ended, or is about to.
     pub(super) fn is_waiting(&self) -> io::Result<bool> {
         let numbers = status::numbers(&String::from_utf8_lossy(&self.read("status")?));
         let files = self.open_file("fd", OFlags::RDONLY | OFlags::DIRECTORY)?;
+        let mut targets = 0;
         for entry in rustix::fs::Dir::read_from(&files)? {
             // A file that was closed meanwhile has no target any more.
-            if let Ok(target) = readlinkat(&files, entry?.file_name(), Vec::new())
-                && is_mount_table(target.as_bytes(), &numbers)
-            {
-                return Ok(true);
+            if let Ok(target) = readlinkat(&files, entry?.file_name(), Vec::new()) {
+                targets += 1;
+                if is_mount_table(target.as_bytes(), &numbers) {
+                    return Ok(true);
+                }
             }
         }
-        Ok(false)
+        // A process that ends gives up its files before any of them is closed.
+        match targets {
+            0 => Err(io::ErrorKind::NotFound.into()),
+            _ => Ok(false),
+        }
     }
 
     /// User and group as which the process acts.

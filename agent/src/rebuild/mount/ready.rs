@@ -15,7 +15,8 @@ use super::{MountError, listen::Listeners, process::Process};
 /// Shortest and longest pause between two looks.
 const PAUSE: (Duration, Duration) = (Duration::from_micros(200), Duration::from_millis(20));
 
-/// Returns once something listens on `port` in the process's network namespace.
+/// Returns once something listens on `port` in the process's network namespace, and the process, which may
+/// have listened before its handler was there, has loaded that.
 pub(super) async fn ready(
     process: &Process,
     port: u16,
@@ -25,7 +26,8 @@ pub(super) async fn ready(
     let timer = timer().map_err(MountError::kernel("a timer"))?;
     let start = Instant::now();
     loop {
-        if listeners.has(process, port)? {
+        let listens = listeners.has(process, port)?;
+        if listens && matches!(process.is_waiting(), Ok(false)) {
             return Ok(());
         }
         if process.is_ended() {
@@ -33,9 +35,12 @@ pub(super) async fn ready(
         }
         let waited = start.elapsed();
         if waited >= timeout {
-            return Err(MountError::NotListening {
-                port,
-                waited: timeout,
+            return Err(match listens {
+                true => MountError::NotLoaded { waited: timeout },
+                false => MountError::NotListening {
+                    port,
+                    waited: timeout,
+                },
             });
         }
         rest(&timer, pause(waited))
