@@ -94,11 +94,15 @@ class _Gate:
 
     def _prepare(self):
         """What is better done while nobody waits."""
+        import importlib
         import os
 
         # What Python loads when a server turns its address into a socket's: milliseconds that no caller
         # should wait for.
         import encodings.idna  # noqa: F401
+
+        # The same, where the finders' caches are dropped after the delivery.
+        importlib.invalidate_caches()
 
         # The kernel drops signals that process 1 has no handler for: a waiting container must end
         # at once all the same.

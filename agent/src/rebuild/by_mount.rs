@@ -141,7 +141,7 @@ impl Mounted {
         let delivered = serving
             .as_ref()
             .and_then(|serving| serving.delivered.as_ref());
-        delivered.is_some_and(Delivered::is_ended)
+        delivered.is_some_and(Delivered::is_ending)
     }
 
     /// Overwrites what was delivered, and kills the processes that had it.

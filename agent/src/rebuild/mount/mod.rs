@@ -228,10 +228,10 @@ impl Delivered {
         self.process.pid()
     }
 
-    /// Tells whether the process has ended by itself.
+    /// Tells whether the process has ended by itself, or is about to.
     #[must_use]
-    pub fn is_ended(&self) -> bool {
-        self.process.is_ended()
+    pub fn is_ending(&self) -> bool {
+        self.process.is_ending()
     }
 
     /// Waits until something listens on TCP port `port` in the container's network namespace.

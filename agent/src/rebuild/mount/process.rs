@@ -63,22 +63,29 @@ impl Process {
     }
 
     /// Tells whether the process follows its own mount table, as parked ones do: it has the file open. One
-    /// that follows another's waits on behalf of that one. An error where it has ended, or is about to.
+    /// that follows another's waits on behalf of that one.
+    ///
+    /// # Errors
+    /// When it has ended or is about to, and when it closes a file at this very moment.
     pub(super) fn is_waiting(&self) -> io::Result<bool> {
         let numbers = status::numbers(&String::from_utf8_lossy(&self.read("status")?));
         let files = self.open_file("fd", OFlags::RDONLY | OFlags::DIRECTORY)?;
-        let mut targets = 0;
+        let mut open = 0;
         for entry in rustix::fs::Dir::read_from(&files)? {
-            // A file that was closed meanwhile has no target any more.
-            if let Ok(target) = readlinkat(&files, entry?.file_name(), Vec::new()) {
-                targets += 1;
-                if is_mount_table(target.as_bytes(), &numbers) {
-                    return Ok(true);
-                }
+            let entry = entry?;
+            if entry.file_name().to_bytes().starts_with(b".") {
+                continue;
             }
+            // One that was just closed has no target; that may have been the table, closed by the process or
+            // by its end.
+            let target = readlinkat(&files, entry.file_name(), Vec::new())?;
+            if is_mount_table(target.as_bytes(), &numbers) {
+                return Ok(true);
+            }
+            open += 1;
         }
-        // A process that ends gives up its files before any of them is closed.
-        match targets {
+        // A process that ends gives up all of its files before any of them is closed.
+        match open {
             0 => Err(io::ErrorKind::NotFound.into()),
             _ => Ok(false),
         }
@@ -114,6 +121,12 @@ impl Process {
     pub(super) fn is_ended(&self) -> bool {
         let mut ended = [PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)];
         matches!(poll(&mut ended, PollTimeout::ZERO), Ok(1..))
+    }
+
+    /// Tells whether the process has ended or is about to. Its callers, whose connections the kernel has closed, may
+    /// come again before the last of its threads is gone; its memory goes before its connections.
+    pub(super) fn is_ending(&self) -> bool {
+        self.is_ended() || self.read("cmdline").map_or(true, |line| line.is_empty())
     }
 
     /// Tells whether the process is the first of its PID namespace, with which the container ends.
@@ -231,9 +244,11 @@ mod tests {
         process.signal(Signal::TERM).unwrap();
         assert!(process.is_asked_to_end());
         assert!(!process.is_ended());
+        assert!(!process.is_ending());
         process.kill().unwrap();
         child.wait().unwrap();
         assert!(!process.is_asked_to_end());
+        assert!(process.is_ending());
     }
 
     #[test]
