@@ -14,11 +14,14 @@ import threading
 import types
 from importlib.machinery import ModuleSpec
 
-# Interrupts the main thread's server for as long as its handler takes to load. Nobody else's by any custom.
+# Interrupts the main thread's server for as long as the handler takes to load; not used by custom.
 _POKE = signal.SIGRTMAX - 1
-# The main thread rests once its switches stand still for so many looks; in the middle of an import, where
-# others' modules may be half there, for so many. A server that never rests is not waited for any longer.
-_LOOK, _LOOKS, _LOOKS_IN_IMPORT, _LAST_LOOK = 0.002, 3, 100, 2500
+# Seconds between two looks at the main thread. It rests where it has slept through so many of them.
+_LOOK, _LOOKS = 0.002, 3
+# The same where it sleeps in the middle of an import, when other modules may be half there.
+_LOOKS_IN_IMPORT = 100
+# A server that does not rest by then is parked all the same.
+_LAST_LOOK = 2500
 
 
 def is_possible():
@@ -84,6 +87,7 @@ class Handler:
             # By itself: it may hold the import lock, without which the other thread may not get on.
             with self._gate.open_table() as table:
                 self._gate.await_delivery(table)
+            self._delivered.set()
             # The signal may have come first.
             if not self._loading:
                 try:
