@@ -181,7 +181,25 @@ impl Container {
     }
 
     fn python() -> Self {
-        Self::start(Self::folder(), true, &["/usr/bin/python3", "index.py"])
+        Self::python_in(Self::folder())
+    }
+
+    fn python_in(root: TempDir) -> Self {
+        Self::start(root, true, &["/usr/bin/python3", "index.py"])
+    }
+
+    /// A Python process of another template.
+    fn template(text: &str) -> Self {
+        let root = Self::folder();
+        fs::write(root.path().join("home/index.py"), text).unwrap();
+        Self::python_in(root)
+    }
+
+    /// A program behind the gate.
+    fn gated(root: TempDir, program: &[&str]) -> Self {
+        let gate = root.path().join("gate");
+        fs::copy(build_gate(), &gate).unwrap();
+        Self::start(root, false, &[&[gate.to_str().unwrap()], program].concat())
     }
 
     /// A Node.js process, with what the hook needs beside it.
@@ -206,15 +224,21 @@ impl Container {
     }
 
     async fn deliver(&self, entries: &[Entry<'_>]) -> Delivered {
+        self.deliver_to(self.parked().await, entries)
+    }
+
+    /// The same, where the parked process was looked at before.
+    fn deliver_to(&self, parked: Parked, entries: &[Entry<'_>]) -> Delivered {
         let folder = self.handler_dir();
-        self.parked()
-            .await
-            .deliver(&[folder_place(&folder, entries)])
-            .unwrap()
+        parked.deliver(&[folder_place(&folder, entries)]).unwrap()
     }
 
     async fn serve(&self) -> Delivered {
-        let delivered = self.deliver(&handler()).await;
+        self.serve_from(self.parked().await).await
+    }
+
+    async fn serve_from(&self, parked: Parked) -> Delivered {
+        let delivered = self.deliver_to(parked, &handler());
         delivered.ready(self.port, PATIENCE).await.unwrap();
         delivered
     }
@@ -282,11 +306,7 @@ async fn a_parked_python_server_listens_already_and_serves_what_is_delivered() {
     let container = Container::python();
     let parked = container.parked().await;
     drop(TcpStream::connect(("127.0.0.1", container.port)).unwrap());
-    let folder = container.handler_dir();
-    let mut delivered = parked
-        .deliver(&[folder_place(&folder, &handler())])
-        .unwrap();
-    delivered.ready(container.port, PATIENCE).await.unwrap();
+    let mut delivered = container.serve_from(parked).await;
     assert_eq!(container.call("night"), "\"Nacht\"");
     delivered.wipe_and_kill().await.unwrap();
 }
@@ -324,18 +344,13 @@ async fn a_template_that_looks_into_its_handler_waits_there() {
           thread.start()\nthread.join()\nfrom function import handler",
         ),
     ] {
-        let root = Container::folder();
-        let text = INDEX.replace("from function import handler", import);
-        fs::write(root.path().join("home/index.py"), text).unwrap();
-        let container = Container::start(root, true, &["/usr/bin/python3", "index.py"]);
+        let container = Container::template(&INDEX.replace("from function import handler", import));
         let parked = container.parked().await;
         let early = TcpStream::connect(("127.0.0.1", container.port));
         assert!(early.is_err(), "{what}: it serves already");
-        let folder = container.handler_dir();
         let mut entries = handler();
         entries[0] = file("handler.py", either_way);
-        let places = [folder_place(&folder, &entries)];
-        let delivered = parked.deliver(&places).unwrap();
+        let delivered = container.deliver_to(parked, &entries);
         let ready = delivered.ready(container.port, PATIENCE).await;
         assert!(ready.is_ok(), "{what}: {ready:?}");
         assert_eq!(container.call("night"), "\"Nacht\"", "{what}");
@@ -344,24 +359,17 @@ async fn a_template_that_looks_into_its_handler_waits_there() {
 
 #[tokio::test]
 async fn a_call_ahead_of_the_delivery_fails_and_later_ones_are_served() {
-    let root = Container::folder();
-    let threads = INDEX.replace(
+    let container = Container::template(&INDEX.replace(
         "http.server.HTTPServer(",
         "http.server.ThreadingHTTPServer(",
-    );
-    fs::write(root.path().join("home/index.py"), threads).unwrap();
-    let container = Container::start(root, true, &["/usr/bin/python3", "index.py"]);
+    ));
     let parked = container.parked().await;
     let mut early = TcpStream::connect(("127.0.0.1", container.port)).unwrap();
     write!(early, "GET /night HTTP/1.0\r\n\r\n").unwrap();
     let mut answer = String::new();
     early.read_to_string(&mut answer).unwrap();
     assert_eq!(answer, "", "nothing but the end of the connection");
-    let folder = container.handler_dir();
-    let delivered = parked
-        .deliver(&[folder_place(&folder, &handler())])
-        .unwrap();
-    delivered.ready(container.port, PATIENCE).await.unwrap();
+    let _delivered = container.serve_from(parked).await;
     assert_eq!(container.call("night"), "\"Nacht\"");
 }
 
@@ -396,11 +404,7 @@ async fn the_handler_does_not_see_how_it_was_found() {
 
 #[tokio::test]
 async fn a_gated_process_starts_once_the_handler_is_there() {
-    let root = Container::folder();
-    let gate = root.path().join("gate");
-    fs::copy(build_gate(), &gate).unwrap();
-    let command = [gate.to_str().unwrap(), "/usr/bin/python3", "index.py"];
-    let container = Container::start(root, false, &command);
+    let container = Container::gated(Container::folder(), &["/usr/bin/python3", "index.py"]);
     let _delivered = container.serve().await;
     assert_eq!(container.call("night"), "\"Nacht\"");
     assert_eq!(container.call("environment"), "[]");
@@ -415,10 +419,7 @@ async fn a_node_process_parked_in_its_require_serves_what_is_delivered() {
         name, "node\n",
         "the gate that it has waiting was taken for it"
     );
-    let folder = container.handler_dir();
-    let delivered = parked
-        .deliver(&[folder_place(&folder, &handler_js())])
-        .unwrap();
+    let delivered = container.deliver_to(parked, &handler_js());
     delivered.ready(container.port, PATIENCE).await.unwrap();
     assert_eq!(container.call("night"), "\"Nacht\"");
     assert_eq!(container.call("data"), "\"words\"");
@@ -436,14 +437,11 @@ async fn an_es_module_waits_before_its_first_line() {
 #[tokio::test]
 async fn single_files_and_folders_are_delivered_to_places_of_their_own() {
     let root = Container::folder();
-    let gate = root.path().join("gate");
-    fs::copy(build_gate(), &gate).unwrap();
     let home = root.path().join("home");
     fs::write(home.join("handler.sh"), "").unwrap();
     fs::create_dir(home.join("static")).unwrap();
     let text = "#!/bin/sh\ncat static/a/page; exec sleep 60\n";
-    let command = [gate.to_str().unwrap(), "./handler.sh"];
-    let container = Container::start(root, false, &command);
+    let container = Container::gated(root, &["./handler.sh"]);
     let (static_dir, program) = (home.join("static"), home.join("handler.sh"));
     let watched = container.handler_dir();
     let mut script = file("", text);
@@ -534,7 +532,7 @@ async fn what_the_base_image_keeps_in_a_small_folder_stays_visible() {
     fs::create_dir(&base).unwrap();
     fs::write(base.join("__init__.py"), "NAME = 'from the base'\n").unwrap();
     fs::write(root.path().join("home/function/handler.py"), "stale").unwrap();
-    let container = Container::start(root, true, &["/usr/bin/python3", "index.py"]);
+    let container = Container::python_in(root);
     let _delivered = container.serve().await;
     assert_eq!(container.call("base"), "\"from the base\"");
 }
@@ -546,7 +544,7 @@ async fn what_the_base_image_keeps_in_a_large_folder_stays_visible() {
     fs::create_dir(folder.join("base")).unwrap();
     fs::write(folder.join("base/__init__.py"), "NAME = 'from the base'\n").unwrap();
     fs::write(folder.join("large.bin"), vec![7; 3 << 20]).unwrap();
-    let container = Container::start(root, true, &["/usr/bin/python3", "index.py"]);
+    let container = Container::python_in(root);
     let mut delivered = container.serve().await;
     assert_eq!(container.call("base"), "\"from the base\"");
     assert_eq!(container.call("write"), "\"EROFS\"");
@@ -670,11 +668,7 @@ async fn a_handler_that_takes_too_long_to_load_is_told_after_the_time_limit() {
 
 #[tokio::test]
 async fn a_function_that_never_listens_is_told_after_the_time_limit() {
-    let root = Container::folder();
-    let gate = root.path().join("gate");
-    fs::copy(build_gate(), &gate).unwrap();
-    let command = [gate.to_str().unwrap(), "/usr/bin/sleep", "600"];
-    let container = Container::start(root, false, &command);
+    let container = Container::gated(Container::folder(), &["/usr/bin/sleep", "600"]);
     let delivered = container.deliver(&handler()).await;
     let error = delivered
         .ready(container.port, Duration::from_millis(50))

@@ -24,7 +24,8 @@ class _Gate:
     def find_spec(self, fullname, path=None, target=None):
         if not self._concerns(fullname, sys.path if path is None else path):
             return None
-        self._prepare()
+        if self._handler is None:
+            self._prepare()
         if self._may_come_later(fullname):
             is_package = fullname == self._package
             return self._handler.spec(fullname, self._folder if is_package else None)
@@ -106,7 +107,7 @@ class _Gate:
 
         # The kernel drops signals that process 1 has no handler for: a waiting container must end
         # at once all the same.
-        if os.getpid() == 1 and self._restore is None:
+        if os.getpid() == 1:
             self._restore = _end_on_sigterm()
 
     @staticmethod

@@ -126,7 +126,7 @@ impl Process {
     /// Tells whether the process has ended or is about to. Its callers, whose connections the kernel has closed, may
     /// come again before the last of its threads is gone; its memory goes before its connections.
     pub(super) fn is_ending(&self) -> bool {
-        self.is_ended() || self.read("cmdline").map_or(true, |line| line.is_empty())
+        self.read("cmdline").map_or(true, |line| line.is_empty())
     }
 
     /// Tells whether the process is the first of its PID namespace, with which the container ends.
