@@ -184,10 +184,14 @@ impl Agent {
     pub(crate) fn wait_until_locked(&self, name: &str) -> Result<(), Error> {
         eventually("the function to be locked and parked again", || {
             let function = self.function(name)?;
-            let parked = function["parked"]
-                .as_array()
-                .is_some_and(|parked| !parked.is_empty());
-            Ok(function["phase"] == "locked" && parked)
+            Ok(function["phase"] == "locked" && has_parked(&function))
+        })
+    }
+
+    /// Waits until a function's next container is parked, be it locked or not.
+    pub(crate) fn wait_until_next_is_parked(&self, name: &str) -> Result<(), Error> {
+        eventually("the next container to be parked", || {
+            Ok(has_parked(&self.function(name)?))
         })
     }
 
@@ -273,4 +277,11 @@ impl Agent {
 fn signal(child: &Child, signal: Signal) -> Result<(), Error> {
     let pid = i32::try_from(child.id())?;
     Ok(kill(Pid::from_raw(pid), signal)?)
+}
+
+/// Whether a container waits, by what the agent says of a function.
+fn has_parked(function: &Value) -> bool {
+    function["parked"]
+        .as_array()
+        .is_some_and(|parked| !parked.is_empty())
 }

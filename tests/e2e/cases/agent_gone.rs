@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     World,
-    host::{Error, check, eventually, run},
+    host::{Error, check, run},
 };
 
 /// What the service manager does.
@@ -50,10 +50,7 @@ pub(super) fn what_the_unit_runs_after_an_agent_that_died_unlocked_leaves_no_con
     let holder = hold_pydict(world)?;
     let unlocked = world.agent.function("pydict")?["unlocked"].clone();
     // A deployment that the gateway has taken goes on without the agent, and would come after the sweep.
-    eventually("the next container to be parked", || {
-        let parked = &world.agent.function("pydict")?["parked"];
-        Ok(parked.as_array().is_some_and(|parked| !parked.is_empty()))
-    })?;
+    world.agent.wait_until_next_is_parked("pydict")?;
     world.agent.kill()?;
     check!(
         !containers_with_processes(world)?.is_empty(),
