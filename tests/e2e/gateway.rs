@@ -7,9 +7,13 @@ use std::{
         atomic::{AtomicU8, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use crate::host::Error;
+
+/// How long it takes to fail.
+const SLOWNESS: Duration = Duration::from_millis(300);
 
 /// What it does with a connection.
 #[derive(Clone, Copy)]
@@ -17,7 +21,7 @@ use crate::host::Error;
 pub(crate) enum Mood {
     /// Hands it on to the gateway.
     Good,
-    /// Answers 500.
+    /// Answers 500, after a while.
     Failing,
     /// Closes it at once.
     Gone,
@@ -84,6 +88,8 @@ fn hand_on(client: &TcpStream, gateway: u16) -> io::Result<()> {
 fn fail(mut client: TcpStream) -> io::Result<()> {
     let mut request = [0; 4096];
     let _ = client.read(&mut request)?;
+    // By then it may be a good gateway for others.
+    thread::sleep(SLOWNESS);
     client.write_all(
         b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
     )

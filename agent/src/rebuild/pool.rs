@@ -15,7 +15,7 @@ use super::{
     mount::{Parked, wait_parked},
     names::{Slot, Slots},
     parked::ParkedStatus,
-    queue::{self, Queue},
+    queue::{self, Order, Queue},
 };
 use crate::{
     fault::{self, Point},
@@ -101,10 +101,10 @@ impl Pool {
             let pool = Arc::clone(self);
             tokio::spawn(async move { pool.discard(slot).await });
         }
-        let (place, more) = self.queue().wait();
-        if more {
+        let (place, order) = self.queue().wait();
+        if let Some(order) = order {
             let pool = Arc::clone(self);
-            tokio::spawn(async move { pool.bring().await });
+            tokio::spawn(async move { pool.bring(order).await });
         }
         let mut place = Place {
             pool: Arc::clone(self),
@@ -157,7 +157,7 @@ impl Pool {
         loop {
             // Before the look, so that no change in between is missed.
             let changed = self.changed.notified();
-            let more = {
+            let order = {
                 let mut queue = self.queue();
                 if queue.is_closed() {
                     return Standby::Off;
@@ -167,9 +167,11 @@ impl Pool {
                 }
                 queue.order(self.standby)
             };
-            if !more {
+            let Some(order) = order else {
                 changed.await;
-            } else if !self.bring().await {
+                continue;
+            };
+            if !self.bring(order).await {
                 tries += 1;
                 if tries == PARK_TRIES {
                     return Standby::Failed;
@@ -179,30 +181,35 @@ impl Pool {
         }
     }
 
-    /// Brings one container that was ordered, for whoever is next; `false` where it does not come.
-    async fn bring(self: &Arc<Self>) -> bool {
-        let pool = Arc::clone(self);
-        // A task of its own: it must be counted as come or not, whatever happens.
-        let result = tokio::spawn(async move { pool.park().await })
-            .await
-            .unwrap_or(Err(RebuildError::BrokenOff));
-        let came = result.is_ok();
-        match result {
-            Ok(container) => {
-                let left = self.queue().came(container);
-                if let Some((slot, _)) = left {
-                    self.discard(slot).await;
-                    self.queue().gone();
+    /// Brings one container that was ordered, for whoever is next, and tries again for those who came
+    /// meanwhile; `false` where it does not come.
+    async fn bring(self: &Arc<Self>, order: Order) -> bool {
+        let mut next = Some(order);
+        while let Some(order) = next {
+            let pool = Arc::clone(self);
+            // A task of its own: it must be counted as come or not, whatever happens.
+            let result = tokio::spawn(async move { pool.park().await })
+                .await
+                .unwrap_or(Err(RebuildError::BrokenOff));
+            match result {
+                Ok(container) => {
+                    let left = self.queue().came(container);
+                    if let Some((slot, _)) = left {
+                        self.discard(slot).await;
+                        self.queue().gone();
+                    }
+                    self.changed.notify_waiters();
+                    return true;
+                }
+                Err(error) => {
+                    let function = &self.function.name;
+                    tracing::warn!(function, %error, "no container could be parked");
+                    next = self.queue().failed(&order, error);
+                    self.changed.notify_waiters();
                 }
             }
-            Err(error) => {
-                let function = &self.function.name;
-                tracing::warn!(function, %error, "no container could be parked");
-                self.queue().failed(error);
-            }
         }
-        self.changed.notify_waiters();
-        came
+        false
     }
 
     /// Removes a container that has served.

@@ -6,13 +6,26 @@ use tokio::sync::oneshot;
 /// A place among those who wait.
 pub(super) type Place<T, E> = oneshot::Receiver<Result<T, E>>;
 
+/// A container that is to be brought, and counts as on its way.
+#[must_use]
+pub(super) struct Order(u64);
+
+/// Somebody who waits.
+struct Waiting<T, E> {
+    place: oneshot::Sender<Result<T, E>>,
+    /// The first order that was made for them, or since they came.
+    since: u64,
+}
+
 /// Containers and who waits for them. Each change is one step.
 pub(super) struct Queue<T, E> {
     parked: VecDeque<T>,
     /// In turn. Who has given up is passed over.
-    waiting: VecDeque<oneshot::Sender<Result<T, E>>>,
+    waiting: VecDeque<Waiting<T, E>>,
     /// Containers on their way.
     coming: usize,
+    /// How many have been ordered.
+    ordered: u64,
     /// Nothing is parked any more.
     closed: bool,
 }
@@ -23,6 +36,7 @@ impl<T, E> Default for Queue<T, E> {
             parked: VecDeque::new(),
             waiting: VecDeque::new(),
             coming: 0,
+            ordered: 0,
             closed: false,
         }
     }
@@ -39,21 +53,27 @@ impl<T, E> Queue<T, E> {
         self.parked.pop_front()
     }
 
-    /// Waits in turn; `true` where one more is to be brought for it, which counts as on its way.
-    pub(super) fn wait(&mut self) -> (Place<T, E>, bool) {
+    /// Waits in turn, and orders one more where that takes one.
+    pub(super) fn wait(&mut self) -> (Place<T, E>, Option<Order>) {
         let (sender, place) = oneshot::channel();
-        self.waiting.push_back(sender);
+        self.waiting.push_back(Waiting {
+            place: sender,
+            since: self.ordered,
+        });
         (place, self.order(0))
     }
 
-    /// Whether one more is to be brought, so that so many are parked once nobody waits any more. It counts as
-    /// on its way then.
-    pub(super) fn order(&mut self, standby: usize) -> bool {
-        self.waiting.retain(|waiting| !waiting.is_closed());
+    /// Orders one more where it takes that for so many to be parked once nobody waits any more.
+    pub(super) fn order(&mut self, standby: usize) -> Option<Order> {
+        self.drop_those_who_gave_up();
         let wanted = standby + self.waiting.len();
-        let more = !self.closed && self.parked.len() + self.coming < wanted;
-        self.coming += usize::from(more);
-        more
+        if self.closed || self.parked.len() + self.coming >= wanted {
+            return None;
+        }
+        let order = Order(self.ordered);
+        self.ordered += 1;
+        self.coming += 1;
+        Some(order)
     }
 
     /// One that was on its way has come; it comes back where nobody may have it, and is awaited still until
@@ -72,7 +92,7 @@ impl<T, E> Queue<T, E> {
     /// Gives one to whoever is next, or parks it; it comes back where nobody may have it.
     pub(super) fn put(&mut self, mut container: T) -> Option<T> {
         while let Some(waiting) = self.waiting.pop_front() {
-            match waiting.send(Ok(container)) {
+            match waiting.place.send(Ok(container)) {
                 Err(Ok(back)) => container = back,
                 Ok(()) | Err(Err(_)) => return None,
             }
@@ -85,16 +105,21 @@ impl<T, E> Queue<T, E> {
     }
 
     /// One that was on its way does not come. Whoever is next is told so, unless there is one on its way for
-    /// everybody all the same.
-    pub(super) fn failed(&mut self, error: E) {
+    /// everybody all the same. Who came when it was on its way already is not: what was in its way may be gone
+    /// by now, and another is ordered for them.
+    pub(super) fn failed(&mut self, order: &Order, error: E) -> Option<Order> {
         self.coming -= 1;
-        self.waiting.retain(|waiting| !waiting.is_closed());
-        if self.coming < self.waiting.len()
-            && let Some(waiting) = self.waiting.pop_front()
-        {
-            // It may have given up just now.
-            let _ = waiting.send(Err(error));
+        self.drop_those_who_gave_up();
+        if self.coming >= self.waiting.len() {
+            return None;
         }
+        let next = self.waiting.iter().position(|it| it.since <= order.0);
+        let Some(next) = next.and_then(|next| self.waiting.remove(next)) else {
+            return self.order(0);
+        };
+        // It may have given up just now.
+        let _ = next.place.send(Err(error));
+        None
     }
 
     /// Parks nothing more; gives what is parked. Nobody waits any longer.
@@ -102,6 +127,10 @@ impl<T, E> Queue<T, E> {
         self.closed = true;
         self.waiting.clear();
         std::mem::take(&mut self.parked)
+    }
+
+    fn drop_those_who_gave_up(&mut self) {
+        self.waiting.retain(|waiting| !waiting.place.is_closed());
     }
 
     /// Whether nothing is parked any more.
@@ -129,13 +158,13 @@ mod tests {
     fn who_waits_gets_what_comes_in_turn_and_the_rest_is_parked() {
         let mut queue = Containers::default();
         let ((mut first, more), (mut second, still_more)) = (queue.wait(), queue.wait());
-        assert!(more && still_more, "one for each");
+        assert!(more.is_some() && still_more.is_some(), "one for each");
         assert_eq!((queue.came(1), queue.came(2)), (None, None));
         assert_eq!(
             (got(&mut first), got(&mut second)),
             (Some(Ok(1)), Some(Ok(2)))
         );
-        assert!(queue.order(1));
+        assert!(queue.order(1).is_some());
         assert_eq!(queue.came(3), None);
         assert_eq!(queue.take(), Some(3));
     }
@@ -145,17 +174,20 @@ mod tests {
         let mut queue = Containers::default();
         let (_first, _) = queue.wait();
         queue.came(1);
-        assert!(queue.wait().1);
+        assert!(queue.wait().1.is_some());
     }
 
     #[test]
     fn one_that_is_on_its_way_for_the_standby_serves_who_waits() {
         let mut queue = Containers::default();
-        assert!(queue.order(1));
-        assert!(!queue.order(1), "as many as wanted are on their way");
+        assert!(queue.order(1).is_some());
+        assert!(
+            queue.order(1).is_none(),
+            "as many as wanted are on their way"
+        );
         let (mut place, more) = queue.wait();
-        assert!(!more);
-        assert!(queue.order(1), "for the standby after all");
+        assert!(more.is_none());
+        assert!(queue.order(1).is_some(), "for the standby after all");
         queue.came(1);
         assert_eq!(got(&mut place), Some(Ok(1)));
     }
@@ -166,7 +198,7 @@ mod tests {
         let (first, _) = queue.wait();
         drop(first);
         let (mut second, more) = queue.wait();
-        assert!(!more, "the one on its way is enough");
+        assert!(more.is_none(), "the one on its way is enough");
         queue.came(1);
         assert_eq!(got(&mut second), Some(Ok(1)));
     }
@@ -174,22 +206,37 @@ mod tests {
     #[test]
     fn a_failure_is_told_only_where_none_comes_in_its_place() {
         let mut queue = Containers::default();
-        assert!(queue.order(1));
+        let first = queue.order(1).unwrap();
         let (mut place, _) = queue.wait();
-        assert!(queue.order(1));
-        queue.failed("no room");
+        let second = queue.order(1).unwrap();
+        assert!(queue.failed(&first, "no room").is_none());
         assert_eq!(got(&mut place), None, "another one is on its way");
-        queue.failed("no room");
+        assert!(queue.failed(&second, "no room").is_none());
         assert_eq!(got(&mut place), Some(Err("no room")));
+    }
+
+    #[test]
+    fn who_came_when_the_one_that_failed_was_on_its_way_has_another_brought() {
+        let mut queue = Containers::default();
+        let (mut early, own) = queue.wait();
+        let own = own.unwrap();
+        assert!(queue.failed(&own, "no room").is_none());
+        assert_eq!(got(&mut early), Some(Err("no room")));
+        let old = queue.order(1).unwrap();
+        let (mut late, _) = queue.wait();
+        let another = queue.failed(&old, "no room").unwrap();
+        assert_eq!(got(&mut late), None);
+        assert!(queue.failed(&another, "no room").is_none());
+        assert_eq!(got(&mut late), Some(Err("no room")));
     }
 
     #[test]
     fn once_closed_nothing_is_parked_or_brought() {
         let mut queue = Containers::default();
-        assert!(queue.order(2) && queue.order(2));
+        assert!(queue.order(2).is_some() && queue.order(2).is_some());
         queue.came(1);
         assert_eq!(queue.close(), [1]);
-        assert!(queue.is_awaited() && !queue.order(2));
+        assert!(queue.is_awaited() && queue.order(2).is_none());
         assert_eq!(queue.came(2), Some(2));
         assert!(queue.is_awaited(), "until it is removed");
         queue.gone();
