@@ -204,7 +204,10 @@ impl Stack {
     }
 
     /// The raw bytes of the disk that the testbed's data lie on; of other disks nothing is promised.
-    fn disk(&self) -> Result<Option<Box<dyn Place>>, Unsearchable> {
+    ///
+    /// # Errors
+    /// As [`places`](Self::places).
+    pub fn disk(&self) -> Result<Option<Box<dyn Place>>, Unsearchable> {
         let Some(testbed) = &self.testbed else {
             return Ok(None);
         };

@@ -1,6 +1,6 @@
 //! The search for canaries after a fault: a function has one in its source and in its answer, and everything that
 //! outlives a process is searched for both and for the function's key.
-use std::{fs, path::Path, time::SystemTime};
+use std::{fs, path::Path, sync::OnceLock, time::SystemTime};
 
 use rsfaas_tests::{
     canary::{
@@ -19,6 +19,7 @@ use crate::{
 
 /// What the secrets are called.
 pub(crate) const SOURCE: &str = "source";
+const UNBUILT: &str = "source that was never built";
 const ANSWER: &str = "answer";
 pub(crate) const KEY: &str = "key";
 
@@ -38,6 +39,8 @@ def handle(req):
 pub(crate) struct Canary {
     function: &'static str,
     source: String,
+    /// Another one, which no plain build ever saw.
+    unbuilt: OnceLock<String>,
     /// Older files hold neither it nor the key.
     since: SystemTime,
 }
@@ -53,8 +56,19 @@ impl Canary {
         Ok(Self {
             function,
             source,
+            unbuilt: OnceLock::new(),
             since,
         })
+    }
+
+    /// Puts the other one into a handler that is sealed without being built.
+    pub(crate) fn plant_unbuilt(&self, handler: &Path) -> Result<(), Error> {
+        let unbuilt = random::hex(20)?;
+        let text = fs::read_to_string(handler)? + &format!("\nUNBUILT = \"{unbuilt}\"\n");
+        fs::write(handler, text)?;
+        self.unbuilt
+            .set(unbuilt)
+            .map_err(|_| Error("it was planted before".into()))
     }
 
     /// Nothing of it is left: not in a file or a log, nor in what the agent has in memory and maps.
@@ -79,21 +93,51 @@ impl Canary {
         Ok(())
     }
 
+    /// Of what no plain build saw, nothing is in a block of the disk that the containers' data lie on, free or
+    /// not.
+    pub(crate) fn is_in_no_block(&self, world: &World) -> Result<(), Error> {
+        let unbuilt = self.unbuilt.get();
+        let unbuilt = unbuilt.ok_or_else(|| Error("it was not planted".into()))?;
+        let needles = Needles::new(vec![
+            Secret::new(UNBUILT, unbuilt.as_bytes())?,
+            Secret::new(ANSWER, self.answer().as_bytes())?,
+            Secret::key(KEY, &world.author.key(self.function)?)?,
+            Secret::marker("image", &(world.host.image_prefix.clone() + self.function))?,
+        ])?;
+        let disk = self.stack(world)?.disk()?;
+        let disk = disk.ok_or_else(|| Error("there is no such disk".into()))?;
+        let report = search(&[disk], &needles);
+        let problems = report.problems(|_, _| false);
+        check!(
+            problems.is_empty(),
+            "something is left:\n{}\n{report}",
+            problems.join("\n")
+        );
+        Ok(())
+    }
+
     /// Searches for it, wherever a process that dies could leave something. The memory of engine, registry and
     /// gateway and the free blocks of the disk are no such places, and the plain build went through them.
     pub(crate) fn search(&self, world: &World) -> Result<Report, Error> {
-        let needles = Needles::new(vec![
+        let mut secrets = vec![
             Secret::new(SOURCE, self.source.as_bytes())?,
             Secret::new(ANSWER, self.answer().as_bytes())?,
             Secret::key(KEY, &world.author.key(self.function)?)?,
-        ])?;
-        Ok(search(&self.places(world)?, &needles))
+        ];
+        if let Some(unbuilt) = self.unbuilt.get() {
+            secrets.push(Secret::new(UNBUILT, unbuilt.as_bytes())?);
+        }
+        Ok(search(&self.places(world)?, &Needles::new(secrets)?))
+    }
+
+    fn stack(&self, world: &World) -> Result<Stack, Error> {
+        let folders = [world.agent.folder(), world.author.folder()].map(Path::to_owned);
+        Ok(Stack::new(Some(world.agent.pid()?), folders, self.since).only_changed())
     }
 
     fn places(&self, world: &World) -> Result<Vec<Box<dyn Place>>, Error> {
         let pid = world.agent.pid()?;
-        let folders = [world.agent.folder(), world.author.folder()].map(Path::to_owned);
-        let stack = Stack::new(Some(pid), folders, self.since).only_changed();
+        let stack = self.stack(world)?;
         let mut places = stack.files()?;
         let agent = Part::Agent.to_string();
         let memory = stack.memory().into_iter();

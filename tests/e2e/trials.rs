@@ -1,6 +1,4 @@
 //! Every test, in sections that follow each other.
-use std::iter;
-
 use libtest_mimic::{Failed, Trial};
 
 use crate::{
@@ -100,13 +98,27 @@ fn faults(world: Option<&'static World>, times: u32) -> Vec<Trial> {
             fault.strike(world, times)
         })
     });
-    let control = trial(
-        "what is searched for is found while it is there".to_owned(),
-        world,
-        &[],
-        cases::faults::the_canary_and_the_key_are_found_while_the_function_is_unlocked,
-    );
-    iter::once(control).chain(faults).collect()
+    let once = |name: &str, case: fn(&World) -> Result<(), Error>| {
+        trial(name.to_owned(), world, &[], case)
+    };
+    let before = [
+        once(
+            "what is searched for is found while it is there",
+            cases::faults::the_canary_and_the_key_are_found_while_the_function_is_unlocked,
+        ),
+        once(
+            "a changed handler is sealed without being built",
+            cases::faults::a_changed_handler_is_sealed_without_being_built,
+        ),
+    ];
+    // Only the testbed has a disk that can be searched.
+    let no_disk = world.is_some_and(|world| world.host.xtask.is_none());
+    let after = once(
+        "after all of that no block of the disk holds anything of it, free blocks neither",
+        |world| world.canary.is_in_no_block(world),
+    )
+    .with_ignored_flag(no_disk);
+    before.into_iter().chain(faults).chain([after]).collect()
 }
 
 fn trial(

@@ -147,6 +147,17 @@ pub(crate) fn the_canary_and_the_key_are_found_while_the_function_is_unlocked(
     world.canary.is_gone(world)
 }
 
+/// What is sealed from then on has never been in an image: free blocks of the disk can be searched for it, too.
+pub(crate) fn a_changed_handler_is_sealed_without_being_built(world: &World) -> Result<(), Error> {
+    let opened = world.author.open(&world.host, FUNCTION)?;
+    let handler = opened.path().join("handler");
+    world.canary.plant_unbuilt(&handler.join("handler.py"))?;
+    make_plain(world, &handler, &world.author.path(FUNCTION))?;
+    drop(opened);
+    world.author.seal(&world.host, &world.agent, FUNCTION)?;
+    serves(world)
+}
+
 /// As before the function was sealed, but for the images.
 fn make_plain(world: &World, handler: &Path, folder: &Path) -> Result<(), Error> {
     world.agent.forget(FUNCTION)?;
