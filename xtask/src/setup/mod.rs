@@ -67,31 +67,25 @@ fn carry_out(step: &Step) -> Result<(), Error> {
     match step {
         Step::Packages(names) => packages::install(names),
         Step::BpfLinker => process::run(
-            cargo()
+            cargo_install("bpf-linker", BPF_LINKER)
                 // Without the prefix, another LLVM on the host is found first.
                 .env("LLVM_PREFIX", format!("/usr/lib/llvm-{LLVM}"))
-                .args(["install", "bpf-linker", "--version", BPF_LINKER, "--locked"])
                 .args([
                     "--no-default-features",
                     "--features",
                     &format!("llvm-{LLVM}"),
                 ]),
         ),
-        Step::CargoDeny => process::run(cargo().args([
-            "install",
-            "cargo-deny",
-            "--version",
-            CARGO_DENY,
-            "--locked",
-        ])),
-        Step::CargoFuzz => process::run(cargo().args([
-            "install",
-            "cargo-fuzz",
-            "--version",
-            CARGO_FUZZ,
-            "--locked",
-        ])),
+        Step::CargoDeny => process::run(&mut cargo_install("cargo-deny", CARGO_DENY)),
+        Step::CargoFuzz => process::run(&mut cargo_install("cargo-fuzz", CARGO_FUZZ)),
     }
+}
+
+/// Installs a program that runs for seconds: optimising it would take longer than it gains.
+fn cargo_install(name: &str, version: &str) -> Command {
+    let mut command = cargo();
+    command.args(["install", name, "--version", version, "--locked", "--debug"]);
+    command
 }
 
 /// Installs Debian packages that only one command needs.

@@ -85,14 +85,14 @@ impl fmt::Display for Step {
         match self {
             Self::Packages(names) => write!(out, "install Debian packages {}", names.join(" ")),
             Self::BpfLinker => {
-                write!(
-                    out,
-                    "build bpf-linker {} (a minute or two)",
-                    super::BPF_LINKER
-                )
+                write!(out, "build bpf-linker {} (a minute)", super::BPF_LINKER)
             }
             Self::CargoDeny => {
-                write!(out, "build cargo-deny {} (some minutes)", super::CARGO_DENY)
+                write!(
+                    out,
+                    "build cargo-deny {} (a minute or two)",
+                    super::CARGO_DENY
+                )
             }
             Self::CargoFuzz => {
                 write!(out, "build cargo-fuzz {} (a minute)", super::CARGO_FUZZ)
