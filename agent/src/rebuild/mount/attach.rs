@@ -88,8 +88,23 @@ fn attach_here(
 ) -> Result<(), MountError> {
     // Root and working folder become this thread's own, which entering a mount namespace demands.
     unshare(CloneFlags::CLONE_FS).map_err(MountError::kernel("unshare (CLONE_FS)"))?;
+    let thread = openat(
+        CWD,
+        "/proc/thread-self",
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .map_err(MountError::kernel("openat (/proc/thread-self)"))?;
     enter(namespace)?;
     let views = scratch(ramfs, root, attachments)?;
+    // The kernel takes its time to end the copy, which nobody waits for once the handler is there.
+    let _copy = openat(
+        &thread,
+        "ns/mnt",
+        OFlags::RDONLY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .map_err(MountError::kernel("openat (ns/mnt)"))?;
     enter(namespace)?;
     for (view, attachment) in views.iter().zip(attachments) {
         mount_over(view.as_fd(), attachment.place.as_fd())?;

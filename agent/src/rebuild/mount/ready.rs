@@ -22,7 +22,12 @@ pub(super) async fn ready(
     port: u16,
     timeout: Duration,
 ) -> Result<(), MountError> {
-    let listeners = Listeners::of(process)?;
+    let listeners = match Listeners::of(process) {
+        Ok(listeners) => listeners,
+        // Its files in /proc go first.
+        Err(_) if process.is_ending() => return Err(MountError::Ended { pid: process.pid() }),
+        Err(error) => return Err(error),
+    };
     let timer = timer().map_err(MountError::kernel("a timer"))?;
     let start = Instant::now();
     loop {
