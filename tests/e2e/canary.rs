@@ -4,7 +4,7 @@ use std::{fs, path::Path, sync::OnceLock, time::SystemTime};
 
 use rsfaas_tests::{
     canary::{
-        Needles, Part, Place, Report, Secret, Stack,
+        Hit, Needles, Part, Place, Report, Secret, Stack,
         places::{BpfMaps, Delivered, UnnamedFiles},
         search,
     },
@@ -79,12 +79,7 @@ impl Canary {
         let report = self.search(world)?;
         let key = world.author.key_file(self.function);
         let is_key_file = |at: &str| Path::new(at) == key;
-        let problems = report.problems(|_, hit| hit.secret == KEY && is_key_file(&hit.at));
-        check!(
-            problems.is_empty(),
-            "something is left:\n{}\n{report}",
-            problems.join("\n")
-        );
+        nothing_is_left(&report, |hit| hit.secret == KEY && is_key_file(&hit.at))?;
         // The owner's own copy shows that the search finds what is there.
         check!(
             report.hits().any(|(_, hit)| is_key_file(&hit.at)),
@@ -96,38 +91,33 @@ impl Canary {
     /// Of what no plain build saw, nothing is in a block of the disk that the containers' data lie on, free or
     /// not.
     pub(crate) fn is_in_no_block(&self, world: &World) -> Result<(), Error> {
-        let unbuilt = self.unbuilt.get();
-        let unbuilt = unbuilt.ok_or_else(|| Error("it was not planted".into()))?;
-        let needles = Needles::new(vec![
-            Secret::new(UNBUILT, unbuilt.as_bytes())?,
-            Secret::new(ANSWER, self.answer().as_bytes())?,
-            Secret::key(KEY, &world.author.key(self.function)?)?,
-            Secret::marker("image", &(world.host.image_prefix.clone() + self.function))?,
-        ])?;
+        check!(self.unbuilt.get().is_some(), "it was not planted");
+        let mut secrets = self.never_built(world)?;
+        let image = world.host.image_prefix.clone() + self.function;
+        secrets.push(Secret::marker("image", &image)?);
         let disk = self.stack(world)?.disk()?;
         let disk = disk.ok_or_else(|| Error("there is no such disk".into()))?;
-        let report = search(&[disk], &needles);
-        let problems = report.problems(|_, _| false);
-        check!(
-            problems.is_empty(),
-            "something is left:\n{}\n{report}",
-            problems.join("\n")
-        );
-        Ok(())
+        nothing_is_left(&search(&[disk], &Needles::new(secrets)?), |_| false)
     }
 
     /// Searches for it, wherever a process that dies could leave something. The memory of engine, registry and
     /// gateway and the free blocks of the disk are no such places, and the plain build went through them.
     pub(crate) fn search(&self, world: &World) -> Result<Report, Error> {
+        let mut secrets = self.never_built(world)?;
+        secrets.push(Secret::new(SOURCE, self.source.as_bytes())?);
+        Ok(search(&self.places(world)?, &Needles::new(secrets)?))
+    }
+
+    /// What no plain build ever saw.
+    fn never_built(&self, world: &World) -> Result<Vec<Secret>, Error> {
         let mut secrets = vec![
-            Secret::new(SOURCE, self.source.as_bytes())?,
             Secret::new(ANSWER, self.answer().as_bytes())?,
             Secret::key(KEY, &world.author.key(self.function)?)?,
         ];
         if let Some(unbuilt) = self.unbuilt.get() {
             secrets.push(Secret::new(UNBUILT, unbuilt.as_bytes())?);
         }
-        Ok(search(&self.places(world)?, &Needles::new(secrets)?))
+        Ok(secrets)
     }
 
     fn stack(&self, world: &World) -> Result<Stack, Error> {
@@ -152,4 +142,15 @@ impl Canary {
     fn answer(&self) -> String {
         self.source.chars().rev().collect()
     }
+}
+
+/// A search found nothing but what is expected, in every place that it had to go through.
+fn nothing_is_left(report: &Report, expected: impl Fn(&Hit) -> bool) -> Result<(), Error> {
+    let problems = report.problems(|_, hit| expected(hit));
+    check!(
+        problems.is_empty(),
+        "something is left:\n{}\n{report}",
+        problems.join("\n")
+    );
+    Ok(())
 }
