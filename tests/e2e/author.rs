@@ -4,6 +4,8 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::{PoisonError, RwLock, RwLockWriteGuard},
+    thread,
+    time::Duration,
 };
 
 use crate::{
@@ -178,9 +180,14 @@ impl Author {
         run(&mut command).map(drop)
     }
 
-    /// Removes the deployed function.
+    /// Removes the deployed function. faasd gives up on one that takes longer than five seconds to end, as
+    /// upstream's watchdog does while it drains, and has killed it by the next time.
     pub(crate) fn remove(&self, host: &Host, function: &str) -> Result<(), Error> {
-        run(self.faas(host).args(["remove", function])).map(drop)
+        let remove = || run(self.faas(host).args(["remove", function])).map(drop);
+        remove().or_else(|_| {
+            thread::sleep(Duration::from_secs(1));
+            remove()
+        })
     }
 
     fn faas(&self, host: &Host) -> Command {

@@ -20,6 +20,7 @@ use rustix::{
     fs::{Mode, OFlags, openat},
     mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen},
 };
+use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
 use crate::Result;
 
@@ -28,6 +29,18 @@ pub(crate) fn gzip(text: &str) -> Result<Vec<u8>> {
     let mut packed = GzEncoder::new(Vec::new(), Compression::default());
     packed.write_all(text.as_bytes())?;
     Ok(packed.finish()?)
+}
+
+/// Text, compressed as newer engines and registries may compress layers: in frames that hold a few bytes each, and
+/// one that is to be skipped.
+pub(crate) fn zstd(text: &str) -> Vec<u8> {
+    let mut packed = Vec::new();
+    for piece in text.as_bytes().chunks(5) {
+        packed.extend(compress_to_vec(piece, CompressionLevel::Fastest));
+        packed.extend([0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0]);
+        packed.extend(b"abc");
+    }
+    packed
 }
 
 /// A disk in an image file; unmounted when dropped.

@@ -68,9 +68,9 @@ impl Blocks {
                 end: extent.end,
             };
             scan.stream(&"disk", extent.start, from(extent.start))?;
-            for offset in compressed_files(&image, &extent)? {
+            for (offset, compression) in compressed_files(&image, &extent)? {
                 let at = format!("disk at {offset:#x}");
-                compressed::search_start(scan, &at, from(offset));
+                compressed::search_start(scan, &at, compression, from(offset));
             }
         }
         Ok(())
@@ -94,7 +94,7 @@ fn extents(image: &File) -> io::Result<Vec<Range<u64>>> {
 }
 
 /// Where compressed files may start.
-fn compressed_files(image: &File, extent: &Range<u64>) -> io::Result<Vec<u64>> {
+fn compressed_files(image: &File, extent: &Range<u64>) -> io::Result<Vec<(u64, Compression)>> {
     let mut starts = Vec::new();
     let mut piece = vec![0; PIECE];
     let mut at = extent.start.next_multiple_of(BLOCK as u64);
@@ -103,11 +103,7 @@ fn compressed_files(image: &File, extent: &Range<u64>) -> io::Result<Vec<u64>> {
         let room = PIECE.min(left);
         image.read_exact_at(&mut piece[..room], at)?;
         let blocks = piece[..room].chunks(BLOCK).zip((at..).step_by(BLOCK));
-        starts.extend(
-            blocks
-                .filter(|(block, _)| Compression::of(block) == Some(Compression::Gzip))
-                .map(|(_, offset)| offset),
-        );
+        starts.extend(blocks.filter_map(|(block, offset)| Some((offset, Compression::of(block)?))));
         at += room as u64;
     }
     Ok(starts)

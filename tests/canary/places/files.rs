@@ -126,17 +126,15 @@ impl Files {
         let known = file.read_at(&mut start, 0)?;
         scan.item();
         scan.stream(&path.display(), 0, &file)?;
-        match Compression::of(&start[..known]) {
-            Some(Compression::Gzip) => {
-                file.seek(SeekFrom::Start(0))?;
-                compressed::search_file(scan, &path.display(), file);
-                Ok(())
-            }
-            Some(Compression::Zstd) if self.layers => Err(io::Error::new(
-                ErrorKind::Unsupported,
-                "compressed with zstd, which cannot be looked into",
-            )),
-            Some(Compression::Zstd) | None => Ok(()),
+        let Some(compression) = Compression::of(&start[..known]) else {
+            return Ok(());
+        };
+        file.seek(SeekFrom::Start(0))?;
+        match compressed::search_file(scan, &path.display(), compression, file) {
+            Err(error) if self.layers => Err(io::Error::other(format!(
+                "it cannot be unpacked, and so not looked into: {error}"
+            ))),
+            _ => Ok(()),
         }
     }
 }

@@ -2,7 +2,11 @@
 use std::{
     fs::File,
     io::{self, Read as _},
-    os::fd::{AsFd as _, OwnedFd},
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::fs::FileExt as _,
+    },
+    sync::OnceLock,
 };
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -22,6 +26,8 @@ pub(super) struct Process {
     pid: i32,
     folder: OwnedFd,
     pidfd: OwnedFd,
+    /// Its command line, kept open from the first look on: it is looked at for each request.
+    cmdline: OnceLock<File>,
 }
 
 impl Process {
@@ -39,6 +45,7 @@ impl Process {
             pid,
             folder,
             pidfd: pidfd_open(number, PidfdFlags::empty())?,
+            cmdline: OnceLock::new(),
         };
         // The folder still answers, so the number was not given away before the pidfd was opened.
         process.read("stat")?;
@@ -126,7 +133,18 @@ impl Process {
     /// Tells whether the process has ended or is about to. Its callers, whose connections the kernel has closed, may
     /// come again before the last of its threads is gone; its memory goes before its connections.
     pub(super) fn is_ending(&self) -> bool {
-        self.read("cmdline").map_or(true, |line| line.is_empty())
+        let first = || {
+            let file = match self.cmdline.get() {
+                Some(file) => file,
+                None => {
+                    let file = self.open_file("cmdline", OFlags::RDONLY)?;
+                    self.cmdline.get_or_init(|| file)
+                }
+            };
+            file.read_at(&mut [0], 0)
+        };
+        // Without memory there is none to be read.
+        matches!(first(), Ok(0) | Err(_))
     }
 
     /// Tells whether the process is the first of its PID namespace, with which the container ends.
