@@ -29,6 +29,18 @@ pub enum FlowState {
     Missed = 3,
 }
 
+/// What a flow awaits of the gateway.
+#[repr(u32)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Awaited {
+    /// Nothing.
+    Nothing = 0,
+    /// An answer, of whose start the agent is told.
+    Told = 1,
+    /// An answer of whose start the agent need not know: waking it would cost the client time.
+    Untold = 2,
+}
+
 /// A flow that the agent has taken, and what of it may pass by itself.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,8 +51,8 @@ pub struct Flow {
     pub pass_start: u32,
     /// Sequence number after the window; equal to `pass_start` where nothing passes.
     pub pass_end: u32,
-    /// One while the agent wants to hear of the gateway's next payload, else zero.
-    pub awaits_answer: u32,
+    /// An [`Awaited`]; nothing again once the gateway's next payload was seen.
+    pub awaited: u32,
     /// When the client last sent something or acknowledged something new, or an answer began: kernel's
     /// monotonic clock, nanoseconds. What the gateway sends again and again to a client that has vanished does
     /// not count, nor does what keeps an idle connection alive.
@@ -60,7 +72,7 @@ impl Flow {
             state: FlowState::Owned as u32,
             pass_start: 0,
             pass_end: 0,
-            awaits_answer: 0,
+            awaited: Awaited::Nothing as u32,
             last_seen,
             acknowledged: 0,
             padding: 0,

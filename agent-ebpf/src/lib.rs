@@ -14,7 +14,7 @@ pub mod search;
 
 pub use counter::Counter;
 pub use event::{Capture, EventHeader, EventKind, flag, room};
-pub use flow::{Flow, FlowKey, FlowState};
+pub use flow::{Awaited, Flow, FlowKey, FlowState};
 pub use name::{HeaderName, NAME_LEN, NameKey, NameKind};
 
 /// Marks a record as plain old data for aya's maps.

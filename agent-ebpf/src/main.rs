@@ -14,7 +14,7 @@ mod start;
 mod turn;
 mod wipe;
 
-use agent_ebpf::{Counter, EventKind, Flow, FlowState};
+use agent_ebpf::{Awaited, Counter, EventKind, Flow, FlowState};
 use aya_ebpf::{
     bindings::{BPF_F_INGRESS, TC_ACT_SHOT, TC_ACT_UNSPEC, xdp_action},
     helpers::bpf_redirect,
@@ -221,8 +221,13 @@ fn owned(segment: &Segment, flow: &Flow) -> Judged {
 fn take(frame: &impl Frame, segment: &Segment, counter: Counter) -> Option<Place> {
     // Nothing but a request names an unlocked container, whose name nobody is told.
     let doubtful = counter != Counter::HeldDirect && turn::of(segment) == Turn::Gateway;
+    let awaited = if doubtful {
+        Awaited::Told
+    } else {
+        Awaited::Nothing
+    };
     let flow = Flow {
-        awaits_answer: u32::from(doubtful),
+        awaited: awaited as u32,
         acknowledged: segment.acknowledged,
         ..Flow::held(hold::now())
     };
@@ -254,7 +259,7 @@ fn notice_end(frame: &impl Frame, segment: &Segment) -> Fate {
     Fate::Pass
 }
 
-/// Notes that the gateway has sent payload, and tells the agent of the first of an answer that it awaits.
+/// Notes that the gateway has sent payload, and tells the agent where an answer begins of which it wants to know.
 #[inline(always)]
 fn notice_answer(frame: &impl Frame, segment: &Segment) {
     let proper = turn::answered(frame, segment);
@@ -264,10 +269,13 @@ fn notice_answer(frame: &impl Frame, segment: &Segment) {
     // SAFETY: the entry stays in memory while the program runs; a concurrent change of one number
     // shows as the old or the new one.
     let flow = unsafe { &mut *flow };
-    if proper && flow.awaits_answer != 0 {
-        flow.awaits_answer = 0;
+    if proper && flow.awaited != Awaited::Nothing as u32 {
+        let is_told = flow.awaited == Awaited::Told as u32;
+        flow.awaited = Awaited::Nothing as u32;
         flow.last_seen = hold::now();
-        hold::notice(frame, segment, EventKind::Answer);
+        if is_told {
+            hold::notice(frame, segment, EventKind::Answer);
+        }
     }
 }
 

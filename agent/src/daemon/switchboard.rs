@@ -6,7 +6,7 @@ mod keys;
 
 use std::{collections::HashMap, time::Duration};
 
-use agent_ebpf::FlowKey;
+use agent_ebpf::{Awaited, FlowKey};
 use rsfaas_shim::Refusal;
 use tokio::time::Instant;
 
@@ -98,7 +98,6 @@ impl Switchboard {
             flow.set_deadline(self.head_timeout);
             self.act(key, actions, registry);
         } else {
-            flow.awaits_answer = false;
             self.tell(key, registry, |flow| Message::Answered(flow, time));
         }
     }
@@ -110,23 +109,28 @@ impl Switchboard {
         let Some(state) = self.flows.get_mut(&flow) else {
             return;
         };
-        let served = outcome.is_ok();
-        let decision = match outcome {
-            Ok(container) => Decision::Unlock(container),
+        let (decision, awaited) = match outcome {
+            Ok(served) => {
+                let awaited = if served.is_first {
+                    Awaited::Told
+                } else {
+                    Awaited::Untold
+                };
+                (Decision::Unlock(served.container), Some(awaited))
+            }
             Err(refusal) => {
                 self.counters.refused(refusal);
-                Decision::Refuse(refusal)
+                (Decision::Refuse(refusal), None)
             }
         };
         let actions = state.connection.decide(id, &decision);
-        if served {
+        if let Some(awaited) = awaited {
             self.counters.served += 1;
-            state.awaits_answer = true;
-            let result = self.table.hold(&flow, state.window, true);
+            let result = self.table.hold(&flow, state.window, awaited);
             self.note(result);
         }
         self.act(&flow, actions, registry);
-        if served {
+        if awaited.is_some() {
             fault::pass(Point::UnlockReleased);
             let now = monotonic_now();
             self.tell(&flow, registry, |flow| Message::Released(flow, now));
@@ -197,7 +201,7 @@ impl Switchboard {
                 Action::PassWindow { start, end } => {
                     if let Some(flow) = self.flows.get_mut(key) {
                         flow.window = (start, end);
-                        let result = self.table.hold(key, flow.window, flow.awaits_answer);
+                        let result = self.table.move_window(key, flow.window);
                         self.note(result);
                     }
                 }

@@ -9,7 +9,7 @@ use rsfaas_shim::Refusal;
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
-    Action, Limiter, Locked, Message, Phase, Request, Step, Timeline, Verdict,
+    Action, Limiter, Locked, Message, Phase, Request, Served, Step, Timeline, Verdict,
     limiter::WINDOW,
     single::{Holder, Lease},
     work::{self, Done, Removals, Work},
@@ -193,7 +193,12 @@ impl Driver {
                 Action::Idle => lease.linger(self.linger),
                 Action::Serve(flow, id) => {
                     lease.hold();
-                    let outcome = lease.unlocked.clone().ok_or(Refusal::RebuildFailed);
+                    let is_first = !lease.answered;
+                    let served = lease.unlocked.clone().map(|container| Served {
+                        container,
+                        is_first,
+                    });
+                    let outcome = served.ok_or(Refusal::RebuildFailed);
                     self.verdict(flow, id, outcome);
                 }
                 Action::Fail(flow, id) => {
@@ -207,7 +212,7 @@ impl Driver {
         }
     }
 
-    fn verdict(&self, flow: FlowKey, id: RequestId, outcome: Result<String, Refusal>) {
+    fn verdict(&self, flow: FlowKey, id: RequestId, outcome: Result<Served, Refusal>) {
         // The receiver is gone only when the agent stops; the client's retransmission then reaches
         // the locked function.
         let _ = self.verdicts.send(Verdict { flow, id, outcome });

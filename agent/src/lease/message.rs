@@ -29,8 +29,16 @@ pub struct Verdict {
     pub flow: FlowKey,
     /// The request.
     pub id: RequestId,
-    /// To which container it goes, or why to none.
-    pub outcome: Result<String, Refusal>,
+    /// Whether it is served, or why not.
+    pub outcome: Result<Served, Refusal>,
+}
+
+/// How a request is served.
+pub struct Served {
+    /// The container that it goes to.
+    pub container: String,
+    /// Whether the lease has not seen an answer yet, and waits for [`Message::Answered`].
+    pub is_first: bool,
 }
 
 /// Kept for as long as anything of a lease is left: when the last one is dropped, whoever has the other end is

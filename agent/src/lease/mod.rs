@@ -11,5 +11,5 @@ mod work;
 pub use function::Driver;
 pub use limiter::Limiter;
 pub use machine::{Action, Machine, Phase};
-pub use message::{FunctionStatus, LeaseStatus, Locked, Message, Request, Verdict};
+pub use message::{FunctionStatus, LeaseStatus, Locked, Message, Request, Served, Verdict};
 pub use timeline::{Step, Timeline};

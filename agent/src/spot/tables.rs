@@ -1,7 +1,7 @@
 //! The kernel's tables, seen from the agent: names, flows, counters.
 use std::collections::BTreeMap;
 
-use agent_ebpf::{Counter, Flow, FlowKey, FlowState, NameKey, NameKind};
+use agent_ebpf::{Awaited, Counter, Flow, FlowKey, FlowState, NameKey, NameKind};
 use aya::{
     Ebpf,
     maps::{HashMap, Map, MapData, MapError, PerCpuArray},
@@ -79,7 +79,7 @@ impl Flows {
     }
 
     /// Holds a flow's segments, but for those that lie in a window of sequence numbers (the first and
-    /// the one after the last); reports the gateway's next payload where the answer is awaited.
+    /// the one after the last), from the time on at which something is awaited of the gateway.
     ///
     /// # Errors
     /// When the kernel refuses.
@@ -87,12 +87,31 @@ impl Flows {
         &mut self,
         flow: &FlowKey,
         window: (u32, u32),
-        awaits_answer: bool,
+        awaited: Awaited,
+    ) -> Result<(), SpotError> {
+        self.set_window(flow, window, awaited as u32)
+    }
+
+    /// Gives a flow another window; what it awaits stays.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn move_window(&mut self, flow: &FlowKey, window: (u32, u32)) -> Result<(), SpotError> {
+        let known = self.get(flow)?;
+        let awaited = known.map_or(Awaited::Nothing as u32, |known| known.awaited);
+        self.set_window(flow, window, awaited)
+    }
+
+    fn set_window(
+        &mut self,
+        flow: &FlowKey,
+        (pass_start, pass_end): (u32, u32),
+        awaited: u32,
     ) -> Result<(), SpotError> {
         let value = Flow {
-            pass_start: window.0,
-            pass_end: window.1,
-            awaits_answer: awaits_answer.into(),
+            pass_start,
+            pass_end,
+            awaited,
             ..Flow::held(monotonic_now())
         };
         self.set(flow, value)

@@ -1,4 +1,5 @@
 //! What the place in its flow says of a segment.
+use agent_ebpf::Awaited;
 use aya::maps::{MapData, RingBuf};
 use rsfaas::spot::Event;
 
@@ -20,6 +21,9 @@ at_both_hooks! {
     ends_of_flows_always_pass,
     a_client_is_seen_where_it_acknowledges_something_new,
     what_the_gateway_sends_does_not_keep_a_vanished_client,
+    the_agent_is_told_once_of_an_answer_that_it_waits_for,
+    an_answer_of_which_the_agent_need_not_know_is_noted_and_not_told,
+    what_is_awaited_stays_where_the_window_moves,
     where_the_gateway_has_answered_the_start_of_a_request_line_is_held,
     an_interim_answer_does_not_end_a_request,
     what_comes_before_the_gateway_has_answered_is_told_apart,
@@ -65,7 +69,9 @@ fn later_segments_of_a_held_flow_are_held_but_for_those_in_the_window(mut rig: R
     assert_eq!(rig.spot(&body), HOLD);
     assert_eq!(rig.count("held_flow"), 1);
     let flow = flow_key();
-    rig.flows.hold(&flow, (2000, 2004), false).unwrap();
+    rig.flows
+        .hold(&flow, (2000, 2004), Awaited::Nothing)
+        .unwrap();
     assert_eq!(rig.spot(&body), PASS);
     assert_eq!(rig.request(KEYED), HOLD, "a retransmission of the head");
     rig.flows.remove(&flow).unwrap();
@@ -170,4 +176,38 @@ fn what_the_gateway_sends_does_not_keep_a_vanished_client(mut rig: Rig) {
     rig.answer(1000, OK);
     rig.answer(1000, OK);
     assert_eq!(last_seen(&rig), before);
+}
+
+/// Lets the gateway answer twice where so much is awaited; gives how often the agent is told.
+fn told(rig: &mut Rig, awaited: Awaited) -> usize {
+    assert_eq!(rig.request(KEYED), HOLD);
+    rig.flows.hold(&flow_key(), (0, 0), awaited).unwrap();
+    rig.answer(1000, OK);
+    rig.answer(1000, OK);
+    let known = rig.flows.get(&flow_key()).unwrap().unwrap();
+    assert_eq!(known.awaited, Awaited::Nothing as u32);
+    let mut ring = rig.spotter.ring().unwrap();
+    let mut count = 0;
+    while let Some(record) = ring.next() {
+        count += usize::from(matches!(Event::parse(&record), Ok(Event::Answer(..))));
+    }
+    count
+}
+
+fn the_agent_is_told_once_of_an_answer_that_it_waits_for(mut rig: Rig) {
+    assert_eq!(told(&mut rig, Awaited::Told), 1);
+}
+
+fn an_answer_of_which_the_agent_need_not_know_is_noted_and_not_told(mut rig: Rig) {
+    assert_eq!(told(&mut rig, Awaited::Untold), 0);
+}
+
+fn what_is_awaited_stays_where_the_window_moves(mut rig: Rig) {
+    assert_eq!(rig.request(KEYED), HOLD);
+    let flow = flow_key();
+    rig.flows.hold(&flow, (0, 0), Awaited::Untold).unwrap();
+    rig.flows.move_window(&flow, (2000, 2004)).unwrap();
+    let known = rig.flows.get(&flow).unwrap().unwrap();
+    assert_eq!(known.awaited, Awaited::Untold as u32);
+    assert!(known.passes(2000, 4));
 }

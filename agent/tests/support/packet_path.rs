@@ -86,7 +86,7 @@ impl PacketPath {
                     }
                     Action::Release { sequence, bytes } => self.release(sequence, &bytes),
                     Action::PassWindow { start, end } => {
-                        self.flows.hold(&held.flow, (start, end), false).unwrap();
+                        self.flows.move_window(&held.flow, (start, end)).unwrap();
                     }
                     Action::Opaque => panic!("given up"),
                 }

@@ -7,7 +7,7 @@ use std::{
     thread,
 };
 
-use agent_ebpf::{FlowKey, NameKind};
+use agent_ebpf::{Awaited, FlowKey, NameKind};
 use aya::{
     programs::{ProgramError, ProgramInfo},
     util::KernelVersion,
@@ -229,7 +229,7 @@ impl State<'_> {
             return Ok(());
         };
         let actions = connection.decide(id, decision);
-        self.table.hold(&flow, (0, 0), true)?;
+        self.table.hold(&flow, (0, 0), Awaited::Told)?;
         self.act(flow, actions)
     }
 
@@ -241,7 +241,7 @@ impl State<'_> {
                     self.notify(Notice::Judge(request));
                 }
                 Action::Release { sequence, bytes } => self.release(&flow, sequence, &bytes)?,
-                Action::PassWindow { start, end } => self.table.hold(&flow, (start, end), true)?,
+                Action::PassWindow { start, end } => self.table.move_window(&flow, (start, end))?,
                 Action::Opaque => self.table.set_opaque(&flow)?,
             }
         }

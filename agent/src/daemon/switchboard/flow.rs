@@ -19,8 +19,6 @@ pub(super) struct Flow {
     pub(super) held: u64,
     /// What of it passes by itself, as sequence numbers.
     pub(super) window: (u32, u32),
-    /// Whether an answer was asked for whose first bytes were not seen yet.
-    pub(super) awaits_answer: bool,
     /// Until when a head's rest, or an answer, is waited for.
     pub(super) deadline: Option<Instant>,
 }
@@ -34,7 +32,6 @@ impl Flow {
             functions: HashSet::new(),
             held,
             window: (0, 0),
-            awaits_answer: false,
             deadline: None,
         }
     }

@@ -2,7 +2,7 @@
 //! keeps its connections open when a caller has gone.
 use std::time::Duration;
 
-use agent_ebpf::FlowKey;
+use agent_ebpf::{Awaited, FlowKey};
 
 use super::Switchboard;
 use crate::{clock::monotonic_now, daemon::registry::Registry, lease::Message};
@@ -43,7 +43,7 @@ impl Switchboard {
         match self.table.get(key) {
             Ok(Some(known)) => {
                 let silence = Duration::from_nanos(now.saturating_sub(known.last_seen));
-                !waits && known.awaits_answer == 0 && silence >= self.idle_limit
+                !waits && known.awaited == Awaited::Nothing as u32 && silence >= self.idle_limit
             }
             // The kernel does not know it: nothing of it will come any more.
             Ok(None) => !waits,
