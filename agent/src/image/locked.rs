@@ -3,7 +3,7 @@ use std::collections::HashMap;
 
 use super::{Engine, ImageError, Reference, context::Context};
 
-static LOCKED: &[u8] = include_bytes!(env!("RSFAAS_LOCKED"));
+static LOCKED: &[u8] = include_bytes!("../../../target/artifacts/locked");
 
 const DOCKERFILE: &str = "FROM scratch\n\
                           COPY locked /locked\n\

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{Reference, context::Context};
 use crate::{stack, state::Park};
 
-static GATE: &[u8] = include_bytes!(env!("RSFAAS_GATE"));
+static GATE: &[u8] = include_bytes!("../../../target/artifacts/gate");
 static PYTHON_HOOK: &[u8] = include_bytes!("../../shim/python/sitecustomize.py");
 static PYTHON_LATER: &[u8] = include_bytes!("../../shim/python/rsfaas_later.py");
 static NODE_HOOK: &[u8] = include_bytes!("../../shim/node/park.js");

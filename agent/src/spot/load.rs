@@ -15,7 +15,7 @@ use super::{
     tables::take_map,
 };
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("RSFAAS_SPOTTER"));
+static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../target/artifacts/spotter.o");
 
 /// What the programs need to know before they are loaded.
 #[derive(Clone)]
