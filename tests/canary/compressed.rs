@@ -1,4 +1,4 @@
-//! What lies about compressed: layers in registries and engines are gzip files.
+//! What lies about compressed: layers in registries and engines are gzip files, or of zstd.
 use std::{
     fmt::Display,
     io::{self, BufRead, BufReader, Read},

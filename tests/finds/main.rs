@@ -61,8 +61,8 @@ fn a_secret_in_a_compressed_layer_is_found() -> Result {
     for packed in [gzip(&secret)?, zstd(&secret)] {
         let folder = tempfile::tempdir()?;
         fs::write(folder.path().join("data"), packed)?;
-        let layers = Files::new("layers", [folder.path().to_owned()]).with_layers();
-        assert_eq!(hits(layers, &secret)?, 2);
+        let files = Files::new("files", [folder.path().to_owned()]);
+        assert_eq!(hits(files, &secret)?, 2);
     }
     Ok(())
 }

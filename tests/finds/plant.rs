@@ -31,8 +31,8 @@ pub(crate) fn gzip(text: &str) -> Result<Vec<u8>> {
     Ok(packed.finish()?)
 }
 
-/// Text, compressed as newer engines and registries may compress layers: in frames that hold a few bytes each, and
-/// one that is to be skipped.
+/// Text, compressed as newer engines and registries may compress layers: in frames that hold a few bytes each, with
+/// frames between them that are to be skipped.
 pub(crate) fn zstd(text: &str) -> Vec<u8> {
     let mut packed = Vec::new();
     for piece in text.as_bytes().chunks(5) {

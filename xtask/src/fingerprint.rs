@@ -1,6 +1,6 @@
 //! What a build product was made from: one fingerprint, which `cargo xtask` writes beside the product
-//! and `agent/build.rs` (which includes this file) compares before it embeds the product, so that an
-//! old program is a build error and never runs silently.
+//! and `agent/build.rs` (which includes this file) compares before the agent, which embeds the product by its
+//! path, is built, so that an old program is a build error and never runs silently.
 //!
 //! The fingerprint covers the product's own sources, not the lock file: `cargo xtask build-*` always
 //! asks cargo, which knows about dependencies.

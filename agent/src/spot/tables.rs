@@ -79,7 +79,7 @@ impl Flows {
     }
 
     /// Holds a flow's segments, but for those that lie in a window of sequence numbers (the first and
-    /// the one after the last), from the time on at which something is awaited of the gateway.
+    /// the one after the last), and says what the flow awaits of the gateway from now on.
     ///
     /// # Errors
     /// When the kernel refuses.
