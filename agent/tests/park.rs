@@ -197,9 +197,14 @@ impl Container {
 
     /// A program behind the gate.
     fn gated(root: TempDir, program: &[&str]) -> Self {
+        Self::gated_for("host", root, program)
+    }
+
+    fn gated_for(host: &str, root: TempDir, program: &[&str]) -> Self {
         let gate = root.path().join("gate");
         fs::copy(build_gate(), &gate).unwrap();
-        Self::start(root, false, &[&[gate.to_str().unwrap()], program].concat())
+        let command = [&[gate.to_str().unwrap()], program].concat();
+        Self::start_for(host, root, false, &command)
     }
 
     /// A Node.js process, with what the hook needs beside it.
@@ -560,14 +565,19 @@ async fn what_the_base_image_keeps_in_a_large_folder_stays_visible() {
 #[tokio::test]
 async fn the_first_process_outlives_the_handlers_until_its_container_is_removed() {
     let watchdog = ["sh", "-c", "/usr/bin/python3 index.py; exit 1"];
-    let mut container = Container::start(Container::folder(), true, &watchdog);
-    let mut delivered = container.serve().await;
-    let pid = delivered.pid();
-    delivered.wipe_and_kill().await.unwrap();
-    assert!(!fs::exists(format!("/proc/{pid}/root/")).unwrap());
-    let removal = async { container.child.try_wait().unwrap() };
-    assert_eq!(delivered.removed_by(removal).await, None, "it ended early");
-    container.child.wait().unwrap();
+    let python = ["/usr/bin/python3", "index.py"];
+    for mut container in [
+        Container::start(Container::folder(), true, &watchdog),
+        Container::gated(Container::folder(), &python),
+    ] {
+        let mut delivered = container.serve().await;
+        let pid = delivered.pid();
+        delivered.wipe_and_kill().await.unwrap();
+        assert!(!fs::exists(format!("/proc/{pid}/root/")).unwrap());
+        let removal = async { container.child.try_wait().unwrap() };
+        assert_eq!(delivered.removed_by(removal).await, None, "it ended early");
+        container.child.wait().unwrap();
+    }
 }
 
 #[tokio::test]
@@ -623,10 +633,15 @@ async fn dropping_a_delivery_wipes_and_kills_too() {
 #[tokio::test]
 async fn what_an_agent_that_is_gone_left_running_is_ended_and_other_hosts_containers_are_not() {
     let others = Container::python();
+    let start = |command: &[&str]| Container::start_for("gone", Container::folder(), true, command);
     let python = ["/usr/bin/python3", "index.py"];
-    let watchdog = ["sh", "-c", "/usr/bin/python3 index.py; true"];
-    for command in [&python as &[&str], &watchdog] {
-        let mut left = Container::start_for("gone", Container::folder(), true, command);
+    let containers: [&dyn Fn() -> Container; 3] = [
+        &|| start(&python),
+        &|| start(&["sh", "-c", "/usr/bin/python3 index.py; true"]),
+        &|| Container::gated_for("gone", Container::folder(), &python),
+    ];
+    for container in containers {
+        let mut left = container();
         let delivered = left.serve().await;
         let pid = delivered.pid();
         // As if the agent had been killed: nobody wipes, nobody kills.

@@ -8,6 +8,7 @@
 use std::{
     fs,
     io::Read as _,
+    os::unix::fs::symlink,
     process::{Child, Command, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
@@ -21,6 +22,9 @@ const GATE: &str = env!("CARGO_BIN_EXE_gate");
 struct Gate {
     folder: TempDir,
     unshare: Child,
+    /// The container's first process, as the host counts.
+    first: String,
+    /// The one that waits.
     pid: String,
 }
 
@@ -47,18 +51,18 @@ impl Gate {
             .stdout(Stdio::piped())
             .spawn()
             .expect("unshare (util-linux) is there");
-        let children = format!("/proc/{0}/task/{0}/children", unshare.id());
-        let pid = until(|| {
-            let pid = fs::read_to_string(&children).ok()?.trim().to_owned();
-            let waits = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.any(|file| {
-                let target = fs::read_link(file.unwrap().path()).unwrap_or_default();
-                target.ends_with("mountinfo")
-            });
-            waits.then_some(pid)
+        let (first, pid) = until(|| {
+            let first = only_child(&unshare.id().to_string())?;
+            if waits(&first) {
+                return Some((first.clone(), first));
+            }
+            let child = only_child(&first)?;
+            waits(&child).then_some((first, child))
         });
         Self {
             folder,
             unshare,
+            first,
             pid,
         }
     }
@@ -80,10 +84,11 @@ impl Gate {
         assert!(status.success());
     }
 
+    /// Sends a signal to the first process, as a container engine does.
     fn signal(&self, name: &str) {
         assert!(
             Command::new("kill")
-                .args(["-s", name, &self.pid])
+                .args(["-s", name, &self.first])
                 .status()
                 .unwrap()
                 .success()
@@ -100,6 +105,20 @@ impl Gate {
             .unwrap();
         (self.unshare.wait().unwrap(), output)
     }
+}
+
+fn only_child(pid: &str) -> Option<String> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+    Some(children.trim().to_owned()).filter(|child| !child.is_empty())
+}
+
+/// Whether a process has its mount table open.
+fn waits(pid: &str) -> bool {
+    fs::read_dir(format!("/proc/{pid}/fd")).is_ok_and(|files| {
+        files.flatten().any(|file| {
+            fs::read_link(file.path()).is_ok_and(|target| target.ends_with("mountinfo"))
+        })
+    })
 }
 
 /// Asks until there is an answer; a test that never gets one fails.
@@ -128,17 +147,50 @@ fn the_command_starts_with_the_delivered_files_around_it() {
 
 #[test]
 fn the_command_does_not_see_the_gates_variables() {
-    let gate = Gate::waiting(&["sh", "-c", "env; echo $$"]);
+    let gate = Gate::waiting(&["env"]);
     gate.mount("rsfaas");
     let (_, output) = gate.end();
     assert!(
-        !output.contains(PARK_TOKEN) && !output.contains(HANDLER_DIR),
+        output.contains("PATH=") && !output.contains(PARK_TOKEN) && !output.contains(HANDLER_DIR),
         "{output}"
     );
-    assert!(
-        output.ends_with("\n1\n"),
-        "the command is not process 1: {output}"
-    );
+}
+
+#[test]
+fn the_first_process_stays_the_gate_and_the_command_is_another() {
+    let gate = Gate::waiting(&["sh", "-c", "echo $PPID; cat /proc/1/comm"]);
+    assert_ne!(gate.first, gate.pid);
+    gate.mount("rsfaas");
+    assert_eq!(gate.end().1, "1\ngate\n");
+}
+
+#[test]
+fn a_command_that_wants_to_be_process_1_becomes_it() {
+    let programs = TempDir::new().unwrap();
+    let init = programs.path().join("init");
+    symlink("/bin/sh", &init).unwrap();
+    let gate = Gate::waiting(&[init.to_str().unwrap(), "-c", "echo $$"]);
+    gate.mount("rsfaas");
+    assert_eq!(gate.end().1, "1\n");
+}
+
+#[test]
+fn the_container_ends_as_its_command_does() {
+    for (command, code) in [("exit 7", 7), ("kill -9 $$", 137)] {
+        let gate = Gate::waiting(&["sh", "-c", command]);
+        gate.mount("rsfaas");
+        assert_eq!(gate.end().0.code(), Some(code), "{command}");
+    }
+}
+
+#[test]
+fn orphans_are_waited_for() {
+    // Its parent ends before it, and leaves it to process 1; as a zombie it would stay in /proc for good.
+    let orphan = "sh -c 'sleep 0.1 >/dev/null & echo $!'";
+    let gone = "pid=$(ORPHAN); while [ -e /proc/$pid ]; do sleep 0.01; done; echo gone";
+    let gate = Gate::waiting(&["sh", "-c", &gone.replace("ORPHAN", orphan)]);
+    gate.mount("rsfaas");
+    assert_eq!(gate.end().1, "gone\n");
 }
 
 #[test]

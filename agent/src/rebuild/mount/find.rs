@@ -9,7 +9,7 @@ pub(super) struct Scan {
     /// The process that waits for its handler. Of several (a supervisor may have a mount table open for
     /// a moment) the last, which is the innermost.
     pub(super) waiting: Option<Process>,
-    /// The container's first process, where that is another one: the watchdog.
+    /// The container's first process, where that is another one: the watchdog, or the gate.
     pub(super) first: Option<Process>,
     /// A further one that carries the token.
     pub(super) carrier: Option<Process>,

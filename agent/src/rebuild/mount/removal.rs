@@ -1,4 +1,4 @@
-//! The end of a container's first process, the watchdog, while the provider removes the container.
+//! The end of a container's first process, the watchdog or the gate, while the provider removes the container.
 //!
 //! Providers take a container's network down while it runs: faasd does so only then, and a container that
 //! has died by itself leaves its address and its firewall rules on the host for good. So the first

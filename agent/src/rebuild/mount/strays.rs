@@ -20,7 +20,7 @@ pub struct Strays {
 
 impl Strays {
     /// Kills what runs in the containers of the host of that suffix. A container none of whose processes
-    /// shows its token any more, because the handler runs in its first one, is left to its provider.
+    /// shows its token any more, because the command became its first one, is left to its provider.
     ///
     /// # Errors
     /// When `/proc` cannot be read, a process may not be killed, or is still there after two seconds.

@@ -1,0 +1,91 @@
+//! The gate as a container's first process: it stays, and the gate that waits is its child, as with small
+//! init programs. The handler never gets into a first process so, which can outlive it until the provider has
+//! removed the container: providers take the network of running containers down only.
+use std::{
+    env,
+    ffi::OsStr,
+    io,
+    path::Path,
+    process::{self, Command},
+};
+
+use nix::{
+    errno::Errno,
+    sys::{
+        signal::{SigSet, Signal, kill},
+        wait::{WaitPidFlag, WaitStatus, waitpid},
+    },
+    unistd::Pid,
+};
+
+use crate::End;
+
+/// Programs that want to be process 1 themselves, and do nothing, or other things, as any other.
+const INITS: [&str; 5] = ["init", "openrc-init", "runit-init", "s6-svscan", "systemd"];
+/// What the kernel tells a process about itself, and nobody else is told of.
+const OWN: [Signal; 7] = [
+    Signal::SIGABRT,
+    Signal::SIGBUS,
+    Signal::SIGFPE,
+    Signal::SIGILL,
+    Signal::SIGSEGV,
+    Signal::SIGSYS,
+    Signal::SIGTRAP,
+];
+
+/// Whether this process is its container's first, and stays so with that command.
+pub(crate) fn is(command: &OsStr) -> bool {
+    let name = Path::new(command).file_name().and_then(OsStr::to_str);
+    process::id() == 1 && !name.is_some_and(|name| INITS.contains(&name))
+}
+
+/// Starts this program again as a child, hands signals on to it, and ends as it does; gives its exit code, or
+/// 128 and the number of the signal that ended it, as shells do. Orphans of the container are waited for.
+pub(crate) fn stand_by() -> Result<u8, End> {
+    let system = End::errno("signals");
+    let signals: SigSet = Signal::iterator()
+        .filter(|signal| !OWN.contains(signal))
+        .collect();
+    signals.thread_block().map_err(&system)?;
+    // Blocks no signal in the child.
+    let child = Command::new("/proc/self/exe")
+        .args(env::args_os().skip(1))
+        .spawn()
+        .map_err(|error| End::Exec("the gate itself".into(), error))?;
+    let child = i32::try_from(child.id())
+        .map(Pid::from_raw)
+        .map_err(|error| End::System("the child", io::Error::other(error)))?;
+    loop {
+        match signals.wait().map_err(&system)? {
+            Signal::SIGCHLD => {
+                if let Some(code) = reap(child)? {
+                    return Ok(code);
+                }
+            }
+            // One that has ended is waited for next.
+            signal => match kill(child, signal) {
+                Ok(()) | Err(Errno::ESRCH) => {}
+                Err(errno) => return Err(system(errno)),
+            },
+        }
+    }
+}
+
+/// Waits for all that have ended; the exit code, if the child is among them.
+fn reap(child: Pid) -> Result<Option<u8>, End> {
+    let mut code = None;
+    loop {
+        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(pid, status)) if pid == child => {
+                // As much of it as there is in an exit status.
+                code = Some((status & 0xff) as u8);
+            }
+            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == child => {
+                code = Some(128 + signal as u8);
+            }
+            Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return Ok(code),
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(End::errno("the child")(errno)),
+        }
+    }
+}
