@@ -16,6 +16,8 @@ pub enum EventKind {
     Reset = 4,
     /// The gateway sent payload on a flow whose answer the agent awaits.
     Answer = 5,
+    /// The gateway began an answer that says that the function has failed (status 5xx).
+    Failure = 6,
 }
 
 impl EventKind {
@@ -28,6 +30,7 @@ impl EventKind {
             3 => Some(Self::ServerFin),
             4 => Some(Self::Reset),
             5 => Some(Self::Answer),
+            6 => Some(Self::Failure),
             _ => None,
         }
     }

@@ -37,7 +37,8 @@ pub enum Awaited {
     Nothing = 0,
     /// An answer, of whose start the agent is told.
     Told = 1,
-    /// An answer of whose start the agent need not know: waking it would cost the client time.
+    /// An answer of whose start the agent need not know: waking it would cost the client time. So it is once a
+    /// request has gone on.
     Untold = 2,
 }
 

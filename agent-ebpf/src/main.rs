@@ -29,7 +29,7 @@ use crate::{
     hold::Place,
     maps::{FLOWS, Scratch, count},
     packet::{Direction, Link, Segment},
-    turn::Turn,
+    turn::{Answer, Turn},
 };
 
 /// What becomes of a packet.
@@ -129,6 +129,7 @@ fn spot(frame: &impl Frame, link: Link) -> Fate {
     };
     if frame.take_release() {
         count(Counter::Released);
+        notice_request(&segment);
         return Fate::Pass;
     }
     // Every CPU has its own; without one, nothing could be told.
@@ -180,6 +181,24 @@ fn judge(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Judged
             Judged::Pass
         }
         Verdict::Hold(counter) => Judged::First(counter),
+    }
+}
+
+/// Notes that the gateway gets a request, which it is going to answer.
+#[inline(always)]
+fn notice_request(segment: &Segment) {
+    // The rest of a request is no other one.
+    if turn::of(segment) == Turn::Gateway {
+        return;
+    }
+    let Some(flow) = FLOWS.get_ptr_mut(&segment.flow) else {
+        return;
+    };
+    // SAFETY: the entry stays in memory while the program runs; a concurrent change of one number
+    // shows as the old or the new one.
+    let flow = unsafe { &mut *flow };
+    if flow.awaited == Awaited::Nothing as u32 {
+        flow.awaited = Awaited::Untold as u32;
     }
 }
 
@@ -259,23 +278,27 @@ fn notice_end(frame: &impl Frame, segment: &Segment) -> Fate {
     Fate::Pass
 }
 
-/// Notes that the gateway has sent payload, and tells the agent where an answer begins of which it wants to know.
+/// Notes that the gateway has sent payload, and tells the agent where an answer begins of which it wants to know,
+/// or one that says that the function has failed.
 #[inline(always)]
 fn notice_answer(frame: &impl Frame, segment: &Segment) {
-    let proper = turn::answered(frame, segment);
+    let answer = turn::answered(frame, segment);
     let Some(flow) = FLOWS.get_ptr_mut(&segment.flow) else {
         return;
     };
     // SAFETY: the entry stays in memory while the program runs; a concurrent change of one number
     // shows as the old or the new one.
     let flow = unsafe { &mut *flow };
-    if proper && flow.awaited != Awaited::Nothing as u32 {
+    if answer != Answer::Interim && flow.awaited != Awaited::Nothing as u32 {
         let is_told = flow.awaited == Awaited::Told as u32;
         flow.awaited = Awaited::Nothing as u32;
         flow.last_seen = hold::now();
         if is_told {
             hold::notice(frame, segment, EventKind::Answer);
         }
+    }
+    if answer == Answer::Failure {
+        hold::notice(frame, segment, EventKind::Failure);
     }
 }
 

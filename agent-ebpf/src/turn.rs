@@ -3,8 +3,9 @@
 
 use crate::{frame::Frame, maps::STARTS, packet::Segment};
 
-/// How an interim answer starts, which is none to the whole request (RFC 9110, section 15.2).
-const INTERIM: &[u8; 10] = b"HTTP/1.1 1";
+/// Up to the first digit of an answer's status, which is its class (RFC 9110, section 15).
+const STATUS_LEN: usize = 10;
+const VERSION: &[u8; 7] = b"HTTP/1.";
 
 /// Who is to speak, where a segment of the client's starts.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -33,28 +34,39 @@ pub(crate) fn opened(segment: &Segment) {
     set(segment, segment.sequence.wrapping_add(1));
 }
 
-/// Notes that the gateway has sent payload; tells whether it was of an answer proper.
+/// What a segment of the gateway's is to the client.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// None to the whole request yet (RFC 9110, section 15.2).
+    Interim,
+    /// An answer begins which says that there was none of the function (RFC 9110, section 15.6).
+    Failure,
+    /// Any other beginning, or more of an answer.
+    Proper,
+}
+
+/// Notes that the gateway has sent payload.
 #[inline(always)]
-pub(crate) fn answered(frame: &impl Frame, segment: &Segment) -> bool {
+pub(crate) fn answered(frame: &impl Frame, segment: &Segment) -> Answer {
     if let Some(start) = STARTS.get_ptr_mut(&segment.flow) {
         // SAFETY: the entry stays in memory while the program runs; only this flow's segments change
         // it.
         let start = unsafe { &mut *start };
         // The answer goes on.
         if *start == segment.acknowledged {
-            return true;
+            return Answer::Proper;
         }
-        if is_interim(frame, segment) {
-            return false;
+        let answer = begun(frame, segment);
+        if answer != Answer::Interim {
+            *start = segment.acknowledged;
         }
-        *start = segment.acknowledged;
-        return true;
+        return answer;
     }
-    let proper = !is_interim(frame, segment);
-    if proper {
+    let answer = begun(frame, segment);
+    if answer != Answer::Interim {
         set(segment, segment.acknowledged);
     }
-    proper
+    answer
 }
 
 #[inline(always)]
@@ -64,17 +76,25 @@ fn set(segment: &Segment, start: u32) {
     let _ = STARTS.insert(&segment.flow, start, 0);
 }
 
+/// What an answer is by its first bytes.
 #[inline(always)]
-fn is_interim(frame: &impl Frame, segment: &Segment) -> bool {
-    let mut bytes = [0; INTERIM.len()];
+fn begun(frame: &impl Frame, segment: &Segment) -> Answer {
+    let mut bytes = [0; STATUS_LEN];
     // What a sender's stack hands down lies outside the linear part.
     // SAFETY: the buffer has room for its own length.
     let loaded = unsafe {
         frame.load_bytes(
             segment.payload_offset,
             bytes.as_mut_ptr(),
-            INTERIM.len() as u32,
+            STATUS_LEN as u32,
         )
     };
-    loaded && bytes == *INTERIM
+    if !loaded || bytes[..VERSION.len()] != *VERSION {
+        return Answer::Proper;
+    }
+    match bytes[STATUS_LEN - 1] {
+        b'1' => Answer::Interim,
+        b'5' => Answer::Failure,
+        _ => Answer::Proper,
+    }
 }

@@ -12,7 +12,7 @@ use tokio::{
 
 use crate::{
     config::Config,
-    lease::{Driver, Message, Timeline, Verdict},
+    lease::{Door, Driver, Message, Timeline, Verdict},
     rebuild::{Host, Rebuilder},
     spot::{Names, SpotError},
     state::{SealedFunction, StateDir, StateError},
@@ -38,6 +38,7 @@ pub(super) struct Registry {
 struct Served {
     record: SealedFunction,
     messages: mpsc::UnboundedSender<Message>,
+    door: Arc<Door>,
     driver: Id,
 }
 
@@ -65,6 +66,11 @@ impl Registry {
     /// Where a sealed function's lease takes messages.
     pub(super) fn lease(&self, name: &str) -> Option<&mpsc::UnboundedSender<Message>> {
         self.functions.get(name).map(|served| &served.messages)
+    }
+
+    /// The door of a sealed function's lease.
+    pub(super) fn door(&self, name: &str) -> Option<&Door> {
+        self.functions.get(name).map(|served| &*served.door)
     }
 
     /// Every function's lease.
@@ -150,6 +156,7 @@ impl Registry {
         }
         self.table.insert(&record.name, NameKind::Sealed)?;
         let (messages, inbox) = mpsc::unbounded_channel();
+        let door = driver.door();
         let driver = self.drivers.spawn(driver.run(inbox)).id();
         tracing::info!(function = record.name, key, "sealed function taken up");
         self.functions.insert(
@@ -157,6 +164,7 @@ impl Registry {
             Served {
                 record,
                 messages,
+                door,
                 driver,
             },
         );

@@ -6,7 +6,7 @@ mod keys;
 
 use std::{collections::HashMap, time::Duration};
 
-use agent_ebpf::{Awaited, FlowKey};
+use agent_ebpf::FlowKey;
 use rsfaas_shim::Refusal;
 use tokio::time::Instant;
 
@@ -85,6 +85,7 @@ impl Switchboard {
             Event::ClientFin(_) => {}
             Event::ServerFin(flow) | Event::Reset(flow) => self.ended(&flow, registry),
             Event::Answer(flow, time) => self.answered(&flow, time, registry),
+            Event::Failure(flow) => self.look(&flow, registry),
         }
     }
 
@@ -106,31 +107,25 @@ impl Switchboard {
     pub(super) fn verdict(&mut self, verdict: Verdict, registry: &Registry) {
         let Verdict { flow, id, outcome } = verdict;
         // The connection may have ended meanwhile.
-        let Some(state) = self.flows.get_mut(&flow) else {
+        let Some(window) = self.flows.get(&flow).map(|flow| flow.window) else {
             return;
         };
-        let (decision, awaited) = match outcome {
+        let is_served = outcome.is_ok();
+        let decision = match outcome {
             Ok(served) => {
-                let awaited = if served.is_first {
-                    Awaited::Told
-                } else {
-                    Awaited::Untold
-                };
-                (Decision::Unlock(served.container), Some(awaited))
+                self.counters.served += 1;
+                if served.is_first {
+                    // Before it can come.
+                    let result = self.table.await_answer(&flow, window);
+                    self.note(result);
+                }
+                Decision::Unlock(served.container)
             }
-            Err(refusal) => {
-                self.counters.refused(refusal);
-                (Decision::Refuse(refusal), None)
-            }
+            Err(refusal) => self.refuse(refusal),
         };
-        let actions = state.connection.decide(id, &decision);
-        if let Some(awaited) = awaited {
-            self.counters.served += 1;
-            let result = self.table.hold(&flow, state.window, awaited);
-            self.note(result);
-        }
+        let actions = self.decide(&flow, id, &decision);
         self.act(&flow, actions, registry);
-        if awaited.is_some() {
+        if is_served {
             fault::pass(Point::UnlockReleased);
             let now = monotonic_now();
             self.tell(&flow, registry, |flow| Message::Released(flow, now));
@@ -245,6 +240,13 @@ impl Switchboard {
                 (Some(lease), Ok(Some(keys))) => {
                     let held = flow.held;
                     flow.functions.insert(name.clone());
+                    if keys.next.is_none()
+                        && let Some(door) = registry.door(name)
+                        && let Some(container) = door.enter(*key, &keys.present)
+                    {
+                        self.counters.served += 1;
+                        return flow.connection.decide(id, &Decision::Unlock(container));
+                    }
                     let request = LeaseRequest {
                         flow: *key,
                         id,
@@ -260,8 +262,12 @@ impl Switchboard {
                 }
             },
         };
+        self.decide(key, id, &decision)
+    }
+
+    fn decide(&mut self, key: &FlowKey, id: RequestId, decision: &Decision) -> Vec<Action> {
         match self.flows.get_mut(key) {
-            Some(flow) => flow.connection.decide(id, &decision),
+            Some(flow) => flow.connection.decide(id, decision),
             None => Vec::new(),
         }
     }
@@ -289,7 +295,18 @@ impl Switchboard {
         }
     }
 
+    /// Has those who come next ask the driver, where a function has crashed of which a client learns now.
+    fn look(&self, key: &FlowKey, registry: &Registry) {
+        let functions = self.flows.get(key).into_iter();
+        for name in functions.flat_map(|flow| &flow.functions) {
+            if let Some(door) = registry.door(name) {
+                door.look();
+            }
+        }
+    }
+
     fn ended(&mut self, key: &FlowKey, registry: &Registry) {
+        self.look(key, registry);
         self.tell(key, registry, Message::Closed);
         self.forget(key);
     }

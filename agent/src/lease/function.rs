@@ -6,10 +6,10 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use agent_ebpf::FlowKey;
 use rsfaas_shim::Refusal;
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{sync::mpsc, task::JoinError, time::Instant};
 
 use super::{
-    Action, Limiter, Locked, Message, Phase, Request, Served, Step, Timeline, Verdict,
+    Action, Door, Limiter, Locked, Message, Phase, Request, Served, Step, Timeline, Verdict,
     limiter::WINDOW,
     single::{Holder, Lease},
     work::{self, Done, Removals, Work},
@@ -33,6 +33,7 @@ pub struct Driver {
     linger: Duration,
     unlock_timeout: Duration,
     leases: HashMap<Holder, Lease>,
+    door: Arc<Door>,
     work: Work,
     removals: Removals,
     /// Who is to be told when these are over.
@@ -42,6 +43,16 @@ pub struct Driver {
     unlocks: u64,
     last_error: Option<String>,
     stopping: bool,
+}
+
+/// What a driver has waited for.
+enum Woken {
+    /// None: nobody is left to send one.
+    Message(Option<Message>),
+    Done(Holder, Done),
+    Removed(Result<(Result<(), String>, Timeline), JoinError>),
+    /// The time of a lease.
+    Elapsed,
 }
 
 impl Driver {
@@ -66,6 +77,7 @@ impl Driver {
             lease_limit: config.lease_limit(),
             unlock_timeout: config.unlock_timeout(),
             leases: HashMap::new(),
+            door: Arc::default(),
             work: Work::new(),
             removals: Removals::new(),
             waiters: Vec::new(),
@@ -76,23 +88,35 @@ impl Driver {
         }
     }
 
+    /// The door of the function's shared lease.
+    #[must_use]
+    pub fn door(&self) -> Arc<Door> {
+        Arc::clone(&self.door)
+    }
+
     /// Parks the first containers and serves until told to stop.
     pub async fn run(mut self, mut messages: mpsc::UnboundedReceiver<Message>) {
         self.rebuilder.sweep().await;
         self.rebuilder.refill();
         while !(self.stopping && self.leases.is_empty() && self.removals.is_empty()) {
+            self.open_door();
             let deadline = self.leases.values().filter_map(Lease::deadline).min();
-            tokio::select! {
-                message = messages.recv() => match message {
-                    Some(message) => self.take(message),
-                    None => self.stop(),
-                },
-                Some(Ok((holder, done))) = self.work.join_next() => self.done(holder, done),
-                Some(removed) = self.removals.join_next() => match removed {
-                    Ok((result, timeline)) => self.removed(result, timeline),
-                    Err(error) => self.failed(&format!("a removal was broken off: {error}")),
-                },
-                () = elapsed(deadline) => self.expire(),
+            let woken = tokio::select! {
+                message = messages.recv() => Woken::Message(message),
+                Some(Ok((holder, done))) = self.work.join_next() => Woken::Done(holder, done),
+                Some(removed) = self.removals.join_next() => Woken::Removed(removed),
+                () = elapsed(deadline) => Woken::Elapsed,
+            };
+            self.shut_door();
+            match woken {
+                Woken::Message(Some(message)) => self.take(message),
+                Woken::Message(None) => self.stop(),
+                Woken::Done(holder, done) => self.done(holder, done),
+                Woken::Removed(Ok((result, timeline))) => self.removed(result, timeline),
+                Woken::Removed(Err(error)) => {
+                    self.failed(&format!("a removal was broken off: {error}"));
+                }
+                Woken::Elapsed => self.expire(),
             }
         }
         self.rebuilder.clear().await;
@@ -109,6 +133,28 @@ impl Driver {
 
     fn holder(&self, flow: FlowKey) -> Holder {
         Holder::of(flow, self.rebuilder.function().isolation)
+    }
+
+    /// Lets further callers of the shared lease in by themselves while the driver waits, where they need nothing
+    /// but the key.
+    fn open_door(&mut self) {
+        if self.stopping || !self.limiter.allows(std::time::Instant::now()) {
+            return;
+        }
+        let lease = self.leases.get(&Holder::Everybody);
+        if let Some(open) = lease.and_then(Lease::door) {
+            self.door.open(open);
+        }
+    }
+
+    /// Lets nobody in any more, and those who are have a part in the lease.
+    fn shut_door(&mut self) {
+        let entered = self.door.shut();
+        if let Some(lease) = self.leases.get_mut(&Holder::Everybody) {
+            for flow in entered {
+                lease.entered(flow);
+            }
+        }
     }
 
     fn take(&mut self, message: Message) {

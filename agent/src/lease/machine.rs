@@ -94,6 +94,13 @@ impl<C: Copy + Eq + Hash, R> Machine<C, R> {
         }
     }
 
+    /// A connection whose request is served already.
+    pub fn served(&mut self, connection: C) {
+        if self.phase == Phase::Unlocked {
+            self.holders.insert(connection);
+        }
+    }
+
     /// The container is ready.
     pub fn unlocked(&mut self) -> Vec<Action<C, R>> {
         if self.phase != Phase::Unlocking {
@@ -246,6 +253,17 @@ mod tests {
         lease.request(1, 10);
         assert_eq!(lease.closed(1), []);
         assert_eq!(lease.unlocked(), [Action::Lock]);
+    }
+
+    #[test]
+    fn a_connection_that_is_served_already_keeps_the_lease_open() {
+        let mut lease = unlocked(&[1]);
+        lease.served(2);
+        assert_eq!(lease.closed(1), []);
+        assert_eq!(lease.closed(2), [Action::Idle]);
+        lease.end();
+        lease.served(3);
+        assert_eq!(lease.connections(), 0, "while it locks");
     }
 
     #[test]

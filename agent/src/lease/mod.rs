@@ -1,5 +1,6 @@
 //! Leases: who is served by a sealed function, and until when. The machine decides, the driver
 //! has the time and does the work through [`crate::rebuild`].
+mod door;
 mod function;
 mod limiter;
 mod machine;
@@ -8,6 +9,7 @@ mod single;
 mod timeline;
 mod work;
 
+pub use door::{Door, Serving};
 pub use function::Driver;
 pub use limiter::Limiter;
 pub use machine::{Action, Machine, Phase};

@@ -9,7 +9,7 @@ use agent_ebpf::FlowKey;
 use rsfaas_shim::Refusal;
 use tokio::time::Instant;
 
-use super::{Action, LeaseStatus, Locked, Machine, Phase, Timeline};
+use super::{Action, LeaseStatus, Locked, Machine, Phase, Serving, Timeline, door::Open};
 use crate::{
     head::RequestId,
     rebuild::{Container, Keys},
@@ -108,11 +108,30 @@ impl Lease {
         self.machine.failed()
     }
 
-    /// Whether what serves has ended by itself.
+    /// Whether what serves has ended by itself, or is about to.
     pub(super) fn has_crashed(&self) -> bool {
         let container = self.container.as_ref();
         self.machine.phase() == Phase::Unlocked
-            && container.is_some_and(|container| container.has_ended())
+            && container.is_some_and(|container| container.is_ending())
+    }
+
+    /// What its door leads to, where further callers need nothing but the key: the first answer was seen, and
+    /// nobody has brought a next key.
+    pub(super) fn door(&self) -> Option<Open> {
+        if !self.answered || self.next_key.is_some() || self.machine.phase() != Phase::Unlocked {
+            return None;
+        }
+        Some(Open {
+            key: self.key.clone()?,
+            container: self.container.clone()?,
+            name: self.unlocked.clone()?,
+        })
+    }
+
+    /// A connection that has come in by the door.
+    pub(super) fn entered(&mut self, flow: FlowKey) {
+        self.hold();
+        self.machine.served(flow);
     }
 
     /// Nobody holds it any more.

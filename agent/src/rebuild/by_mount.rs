@@ -132,8 +132,8 @@ impl Mounted {
         Ok(parked.deliver(&places)?)
     }
 
-    /// Tells whether the process that has the handler has ended.
-    pub(super) fn has_ended(&self) -> bool {
+    /// Asks the delivery, where one serves.
+    pub(super) fn delivered(&self, ask: impl FnOnce(&Delivered) -> bool) -> bool {
         // Whoever has the lock delivers or wipes.
         let Ok(serving) = self.serving.try_lock() else {
             return false;
@@ -141,7 +141,7 @@ impl Mounted {
         let delivered = serving
             .as_ref()
             .and_then(|serving| serving.delivered.as_ref());
-        delivered.is_some_and(Delivered::is_ending)
+        delivered.is_some_and(ask)
     }
 
     /// Overwrites what was delivered, and kills the processes that had it.

@@ -1,10 +1,12 @@
 //! The container of one lease: unlocked, locked again, removed.
 use std::sync::Arc;
 
-use super::{RebuildError, SealedHandler, Way, by_image::Built, by_mount::Mounted};
+use super::{
+    RebuildError, SealedHandler, Way, by_image::Built, by_mount::Mounted, mount::Delivered,
+};
 use crate::{
     fault::{self, Point},
-    lease::{Step, Timeline},
+    lease::{Serving, Step, Timeline},
     seal::key::Key,
 };
 
@@ -62,15 +64,6 @@ impl Container {
         }
     }
 
-    /// Tells whether what serves has ended by itself, as far as this kernel knows.
-    #[must_use]
-    pub fn has_ended(&self) -> bool {
-        match &self.place {
-            Place::Mount(place) => place.has_ended(),
-            Place::Image(_) => false,
-        }
-    }
-
     /// Wipes the plaintext, and encrypts the handler afresh where keys are given: everything is
     /// ciphertext again then.
     ///
@@ -116,5 +109,22 @@ impl Container {
         timeline.note(Step::Removed);
         fault::pass(Point::LockRemoved);
         removed
+    }
+}
+
+/// As far as this kernel knows.
+impl Serving for Container {
+    fn has_ended(&self) -> bool {
+        match &self.place {
+            Place::Mount(place) => place.delivered(Delivered::is_ended),
+            Place::Image(_) => false,
+        }
+    }
+
+    fn is_ending(&self) -> bool {
+        match &self.place {
+            Place::Mount(place) => place.delivered(Delivered::is_ending),
+            Place::Image(_) => false,
+        }
     }
 }

@@ -146,7 +146,7 @@ impl Key {
 
     /// A key of known bytes.
     #[cfg(test)]
-    pub(super) fn from_bytes(bytes: [u8; 32]) -> Self {
+    pub(crate) fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(Box::new(bytes))
     }
 }

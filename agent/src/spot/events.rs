@@ -18,6 +18,8 @@ pub enum Event {
     Reset(FlowKey),
     /// The first payload of an answer went out, at this time (monotonic clock, nanoseconds).
     Answer(FlowKey, u64),
+    /// An answer has begun that says that the function has failed.
+    Failure(FlowKey),
 }
 
 /// A held segment.
@@ -209,6 +211,7 @@ fn parse(record: &[u8]) -> Result<Event, BadEvent> {
         EventKind::ServerFin => Event::ServerFin(header.flow),
         EventKind::Reset => Event::Reset(header.flow),
         EventKind::Answer => Event::Answer(header.flow, header.time),
+        EventKind::Failure => Event::Failure(header.flow),
     })
 }
 

@@ -78,21 +78,16 @@ impl Flows {
             .map_err(SpotError::map("FLOWS"))
     }
 
-    /// Holds a flow's segments, but for those that lie in a window of sequence numbers (the first and
-    /// the one after the last), and says what the flow awaits of the gateway from now on.
+    /// Asks to be told when the gateway's next answer on a flow begins, whose window is this one.
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn hold(
-        &mut self,
-        flow: &FlowKey,
-        window: (u32, u32),
-        awaited: Awaited,
-    ) -> Result<(), SpotError> {
-        self.set_window(flow, window, awaited as u32)
+    pub fn await_answer(&mut self, flow: &FlowKey, window: (u32, u32)) -> Result<(), SpotError> {
+        self.set_window(flow, window, Awaited::Told as u32)
     }
 
-    /// Gives a flow another window; what it awaits stays.
+    /// Holds a flow's segments, but for those that lie in a window of sequence numbers (the first and
+    /// the one after the last); what the flow awaits stays.
     ///
     /// # Errors
     /// When the kernel refuses.

@@ -22,7 +22,9 @@ at_both_hooks! {
     a_client_is_seen_where_it_acknowledges_something_new,
     what_the_gateway_sends_does_not_keep_a_vanished_client,
     the_agent_is_told_once_of_an_answer_that_it_waits_for,
-    an_answer_of_which_the_agent_need_not_know_is_noted_and_not_told,
+    an_answer_to_a_released_request_is_awaited_and_not_told,
+    the_rest_of_a_request_that_is_answered_already_awaits_nothing,
+    the_agent_is_told_of_a_failure_on_a_flow_that_it_has,
     what_is_awaited_stays_where_the_window_moves,
     where_the_gateway_has_answered_the_start_of_a_request_line_is_held,
     an_interim_answer_does_not_end_a_request,
@@ -69,9 +71,7 @@ fn later_segments_of_a_held_flow_are_held_but_for_those_in_the_window(mut rig: R
     assert_eq!(rig.spot(&body), HOLD);
     assert_eq!(rig.count("held_flow"), 1);
     let flow = flow_key();
-    rig.flows
-        .hold(&flow, (2000, 2004), Awaited::Nothing)
-        .unwrap();
+    rig.flows.move_window(&flow, (2000, 2004)).unwrap();
     assert_eq!(rig.spot(&body), PASS);
     assert_eq!(rig.request(KEYED), HOLD, "a retransmission of the head");
     rig.flows.remove(&flow).unwrap();
@@ -178,36 +178,77 @@ fn what_the_gateway_sends_does_not_keep_a_vanished_client(mut rig: Rig) {
     assert_eq!(last_seen(&rig), before);
 }
 
-/// Lets the gateway answer twice where so much is awaited; gives how often the agent is told.
-fn told(rig: &mut Rig, awaited: Awaited) -> usize {
-    assert_eq!(rig.request(KEYED), HOLD);
-    rig.flows.hold(&flow_key(), (0, 0), awaited).unwrap();
-    rig.answer(1000, OK);
-    rig.answer(1000, OK);
-    let known = rig.flows.get(&flow_key()).unwrap().unwrap();
-    assert_eq!(known.awaited, Awaited::Nothing as u32);
+/// Behind [`KEYED`].
+const END: u32 = Packet::SEQUENCE + KEYED.len() as u32;
+
+/// The agent's events so far, of a kind.
+fn count(rig: &mut Rig, is_meant: impl Fn(&Event) -> bool) -> usize {
     let mut ring = rig.spotter.ring().unwrap();
     let mut count = 0;
     while let Some(record) = ring.next() {
-        count += usize::from(matches!(Event::parse(&record), Ok(Event::Answer(..))));
+        count += usize::from(is_meant(&Event::parse(&record).unwrap()));
     }
     count
 }
 
-fn the_agent_is_told_once_of_an_answer_that_it_waits_for(mut rig: Rig) {
-    assert_eq!(told(&mut rig, Awaited::Told), 1);
+fn awaited(rig: &Rig) -> u32 {
+    rig.flows.get(&flow_key()).unwrap().unwrap().awaited
 }
 
-fn an_answer_of_which_the_agent_need_not_know_is_noted_and_not_told(mut rig: Rig) {
-    assert_eq!(told(&mut rig, Awaited::Untold), 0);
+fn the_agent_is_told_once_of_an_answer_that_it_waits_for(mut rig: Rig) {
+    rig.open();
+    assert_eq!(rig.request(KEYED), HOLD);
+    rig.flows.await_answer(&flow_key(), (0, 0)).unwrap();
+    rig.release(&Packet::of(KEYED.as_bytes()));
+    rig.answer(END, OK);
+    rig.answer(END, OK);
+    assert_eq!(awaited(&rig), Awaited::Nothing as u32);
+    let answers = count(&mut rig, |event| matches!(event, Event::Answer(..)));
+    assert_eq!(answers, 1);
+}
+
+fn an_answer_to_a_released_request_is_awaited_and_not_told(mut rig: Rig) {
+    rig.open();
+    assert_eq!(rig.request(KEYED), HOLD);
+    assert_eq!(awaited(&rig), Awaited::Nothing as u32);
+    rig.release(&Packet::of(KEYED.as_bytes()));
+    assert_eq!(awaited(&rig), Awaited::Untold as u32);
+    rig.answer(END, OK);
+    assert_eq!(awaited(&rig), Awaited::Nothing as u32);
+    let answers = count(&mut rig, |event| matches!(event, Event::Answer(..)));
+    assert_eq!(answers, 0);
+}
+
+fn the_rest_of_a_request_that_is_answered_already_awaits_nothing(mut rig: Rig) {
+    rig.open();
+    assert_eq!(rig.request(KEYED), HOLD);
+    rig.release(&Packet::of(KEYED.as_bytes()));
+    rig.answer(END, OK);
+    let rest = Packet {
+        sequence: Packet::SEQUENCE + 1,
+        ..Packet::of(b"body")
+    };
+    rig.release(&rest);
+    assert_eq!(awaited(&rig), Awaited::Nothing as u32);
+}
+
+fn the_agent_is_told_of_a_failure_on_a_flow_that_it_has(mut rig: Rig) {
+    let failed = "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n";
+    rig.answer(Packet::SEQUENCE, failed);
+    assert_eq!(rig.request(KEYED), HOLD);
+    rig.release(&Packet::of(KEYED.as_bytes()));
+    rig.answer(END, failed);
+    rig.answer(END, failed);
+    let failures = count(&mut rig, |event| matches!(event, Event::Failure(_)));
+    assert_eq!(failures, 1, "once, and not on a flow of somebody else");
 }
 
 fn what_is_awaited_stays_where_the_window_moves(mut rig: Rig) {
     assert_eq!(rig.request(KEYED), HOLD);
     let flow = flow_key();
-    rig.flows.hold(&flow, (0, 0), Awaited::Untold).unwrap();
+    rig.flows.await_answer(&flow, (0, 0)).unwrap();
     rig.flows.move_window(&flow, (2000, 2004)).unwrap();
     let known = rig.flows.get(&flow).unwrap().unwrap();
-    assert_eq!(known.awaited, Awaited::Untold as u32);
+    assert_eq!(known.awaited, Awaited::Told as u32);
     assert!(known.passes(2000, 4));
 }

@@ -1,11 +1,9 @@
 //! How packets are framed.
-use aya::programs::TestRunOptions;
-
 use crate::{
     packet::{KEYED, Packet},
     rig::{
         Fate::{Hold as HOLD, Pass as PASS},
-        Hook, Rig, SIGN,
+        Rig,
     },
 };
 
@@ -77,22 +75,8 @@ fn a_segment_without_payload_but_with_link_padding_passes(mut rig: Rig) {
 }
 
 fn what_the_agent_has_released_passes(mut rig: Rig) {
-    let mut packet = Packet::of(KEYED.as_bytes()).build();
-    // The packet's length, its type, its mark: how a test run's `__sk_buff` starts.
-    let mut context = [0; 12];
-    context[8..].copy_from_slice(&SIGN.mark.to_ne_bytes());
-    let options = match rig.hook {
-        Hook::Tc => TestRunOptions {
-            ctx_in: Some(&context),
-            ..TestRunOptions::default()
-        },
-        Hook::Xdp => {
-            packet[6..12].copy_from_slice(&SIGN.source);
-            TestRunOptions::default()
-        }
-    };
-    assert_eq!(rig.run_as(&packet, options), PASS);
+    let packet = Packet::of(KEYED.as_bytes());
+    assert_eq!(rig.release(&packet), PASS);
     assert_eq!(rig.count("released"), 1);
-    packet[6..12].copy_from_slice(&[2; 6]);
-    assert_eq!(rig.run(&packet), HOLD, "the same without the sign");
+    assert_eq!(rig.spot(&packet), HOLD, "the same without the sign");
 }

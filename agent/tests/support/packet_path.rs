@@ -64,7 +64,7 @@ impl PacketPath {
                     Event::Held(held) => self.held(&held),
                     Event::ServerFin(_) => return,
                     Event::Reset(_) => panic!("the connection was reset"),
-                    Event::ClientFin(_) | Event::Answer(..) => {}
+                    Event::ClientFin(_) | Event::Answer(..) | Event::Failure(_) => {}
                 }
             }
         }

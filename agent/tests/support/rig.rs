@@ -85,6 +85,22 @@ impl Rig {
         Fate::of(self.hook, result.unwrap().return_value)
     }
 
+    /// Runs the program on a packet that the agent has released.
+    pub(crate) fn release(&mut self, packet: &Packet) -> Fate {
+        let mut packet = packet.build();
+        // The packet's length, its type, its mark: how a test run's `__sk_buff` starts.
+        let mut context = [0; 12];
+        let mut options = TestRunOptions::default();
+        match self.hook {
+            Hook::Tc => {
+                context[8..].copy_from_slice(&SIGN.mark.to_ne_bytes());
+                options.ctx_in = Some(&context);
+            }
+            Hook::Xdp => packet[6..12].copy_from_slice(&SIGN.source),
+        }
+        self.run_as(&packet, options)
+    }
+
     /// What the program at TC egress says.
     pub(crate) fn watch(&mut self, packet: &Packet) -> Fate {
         let packet = packet.build();

@@ -7,7 +7,7 @@ use std::{
     thread,
 };
 
-use agent_ebpf::{Awaited, FlowKey, NameKind};
+use agent_ebpf::{FlowKey, NameKind};
 use aya::{
     programs::{ProgramError, ProgramInfo},
     util::KernelVersion,
@@ -198,7 +198,7 @@ impl State<'_> {
     fn event(&mut self, event: Event) -> Result<(), Failure> {
         match event {
             Event::Held(held) => self.held(&held)?,
-            Event::ClientFin(_) => {}
+            Event::ClientFin(_) | Event::Failure(_) => {}
             Event::ServerFin(flow) | Event::Reset(flow) => {
                 self.flows.remove(&flow);
                 self.table.remove(&flow)?;
@@ -229,7 +229,7 @@ impl State<'_> {
             return Ok(());
         };
         let actions = connection.decide(id, decision);
-        self.table.hold(&flow, (0, 0), Awaited::Told)?;
+        self.table.await_answer(&flow, (0, 0))?;
         self.act(flow, actions)
     }
 

@@ -228,6 +228,12 @@ impl Delivered {
         self.process.pid()
     }
 
+    /// Tells whether the process has ended by itself.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.process.is_ended()
+    }
+
     /// Tells whether the process has ended by itself, or is about to.
     #[must_use]
     pub fn is_ending(&self) -> bool {

@@ -1,0 +1,200 @@
+//! The door of a lease that is open: further callers come in by it, without their request waiting until the
+//! driver has had its turn. The driver opens it where nothing is left to be decided but whether a key is the
+//! right one, and shuts it before it decides anything.
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use agent_ebpf::FlowKey;
+
+use crate::{rebuild::Container, seal::key::Key};
+
+/// What may end by itself while it serves.
+pub trait Serving {
+    /// Whether it has ended.
+    fn has_ended(&self) -> bool;
+
+    /// Whether it has, or is about to; that takes longer to find out.
+    fn is_ending(&self) -> bool;
+}
+
+/// The door of one function's shared lease.
+pub struct Door<S = Container>(Mutex<Inner<S>>);
+
+struct Inner<S> {
+    open: Option<Open<S>>,
+    entered: HashSet<FlowKey>,
+    /// What was about to end at the last look.
+    ending: Option<Arc<S>>,
+}
+
+/// What an open door leads to.
+pub(super) struct Open<S = Container> {
+    /// The key that lets callers in.
+    pub(super) key: Arc<Key>,
+    /// What serves them.
+    pub(super) container: Arc<S>,
+    /// Its name.
+    pub(super) name: String,
+}
+
+impl<S> Default for Door<S> {
+    /// A door that is shut.
+    fn default() -> Self {
+        Self(Mutex::new(Inner {
+            open: None,
+            entered: HashSet::new(),
+            ending: None,
+        }))
+    }
+}
+
+impl<S: Serving> Door<S> {
+    /// Lets a request in on a connection, which has a part in the lease from then on; gives the name of the
+    /// container that serves it. `None` where the driver has to be asked. The key is compared in constant time.
+    pub fn enter(&self, flow: FlowKey, key: &Key) -> Option<String> {
+        let mut inner = self.inner();
+        let open = inner.open.as_ref()?;
+        if !open.key.is_same(key) || open.container.has_ended() {
+            return None;
+        }
+        let name = open.name.clone();
+        inner.entered.insert(flow);
+        Some(name)
+    }
+
+    /// Shuts the door for good where the function behind it is about to end. To be called before anybody can come
+    /// who knows of it: where a caller was told of a failure, or lost its connection.
+    pub fn look(&self) {
+        let mut inner = self.inner();
+        let serving = inner.open.as_ref().map(|open| &open.container);
+        if let Some(ending) = serving.filter(|it| it.is_ending()).cloned() {
+            inner.open = None;
+            inner.ending = Some(ending);
+        }
+    }
+
+    /// Opens the door, unless what would be behind it was about to end when it was looked at.
+    pub(super) fn open(&self, open: Open<S>) {
+        let mut inner = self.inner();
+        let is_ending = |known: &Arc<S>| Arc::ptr_eq(known, &open.container);
+        if !inner.ending.as_ref().is_some_and(is_ending) {
+            inner.ending = None;
+            inner.open = Some(open);
+        }
+    }
+
+    /// Shuts the door; gives the connections that have come in by it since it was opened.
+    pub(super) fn shut(&self) -> HashSet<FlowKey> {
+        let mut inner = self.inner();
+        inner.open = None;
+        std::mem::take(&mut inner.entered)
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner<S>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Function {
+        ended: AtomicBool,
+        ending: AtomicBool,
+    }
+
+    impl Serving for Function {
+        fn has_ended(&self) -> bool {
+            self.ended.load(Relaxed)
+        }
+
+        fn is_ending(&self) -> bool {
+            self.ending.load(Relaxed)
+        }
+    }
+
+    fn flow(port: u16) -> FlowKey {
+        FlowKey {
+            source: [0; 16],
+            destination: [0; 16],
+            source_port: port,
+            destination_port: 8080,
+        }
+    }
+
+    fn key() -> Key {
+        Key::from_bytes([7; 32])
+    }
+
+    fn leads_to(container: &Arc<Function>) -> Open<Function> {
+        Open {
+            key: Arc::new(key()),
+            container: Arc::clone(container),
+            name: "pydict-0".to_owned(),
+        }
+    }
+
+    fn open(door: &Door<Function>) -> Arc<Function> {
+        let container = Arc::default();
+        door.open(leads_to(&container));
+        container
+    }
+
+    #[test]
+    fn who_has_the_key_comes_in_while_the_door_is_open() {
+        let door = Door::default();
+        assert_eq!(door.enter(flow(1), &key()), None);
+        open(&door);
+        assert_eq!(door.enter(flow(1), &key()).as_deref(), Some("pydict-0"));
+        door.shut();
+        assert_eq!(door.enter(flow(2), &key()), None);
+    }
+
+    #[test]
+    fn another_key_lets_nobody_in() {
+        let door = Door::default();
+        open(&door);
+        assert_eq!(door.enter(flow(1), &Key::from_bytes([8; 32])), None);
+        assert_eq!(door.shut(), HashSet::new());
+    }
+
+    #[test]
+    fn whoever_has_come_in_is_told_once() {
+        let door = Door::default();
+        open(&door);
+        for port in [1, 2, 2] {
+            assert!(door.enter(flow(port), &key()).is_some());
+        }
+        assert_eq!(door.shut(), HashSet::from([flow(1), flow(2)]));
+        assert_eq!(door.shut(), HashSet::new());
+    }
+
+    #[test]
+    fn a_function_that_has_ended_is_behind_no_door() {
+        let door = Door::default();
+        open(&door).ended.store(true, Relaxed);
+        assert_eq!(door.enter(flow(1), &key()), None);
+    }
+
+    #[test]
+    fn one_that_is_about_to_end_is_shut_away_by_a_look_and_who_came_before_stays_known() {
+        let door = Door::default();
+        let container = open(&door);
+        door.look();
+        assert!(door.enter(flow(1), &key()).is_some());
+        container.ending.store(true, Relaxed);
+        door.look();
+        assert_eq!(door.enter(flow(2), &key()), None);
+        assert_eq!(door.shut(), HashSet::from([flow(1)]));
+        door.open(leads_to(&container));
+        assert_eq!(door.enter(flow(2), &key()), None);
+        open(&door);
+        assert!(door.enter(flow(2), &key()).is_some(), "the next one");
+    }
+}
