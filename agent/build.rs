@@ -9,6 +9,10 @@ use std::path::Path;
 use fingerprint::{GATE, LOCKED, SPOTTER};
 
 fn main() {
+    // Without the agent itself nothing is embedded.
+    if std::env::var_os("CARGO_FEATURE_HOST").is_none() {
+        return;
+    }
     // Seen from the package's folder, where cargo runs this: a checkout that is moved or copied together with its
     // `target/` has files of its own there, not those of the place that it was in.
     let workspace = Path::new("..");

@@ -1,25 +1,42 @@
 //! Functions whose source is ciphertext on an OpenFaaS host, except while a caller with the key is
 //! being served. Data flows one way: [`spot`] -> [`head`] -> [`lease`] -> [`rebuild`] -> [`release`];
 //! [`daemon`] puts them together.
+#[cfg(feature = "host")]
 mod chain;
+#[cfg(feature = "host")]
 pub mod cli;
+#[cfg(feature = "host")]
 mod clock;
+#[cfg(feature = "host")]
 pub mod config;
+#[cfg(feature = "host")]
 pub mod control;
+#[cfg(feature = "host")]
 pub mod daemon;
+#[cfg(feature = "host")]
 pub mod fault;
 pub mod head;
+#[cfg(feature = "host")]
 mod http;
+#[cfg(feature = "host")]
 pub mod image;
+#[cfg(feature = "host")]
 pub mod lease;
+#[cfg(feature = "host")]
 pub mod openfaas;
+#[cfg(feature = "host")]
 pub mod rebuild;
 pub mod release;
+#[cfg(feature = "host")]
 mod replace;
 #[cfg(test)]
+#[cfg(feature = "host")]
 mod script;
 pub mod seal;
+#[cfg(feature = "host")]
 pub mod secrecy;
 pub mod spot;
+#[cfg(feature = "host")]
 pub mod stack;
+#[cfg(feature = "host")]
 pub mod state;

@@ -8,7 +8,6 @@ use std::fs;
 use clap::Args;
 
 use crate::{
-    build,
     error::{At as _, Error},
     process::{self, find},
     setup,
@@ -48,7 +47,6 @@ impl Default for Options {
 /// # Errors
 /// When one of them has found something.
 pub(crate) fn run(options: &Options) -> Result<(), Error> {
-    build::artifacts()?;
     let mut report = Report::default();
     steps(&mut report, options);
     report.finish()

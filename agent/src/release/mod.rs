@@ -1,9 +1,12 @@
 //! The way back into the host: frames of the same bytes at the same sequence numbers, sent through a
 //! veth pair to the ingress of the interface on which they were caught, or over loopback again.
 mod checksum;
+#[cfg(feature = "host")]
 mod loopback;
+#[cfg(feature = "host")]
 mod port;
 mod template;
 
+#[cfg(feature = "host")]
 pub use port::{Port, ReleaseError};
 pub use template::{BadFrame, Frame, Template};

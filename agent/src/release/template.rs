@@ -46,6 +46,7 @@ impl Frame {
     }
 
     /// Changes the Ethernet source address.
+    #[cfg(feature = "host")]
     pub(super) fn set_source(&mut self, source: [u8; 6]) {
         // Every template has a link header: one is made up where the interface has none.
         self.bytes[6..12].copy_from_slice(&source);

@@ -10,13 +10,17 @@
 //!   read back and opened.
 //!
 //! `docs/sealed-format.md` is the specification; `tests/vectors/sealed-v1.json` its test vectors.
+#[cfg(feature = "host")]
 pub mod archive;
 mod derive;
+#[cfg(feature = "host")]
 pub mod file;
+#[cfg(feature = "host")]
 pub mod folder;
 pub mod format;
 pub mod header;
 pub mod key;
+#[cfg(feature = "host")]
 pub mod source;
 mod stream;
 

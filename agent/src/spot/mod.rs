@@ -1,21 +1,41 @@
 //! The spotter's userspace half: loads the programs, attaches them to interfaces, follows interfaces
 //! as they come and go, keeps the kernel's tables, and reads what the programs hold.
+#[cfg(feature = "host")]
 mod attach;
+#[cfg(feature = "host")]
 mod automaton;
+#[cfg(feature = "host")]
 mod error;
+mod event;
+#[cfg(feature = "host")]
 mod events;
+#[cfg(feature = "host")]
 mod hook;
+#[cfg(feature = "host")]
 mod interfaces;
+#[cfg(feature = "host")]
 mod load;
+#[cfg(feature = "host")]
 mod log;
+#[cfg(feature = "host")]
 mod sign;
+#[cfg(feature = "host")]
 mod tables;
 
+#[cfg(feature = "host")]
 pub use error::SpotError;
-pub use events::{BadEvent, Event, Events, HeldFrame};
+pub use event::{BadEvent, Event, HeldFrame};
+#[cfg(feature = "host")]
+pub use events::Events;
+#[cfg(feature = "host")]
 pub use hook::{Attach, Hook};
+#[cfg(feature = "host")]
 pub use interfaces::{Interface, InterfaceChange, Interfaces};
+#[cfg(feature = "host")]
 pub use load::{Options, Spotter};
+#[cfg(feature = "host")]
 pub use log::ProgramLog;
+#[cfg(feature = "host")]
 pub use sign::ReleaseSign;
+#[cfg(feature = "host")]
 pub use tables::{Counters, Flows, Names};

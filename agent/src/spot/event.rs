@@ -1,0 +1,189 @@
+//! What the programs tell, and how it is read from a record of the ring buffer. Pure.
+use agent_ebpf::{EventHeader, EventKind, FlowKey, flag};
+use zeroize::Zeroizing;
+
+/// Something that a program saw.
+pub enum Event {
+    /// A segment was held.
+    Held(HeldFrame),
+    /// The client sent a FIN: it may still wait for its answer.
+    ClientFin(FlowKey),
+    /// The gateway sent a FIN: the answer is complete.
+    ServerFin(FlowKey),
+    /// One of the two gave the connection up.
+    Reset(FlowKey),
+    /// The first payload of an answer went out, at this time (monotonic clock, nanoseconds).
+    Answer(FlowKey, u64),
+    /// An answer has begun that says that the function has failed.
+    Failure(FlowKey),
+}
+
+/// A held segment.
+pub struct HeldFrame {
+    /// The flow.
+    pub flow: FlowKey,
+    /// Kernel's monotonic clock when it was held, in nanoseconds.
+    pub time: u64,
+    /// Index of the interface at which it was caught.
+    pub interface: u32,
+    /// The VLAN tag that the interface had stripped.
+    pub vlan: Option<u16>,
+    /// Whether the frame starts with an Ethernet header (else with the IP header).
+    pub ethernet: bool,
+    /// Whether the gateway had not answered what came before, as far as the programs know.
+    pub unanswered: bool,
+    /// The frame; keys pass through it.
+    pub frame: Zeroizing<Vec<u8>>,
+}
+
+/// A record of the ring buffer that cannot be an event of this agent's programs.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum BadEvent {
+    /// Shorter than its header.
+    #[error("an event of {0} bytes is shorter than its header")]
+    Short(usize),
+    /// A kind that is not known.
+    #[error("an event of unknown kind {0}")]
+    Kind(u32),
+    /// A frame longer than the record.
+    #[error("an event's frame of {claimed} bytes does not fit its record of {room}")]
+    Length {
+        /// What the header says.
+        claimed: usize,
+        /// What there is.
+        room: usize,
+    },
+}
+
+impl Event {
+    /// Reads an event from a record's bytes.
+    ///
+    /// # Errors
+    /// When the record is damaged.
+    pub fn parse(record: &[u8]) -> Result<Self, BadEvent> {
+        parse(record)
+    }
+}
+
+/// Reads an event from a record's bytes.
+fn parse(record: &[u8]) -> Result<Event, BadEvent> {
+    const HEADER: usize = size_of::<EventHeader>();
+    let Some((header, rest)) = record.split_at_checked(HEADER) else {
+        return Err(BadEvent::Short(record.len()));
+    };
+    let header = decode(header);
+    let kind = EventKind::from_number(header.kind).ok_or(BadEvent::Kind(header.kind))?;
+    Ok(match kind {
+        EventKind::Held => {
+            let length = header.length as usize;
+            let frame = rest.get(..length).ok_or(BadEvent::Length {
+                claimed: length,
+                room: rest.len(),
+            })?;
+            Event::Held(HeldFrame {
+                flow: header.flow,
+                time: header.time,
+                interface: header.interface,
+                vlan: (header.vlan != 0).then_some((header.vlan & 0xffff) as u16),
+                ethernet: header.flags & flag::ETHERNET != 0,
+                unanswered: header.flags & flag::UNANSWERED != 0,
+                frame: Zeroizing::new(frame.to_vec()),
+            })
+        }
+        EventKind::ClientFin => Event::ClientFin(header.flow),
+        EventKind::ServerFin => Event::ServerFin(header.flow),
+        EventKind::Reset => Event::Reset(header.flow),
+        EventKind::Answer => Event::Answer(header.flow, header.time),
+        EventKind::Failure => Event::Failure(header.flow),
+    })
+}
+
+/// Field by field, in the order of [`EventHeader`], whose size and layout `agent-ebpf` asserts.
+fn decode(bytes: &[u8]) -> EventHeader {
+    let mut reader = Reader(bytes);
+    EventHeader {
+        time: u64::from_ne_bytes(reader.take()),
+        kind: u32::from_ne_bytes(reader.take()),
+        interface: u32::from_ne_bytes(reader.take()),
+        length: u32::from_ne_bytes(reader.take()),
+        vlan: u32::from_ne_bytes(reader.take()),
+        flow: FlowKey {
+            source: reader.take(),
+            destination: reader.take(),
+            source_port: u16::from_ne_bytes(reader.take()),
+            destination_port: u16::from_ne_bytes(reader.take()),
+        },
+        flags: u32::from_ne_bytes(reader.take()),
+    }
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    /// The next bytes; zeros where there are none, which the caller's length check rules out.
+    fn take<const N: usize>(&mut self) -> [u8; N] {
+        let (bytes, rest) = self.0.split_first_chunk().unwrap_or((&[0; N], &[]));
+        self.0 = rest;
+        *bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(kind: u32, length: u32, frame: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        bytes.extend_from_slice(&7_u64.to_ne_bytes());
+        for number in [kind, 3, length, 0x1_0005] {
+            bytes.extend_from_slice(&number.to_ne_bytes());
+        }
+        bytes.extend_from_slice(&[1; 16]);
+        bytes.extend_from_slice(&[2; 16]);
+        bytes.extend_from_slice(&40_000_u16.to_ne_bytes());
+        bytes.extend_from_slice(&8080_u16.to_ne_bytes());
+        bytes.extend_from_slice(&1_u32.to_ne_bytes());
+        bytes.extend_from_slice(frame);
+        bytes
+    }
+
+    #[test]
+    fn a_held_frame_is_read_field_by_field() {
+        let Ok(Event::Held(held)) = parse(&record(1, 3, b"abcde")) else {
+            panic!("not a held frame");
+        };
+        assert_eq!(held.frame.as_slice(), b"abc");
+        assert_eq!((held.time, held.interface, held.vlan), (7, 3, Some(5)));
+        assert!(held.ethernet && !held.unanswered);
+        assert_eq!(
+            (held.flow.source_port, held.flow.destination_port),
+            (40_000, 8080)
+        );
+    }
+
+    #[test]
+    fn ends_of_flows_are_told_apart() {
+        assert!(matches!(parse(&record(2, 0, b"")), Ok(Event::ClientFin(_))));
+        assert!(matches!(parse(&record(3, 0, b"")), Ok(Event::ServerFin(_))));
+        assert!(matches!(parse(&record(4, 0, b"")), Ok(Event::Reset(_))));
+    }
+
+    #[test]
+    fn damaged_records_are_refused() {
+        let cases = [
+            (record(1, 3, b"abc")[..63].to_vec(), BadEvent::Short(63)),
+            (record(9, 0, b""), BadEvent::Kind(9)),
+            (record(0, 0, b""), BadEvent::Kind(0)),
+            (
+                record(1, 4, b"abc"),
+                BadEvent::Length {
+                    claimed: 4,
+                    room: 3,
+                },
+            ),
+        ];
+        for (bytes, expected) in cases {
+            assert_eq!(parse(&bytes).err(), Some(expected));
+        }
+    }
+}
