@@ -393,6 +393,24 @@ async fn a_handler_is_loaded_in_the_main_thread_of_a_server_that_runs() {
     );
 }
 
+/// The thread that pokes the main one may be kept from it for as long as the load takes.
+#[tokio::test]
+async fn a_poke_that_comes_late_does_no_harm() {
+    let late = "import signal, time\n\
+        kill = signal.pthread_kill\n\
+        def kill_again(thread, number):\n    kill(thread, number)\n    time.sleep(0.1)\n    kill(thread, number)\n\
+        signal.pthread_kill = kill_again\n";
+    let root = Container::folder();
+    fs::write(root.path().join("home/index.py"), format!("{late}{INDEX}")).unwrap();
+    // Not as process 1, which the kernel spares.
+    let watchdog = ["sh", "-c", "/usr/bin/python3 index.py; exit 1"];
+    let container = Container::start(root, true, &watchdog);
+    let delivered = container.serve().await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!delivered.is_ending());
+    assert_eq!(container.call("night"), "\"Nacht\"");
+}
+
 #[tokio::test]
 async fn what_a_server_loads_at_its_start_is_loaded_while_it_waits() {
     let container = Container::python();

@@ -43,6 +43,8 @@ class Handler:
         self._needed = threading.Event()
         self._delivered = threading.Event()
         self._loading = False
+        # Held where the main thread is poked, and where it takes note; it may be interrupted in that itself.
+        self._poking = threading.RLock()
         self._loaded = threading.Event()
         self._table = None
         self._former = signal.signal(_POKE, self._poked)
@@ -120,8 +122,9 @@ class Handler:
         pause = 0.001
         main = threading.main_thread().ident
         while not self._loaded.is_set():
-            if not self._loading and not self._needed.is_set():
-                signal.pthread_kill(main, _POKE)
+            with self._poking:
+                if not self._loading and not self._needed.is_set():
+                    signal.pthread_kill(main, _POKE)
             self._loaded.wait(pause)
             pause = min(2 * pause, 0.1)
         self._table.close()
@@ -156,9 +159,14 @@ class Handler:
 
     def _load(self):
         """Executes the modules, in the order in which they were asked for."""
-        self._loading = True
-        if signal.getsignal(_POKE) == self._poked:
-            signal.signal(_POKE, self._former or signal.SIG_DFL)
+        with self._poking:
+            if self._loading:
+                return
+            self._loading = True
+            if signal.getsignal(_POKE) == self._poked:
+                # Ignored first, which takes back what was sent and is not there yet: it would end the process.
+                signal.signal(_POKE, signal.SIG_IGN)
+                signal.signal(_POKE, self._former or signal.SIG_DFL)
         self._gate.step_aside()
         for module in self._modules:
             if type(module) is _Later:
