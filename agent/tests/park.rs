@@ -393,15 +393,10 @@ async fn a_handler_is_loaded_in_the_main_thread_of_a_server_that_runs() {
     );
 }
 
-/// The thread that pokes the main one may be kept from it for as long as the load takes.
-#[tokio::test]
-async fn a_poke_that_comes_late_does_no_harm() {
-    let late = "import signal, time\n\
-        kill = signal.pthread_kill\n\
-        def kill_again(thread, number):\n    kill(thread, number)\n    time.sleep(0.1)\n    kill(thread, number)\n\
-        signal.pthread_kill = kill_again\n";
+/// Serves with a template that begins with these lines, and does so still a while later.
+async fn serves_for_a_while(lines: &str) {
     let root = Container::folder();
-    fs::write(root.path().join("home/index.py"), format!("{late}{INDEX}")).unwrap();
+    fs::write(root.path().join("home/index.py"), format!("{lines}{INDEX}")).unwrap();
     // Not as process 1, which the kernel spares.
     let watchdog = ["sh", "-c", "/usr/bin/python3 index.py; exit 1"];
     let container = Container::start(root, true, &watchdog);
@@ -409,6 +404,35 @@ async fn a_poke_that_comes_late_does_no_harm() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(!delivered.is_ending());
     assert_eq!(container.call("night"), "\"Nacht\"");
+}
+
+/// The thread that pokes the main one may be kept from it for as long as the load takes.
+#[tokio::test]
+async fn a_poke_that_comes_after_the_load_does_no_harm() {
+    let lines = r#"
+import signal, time
+kill = signal.pthread_kill
+def kill_again(thread, number):
+    kill(thread, number)
+    time.sleep(0.1)
+    kill(thread, number)
+signal.pthread_kill = kill_again
+"#;
+    serves_for_a_while(lines).await;
+}
+
+#[tokio::test]
+async fn a_poke_that_comes_where_the_load_begins_does_no_harm() {
+    let lines = r#"
+import rsfaas_later, signal, threading
+load = rsfaas_later.Handler._load
+def load_when_poked_again(self):
+    rsfaas_later.Handler._load = load
+    signal.pthread_kill(threading.main_thread().ident, rsfaas_later._POKE)
+    load(self)
+rsfaas_later.Handler._load = load_when_poked_again
+"#;
+    serves_for_a_while(lines).await;
 }
 
 #[tokio::test]

@@ -186,11 +186,11 @@ impl Switchboard {
 
     fn act(&mut self, key: &FlowKey, actions: Vec<Action>, registry: &Registry) {
         // Judging may lead to further actions, which come after those that are there.
-        let mut queue = std::collections::VecDeque::from(actions);
+        let mut queue = std::collections::VecDeque::from(windows_first(actions));
         while let Some(action) = queue.pop_front() {
             match action {
                 Action::Judge { id, request } => {
-                    queue.extend(self.judge(key, id, request, registry));
+                    queue.extend(windows_first(self.judge(key, id, request, registry)));
                 }
                 Action::Release { sequence, bytes } => self.release(key, sequence, &bytes),
                 Action::PassWindow { start, end } => {
@@ -335,4 +335,11 @@ impl Switchboard {
             tracing::warn!(%error, "the table of flows");
         }
     }
+}
+
+/// Windows before what is released: the programs note at a request's release that an answer is awaited, and a window
+/// that is moved at that moment would take it back.
+fn windows_first(mut actions: Vec<Action>) -> Vec<Action> {
+    actions.sort_by_key(|action| !matches!(action, Action::PassWindow { .. }));
+    actions
 }

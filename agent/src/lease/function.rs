@@ -135,28 +135,6 @@ impl Driver {
         Holder::of(flow, self.rebuilder.function().isolation)
     }
 
-    /// Lets further callers of the shared lease in by themselves while the driver waits, where they need nothing
-    /// but the key.
-    fn open_door(&mut self) {
-        if self.stopping || !self.limiter.allows(std::time::Instant::now()) {
-            return;
-        }
-        let lease = self.leases.get(&Holder::Everybody);
-        if let Some(open) = lease.and_then(Lease::door) {
-            self.door.open(open);
-        }
-    }
-
-    /// Lets nobody in any more, and those who are have a part in the lease.
-    fn shut_door(&mut self) {
-        let entered = self.door.shut();
-        if let Some(lease) = self.leases.get_mut(&Holder::Everybody) {
-            for flow in entered {
-                lease.entered(flow);
-            }
-        }
-    }
-
     fn take(&mut self, message: Message) {
         match message {
             Message::Request(request) => self.request(request),

@@ -15,6 +15,28 @@ use crate::{
 };
 
 impl Driver {
+    /// Lets further callers of the shared lease in by themselves while the driver waits, where they need nothing
+    /// but the key.
+    pub(super) fn open_door(&mut self) {
+        if self.stopping || !self.limiter.allows(Instant::now()) {
+            return;
+        }
+        let lease = self.leases.get(&Holder::Everybody);
+        if let Some(open) = lease.and_then(Lease::door) {
+            self.door.open(open);
+        }
+    }
+
+    /// Lets nobody in any more, and those who are have a part in the lease.
+    pub(super) fn shut_door(&mut self) {
+        let entered = self.door.shut();
+        if let Some(lease) = self.leases.get_mut(&Holder::Everybody) {
+            for flow in entered {
+                lease.entered(flow);
+            }
+        }
+    }
+
     /// Lets a request in, or refuses it. While the handler is being encrypted under another key, which key is
     /// the right one is not known, and requests wait.
     pub(super) fn request(&mut self, request: Request) {
