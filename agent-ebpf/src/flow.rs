@@ -29,17 +29,14 @@ pub enum FlowState {
     Missed = 3,
 }
 
-/// What a flow awaits of the gateway.
+/// What the agent awaits of the gateway on a flow.
 #[repr(u32)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Awaited {
-    /// Nothing.
+    /// Nothing of which it need be told: waking it would cost the client time.
     Nothing = 0,
-    /// An answer, of whose start the agent is told.
-    Told = 1,
-    /// An answer of whose start the agent need not know: waking it would cost the client time. So it is once a
-    /// request has gone on.
-    Untold = 2,
+    /// An answer, of whose start it is told.
+    Answer = 1,
 }
 
 /// A flow that the agent has taken, and what of it may pass by itself.
@@ -58,12 +55,14 @@ pub struct Flow {
     /// monotonic clock, nanoseconds. What the gateway sends again and again to a client that has vanished does
     /// not count, nor does what keeps an idle connection alive.
     pub last_seen: u64,
+    /// When the gateway last sent payload of an answer proper, by the same clock.
+    pub answered: u64,
     /// What the client has acknowledged, as far as was seen.
     pub acknowledged: u32,
     /// Zero.
     pub padding: u32,
 }
-crate::plain!(Flow, 32);
+crate::plain!(Flow, 40);
 
 impl Flow {
     /// A flow of which every segment is held, last seen at a time of the monotonic clock.
@@ -75,6 +74,7 @@ impl Flow {
             pass_end: 0,
             awaited: Awaited::Nothing as u32,
             last_seen,
+            answered: 0,
             acknowledged: 0,
             padding: 0,
         }

@@ -85,7 +85,7 @@ fn capture<const N: usize>(
     Some(())
 }
 
-/// Tells the end of a flow, where the agent has it.
+/// Tells the agent of an answer, or of the end, of a flow that it has.
 #[inline(always)]
 pub(crate) fn notice(frame: &impl Frame, segment: &Segment, kind: EventKind) {
     if FLOWS.get_ptr(&segment.flow).is_none() {

@@ -129,7 +129,6 @@ fn spot(frame: &impl Frame, link: Link) -> Fate {
     };
     if frame.take_release() {
         count(Counter::Released);
-        notice_request(&segment);
         return Fate::Pass;
     }
     // Every CPU has its own; without one, nothing could be told.
@@ -184,24 +183,6 @@ fn judge(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Judged
     }
 }
 
-/// Notes that the gateway gets a request, which it is going to answer.
-#[inline(always)]
-fn notice_request(segment: &Segment) {
-    // The rest of a request is no other one.
-    if turn::of(segment) == Turn::Gateway {
-        return;
-    }
-    let Some(flow) = FLOWS.get_ptr_mut(&segment.flow) else {
-        return;
-    };
-    // SAFETY: the entry stays in memory while the program runs; a concurrent change of one number
-    // shows as the old or the new one.
-    let flow = unsafe { &mut *flow };
-    if flow.awaited == Awaited::Nothing as u32 {
-        flow.awaited = Awaited::Untold as u32;
-    }
-}
-
 /// Notes that the client has acknowledged something new.
 #[inline(always)]
 fn notice_progress(segment: &Segment) {
@@ -241,7 +222,7 @@ fn take(frame: &impl Frame, segment: &Segment, counter: Counter) -> Option<Place
     // Nothing but a request names an unlocked container, whose name nobody is told.
     let doubtful = counter != Counter::HeldDirect && turn::of(segment) == Turn::Gateway;
     let awaited = if doubtful {
-        Awaited::Told
+        Awaited::Answer
     } else {
         Awaited::Nothing
     };
@@ -289,13 +270,17 @@ fn notice_answer(frame: &impl Frame, segment: &Segment) {
     // SAFETY: the entry stays in memory while the program runs; a concurrent change of one number
     // shows as the old or the new one.
     let flow = unsafe { &mut *flow };
-    if answer != Answer::Interim && flow.awaited != Awaited::Nothing as u32 {
-        let is_told = flow.awaited == Awaited::Told as u32;
+    if answer == Answer::Interim {
+        return;
+    }
+    let now = hold::now();
+    flow.answered = now;
+    if answer != Answer::GoesOn {
+        flow.last_seen = now;
+    }
+    if flow.awaited == Awaited::Answer as u32 {
         flow.awaited = Awaited::Nothing as u32;
-        flow.last_seen = hold::now();
-        if is_told {
-            hold::notice(frame, segment, EventKind::Answer);
-        }
+        hold::notice(frame, segment, EventKind::Answer);
     }
     if answer == Answer::Failure {
         hold::notice(frame, segment, EventKind::Failure);

@@ -3,8 +3,8 @@
 
 use crate::{frame::Frame, maps::STARTS, packet::Segment};
 
-/// Up to the first digit of an answer's status, which is its class (RFC 9110, section 15).
-const STATUS_LEN: usize = 10;
+/// Up to an answer's status, whose first digit is its class (RFC 9110, section 15).
+const STATUS_LEN: usize = 12;
 const VERSION: &[u8; 7] = b"HTTP/1.";
 
 /// Who is to speak, where a segment of the client's starts.
@@ -41,8 +41,10 @@ pub(crate) enum Answer {
     Interim,
     /// An answer begins which says that there was none of the function (RFC 9110, section 15.6).
     Failure,
-    /// Any other beginning, or more of an answer.
-    Proper,
+    /// Any other answer begins.
+    Begins,
+    /// An answer goes on, or comes again.
+    GoesOn,
 }
 
 /// Notes that the gateway has sent payload.
@@ -54,7 +56,7 @@ pub(crate) fn answered(frame: &impl Frame, segment: &Segment) -> Answer {
         let start = unsafe { &mut *start };
         // The answer goes on.
         if *start == segment.acknowledged {
-            return Answer::Proper;
+            return Answer::GoesOn;
         }
         let answer = begun(frame, segment);
         if answer != Answer::Interim {
@@ -90,11 +92,13 @@ fn begun(frame: &impl Frame, segment: &Segment) -> Answer {
         )
     };
     if !loaded || bytes[..VERSION.len()] != *VERSION {
-        return Answer::Proper;
+        return Answer::Begins;
     }
-    match bytes[STATUS_LEN - 1] {
-        b'1' => Answer::Interim,
-        b'5' => Answer::Failure,
-        _ => Answer::Proper,
+    match &bytes[VERSION.len() + 2..] {
+        // The last that comes in HTTP: another protocol follows.
+        b"101" => Answer::Begins,
+        [b'1', ..] => Answer::Interim,
+        [b'5', ..] => Answer::Failure,
+        _ => Answer::Begins,
     }
 }

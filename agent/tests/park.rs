@@ -429,7 +429,7 @@ load = rsfaas_later.Handler._load
 def load_when_poked_again(self):
     rsfaas_later.Handler._load = load
     signal.pthread_kill(threading.main_thread().ident, rsfaas_later._POKE)
-    load(self)
+    return load(self)
 rsfaas_later.Handler._load = load_when_poked_again
 "#;
     serves_for_a_while(lines).await;

@@ -45,6 +45,8 @@ class Handler:
         self._loading = False
         # Held where the main thread is poked, and where it takes note; it may be interrupted in that itself.
         self._poking = threading.RLock()
+        # Taken once, and by one step that nothing comes in between.
+        self._turn = threading.Lock()
         self._loaded = threading.Event()
         self._table = None
         self._former = signal.signal(_POKE, self._poked)
@@ -144,7 +146,8 @@ class Handler:
         if self._loading or self._needed.is_set():
             return
         try:
-            self._load()
+            if not self._load():
+                return
         except SystemExit as end:
             if end.code is None or isinstance(end.code, int):
                 _end(end.code or 0)
@@ -158,10 +161,10 @@ class Handler:
         self._loaded.set()
 
     def _load(self):
-        """Executes the modules, in the order in which they were asked for."""
+        """Executes the modules, in the order in which they were asked for; false where that has begun already."""
         with self._poking:
-            if self._loading:
-                return
+            if not self._turn.acquire(False):
+                return False
             self._loading = True
             if signal.getsignal(_POKE) == self._poked:
                 # Ignored first, which takes back what was sent and is not there yet: it would end the process.
@@ -171,6 +174,7 @@ class Handler:
         for module in self._modules:
             if type(module) is _Later:
                 self._execute(module)
+        return True
 
     def _execute(self, module):
         """Makes a module what an import would have made it."""

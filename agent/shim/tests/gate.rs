@@ -176,7 +176,7 @@ fn a_command_that_wants_to_be_process_1_becomes_it() {
 
 #[test]
 fn the_container_ends_as_its_command_does() {
-    for (command, code) in [("exit 7", 7), ("kill -9 $$", 137)] {
+    for (command, code) in [("exit 7", 7), ("kill -9 $$", 137), ("kill -40 $$", 168)] {
         let gate = Gate::waiting(&["sh", "-c", command]);
         gate.mount("rsfaas");
         assert_eq!(gate.end().0.code(), Some(code), "{command}");

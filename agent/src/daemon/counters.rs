@@ -8,6 +8,8 @@ use rsfaas_shim::Refusal;
 pub(super) struct Counters {
     /// Requests released to an unlocked container.
     pub(super) served: u64,
+    /// Of these, the ones that were let in by the door of an open lease.
+    pub(super) served_by_door: u64,
     /// Requests that named an unlocked container, hidden from the gateway.
     pub(super) direct: u64,
     /// Frames sent on.
@@ -37,6 +39,7 @@ impl Counters {
     pub(super) fn all(&self) -> BTreeMap<String, u64> {
         let plain = [
             ("served", self.served),
+            ("served_by_door", self.served_by_door),
             ("direct_hidden", self.direct),
             ("frames_released", self.frames_released),
             ("frames_lost", self.frames_lost),

@@ -270,6 +270,8 @@ fn lock(registry: &Registry, function: Option<&str>, reply: oneshot::Sender<Repl
         )));
         return;
     }
+    // Whoever comes from now on waits for the next unlock.
+    registry.bar(function);
     let (locked, mut all_locked) = mpsc::channel(1);
     for lease in leases {
         // A driver that has ended has nothing unlocked.

@@ -73,6 +73,15 @@ impl Registry {
         self.functions.get(name).map(|served| &*served.door)
     }
 
+    /// Shuts the door of a sealed function's lease, or of all.
+    pub(super) fn bar(&self, name: Option<&str>) {
+        for (function, served) in &self.functions {
+            if name.is_none_or(|name| name == function) {
+                served.door.bar();
+            }
+        }
+    }
+
     /// Every function's lease.
     pub(super) fn leases(&self) -> impl Iterator<Item = &mpsc::UnboundedSender<Message>> {
         self.functions.values().map(|served| &served.messages)
@@ -96,6 +105,7 @@ impl Registry {
         }
         for (name, served) in &self.functions {
             if records.get(name) != Some(&served.record) {
+                served.door.bar();
                 // A driver that is stopping already needs no second word.
                 let _ = served.messages.send(Message::Stop);
             }

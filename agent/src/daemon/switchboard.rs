@@ -1,5 +1,5 @@
 //! Between the spotter and the leases: takes in what was held, asks who may be served, and lets the
-//! requests go on. Everything here is in memory and waits for nothing.
+//! requests go on. Everything here waits for nothing.
 mod flow;
 mod idle;
 mod keys;
@@ -107,16 +107,17 @@ impl Switchboard {
     pub(super) fn verdict(&mut self, verdict: Verdict, registry: &Registry) {
         let Verdict { flow, id, outcome } = verdict;
         // The connection may have ended meanwhile.
-        let Some(window) = self.flows.get(&flow).map(|flow| flow.window) else {
+        let Some(state) = self.flows.get_mut(&flow) else {
             return;
         };
         let is_served = outcome.is_ok();
         let decision = match outcome {
             Ok(served) => {
                 self.counters.served += 1;
+                state.served = monotonic_now();
                 if served.is_first {
                     // Before it can come.
-                    let result = self.table.await_answer(&flow, window);
+                    let result = self.table.await_answer(&flow, state.window);
                     self.note(result);
                 }
                 Decision::Unlock(served.container)
@@ -186,11 +187,11 @@ impl Switchboard {
 
     fn act(&mut self, key: &FlowKey, actions: Vec<Action>, registry: &Registry) {
         // Judging may lead to further actions, which come after those that are there.
-        let mut queue = std::collections::VecDeque::from(windows_first(actions));
+        let mut queue = std::collections::VecDeque::from(tables_first(actions));
         while let Some(action) = queue.pop_front() {
             match action {
                 Action::Judge { id, request } => {
-                    queue.extend(windows_first(self.judge(key, id, request, registry)));
+                    queue.extend(tables_first(self.judge(key, id, request, registry)));
                 }
                 Action::Release { sequence, bytes } => self.release(key, sequence, &bytes),
                 Action::PassWindow { start, end } => {
@@ -245,6 +246,8 @@ impl Switchboard {
                         && let Some(container) = door.enter(*key, &keys.present)
                     {
                         self.counters.served += 1;
+                        self.counters.served_by_door += 1;
+                        flow.served = monotonic_now();
                         return flow.connection.decide(id, &Decision::Unlock(container));
                     }
                     let request = LeaseRequest {
@@ -307,8 +310,19 @@ impl Switchboard {
 
     fn ended(&mut self, key: &FlowKey, registry: &Registry) {
         self.look(key, registry);
-        self.tell(key, registry, Message::Closed);
+        self.leave(key, registry);
         self.forget(key);
+    }
+
+    /// Takes the leases from a connection: until their drivers know, no request of it comes in by a door.
+    fn leave(&self, key: &FlowKey, registry: &Registry) {
+        let functions = self.flows.get(key).into_iter();
+        for name in functions.flat_map(|flow| &flow.functions) {
+            if let Some(door) = registry.door(name) {
+                door.leave(*key);
+            }
+        }
+        self.tell(key, registry, Message::Closed);
     }
 
     fn forget(&mut self, key: &FlowKey) {
@@ -337,9 +351,10 @@ impl Switchboard {
     }
 }
 
-/// Windows before what is released: the programs note at a request's release that an answer is awaited, and a window
-/// that is moved at that moment would take it back.
-fn windows_first(mut actions: Vec<Action>) -> Vec<Action> {
-    actions.sort_by_key(|action| !matches!(action, Action::PassWindow { .. }));
+/// Changes of the kernel's table before what is released: what the programs note of the answer to that would be
+/// written over.
+fn tables_first(mut actions: Vec<Action>) -> Vec<Action> {
+    let is_table = |action: &Action| matches!(action, Action::PassWindow { .. } | Action::Opaque);
+    actions.sort_by_key(|action| !is_table(action));
     actions
 }

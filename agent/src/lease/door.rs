@@ -2,7 +2,7 @@
 //! driver has had its turn. The driver opens it where nothing is left to be decided but whether a key is the
 //! right one, and shuts it before it decides anything.
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -25,6 +25,8 @@ pub struct Door<S = Container>(Mutex<Inner<S>>);
 struct Inner<S> {
     open: Option<Open<S>>,
     entered: HashSet<FlowKey>,
+    /// Connections of which the driver is still to learn that they have no part any more, each with how often.
+    leaving: HashMap<FlowKey, usize>,
     /// What was about to end at the last look.
     ending: Option<Arc<S>>,
 }
@@ -45,6 +47,7 @@ impl<S> Default for Door<S> {
         Self(Mutex::new(Inner {
             open: None,
             entered: HashSet::new(),
+            leaving: HashMap::new(),
             ending: None,
         }))
     }
@@ -56,12 +59,35 @@ impl<S: Serving> Door<S> {
     pub fn enter(&self, flow: FlowKey, key: &Key) -> Option<String> {
         let mut inner = self.inner();
         let open = inner.open.as_ref()?;
-        if !open.key.is_same(key) || open.container.has_ended() {
+        if inner.leaving.contains_key(&flow) || !open.key.is_same(key) || open.container.has_ended()
+        {
             return None;
         }
         let name = open.name.clone();
         inner.entered.insert(flow);
         Some(name)
+    }
+
+    /// Notes that the driver is going to be told that a connection has no part in the lease any more: by then the
+    /// connection, or the next with the same addresses, may have come again, and would lose its part at once.
+    pub fn leave(&self, flow: FlowKey) {
+        *self.inner().leaving.entry(flow).or_default() += 1;
+    }
+
+    /// The driver has been told so.
+    pub(super) fn left(&self, flow: FlowKey) {
+        let mut inner = self.inner();
+        if let Some(count) = inner.leaving.get_mut(&flow) {
+            *count -= 1;
+            if *count == 0 {
+                inner.leaving.remove(&flow);
+            }
+        }
+    }
+
+    /// Shuts the door; who has come in stays so.
+    pub fn bar(&self) {
+        self.inner().open = None;
     }
 
     /// Shuts the door for good where the function behind it is about to end. To be called before anybody can come
@@ -173,6 +199,30 @@ mod tests {
         }
         assert_eq!(door.shut(), HashSet::from([flow(1), flow(2)]));
         assert_eq!(door.shut(), HashSet::new());
+    }
+
+    #[test]
+    fn whoever_leaves_comes_in_again_once_the_driver_knows() {
+        let door = Door::default();
+        open(&door);
+        door.leave(flow(1));
+        door.leave(flow(1));
+        assert_eq!(door.enter(flow(1), &key()), None);
+        assert!(door.enter(flow(2), &key()).is_some());
+        door.left(flow(1));
+        assert_eq!(door.enter(flow(1), &key()), None);
+        door.left(flow(1));
+        assert!(door.enter(flow(1), &key()).is_some());
+    }
+
+    #[test]
+    fn who_is_in_stays_so_where_the_door_is_barred() {
+        let door = Door::default();
+        open(&door);
+        assert!(door.enter(flow(1), &key()).is_some());
+        door.bar();
+        assert_eq!(door.enter(flow(2), &key()), None);
+        assert_eq!(door.shut(), HashSet::from([flow(1)]));
     }
 
     #[test]

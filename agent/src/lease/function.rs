@@ -197,6 +197,7 @@ impl Driver {
     }
 
     fn closed(&mut self, flow: FlowKey) {
+        self.door.left(flow);
         self.postponed.retain(|request| request.flow != flow);
         let holder = self.holder(flow);
         if let Some(lease) = self.leases.get_mut(&holder) {
@@ -350,7 +351,8 @@ impl Driver {
         }
     }
 
-    /// Once the first answer is on its way, the next container may have the host's attention.
+    /// Once the first answer is on its way, the next container may have the host's attention. It may tell of the
+    /// function's crash.
     fn answered(&mut self, flow: FlowKey, time: u64) {
         self.note(flow, Step::Answered, time);
         let holder = self.holder(flow);
@@ -359,6 +361,7 @@ impl Driver {
             && !self.stopping
         {
             self.rebuilder.refill();
+            self.end_crashed(holder);
         }
     }
 }

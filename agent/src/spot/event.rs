@@ -169,6 +169,12 @@ mod tests {
     }
 
     #[test]
+    fn answers_are_told_from_failures() {
+        assert!(matches!(parse(&record(5, 0, b"")), Ok(Event::Answer(_, 7))));
+        assert!(matches!(parse(&record(6, 0, b"")), Ok(Event::Failure(_))));
+    }
+
+    #[test]
     fn damaged_records_are_refused() {
         let cases = [
             (record(1, 3, b"abc")[..63].to_vec(), BadEvent::Short(63)),

@@ -83,31 +83,30 @@ impl Flows {
     /// # Errors
     /// When the kernel refuses.
     pub fn await_answer(&mut self, flow: &FlowKey, window: (u32, u32)) -> Result<(), SpotError> {
-        self.set_window(flow, window, Awaited::Told as u32)
+        let value = Flow {
+            pass_start: window.0,
+            pass_end: window.1,
+            awaited: Awaited::Answer as u32,
+            ..Flow::held(monotonic_now())
+        };
+        self.set(flow, value)
     }
 
     /// Holds a flow's segments, but for those that lie in a window of sequence numbers (the first and
-    /// the one after the last); what the flow awaits stays.
+    /// the one after the last).
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn move_window(&mut self, flow: &FlowKey, window: (u32, u32)) -> Result<(), SpotError> {
-        let known = self.get(flow)?;
-        let awaited = known.map_or(Awaited::Nothing as u32, |known| known.awaited);
-        self.set_window(flow, window, awaited)
-    }
-
-    fn set_window(
+    pub fn move_window(
         &mut self,
         flow: &FlowKey,
         (pass_start, pass_end): (u32, u32),
-        awaited: u32,
     ) -> Result<(), SpotError> {
         let value = Flow {
+            state: FlowState::Owned as u32,
             pass_start,
             pass_end,
-            awaited,
-            ..Flow::held(monotonic_now())
+            ..self.known(flow)?
         };
         self.set(flow, value)
     }
@@ -117,14 +116,22 @@ impl Flows {
     /// # Errors
     /// When the kernel refuses.
     pub fn set_opaque(&mut self, flow: &FlowKey) -> Result<(), SpotError> {
-        let state = FlowState::Opaque as u32;
-        self.set(
-            flow,
-            Flow {
-                state,
-                ..Flow::held(monotonic_now())
-            },
-        )
+        let value = Flow {
+            state: FlowState::Opaque as u32,
+            pass_start: 0,
+            pass_end: 0,
+            ..self.known(flow)?
+        };
+        self.set(flow, value)
+    }
+
+    /// What is known of a flow by now, of which something has just come.
+    fn known(&self, flow: &FlowKey) -> Result<Flow, SpotError> {
+        let now = monotonic_now();
+        Ok(Flow {
+            last_seen: now,
+            ..self.get(flow)?.unwrap_or(Flow::held(now))
+        })
     }
 
     /// What the kernel knows of a flow; `None` where it has none of that name.

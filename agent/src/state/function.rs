@@ -40,7 +40,7 @@ pub enum Park {
     Node,
     /// Before the process starts, behind the gate binary.
     Gate,
-    /// Before the container's first process starts, behind the gate binary.
+    /// Before the container starts anything, behind the gate binary, which stays its first process.
     Container,
 }
 

@@ -13,6 +13,7 @@ cases![
     an_upload_that_outlasts_the_lease_is_told_so_and_the_next_request_is_served,
     an_answer_that_outlasts_the_lease_is_broken_off,
     a_client_that_vanishes_while_it_is_answered_loses_the_lease,
+    a_caller_who_waits_for_longer_than_the_idle_limit_keeps_the_lease,
 ];
 
 /// Runs something under an agent whose leases last a second.
@@ -96,5 +97,29 @@ fn a_client_that_vanishes_while_it_is_answered_loses_the_lease(world: &World) ->
             "the lease ended in another way"
         );
         Ok(())
+    })
+}
+
+fn a_caller_who_waits_for_longer_than_the_idle_limit_keeps_the_lease(world: &World) -> Outcome {
+    with_setting(world, "idle_limit = 1\n", || {
+        let function = world.a()?;
+        let line = format!("GET /function/{}/slow HTTP/1.1", function.name);
+        let key = format!("X-RsFaaS-Key: {}", function.key);
+        let slow = Request::line(&line).header(&key).bytes();
+        let mut client = Client::open(world.route()?)?;
+        // The first request of a lease, the second, and one of another connection.
+        for _ in 0..2 {
+            client.write(&slow)?;
+            expect_status(200, &client.answer()?)?;
+        }
+        let mut other = Client::open(world.route()?)?;
+        other.write(&slow)?;
+        expect_status(200, &other.answer()?)?;
+        let by_door = world.agent.counter("served_by_door")?;
+        check!(
+            by_door == 2,
+            "{by_door} of the later two came in by the door"
+        );
+        ended(world)
     })
 }

@@ -40,6 +40,9 @@ impl Conversation {
     }
 }
 
+/// How long a slow function takes.
+const SLOW: Duration = Duration::from_secs(3);
+
 /// A stream whose bytes are remembered as they are read.
 struct Recorded<'a> {
     stream: &'a TcpStream,
@@ -97,6 +100,9 @@ fn answer(
     let (status, body) = match name {
         _ if head.path == "/system/functions" => ("200 OK", json!([])),
         Some(name) => {
+            if head.path.ends_with("/slow") {
+                thread::sleep(SLOW);
+            }
             let status = match containers.route(name) {
                 Routed::Locked => "423 Locked",
                 Routed::Unlocked if head.path.ends_with("/stream") => {

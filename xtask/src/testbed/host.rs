@@ -15,16 +15,17 @@ use serde::{Deserialize, Serialize};
 use super::{engine::program, layout::Layout, netfilter};
 use crate::{
     error::{At as _, Error},
-    process::{self, find, succeeds},
+    process,
 };
 
-const BRIDGE: &str = "docker0";
+/// Where the kernel lists interfaces.
+const INTERFACES: &str = "/sys/class/net";
 const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
 
 /// What Docker Engine changes of the host's network.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Before {
-    bridge: bool,
+    bridges: Vec<String>,
     forwarding: String,
     iptables: String,
 }
@@ -37,7 +38,7 @@ impl Before {
             return Ok(());
         }
         let before = Self {
-            bridge: bridge_exists(),
+            bridges: bridges()?,
             forwarding: fs::read_to_string(FORWARDING).at(FORWARDING)?,
             iptables: process::output(&mut Command::new(program("iptables-save")?))?,
         };
@@ -66,11 +67,13 @@ impl Before {
     pub(super) fn restore(&self, layout: &Layout) -> Result<(), Error> {
         let after = process::output(&mut Command::new(program("iptables-save")?))?;
         let iptables = program("iptables")?;
-        for arguments in netfilter::removals(&self.iptables, &after, BRIDGE) {
+        let mut bridges = bridges()?;
+        bridges.retain(|bridge| !self.bridges.contains(bridge));
+        for arguments in netfilter::removals(&self.iptables, &after, &bridges) {
             process::output(Command::new(&iptables).args(arguments))?;
         }
-        if !self.bridge && bridge_exists() {
-            process::output(Command::new(program("ip")?).args(["link", "delete", BRIDGE]))?;
+        for bridge in &bridges {
+            process::output(Command::new(program("ip")?).args(["link", "delete", bridge]))?;
         }
         fs::write(FORWARDING, &self.forwarding).at(FORWARDING)?;
         let path = Self::path(layout);
@@ -82,8 +85,20 @@ impl Before {
     }
 }
 
-fn bridge_exists() -> bool {
-    find("ip").is_some_and(|ip| succeeds(Command::new(ip).args(["link", "show", BRIDGE])))
+/// Bridges as Docker Engine names them. One outlives it where the engine cannot remove its network.
+fn bridges() -> Result<Vec<String>, Error> {
+    let mut bridges = Vec::new();
+    for entry in fs::read_dir(INTERFACES).at(INTERFACES)? {
+        let name = entry.at(INTERFACES)?.file_name();
+        bridges.extend(name.into_string().ok().filter(|name| is_bridge(name)));
+    }
+    Ok(bridges)
+}
+
+/// The default bridge, or that of another network, named after the start of the network's ID.
+fn is_bridge(name: &str) -> bool {
+    let id = |id: &str| id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    name == "docker0" || name.strip_prefix("br-").is_some_and(id)
 }
 
 /// Unmounts everything at and below a folder, the innermost first.
@@ -114,6 +129,12 @@ pub(super) fn mount_points(mounts: &str, folder: &Path) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_engines_bridges_are_known_by_name() {
+        assert!(is_bridge("docker0") && is_bridge("br-b0d0b21bca4c"));
+        assert!(!is_bridge("br-lan") && !is_bridge("eth0") && !is_bridge("br-b0d0b21bca4c0"));
+    }
 
     #[test]
     fn only_mounts_below_the_folder_count_and_the_innermost_comes_first() {

@@ -236,7 +236,8 @@ pub(crate) fn down() -> Result<(), Error> {
     for service in [gateway, provider] {
         stop(&service)?;
     }
-    if matches!(dockerd.standing(), Standing::Ours(_) | Standing::Foreign) {
+    // Of an engine of ours nothing stays, whatever it can still remove itself.
+    if matches!(dockerd.standing(), Standing::Foreign) {
         engine::remove_containers(CONTAINER_LABEL, PREFIX)?;
         engine::remove_networks(NETWORK_LABEL)?;
         remove_images(&format!("{PREFIX}/*:*"))?;

@@ -3,14 +3,15 @@
 /// Commands (arguments of `iptables`) that take out what `after` has and `before` had not, both as
 /// printed by `iptables-save`. Only what bears a mark of Docker is touched: its chains, rules that
 /// name them or an interface of its, and the policy that it sets for forwarding.
-pub(super) fn removals(before: &str, after: &str, interface: &str) -> Vec<Vec<String>> {
+pub(super) fn removals(before: &str, after: &str, interfaces: &[String]) -> Vec<Vec<String>> {
     let old: Vec<(&str, &str)> = entries(before).collect();
     let mut rules = Vec::new();
     let mut chains = Vec::new();
     let mut policies = Vec::new();
     for (table, line) in entries(after) {
         if let Some(rule) = line.strip_prefix("-A ") {
-            let ours = words(rule).any(|word| is_chain(word) || word == interface);
+            let ours =
+                words(rule).any(|word| is_chain(word) || interfaces.iter().any(|it| it == word));
             if ours && !old.contains(&(table, line)) {
                 rules.push(command(table, "-D", rule));
             }
@@ -93,7 +94,7 @@ mod tests {
         -A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE\nCOMMIT\n";
 
     fn lines(before: &str, after: &str) -> Vec<String> {
-        removals(before, after, "docker0")
+        removals(before, after, &["docker0".to_owned()])
             .iter()
             .map(|command| command.join(" "))
             .collect()

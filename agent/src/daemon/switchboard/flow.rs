@@ -17,6 +17,8 @@ pub(super) struct Flow {
     pub(super) functions: HashSet<String>,
     /// When the segment was held that is being looked at.
     pub(super) held: u64,
+    /// When a request of it was last let in: kernel's monotonic clock, nanoseconds.
+    pub(super) served: u64,
     /// What of it passes by itself, as sequence numbers.
     pub(super) window: (u32, u32),
     /// Until when a head's rest, or an answer, is waited for.
@@ -31,6 +33,7 @@ impl Flow {
             template,
             functions: HashSet::new(),
             held,
+            served: 0,
             window: (0, 0),
             deadline: None,
         }

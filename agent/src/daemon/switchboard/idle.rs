@@ -5,7 +5,7 @@ use std::time::Duration;
 use agent_ebpf::{Awaited, FlowKey};
 
 use super::Switchboard;
-use crate::{clock::monotonic_now, daemon::registry::Registry, lease::Message};
+use crate::{clock::monotonic_now, daemon::registry::Registry};
 
 impl Switchboard {
     /// Takes the lease from connections that have been idle for too long; a later keyed request on one
@@ -27,7 +27,7 @@ impl Switchboard {
                 continue;
             }
             self.counters.leases_idle += 1;
-            self.tell(&key, registry, Message::Closed);
+            self.leave(&key, registry);
             if let Some(flow) = self.flows.get_mut(&key) {
                 flow.functions.clear();
             }
@@ -36,14 +36,16 @@ impl Switchboard {
 
     /// Whether nothing was seen of the client for the limit, and nobody waits for anything.
     fn is_idle(&self, key: &FlowKey, now: u64) -> bool {
-        let waits = self
-            .flows
-            .get(key)
-            .is_some_and(|flow| flow.connection.is_judged());
+        let Some(flow) = self.flows.get(key) else {
+            return false;
+        };
+        let waits = flow.connection.is_judged();
         match self.table.get(key) {
             Ok(Some(known)) => {
                 let silence = Duration::from_nanos(now.saturating_sub(known.last_seen));
-                !waits && known.awaited == Awaited::Nothing as u32 && silence >= self.idle_limit
+                let is_answered =
+                    known.awaited == Awaited::Nothing as u32 && known.answered >= flow.served;
+                !waits && is_answered && silence >= self.idle_limit
             }
             // The kernel does not know it: nothing of it will come any more.
             Ok(None) => !waits,

@@ -75,7 +75,7 @@ impl Driver {
 
     /// Ends a lease whose function has crashed: the next caller waits for another container, with the handler
     /// delivered again, instead of being told by the gateway that nobody is there.
-    fn end_crashed(&mut self, holder: Holder) {
+    pub(super) fn end_crashed(&mut self, holder: Holder) {
         if self.leases.get(&holder).is_some_and(Lease::has_crashed) {
             self.failed("the function has crashed while it served; it is delivered again");
             self.end(holder);

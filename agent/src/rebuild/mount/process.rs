@@ -26,7 +26,7 @@ pub(super) struct Process {
     pid: i32,
     folder: OwnedFd,
     pidfd: OwnedFd,
-    /// Its command line, kept open from the first look on: it is looked at for each request.
+    /// Its command line, kept open from the first look on: it is looked at often.
     cmdline: OnceLock<File>,
 }
 

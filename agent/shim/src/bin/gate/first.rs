@@ -11,12 +11,10 @@ use std::{
 
 use nix::{
     errno::Errno,
-    sys::{
-        signal::{SigSet, Signal, kill},
-        wait::{WaitPidFlag, WaitStatus, waitpid},
-    },
+    sys::signal::{SigSet, Signal, kill},
     unistd::Pid,
 };
+use rustix::process::{WaitOptions, wait};
 
 use crate::End;
 
@@ -62,9 +60,9 @@ pub(crate) fn stand_by() -> Result<u8, End> {
                     return Ok(code);
                 }
             }
-            // One that has ended is waited for next.
+            // One that has ended is waited for next; one of another user may be out of reach.
             signal => match kill(child, signal) {
-                Ok(()) | Err(Errno::ESRCH) => {}
+                Ok(()) | Err(Errno::ESRCH | Errno::EPERM) => {}
                 Err(errno) => return Err(system(errno)),
             },
         }
@@ -75,17 +73,19 @@ pub(crate) fn stand_by() -> Result<u8, End> {
 fn reap(child: Pid) -> Result<Option<u8>, End> {
     let mut code = None;
     loop {
-        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(pid, status)) if pid == child => {
-                // As much of it as there is in an exit status.
-                code = Some((status & 0xff) as u8);
+        // Any signal may have ended them, also those without a name.
+        match wait(WaitOptions::NOHANG) {
+            Ok(Some((pid, status))) => {
+                if pid.as_raw_pid() == child.as_raw() {
+                    let signal = status.terminating_signal().map(|signal| 128 + signal);
+                    code = status.exit_status().or(signal);
+                }
             }
-            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == child => {
-                code = Some(128 + signal as u8);
-            }
-            Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return Ok(code),
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(errno) => return Err(End::errno("the child")(errno)),
+            Ok(None) | Err(rustix::io::Errno::CHILD) => break,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(End::System("the child", errno.into())),
         }
     }
+    // As much of it as there is in an exit status.
+    Ok(code.map(|code| (code & 0xff) as u8))
 }
