@@ -52,6 +52,12 @@ pub(super) fn install(packages: &[&str]) -> Result<(), Error> {
             .args(["install", "-qq", "-y", "--no-install-recommends"])
             .args(packages),
     )
+    .map_err(|error| {
+        Error::Needs(format!(
+            "{error}; a package that apt cannot locate is in Debian 12's security archive, which its own installer \
+             puts among apt's sources: deb http://security.debian.org/debian-security bookworm-security main"
+        ))
+    })
 }
 
 fn apt() -> Command {
