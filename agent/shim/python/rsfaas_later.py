@@ -42,11 +42,10 @@ class Handler:
         self._modules = []
         self._needed = threading.Event()
         self._delivered = threading.Event()
-        self._loading = False
         # Held where the main thread is poked, and where it takes note; it may be interrupted in that itself.
         self._poking = threading.RLock()
-        # Taken once, and by one step that nothing comes in between.
-        self._turn = threading.Lock()
+        # Taken for good by whoever begins to load, in one step that nothing comes in between.
+        self._begun = threading.Lock()
         self._loaded = threading.Event()
         self._table = None
         self._former = signal.signal(_POKE, self._poked)
@@ -75,7 +74,7 @@ class Handler:
 
     def look_into(self, module, name):
         """Gives what somebody looks for in a module that was not there."""
-        if name == "handler" and hasattr(module, "__path__") and not self._loading:
+        if name == "handler" and hasattr(module, "__path__") and not self._begun.locked():
             return importlib.import_module(module.__name__ + ".handler")
         self.demand()
         if type(module) is _Later:
@@ -85,7 +84,7 @@ class Handler:
     def demand(self):
         """Returns once the handler is loaded, or is being loaded by the very thread that asks."""
         if threading.current_thread() is threading.main_thread():
-            if self._loading:
+            if self._begun.locked():
                 return
             self._needed.set()
             # By itself: it may hold the import lock, without which the other thread may not get on.
@@ -93,7 +92,7 @@ class Handler:
                 self._gate.await_delivery(table)
             self._delivered.set()
             # The signal may have come first.
-            if not self._loading:
+            if not self._begun.locked():
                 try:
                     self._load()
                 finally:
@@ -125,7 +124,7 @@ class Handler:
         main = threading.main_thread().ident
         while not self._loaded.is_set():
             with self._poking:
-                if not self._loading and not self._needed.is_set():
+                if not self._begun.locked() and not self._needed.is_set():
                     signal.pthread_kill(main, _POKE)
             self._loaded.wait(pause)
             pause = min(2 * pause, 0.1)
@@ -143,7 +142,7 @@ class Handler:
                 return
 
     def _poked(self, number, frame):
-        if self._loading or self._needed.is_set():
+        if self._begun.locked() or self._needed.is_set():
             return
         try:
             if not self._load():
@@ -163,9 +162,8 @@ class Handler:
     def _load(self):
         """Executes the modules, in the order in which they were asked for; false where that has begun already."""
         with self._poking:
-            if not self._turn.acquire(False):
+            if not self._begun.acquire(False):
                 return False
-            self._loading = True
             if signal.getsignal(_POKE) == self._poked:
                 # Ignored first, which takes back what was sent and is not there yet: it would end the process.
                 signal.signal(_POKE, signal.SIG_IGN)

@@ -17,7 +17,7 @@ use crate::{
     config::Config,
     fault::{self, Point},
     head::{Action, Connection, Decision, KeyHeaders, Request, RequestId, Target},
-    lease::{Message, Request as LeaseRequest, Verdict},
+    lease::{Door, Message, Request as LeaseRequest, Verdict},
     release::{Port, Template},
     spot::{Event, Flows, HeldFrame, Hook, SpotError},
 };
@@ -300,12 +300,7 @@ impl Switchboard {
 
     /// Has those who come next ask the driver, where a function has crashed of which a client learns now.
     fn look(&self, key: &FlowKey, registry: &Registry) {
-        let functions = self.flows.get(key).into_iter();
-        for name in functions.flat_map(|flow| &flow.functions) {
-            if let Some(door) = registry.door(name) {
-                door.look();
-            }
-        }
+        self.doors(key, registry).for_each(Door::look);
     }
 
     fn ended(&mut self, key: &FlowKey, registry: &Registry) {
@@ -316,13 +311,16 @@ impl Switchboard {
 
     /// Takes the leases from a connection: until their drivers know, no request of it comes in by a door.
     fn leave(&self, key: &FlowKey, registry: &Registry) {
-        let functions = self.flows.get(key).into_iter();
-        for name in functions.flat_map(|flow| &flow.functions) {
-            if let Some(door) = registry.door(name) {
-                door.leave(*key);
-            }
-        }
+        self.doors(key, registry).for_each(|door| door.leave(*key));
         self.tell(key, registry, Message::Closed);
+    }
+
+    /// The doors of the functions that hold a lease for a connection, or may.
+    fn doors<'a>(&self, key: &FlowKey, registry: &'a Registry) -> impl Iterator<Item = &'a Door> {
+        let functions = self.flows.get(key).into_iter();
+        functions
+            .flat_map(|flow| &flow.functions)
+            .filter_map(|name| registry.door(name))
     }
 
     fn forget(&mut self, key: &FlowKey) {

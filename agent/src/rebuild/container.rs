@@ -115,16 +115,20 @@ impl Container {
 /// As far as this kernel knows.
 impl Serving for Container {
     fn has_ended(&self) -> bool {
-        match &self.place {
-            Place::Mount(place) => place.delivered(Delivered::is_ended),
-            Place::Image(_) => false,
-        }
+        self.place.delivered(Delivered::is_ended)
     }
 
     fn is_ending(&self) -> bool {
-        match &self.place {
-            Place::Mount(place) => place.delivered(Delivered::is_ending),
-            Place::Image(_) => false,
+        self.place.delivered(Delivered::is_ending)
+    }
+}
+
+impl Place {
+    /// Asks the delivery, where one serves.
+    fn delivered(&self, ask: impl FnOnce(&Delivered) -> bool) -> bool {
+        match self {
+            Self::Mount(place) => place.delivered(ask),
+            Self::Image(_) => false,
         }
     }
 }

@@ -31,6 +31,14 @@ fn with_setting(world: &World, setting: &str, work: impl FnOnce() -> Outcome) ->
     done
 }
 
+/// A keyed request to a path of the function.
+fn keyed(world: &World, path: &str) -> Outcome<Request> {
+    let function = world.a()?;
+    let line = format!("GET /function/{}/{path} HTTP/1.1", function.name);
+    let key = format!("X-RsFaaS-Key: {}", function.key);
+    Ok(Request::line(&line).header(&key))
+}
+
 fn ended(world: &World) -> Outcome {
     eventually("the lease to end", || {
         let function = world.agent.function(functions::A)?;
@@ -65,11 +73,9 @@ fn an_upload_that_outlasts_the_lease_is_told_so_and_the_next_request_is_served(
 
 fn an_answer_that_outlasts_the_lease_is_broken_off(world: &World) -> Outcome {
     with_short_leases(world, || {
-        let function = world.a()?;
-        let line = format!("GET /function/{}/stream HTTP/1.1", function.name);
-        let key = format!("X-RsFaaS-Key: {}", function.key);
+        let request = keyed(world, "stream")?;
         let mut client = Client::open(world.route()?)?;
-        client.write(&Request::line(&line).header(&key).bytes())?;
+        client.write(&request.bytes())?;
         check!(
             client.answer().is_err(),
             "the answer is whole, although its container is gone"
@@ -81,11 +87,9 @@ fn an_answer_that_outlasts_the_lease_is_broken_off(world: &World) -> Outcome {
 /// The gateway goes on sending, and sends again what nobody acknowledges.
 fn a_client_that_vanishes_while_it_is_answered_loses_the_lease(world: &World) -> Outcome {
     with_setting(world, "idle_limit = 1\n", || {
-        let function = world.a()?;
-        let line = format!("GET /function/{}/stream HTTP/1.1", function.name);
-        let key = format!("X-RsFaaS-Key: {}", function.key);
+        let request = keyed(world, "stream")?;
         let mut client = Client::open(world.route()?)?;
-        client.write(&Request::line(&line).header(&key).bytes())?;
+        client.write(&request.bytes())?;
         client.some_answer()?;
         let host = &world.scene.client;
         host.run("iptables -w -A INPUT -p tcp -j DROP")?;
@@ -102,10 +106,7 @@ fn a_client_that_vanishes_while_it_is_answered_loses_the_lease(world: &World) ->
 
 fn a_caller_who_waits_for_longer_than_the_idle_limit_keeps_the_lease(world: &World) -> Outcome {
     with_setting(world, "idle_limit = 1\n", || {
-        let function = world.a()?;
-        let line = format!("GET /function/{}/slow HTTP/1.1", function.name);
-        let key = format!("X-RsFaaS-Key: {}", function.key);
-        let slow = Request::line(&line).header(&key).bytes();
+        let slow = keyed(world, "slow")?.bytes();
         let mut client = Client::open(world.route()?)?;
         // The first request of a lease, the second, and one of another connection.
         for _ in 0..2 {
