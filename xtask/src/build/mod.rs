@@ -8,13 +8,17 @@ pub(crate) mod toolchain;
 pub(crate) use ebpf::build as build_ebpf;
 pub(crate) use shim::build as build_shim;
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, process::Stdio};
 
 use crate::{
     error::{At as _, Error},
     process::{self, cargo},
     workspace,
 };
+
+/// The agent, and what tests the whole. Selected together: for each alone cargo compiles some dependencies with fewer
+/// features, and with them the agent once more.
+pub(crate) const TESTED: [&str; 4] = ["--package", "rsfaas", "--package", "rsfaas-tests"];
 
 /// What the agent embeds, nothing more.
 pub(crate) fn artifacts() -> Result<(), Error> {
@@ -25,12 +29,13 @@ pub(crate) fn artifacts() -> Result<(), Error> {
 /// Everything, down to the agent's binary.
 pub(crate) fn build(release: bool) -> Result<(), Error> {
     artifacts()?;
-    compile_agent(release)
+    compile_agent(if release { &["--release"] } else { &[] })
 }
 
-/// The agent's binary, as tests run it; what it embeds is there already.
+/// The agent's binary, as tests run it; what it embeds is there already. With its tests, which ask for more of some
+/// dependencies: without them these, and the agent, would be compiled once more.
 pub(crate) fn agent() -> Result<PathBuf, Error> {
-    compile_agent(false)?;
+    compile_agent(&["--bins", "--tests"])?;
     Ok(workspace::root().join("target/debug/rsfaas"))
 }
 
@@ -41,15 +46,7 @@ pub(crate) fn agent_with_fault_points() -> Result<PathBuf, Error> {
         let bytes = fs::read(program).at(program)?;
         Ok(bytes.windows(VARIABLE.len()).any(|some| some == VARIABLE))
     };
-    let mut command = cargo();
-    command.current_dir(workspace::root()).args([
-        "build",
-        "--package",
-        "rsfaas",
-        "--features",
-        "fault-points",
-    ]);
-    process::run(&mut command)?;
+    compile_agent(&["--features", "fault-points"])?;
     let built = workspace::root().join("target/debug/rsfaas");
     let folder = workspace::root().join("target/fault-points");
     fs::create_dir_all(&folder).at(&folder)?;
@@ -65,13 +62,34 @@ pub(crate) fn agent_with_fault_points() -> Result<PathBuf, Error> {
     }
 }
 
-fn compile_agent(release: bool) -> Result<(), Error> {
+/// The program that is one of the tests of the whole.
+pub(crate) fn test(name: &str) -> Result<PathBuf, Error> {
     let mut command = cargo();
     command
         .current_dir(workspace::root())
-        .args(["build", "--package", "rsfaas"]);
-    if release {
-        command.arg("--release");
-    }
+        .args(["test", "--no-run"])
+        .args(TESTED)
+        .args(["--test", name])
+        .args(["--message-format", "json-render-diagnostics"]);
+    // What cargo tells of its work is shown; the messages tell where the program is.
+    let messages = process::output(command.stderr(Stdio::inherit()))?;
+    let program = messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter(|message| message["target"]["name"] == name)
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from));
+    program.ok_or_else(|| {
+        Error::NotSeen(format!(
+            "the program of the test {name} in what cargo built"
+        ))
+    })
+}
+
+fn compile_agent(arguments: &[&str]) -> Result<(), Error> {
+    let mut command = cargo();
+    command
+        .current_dir(workspace::root())
+        .args(["build", "--package", "rsfaas"])
+        .args(arguments);
     process::run(&mut command)
 }

@@ -10,21 +10,22 @@ use super::report::{Report, Stop};
 use crate::{
     build, canary,
     error::{At as _, Error},
-    process::{self, cargo, find},
+    process::{self, find},
     testbed::{self, Testbed},
     workspace,
 };
 
-/// What is to be tested. Built before anything runs beside these checks: while the one with fault points is
-/// made it stands in the other's place.
-pub(super) struct Agents {
+/// What is to be tested, and the program that does it. Built before anything runs beside these checks: while the
+/// agent with fault points is made it stands in the other's place, and cargo would have to wait for another cargo.
+pub(super) struct Built {
+    tests: PathBuf,
     /// For the tests of the whole.
     plain: Option<PathBuf>,
     /// For every fault, so many times.
     with_fault_points: Option<(PathBuf, u32)>,
 }
 
-impl Agents {
+impl Built {
     /// Builds those that are wanted.
     pub(super) fn build(tests: bool, faults: Option<u32>) -> Result<Self, Error> {
         let with_fault_points = faults
@@ -33,12 +34,38 @@ impl Agents {
         Ok(Self {
             plain: tests.then(build::agent).transpose()?,
             with_fault_points,
+            tests: build::test("e2e")?,
         })
+    }
+
+    fn run(
+        &self,
+        testbed: &Testbed,
+        agent: &Path,
+        environment: &[(&str, &str)],
+    ) -> Result<(), Stop> {
+        if testbed.templates.is_none() {
+            let needs = "the end-to-end tests need RSFAAS_TEMPLATES: the folder that holds template/, as \
+                         `faas-cli template pull` leaves it";
+            return Err(Error::Needs(needs.into()).into());
+        }
+        let mut command = Command::new(&self.tests);
+        testbed.lend(&mut command);
+        command
+            .current_dir(workspace::root())
+            .env("RSFAAS_BIN", agent)
+            .envs(environment.iter().copied());
+        if testbed.folder.is_some() {
+            // The tests may kill parts of this one, and start them again.
+            let xtask = env::current_exe().at("/proc/self/exe")?;
+            command.env("RSFAAS_XTASK", xtask);
+        }
+        Ok(process::run(&mut command)?)
     }
 }
 
-/// Runs them. A testbed is gone afterwards, unless it is to be kept.
-pub(super) fn run(report: &mut Report, agents: &Agents, existing: bool, keep: bool) {
+/// Runs the checks. A testbed is gone afterwards, unless it is to be kept.
+pub(super) fn run(report: &mut Report, built: &Built, existing: bool, keep: bool) {
     let found = report.step("OpenFaaS", || {
         Ok(if existing {
             Testbed::existing()?
@@ -47,47 +74,23 @@ pub(super) fn run(report: &mut Report, agents: &Agents, existing: bool, keep: bo
         })
     });
     if let Some(testbed) = found {
-        if let Some(agent) = &agents.plain {
+        if let Some(agent) = &built.plain {
             if !existing {
                 report.step("the testbed's own parts", || go_tests(&testbed));
             }
-            report.step("end-to-end tests", || rust_tests(&testbed, agent, &[]));
+            report.step("end-to-end tests", || built.run(&testbed, agent, &[]));
             report.step("the search for canaries", || Ok(canary::on(&testbed)?));
         }
-        if let Some((agent, times)) = &agents.with_fault_points {
+        if let Some((agent, times)) = &built.with_fault_points {
             report.step("killed at every step", || {
-                rust_tests(
-                    &testbed,
-                    agent,
-                    &[("RSFAAS_FAULT_TIMES", &times.to_string())],
-                )
+                let times = times.to_string();
+                built.run(&testbed, agent, &[("RSFAAS_FAULT_TIMES", &times)])
             });
         }
     }
     if !keep {
         report.step("the testbed goes", || Ok(testbed::down()?));
     }
-}
-
-fn rust_tests(testbed: &Testbed, agent: &Path, environment: &[(&str, &str)]) -> Result<(), Stop> {
-    if testbed.templates.is_none() {
-        let needs = "the end-to-end tests need RSFAAS_TEMPLATES: the folder that holds template/, as \
-                     `faas-cli template pull` leaves it";
-        return Err(Error::Needs(needs.into()).into());
-    }
-    let mut command = cargo();
-    testbed.lend(&mut command);
-    command
-        .current_dir(workspace::root())
-        .env("RSFAAS_BIN", agent)
-        .envs(environment.iter().copied())
-        .args(["test", "--package", "rsfaas-tests", "--test", "e2e"]);
-    if testbed.folder.is_some() {
-        // The tests may kill parts of this one, and start them again.
-        let xtask = env::current_exe().at("/proc/self/exe")?;
-        command.env("RSFAAS_XTASK", xtask);
-    }
-    Ok(process::run(&mut command)?)
 }
 
 fn go_tests(testbed: &Testbed) -> Result<(), Stop> {

@@ -72,27 +72,31 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
             true => report.step("start raising an OpenFaaS", || Ok(beside::testbed()?)),
             false => None,
         };
-        if wants(Part::Lint) {
-            lint::run(&mut report);
-        }
         if wants(Part::Unit) {
-            report.step("unit tests", || cargo_test(&["--lib", "--bins"]));
-            report.step("documentation tests", || cargo_test(&["--doc"]));
+            report.step("unit tests", || {
+                cargo_test(&["--workspace", "--lib", "--bins"])
+            });
+            report.step("documentation tests", || {
+                cargo_test(&["--workspace", "--doc"])
+            });
         }
         let faults = wants(Part::Faults).then_some(options.times);
-        let agents = if wants(Part::E2e) || faults.is_some() {
-            report.step("build the agent", || {
-                Ok(end_to_end::Agents::build(wants(Part::E2e), faults)?)
+        let built = if wants(Part::E2e) || faults.is_some() {
+            report.step("build the agent and its tests", || {
+                Ok(end_to_end::Built::build(wants(Part::E2e), faults)?)
             })
         } else {
             None
         };
         // These need the processors, and what follows mostly waits for containers.
         let beside = if all {
-            report.step("start kernel tests and fuzzing", || {
-                Ok(beside::Checks::start(&["bpf", "fuzz"])?)
+            report.step("start lints, kernel tests and fuzzing", || {
+                Ok(beside::Checks::start(&["lint", "bpf", "fuzz"])?)
             })
         } else {
+            if wants(Part::Lint) {
+                lint::run(&mut report);
+            }
             if wants(Part::Bpf) {
                 bpf(&mut report);
             }
@@ -101,16 +105,16 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
             }
             None
         };
-        if let Some(agents) = agents {
+        if let Some(built) = built {
             if let Some(raised) = raised {
                 report.step("an OpenFaaS is raised", || Ok(raised.finish()?));
             }
-            end_to_end::run(&mut report, &agents, options.existing, keep);
+            end_to_end::run(&mut report, &built, options.existing, keep);
         }
         if let Some(beside) = beside
             && let Err(error) = beside.finish(&mut report)
         {
-            report.step::<()>("kernel tests and fuzzing", || Err(error.into()));
+            report.step::<()>("lints, kernel tests and fuzzing", || Err(error.into()));
         }
     }
     if let Some(file) = &options.summary {
@@ -121,7 +125,9 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
 
 fn bpf(report: &mut Report) {
     report.step("what the canary search finds", canary_tests);
-    report.step("kernel tests", || cargo_test(&["--test", "*"]));
+    report.step("kernel tests", || {
+        cargo_test(&["--workspace", "--exclude", "rsfaas-tests", "--test", "*"])
+    });
     report.step("wire tests at TC", || wire_tests("tc"));
     report.step("wire tests at XDP", || wire_tests("xdp"));
 }
@@ -145,13 +151,7 @@ fn cargo_test(which: &[&str]) -> Result<(), Stop> {
     let mut command = cargo();
     command
         .current_dir(workspace::root())
-        .args([
-            "test",
-            "--quiet",
-            "--workspace",
-            "--exclude",
-            "rsfaas-tests",
-        ])
+        .args(["test", "--quiet"])
         .args(which);
     Ok(process::run(&mut command)?)
 }
@@ -166,17 +166,15 @@ fn wire_tests(attach: &str) -> Result<(), Stop> {
 
 /// What the canary search finds where something is planted.
 fn canary_tests() -> Result<(), Stop> {
-    Ok(process::run(tests_of_the_whole("finds").arg("--lib"))?)
+    Ok(process::run(&mut tests_of_the_whole("finds"))?)
 }
 
 fn tests_of_the_whole(test: &str) -> Command {
     let mut command = cargo();
-    command.current_dir(workspace::root()).args([
-        "test",
-        "--package",
-        "rsfaas-tests",
-        "--test",
-        test,
-    ]);
+    command
+        .current_dir(workspace::root())
+        .arg("test")
+        .args(build::TESTED)
+        .args(["--test", test]);
     command
 }
