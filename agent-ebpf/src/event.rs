@@ -18,6 +18,8 @@ pub enum EventKind {
     Answer = 5,
     /// The gateway began an answer that says that the function has failed (status 5xx).
     Failure = 6,
+    /// Whatever was spotted before this was asked for has been told.
+    Barrier = 7,
 }
 
 impl EventKind {
@@ -31,6 +33,7 @@ impl EventKind {
             4 => Some(Self::Reset),
             5 => Some(Self::Answer),
             6 => Some(Self::Failure),
+            7 => Some(Self::Barrier),
             _ => None,
         }
     }
@@ -53,7 +56,7 @@ pub struct EventHeader {
     pub vlan: u32,
     /// The flow.
     pub flow: FlowKey,
-    /// Bits of [`flag`].
+    /// Bits of [`flag`], and an admission.
     pub flags: u32,
 }
 crate::plain!(EventHeader, 64);
@@ -65,6 +68,21 @@ pub mod flag {
     /// The gateway has not answered what came before the segment: it is the rest of that, or a request
     /// sent ahead.
     pub const UNANSWERED: u32 = 1 << 1;
+    /// Where the number of the admission stands by which the segment has gone on, plus one.
+    const ADMISSION: u32 = 16;
+
+    /// The bits that tell of an admission by its number.
+    #[must_use]
+    #[inline(always)]
+    pub const fn admitted(slot: u32) -> u32 {
+        (slot + 1) << ADMISSION
+    }
+
+    /// The number of the admission that some bits tell of.
+    #[must_use]
+    pub const fn admission(flags: u32) -> Option<u32> {
+        (flags >> ADMISSION).checked_sub(1)
+    }
 }
 
 /// A record of the ring buffer with room for `N` bytes of frame.

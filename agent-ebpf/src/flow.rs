@@ -59,8 +59,8 @@ pub struct Flow {
     pub answered: u64,
     /// What the client has acknowledged, as far as was seen.
     pub acknowledged: u32,
-    /// Zero.
-    pub padding: u32,
+    /// Whether the client has sent its FIN: one, or zero.
+    pub finished: u32,
 }
 crate::plain!(Flow, 40);
 
@@ -76,7 +76,7 @@ impl Flow {
             last_seen,
             answered: 0,
             acknowledged: 0,
-            padding: 0,
+            finished: 0,
         }
     }
 

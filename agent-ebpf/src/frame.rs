@@ -2,12 +2,17 @@
 
 use aya_ebpf::{
     EbpfContext,
-    helpers::{bpf_skb_load_bytes, bpf_xdp_get_buff_len, bpf_xdp_load_bytes},
+    helpers::{
+        bpf_l4_csum_replace, bpf_skb_load_bytes, bpf_skb_store_bytes, bpf_xdp_get_buff_len,
+        bpf_xdp_load_bytes,
+    },
     programs::{TcContext, XdpContext},
 };
 
 use crate::{maps, packet::Segment};
 
+/// Where the checksum is in TCP's header (RFC 9293, section 3.1).
+const CHECKSUM: u32 = 16;
 /// Where the numbers of an Ethernet source address end, as part of a word that starts before it.
 const SOURCE_WORD: usize = 4;
 const SOURCE_MASK: u64 = 0xffff_ffff_ffff;
@@ -32,6 +37,22 @@ pub(crate) trait Frame: EbpfContext {
     /// # Safety
     /// There must be room for `length` bytes behind the pointer, and `length` must not be zero.
     unsafe fn load_bytes(&self, offset: u32, to: *mut u8, length: u32) -> bool;
+
+    /// Whether packets can be written to here, with the checksum that stands for them.
+    const REWRITES: bool;
+
+    /// Writes bytes over the start of a segment's payload, and makes its checksum that of the new ones, whose sum
+    /// differs by so much; false where that cannot be done, and then the packet must go no further.
+    ///
+    /// # Safety
+    /// There must be `length` bytes behind the pointer, and `length` must not be zero.
+    unsafe fn rewrite(
+        &self,
+        segment: &Segment,
+        from: *const u8,
+        length: u32,
+        difference: u32,
+    ) -> bool;
 
     /// Index of the interface at whose hook the program runs.
     fn interface(&self) -> u32;
@@ -73,6 +94,28 @@ impl Frame for TcContext {
     unsafe fn load_bytes(&self, offset: u32, to: *mut u8, length: u32) -> bool {
         // SAFETY: the caller vouches for the room.
         unsafe { bpf_skb_load_bytes(self.as_ptr().cast(), offset, to.cast(), length) == 0 }
+    }
+
+    const REWRITES: bool = true;
+
+    /// Without `BPF_F_RECOMPUTE_CSUM`: where the interface has summed up the whole packet, the change of the payload
+    /// and that of the checksum leave the sum as it is.
+    #[inline(always)]
+    unsafe fn rewrite(
+        &self,
+        segment: &Segment,
+        from: *const u8,
+        length: u32,
+        difference: u32,
+    ) -> bool {
+        let skb = self.as_ptr().cast();
+        // SAFETY: the caller vouches for the bytes.
+        let stored =
+            unsafe { bpf_skb_store_bytes(skb, segment.payload_offset, from.cast(), length, 0) };
+        let checksum = segment.transport + CHECKSUM;
+        // SAFETY: the helper touches no memory of ours.
+        stored == 0
+            && unsafe { bpf_l4_csum_replace(skb, checksum, 0, u64::from(difference), 0) } == 0
     }
 
     #[inline(always)]
@@ -131,6 +174,14 @@ impl Frame for XdpContext {
     unsafe fn load_bytes(&self, offset: u32, to: *mut u8, length: u32) -> bool {
         // SAFETY: the caller vouches for the room.
         unsafe { bpf_xdp_load_bytes(self.ctx, offset, to.cast(), length) == 0 }
+    }
+
+    /// Nothing tells here whether the checksum is one already, or what the sender's stack leaves to the device.
+    const REWRITES: bool = false;
+
+    #[inline(always)]
+    unsafe fn rewrite(&self, _: &Segment, _: *const u8, _: u32, _: u32) -> bool {
+        false
     }
 
     #[inline(always)]

@@ -1,12 +1,13 @@
 //! What goes to the agent: held frames and ends of flows.
 
-use agent_ebpf::{Capture, Counter, EventHeader, EventKind, Flow, flag, room};
+use agent_ebpf::{Capture, Counter, EventHeader, EventKind, Flow, FlowKey, flag, room};
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_log_ebpf::warn;
 
 use crate::{
+    Fate, admit,
     frame::Frame,
-    maps::{self, EVENTS, FLOWS, count},
+    maps::{self, EVENTS, FLOWS, Scratch, count},
     packet::{Link, Segment},
 };
 
@@ -14,30 +15,46 @@ use crate::{
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
     /// The first that the agent gets of the flow; whether the gateway owes an answer to what came before.
-    First { unanswered: bool },
+    First {
+        unanswered: bool,
+        /// Whether the scratch memory has its head's name.
+        named: bool,
+    },
     /// One that follows.
     Further,
 }
 
-/// Copies a segment's frame into the ring buffer. Whether there was room or not, the caller drops
-/// the packet: what found no room comes again with the client's retransmission, and the flow waits for
-/// that where this would have been its first.
+/// What became of a segment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Captured {
+    /// The agent has a copy.
+    Held,
+    /// It has one, and the segment may go on by itself.
+    Admitted,
+    /// There was no room.
+    Dropped,
+}
+
+/// Copies a segment's frame into the ring buffer. Whether there was room or not, the packet is dropped, unless it may
+/// go on by itself: what found no room comes again with the client's retransmission, and the flow waits for that
+/// where this would have been its first.
 #[inline(always)]
-pub(crate) fn hold(frame: &impl Frame, segment: &Segment, counter: Counter, place: Place) {
+pub(crate) fn hold(
+    frame: &impl Frame,
+    segment: &Segment,
+    scratch: &Scratch,
+    counter: Counter,
+    place: Place,
+) -> Fate {
     let length = segment.payload_offset + segment.payload_length;
-    let flags = if place == (Place::First { unanswered: true }) {
-        flag::UNANSWERED
-    } else {
-        0
-    };
-    let copied = if length <= room::SMALL as u32 {
-        capture::<{ room::SMALL }>(frame, segment, length, flags)
+    let captured = if length <= room::SMALL as u32 {
+        capture::<{ room::SMALL }>(frame, segment, scratch, length, place)
     } else if length <= room::MEDIUM as u32 {
-        capture::<{ room::MEDIUM }>(frame, segment, length, flags)
+        capture::<{ room::MEDIUM }>(frame, segment, scratch, length, place)
     } else {
-        capture::<{ room::LARGE }>(frame, segment, length, flags)
+        capture::<{ room::LARGE }>(frame, segment, scratch, length, place)
     };
-    if copied.is_some() {
+    if captured != Captured::Dropped {
         count(counter);
     } else {
         if place != Place::Further {
@@ -53,21 +70,37 @@ pub(crate) fn hold(frame: &impl Frame, segment: &Segment, counter: Counter, plac
             );
         }
     }
+    if captured == Captured::Admitted {
+        Fate::Pass
+    } else {
+        Fate::Hold
+    }
 }
 
 #[inline(always)]
 fn capture<const N: usize>(
     frame: &impl Frame,
     segment: &Segment,
+    scratch: &Scratch,
     length: u32,
-    flags: u32,
-) -> Option<()> {
-    let mut record = EVENTS.reserve::<Capture<N>>(0)?;
+    place: Place,
+) -> Captured {
+    let Some(mut record) = EVENTS.reserve::<Capture<N>>(0) else {
+        return Captured::Dropped;
+    };
     let capture = record.as_mut_ptr();
     let room = N as u32;
     // One less at first, read back as `at_least_one` asks for.
     let mut header = header(frame, segment, EventKind::Held, length.wrapping_sub(1));
-    header.flags |= flags;
+    if matches!(
+        place,
+        Place::First {
+            unanswered: true,
+            ..
+        }
+    ) {
+        header.flags |= flag::UNANSWERED;
+    }
     // SAFETY: the record is ours until it is submitted, and large enough for the header.
     unsafe { (&raw mut (*capture).header).write(header) };
     // SAFETY: written just before.
@@ -79,10 +112,20 @@ fn capture<const N: usize>(
     let loaded = unsafe { frame.load_bytes(0, (&raw mut (*capture).frame).cast(), length) };
     if !loaded {
         record.discard(0);
-        return None;
+        return Captured::Dropped;
+    }
+    let mut captured = Captured::Held;
+    // With an ordinary segment alone: the verifier follows each of the three ways.
+    if N == room::SMALL
+        && matches!(place, Place::First { named: true, .. })
+        && let Some(slot) = admit::admit(frame, segment, scratch)
+    {
+        // SAFETY: as for the header.
+        unsafe { (*capture).header.flags |= flag::admitted(slot) };
+        captured = Captured::Admitted;
     }
     record.submit(0);
-    Some(())
+    captured
 }
 
 /// Tells the agent of an answer, or of the end, of a flow that it has.
@@ -97,6 +140,30 @@ pub(crate) fn notice(frame: &impl Frame, segment: &Segment, kind: EventKind) {
     };
     record.write(header(frame, segment, kind, 0));
     record.submit(0);
+}
+
+/// Tells the agent that whatever was reserved before has been told; whether there was room.
+#[inline(always)]
+pub(crate) fn barrier() -> bool {
+    let Some(mut record) = EVENTS.reserve::<EventHeader>(0) else {
+        return false;
+    };
+    record.write(EventHeader {
+        time: now(),
+        kind: EventKind::Barrier as u32,
+        interface: 0,
+        length: 0,
+        vlan: 0,
+        flow: FlowKey {
+            source: [0; 16],
+            destination: [0; 16],
+            source_port: 0,
+            destination_port: 0,
+        },
+        flags: 0,
+    });
+    record.submit(0);
+    true
 }
 
 #[inline(always)]

@@ -4,6 +4,7 @@
 //! sides agree on each byte. The `user` feature adds aya's marker for plain old data.
 #![cfg_attr(not(test), no_std)]
 
+mod admission;
 pub mod class;
 mod counter;
 mod event;
@@ -11,7 +12,9 @@ mod flow;
 mod name;
 pub mod ring;
 pub mod search;
+pub mod sip;
 
+pub use admission::{ADMISSIONS, Admission, HEAD_LEN, Tag, admitting};
 pub use counter::Counter;
 pub use event::{Capture, EventHeader, EventKind, flag, room};
 pub use flow::{Awaited, Flow, FlowKey, FlowState};

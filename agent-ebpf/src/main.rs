@@ -4,6 +4,7 @@
 #![no_std]
 #![no_main]
 
+mod admit;
 mod classify;
 mod frame;
 mod hold;
@@ -110,6 +111,12 @@ pub(crate) fn wipe(_: TcContext) -> i32 {
     i32::from(!wipe::step())
 }
 
+/// Tells the agent, after all that is being told: run by the agent, attached nowhere. One where there was no room.
+#[classifier]
+pub(crate) fn barrier(_: TcContext) -> i32 {
+    i32::from(!hold::barrier())
+}
+
 /// What the hook costs by itself.
 #[classifier]
 pub(crate) fn null_tc(_: TcContext) -> i32 {
@@ -139,13 +146,12 @@ fn spot(frame: &impl Frame, link: Link) -> Fate {
         Judged::Pass => return notice_end(frame, segment),
         Judged::Early => return Fate::Hold,
         Judged::Further => (Counter::HeldFlow, Place::Further),
-        Judged::First(counter) => match take(frame, segment, counter) {
+        Judged::First(counter) => match take(frame, segment, scratch, counter) {
             Some(place) => (counter, place),
             None => return Fate::Hold,
         },
     };
-    hold::hold(frame, segment, counter, place);
-    Fate::Hold
+    hold::hold(frame, segment, scratch, counter, place)
 }
 
 /// What is to be done with a segment.
@@ -218,7 +224,12 @@ fn owned(segment: &Segment, flow: &Flow) -> Judged {
 
 /// Gives the agent a flow, from this segment on; `None` where there is no room for it.
 #[inline(always)]
-fn take(frame: &impl Frame, segment: &Segment, counter: Counter) -> Option<Place> {
+fn take(
+    frame: &impl Frame,
+    segment: &Segment,
+    scratch: &mut Scratch,
+    counter: Counter,
+) -> Option<Place> {
     // Nothing but a request names an unlocked container, whose name nobody is told.
     let doubtful = counter != Counter::HeldDirect && turn::of(segment) == Turn::Gateway;
     let awaited = if doubtful {
@@ -243,7 +254,8 @@ fn take(frame: &impl Frame, segment: &Segment, counter: Counter) -> Option<Place
     }
     // The answer may have gone out on another CPU before the entry was there to tell of it.
     let unanswered = doubtful && turn::of(segment) == Turn::Gateway;
-    Some(Place::First { unanswered })
+    let named = counter == Counter::HeldKeyed && admit::name(frame, segment, scratch);
+    Some(Place::First { unanswered, named })
 }
 
 /// Tells the agent of a client's FIN or RST on a flow that it has; notes where a new flow starts.
@@ -252,6 +264,11 @@ fn notice_end(frame: &impl Frame, segment: &Segment) -> Fate {
     if segment.is_reset() {
         hold::notice(frame, segment, EventKind::Reset);
     } else if segment.is_fin() {
+        if let Some(flow) = FLOWS.get_ptr_mut(&segment.flow) {
+            // SAFETY: the entry stays in memory while the program runs; a concurrent change shows as the old or the
+            // new number.
+            unsafe { (*flow).finished = 1 };
+        }
         hold::notice(frame, segment, EventKind::ClientFin);
     } else if segment.is_syn() {
         turn::opened(segment);
@@ -283,7 +300,20 @@ fn notice_answer(frame: &impl Frame, segment: &Segment) {
         hold::notice(frame, segment, EventKind::Answer);
     }
     if answer == Answer::Failure {
+        admit::failed();
         hold::notice(frame, segment, EventKind::Failure);
+    }
+}
+
+/// Notes that the gateway ends a flow of the agent's whose client has not: the function may be the reason.
+#[inline(always)]
+fn notice_break(segment: &Segment) {
+    if let Some(flow) = FLOWS.get_ptr(&segment.flow) {
+        // SAFETY: the entry stays in memory while the program runs.
+        let finished = unsafe { (*flow).finished };
+        if finished == 0 {
+            admit::failed();
+        }
     }
 }
 
@@ -293,8 +323,10 @@ fn watch(frame: &impl Frame, link: Link) -> Fate {
         return Fate::Pass;
     };
     if segment.is_reset() {
+        notice_break(&segment);
         hold::notice(frame, &segment, EventKind::Reset);
     } else if segment.is_fin() {
+        notice_break(&segment);
         hold::notice(frame, &segment, EventKind::ServerFin);
     } else if segment.payload_length != 0 {
         notice_answer(frame, &segment);

@@ -1,6 +1,6 @@
 //! Maps, and the globals that the agent sets before it loads the programs.
 
-use agent_ebpf::{Counter, Flow, FlowKey, NameKey, ring, search};
+use agent_ebpf::{Counter, Flow, FlowKey, HEAD_LEN, NameKey, Tag, ring, search, sip::SipKey};
 use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
@@ -56,6 +56,18 @@ pub(crate) struct Scratch {
     pub(crate) cursor: u32,
     pub(crate) prefix: Bytes<PREFIX_LEN>,
     pub(crate) chunk: Bytes<CHUNK_LEN>,
+    pub(crate) tag: Tag,
+    pub(crate) head: Bytes<HEAD_LEN>,
+}
+
+impl Scratch {
+    /// The cursor where it is a head's length, read anew each time: the verifier would follow all that comes after
+    /// once more for each number that it knows it to be.
+    #[inline(always)]
+    pub(crate) fn head_length(&self) -> u32 {
+        // SAFETY: a reference's field.
+        unsafe { core::ptr::read_volatile(&raw const self.cursor) }
+    }
 }
 
 /// Bytes of a packet, with a zero byte behind them: what an earlier packet left there must not be taken
@@ -155,6 +167,9 @@ static RELEASE_MARK: u32 = 0;
 #[unsafe(no_mangle)]
 static RELEASE_SOURCE: u64 = 0;
 
+#[unsafe(no_mangle)]
+static ADMISSION_KEY: SipKey = SipKey([0; 2]);
+
 /// Port of the gateway, host byte order.
 #[inline(always)]
 pub(crate) fn gateway_port() -> u16 {
@@ -174,4 +189,11 @@ pub(crate) fn release_mark() -> u32 {
 pub(crate) fn release_source() -> u64 {
     // SAFETY: as above.
     unsafe { core::ptr::read_volatile(&raw const RELEASE_SOURCE) }
+}
+
+/// The key under which heads have their names, random at each start of the agent.
+#[inline(always)]
+pub(crate) fn admission_key() -> SipKey {
+    // SAFETY: as above.
+    unsafe { core::ptr::read_volatile(&raw const ADMISSION_KEY) }
 }

@@ -50,6 +50,8 @@ pub(crate) struct Segment {
     pub(crate) link: Link,
     pub(crate) sequence: u32,
     pub(crate) acknowledged: u32,
+    /// Where TCP's header starts.
+    pub(crate) transport: u32,
     pub(crate) payload_offset: u32,
     pub(crate) payload_length: u32,
     flags: u8,
@@ -252,6 +254,7 @@ fn tcp(frame: &impl Frame, link: Link, direction: Direction, network: Network) -
         link,
         sequence,
         acknowledged,
+        transport: network.transport as u32,
         payload_offset: payload_offset as u32,
         payload_length: end.saturating_sub(payload_offset) as u32,
         flags: (offset_and_flags >> 16) as u8,

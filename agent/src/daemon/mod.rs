@@ -25,7 +25,9 @@ use crate::{
     rebuild::{self, Host, UnlockedNames},
     release::Port,
     secrecy::{self, Swap},
-    spot::{Attach, Events, InterfaceChange, Interfaces, Options, ReleaseSign, Spotter},
+    spot::{
+        AdmissionKey, Attach, Events, InterfaceChange, Interfaces, Options, ReleaseSign, Spotter,
+    },
     state::StateDir,
 };
 
@@ -95,12 +97,15 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     rebuild::sweep(&names, &gateway, &faas).await?;
 
     let release = ReleaseSign::random().map_err(DaemonError::system("random bytes"))?;
+    let admission = AdmissionKey::random().map_err(DaemonError::system("random bytes"))?;
     let mut spotter = Spotter::load(&Options {
         port: config.port,
         key_header: config.key_header.clone(),
         next_key_header: config.next_key_header(),
         release,
+        admission,
     })?;
+    let admissions = Arc::new(spotter.admissions()?);
     let port = Port::open(&mut spotter, &release).await?;
     let (verdicts, mut verdict_inbox) = mpsc::unbounded_channel();
     let (timelines, mut timeline_inbox) = mpsc::unbounded_channel();
@@ -117,10 +122,12 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
             },
             verdicts,
             timelines,
+            admissions: Arc::clone(&admissions),
         },
         spotter.names()?,
     );
-    let mut switchboard = Switchboard::new(spotter.flows()?, port, &config);
+    let mut switchboard =
+        Switchboard::new(spotter.flows()?, (admissions, admission), port, &config);
     let programs = spotter.counters()?;
     let mut program_log = spotter.log()?;
     let mut events = Events::new(spotter.ring()?)?;
@@ -212,6 +219,10 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                 }
                 expiry = switchboard.expire(Instant::now(), &registry);
             }
+        }
+        if switchboard.takes_barrier() {
+            let has_room = spotter.ask_for_barrier()?;
+            switchboard.barrier_asked(has_room);
         }
     }
     tracing::info!("stopping: leases end, parked containers are removed");

@@ -14,7 +14,7 @@ use crate::{
     config::Config,
     lease::{Door, Driver, Message, Timeline, Verdict},
     rebuild::{Host, Rebuilder},
-    spot::{Names, SpotError},
+    spot::{Admissions, Names, SpotError},
     state::{SealedFunction, StateDir, StateError},
 };
 
@@ -24,6 +24,7 @@ pub(super) struct Surroundings {
     pub(super) host: Host,
     pub(super) verdicts: mpsc::UnboundedSender<Verdict>,
     pub(super) timelines: mpsc::UnboundedSender<Timeline>,
+    pub(super) admissions: Arc<Admissions>,
 }
 
 /// The functions, by name.
@@ -77,9 +78,15 @@ impl Registry {
     pub(super) fn bar(&self, name: Option<&str>) {
         for (function, served) in &self.functions {
             if name.is_none_or(|name| name == function) {
-                served.door.bar();
+                self.bar_one(function, served);
             }
         }
+    }
+
+    fn bar_one(&self, name: &str, served: &Served) {
+        served.door.bar();
+        // Where it fails, the driver tries again, and tells.
+        let _ = self.surroundings.admissions.close(name);
     }
 
     /// Every function's lease.
@@ -105,7 +112,7 @@ impl Registry {
         }
         for (name, served) in &self.functions {
             if records.get(name) != Some(&served.record) {
-                served.door.bar();
+                self.bar_one(name, served);
                 // A driver that is stopping already needs no second word.
                 let _ = served.messages.send(Message::Stop);
             }
@@ -150,12 +157,14 @@ impl Registry {
             host,
             verdicts,
             timelines,
+            admissions,
         } = &self.surroundings;
         let rebuilder = Rebuilder::new(record.clone(), host.clone());
         let key = rebuilder.sealed().key_id().unwrap_or_default();
         let driver = Driver::new(
             Arc::new(rebuilder),
             config,
+            Arc::clone(admissions),
             verdicts.clone(),
             timelines.clone(),
         );

@@ -1,31 +1,40 @@
 //! Between the spotter and the leases: takes in what was held, asks who may be served, and lets the
 //! requests go on. Everything here waits for nothing.
+mod admit;
 mod flow;
 mod idle;
 mod keys;
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use agent_ebpf::FlowKey;
 use rsfaas_shim::Refusal;
 use tokio::time::Instant;
 
-use self::flow::Flow;
+use self::{
+    admit::Admitting,
+    flow::{Flow, Passed},
+};
 use super::{counters::Counters, registry::Registry};
 use crate::{
     clock::monotonic_now,
     config::Config,
     fault::{self, Point},
-    head::{Action, Connection, Decision, KeyHeaders, Request, RequestId, Target},
+    head::{Action, Connection, Decision, KeyHeaders, Lengths, Request, RequestId, Target},
     lease::{Door, Message, Request as LeaseRequest, Verdict},
     release::{Port, Template},
-    spot::{Event, Flows, HeldFrame, Hook, SpotError},
+    spot::{AdmissionKey, Admissions, Event, Flows, HeldFrame, Hook, SpotError, Way as Admitted},
 };
 
 /// The agent's side of every flow that it has.
 pub(super) struct Switchboard {
     flows: HashMap<FlowKey, Flow>,
+    /// Connections that may have a part in the lease of a function.
+    members: HashMap<String, usize>,
     table: Flows,
+    admissions: Arc<Admissions>,
+    admission_key: AdmissionKey,
+    admitting: Admitting,
     port: Port,
     key_headers: KeyHeaders,
     head_timeout: Duration,
@@ -53,11 +62,20 @@ impl Default for Way {
 }
 
 impl Switchboard {
-    pub(super) fn new(table: Flows, port: Port, config: &Config) -> Self {
+    pub(super) fn new(
+        table: Flows,
+        (admissions, admission_key): (Arc<Admissions>, AdmissionKey),
+        port: Port,
+        config: &Config,
+    ) -> Self {
         let counters = Counters::default();
         Self {
             flows: HashMap::new(),
+            members: HashMap::new(),
             table,
+            admissions,
+            admission_key,
+            admitting: Admitting::default(),
             port,
             key_headers: KeyHeaders::new(&config.key_header, &config.next_key_header()),
             head_timeout: config.head_timeout(),
@@ -86,6 +104,7 @@ impl Switchboard {
             Event::ServerFin(flow) | Event::Reset(flow) => self.ended(&flow, registry),
             Event::Answer(flow, time) => self.answered(&flow, time, registry),
             Event::Failure(flow) => self.look(&flow, registry),
+            Event::Barrier => self.barrier_come(registry),
         }
     }
 
@@ -180,9 +199,18 @@ impl Switchboard {
         } else {
             flow.connection.segment(sequence, payload)
         };
+        let length = payload.len();
+        flow.head = match held.unanswered {
+            true => None,
+            false => self.admission_key.name(payload),
+        };
         flow.template = template;
         flow.set_deadline(self.head_timeout);
+        self.admitted(held, length, registry);
         self.act(&held.flow, actions, registry);
+        if let Some(flow) = self.flows.get_mut(&held.flow) {
+            flow.passed = None;
+        }
     }
 
     fn act(&mut self, key: &FlowKey, actions: Vec<Action>, registry: &Registry) {
@@ -197,8 +225,11 @@ impl Switchboard {
                 Action::PassWindow { start, end } => {
                     if let Some(flow) = self.flows.get_mut(key) {
                         flow.window = (start, end);
-                        let result = self.table.move_window(key, flow.window);
-                        self.note(result);
+                        // Where the head has gone on by itself, so did the window.
+                        if flow.passed.is_none() {
+                            let result = self.table.move_window(key, flow.window);
+                            self.note(result);
+                        }
                     }
                 }
                 Action::Opaque => {
@@ -220,6 +251,9 @@ impl Switchboard {
         let Some(flow) = self.flows.get_mut(key) else {
             return Vec::new();
         };
+        if let Some(container) = flow.passed.as_mut().and_then(|it| it.container.take()) {
+            return flow.connection.decide(id, &Decision::Unlock(container));
+        }
         let decision = match &request.target {
             Target::Other => Decision::Pass,
             Target::Function { name } | Target::Async { name } if registry.is_unlocked(name) => {
@@ -240,16 +274,18 @@ impl Switchboard {
                 (Some(_), Err(refusal)) => self.refuse(refusal),
                 (Some(lease), Ok(Some(keys))) => {
                     let held = flow.held;
-                    flow.functions.insert(name.clone());
+                    self.join(key, name);
                     if keys.next.is_none()
                         && let Some(door) = registry.door(name)
                         && let Some(container) = door.enter(*key, &keys.present)
                     {
-                        self.counters.served += 1;
-                        self.counters.served_by_door += 1;
-                        flow.served = monotonic_now();
-                        return flow.connection.decide(id, &Decision::Unlock(container));
+                        let way = Admitted {
+                            function: name.clone(),
+                            container,
+                        };
+                        return self.serve_by_door(key, id, way, request.lengths, registry);
                     }
+                    self.come_again(key, name, registry);
                     let request = LeaseRequest {
                         flow: *key,
                         id,
@@ -268,6 +304,32 @@ impl Switchboard {
         self.decide(key, id, &decision)
     }
 
+    /// Lets a request go on that came in by the door.
+    fn serve_by_door(
+        &mut self,
+        key: &FlowKey,
+        id: RequestId,
+        way: Admitted,
+        lengths: Option<Lengths>,
+        registry: &Registry,
+    ) -> Vec<Action> {
+        self.counters.served += 1;
+        self.counters.served_by_door += 1;
+        let Some(flow) = self.flows.get_mut(key) else {
+            return Vec::new();
+        };
+        flow.served = monotonic_now();
+        let (head, start) = (flow.head.take(), flow.template.sequence());
+        let decision = Decision::Unlock(way.container.clone());
+        let actions = flow.connection.decide(id, &decision);
+        if let (Some(head), Some(Lengths { head: length, body })) = (head, lengths)
+            && head.length() == length
+        {
+            self.admit_next((&head, body), start, &actions, way, registry);
+        }
+        actions
+    }
+
     fn decide(&mut self, key: &FlowKey, id: RequestId, decision: &Decision) -> Vec<Action> {
         match self.flows.get_mut(key) {
             Some(flow) => flow.connection.decide(id, decision),
@@ -284,6 +346,14 @@ impl Switchboard {
         let Some(flow) = self.flows.get(key) else {
             return;
         };
+        let gone = match &flow.passed {
+            Some(passed) if passed.sequence == sequence => passed.length,
+            _ => 0,
+        };
+        let Some(bytes) = bytes.get(gone..).filter(|rest| !rest.is_empty()) else {
+            return;
+        };
+        let sequence = sequence.wrapping_add(gone as u32);
         let interface = flow.template.interface();
         let way = self.interfaces.get(&interface).copied().unwrap_or_default();
         for frame in flow.template.frames(sequence, bytes, way.mtu as usize) {
@@ -299,20 +369,17 @@ impl Switchboard {
     }
 
     /// Has those who come next ask the driver, where a function has crashed of which a client learns now.
-    fn look(&self, key: &FlowKey, registry: &Registry) {
-        self.doors(key, registry).for_each(Door::look);
+    fn look(&mut self, key: &FlowKey, registry: &Registry) {
+        for door in self.doors(key, registry) {
+            door.look();
+        }
+        self.look_at_all(registry);
     }
 
     fn ended(&mut self, key: &FlowKey, registry: &Registry) {
         self.look(key, registry);
         self.leave(key, registry);
         self.forget(key);
-    }
-
-    /// Takes the leases from a connection: until their drivers know, no request of it comes in by a door.
-    fn leave(&self, key: &FlowKey, registry: &Registry) {
-        self.doors(key, registry).for_each(|door| door.leave(*key));
-        self.tell(key, registry, Message::Closed);
     }
 
     /// The doors of the functions that hold a lease for a connection, or may.

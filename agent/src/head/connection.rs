@@ -7,7 +7,7 @@ use super::{
     action::{Action, Actions, RequestId},
     framing::{self, Chunked, Step},
     headers::KeyHeaders,
-    request::{self, Body, Head, Parsed, Request},
+    request::{self, Body, Head, Lengths, Parsed, Request},
     rest::{self, Rest},
     rewrite::{self, NoRoom},
     stream::Stream,
@@ -286,6 +286,13 @@ impl Connection {
             plain: head.name_range.is_some(),
             keys: std::mem::take(&mut head.keys),
             next_keys: std::mem::take(&mut head.next_keys),
+            lengths: match head.body {
+                Body::Length(body @ ..=BODY_LEN) => Some(Lengths {
+                    head: head.length,
+                    body: body as u32,
+                }),
+                _ => None,
+            },
         };
         self.state = State::Judging(id, head);
         actions.push(Action::Judge { id, request });

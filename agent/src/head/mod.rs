@@ -14,5 +14,5 @@ mod target;
 pub use action::{Action, RequestId};
 pub use connection::{Connection, Decision};
 pub use headers::KeyHeaders;
-pub use request::Request;
+pub use request::{Lengths, Request};
 pub use target::Target;

@@ -21,6 +21,17 @@ pub struct Request {
     pub keys: Vec<Zeroizing<Vec<u8>>>,
     /// The same of its headers for the next key.
     pub next_keys: Vec<Zeroizing<Vec<u8>>>,
+    /// How long it is, where its head is whole and tells so.
+    pub lengths: Option<Lengths>,
+}
+
+/// How long a request is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lengths {
+    /// Bytes of its head.
+    pub head: usize,
+    /// Bytes of its body.
+    pub body: u32,
 }
 
 /// How the bytes behind a head are to be read.

@@ -68,6 +68,12 @@ impl<S: Serving> Door<S> {
         Some(name)
     }
 
+    /// Notes that a connection has a part in the lease: the programs have let a request of it go on, while the door was
+    /// open.
+    pub fn note(&self, flow: FlowKey) {
+        self.inner().entered.insert(flow);
+    }
+
     /// Notes that the driver is going to be told that a connection has no part in the lease any more: by then the
     /// connection, or the next with the same addresses, may have come again, and would lose its part at once.
     pub fn leave(&self, flow: FlowKey) {
@@ -91,24 +97,29 @@ impl<S: Serving> Door<S> {
     }
 
     /// Shuts the door for good where the function behind it is about to end. To be called before anybody can come
-    /// who knows of it: where a caller was told of a failure, or lost its connection.
-    pub fn look(&self) {
+    /// who knows of it: where a caller was told of a failure, or lost its connection. Whether somebody can come in
+    /// afterwards.
+    pub fn look(&self) -> bool {
         let mut inner = self.inner();
         let serving = inner.open.as_ref().map(|open| &open.container);
         if let Some(ending) = serving.filter(|it| it.is_ending()).cloned() {
             inner.open = None;
             inner.ending = Some(ending);
         }
+        inner.open.is_some()
     }
 
-    /// Opens the door, unless what would be behind it was about to end when it was looked at.
-    pub(super) fn open(&self, open: Open<S>) {
+    /// Opens the door, unless what would be behind it has ended, or was about to when it was looked at; whether it is
+    /// open.
+    pub(super) fn open(&self, open: Open<S>) -> bool {
         let mut inner = self.inner();
         let is_ending = |known: &Arc<S>| Arc::ptr_eq(known, &open.container);
-        if !inner.ending.as_ref().is_some_and(is_ending) {
-            inner.ending = None;
-            inner.open = Some(open);
+        if open.container.has_ended() || inner.ending.as_ref().is_some_and(is_ending) {
+            return false;
         }
+        inner.ending = None;
+        inner.open = Some(open);
+        true
     }
 
     /// Shuts the door; gives the connections that have come in by it since it was opened.

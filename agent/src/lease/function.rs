@@ -6,7 +6,11 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use agent_ebpf::FlowKey;
 use rsfaas_shim::Refusal;
-use tokio::{sync::mpsc, task::JoinError, time::Instant};
+use tokio::{
+    sync::mpsc,
+    task::{JoinError, JoinSet},
+    time::Instant,
+};
 
 use super::{
     Action, Door, Limiter, Locked, Message, Phase, Request, Served, Step, Timeline, Verdict,
@@ -20,6 +24,7 @@ use crate::{
     fault::{self, Point},
     head::RequestId,
     rebuild::{Rebuilder, Standby},
+    spot::Admissions,
     state::Isolation,
 };
 
@@ -34,8 +39,11 @@ pub struct Driver {
     unlock_timeout: Duration,
     leases: HashMap<Holder, Lease>,
     door: Arc<Door>,
+    admissions: Arc<Admissions>,
     work: Work,
     removals: Removals,
+    /// Those of what serves everybody.
+    ends: JoinSet<()>,
     /// Who is to be told when these are over.
     waiters: Vec<Locked>,
     /// Requests that wait until it is known which key is the right one.
@@ -53,6 +61,8 @@ enum Woken {
     Removed(Result<(Result<(), String>, Timeline), JoinError>),
     /// The time of a lease.
     Elapsed,
+    /// What serves everybody has ended.
+    Ended,
 }
 
 impl Driver {
@@ -61,6 +71,7 @@ impl Driver {
     pub fn new(
         rebuilder: Arc<Rebuilder>,
         config: &Config,
+        admissions: Arc<Admissions>,
         verdicts: mpsc::UnboundedSender<Verdict>,
         timelines: mpsc::UnboundedSender<Timeline>,
     ) -> Self {
@@ -78,8 +89,10 @@ impl Driver {
             unlock_timeout: config.unlock_timeout(),
             leases: HashMap::new(),
             door: Arc::default(),
+            admissions,
             work: Work::new(),
             removals: Removals::new(),
+            ends: JoinSet::new(),
             waiters: Vec::new(),
             postponed: Vec::new(),
             unlocks: 0,
@@ -106,6 +119,7 @@ impl Driver {
                 Some(Ok((holder, done))) = self.work.join_next() => Woken::Done(holder, done),
                 Some(removed) = self.removals.join_next() => Woken::Removed(removed),
                 () = elapsed(deadline) => Woken::Elapsed,
+                Some(_) = self.ends.join_next() => Woken::Ended,
             };
             self.shut_door();
             match woken {
@@ -117,6 +131,8 @@ impl Driver {
                     self.failed(&format!("a removal was broken off: {error}"));
                 }
                 Woken::Elapsed => self.expire(),
+                // Nobody is let in to it any more; who asks next has it delivered again.
+                Woken::Ended => {}
             }
         }
         self.rebuilder.clear().await;
@@ -259,6 +275,9 @@ impl Driver {
     }
 
     fn lock(&mut self, holder: Holder) {
+        if holder == Holder::Everybody {
+            self.end_admissions();
+        }
         if let Some(lease) = self.leases.get_mut(&holder) {
             let (container, keys) = lease.close();
             let timeline = timeline(&self.rebuilder, lease);
@@ -274,6 +293,10 @@ impl Driver {
             Done::Unlocked(Ok(container), timeline) => {
                 tracing::info!(function = self.rebuilder.name(), container, "unlocked");
                 lease.timeline = Some(timeline);
+                if let (Holder::Everybody, Some(container)) = (holder, &lease.container) {
+                    let container = Arc::clone(container);
+                    self.ends.spawn(async move { container.ended().await });
+                }
                 lease.serve(container, self.lease_limit)
             }
             Done::Unlocked(Err(failure), timeline) => {

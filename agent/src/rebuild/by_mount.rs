@@ -133,15 +133,11 @@ impl Mounted {
     }
 
     /// Asks the delivery, where one serves.
-    pub(super) fn delivered(&self, ask: impl FnOnce(&Delivered) -> bool) -> bool {
+    pub(super) fn delivered<T>(&self, ask: impl FnOnce(&Delivered) -> T) -> Option<T> {
         // Whoever has the lock delivers or wipes.
-        let Ok(serving) = self.serving.try_lock() else {
-            return false;
-        };
-        let delivered = serving
-            .as_ref()
-            .and_then(|serving| serving.delivered.as_ref());
-        delivered.is_some_and(ask)
+        let serving = self.serving.try_lock().ok()?;
+        let delivered = serving.as_ref()?.delivered.as_ref();
+        delivered.map(ask)
     }
 
     /// Overwrites what was delivered, and kills the processes that had it.

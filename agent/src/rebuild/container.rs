@@ -112,23 +112,36 @@ impl Container {
     }
 }
 
+impl Container {
+    /// Waits until what serves has ended; as far as this kernel knows.
+    pub async fn ended(&self) {
+        let Some(end) = self.place.delivered(Delivered::end) else {
+            return;
+        };
+        let waited = async { end?.readable().await.map(drop) };
+        if let Err(error) = waited.await {
+            tracing::warn!(%error, "whether the function crashes is seen only by its callers");
+        }
+    }
+}
+
 /// As far as this kernel knows.
 impl Serving for Container {
     fn has_ended(&self) -> bool {
-        self.place.delivered(Delivered::is_ended)
+        self.place.delivered(Delivered::is_ended).unwrap_or(false)
     }
 
     fn is_ending(&self) -> bool {
-        self.place.delivered(Delivered::is_ending)
+        self.place.delivered(Delivered::is_ending).unwrap_or(false)
     }
 }
 
 impl Place {
     /// Asks the delivery, where one serves.
-    fn delivered(&self, ask: impl FnOnce(&Delivered) -> bool) -> bool {
+    fn delivered<T>(&self, ask: impl FnOnce(&Delivered) -> T) -> Option<T> {
         match self {
             Self::Mount(place) => place.delivered(ask),
-            Self::Image(_) => false,
+            Self::Image(_) => None,
         }
     }
 }

@@ -28,6 +28,20 @@ impl Checksum {
     }
 }
 
+/// The checksum of some bytes.
+#[cfg(feature = "host")]
+pub(crate) fn checksum(bytes: &[u8]) -> [u8; 2] {
+    Checksum::default().add(bytes).finish()
+}
+
+/// By how much a sum changes that has these bytes in place of others with this checksum (RFC 1624, equation 3): in
+/// the machine's byte order, as the kernel adds it.
+#[cfg(feature = "host")]
+pub(crate) fn difference(others: [u8; 2], bytes: &[u8]) -> u32 {
+    let sum = Checksum::default().add(bytes).add(&others).finish();
+    u32::from(!u16::from_ne_bytes(sum))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,5 +67,17 @@ mod tests {
             Checksum::default().add(&[1]).finish(),
             Checksum::default().add(&[1, 0]).finish()
         );
+    }
+
+    #[test]
+    fn the_difference_leads_from_one_sum_to_the_other() {
+        let (before, after) = (b"GET /a HTTP/1.1\r\n", b"GET /b HTTP/1.0\r\n");
+        let difference = difference(checksum(before), after).to_ne_bytes();
+        // Sixteen bits of it, in the machine's order.
+        let place = if cfg!(target_endian = "little") { 0 } else { 2 };
+        let sum = Checksum::default()
+            .add(before)
+            .add(&difference[place..place + 2]);
+        assert_eq!(sum.finish(), checksum(after));
     }
 }

@@ -8,5 +8,7 @@ mod port;
 mod template;
 
 #[cfg(feature = "host")]
+pub(crate) use checksum::{checksum, difference};
+#[cfg(feature = "host")]
 pub use port::{Port, ReleaseError};
 pub use template::{BadFrame, Frame, Template};

@@ -319,6 +319,7 @@ mod tests {
             vlan: None,
             ethernet,
             unanswered: false,
+            admission: None,
             frame: Zeroizing::new(frame),
         }
     }

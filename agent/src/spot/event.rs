@@ -16,6 +16,8 @@ pub enum Event {
     Answer(FlowKey, u64),
     /// An answer has begun that says that the function has failed.
     Failure(FlowKey),
+    /// What was spotted before it was asked for has been told.
+    Barrier,
 }
 
 /// A held segment.
@@ -32,6 +34,8 @@ pub struct HeldFrame {
     pub ethernet: bool,
     /// Whether the gateway had not answered what came before, as far as the programs know.
     pub unanswered: bool,
+    /// The admission by which it has gone on.
+    pub admission: Option<u32>,
     /// The frame; keys pass through it.
     pub frame: Zeroizing<Vec<u8>>,
 }
@@ -87,6 +91,7 @@ fn parse(record: &[u8]) -> Result<Event, BadEvent> {
                 vlan: (header.vlan != 0).then_some((header.vlan & 0xffff) as u16),
                 ethernet: header.flags & flag::ETHERNET != 0,
                 unanswered: header.flags & flag::UNANSWERED != 0,
+                admission: flag::admission(header.flags),
                 frame: Zeroizing::new(frame.to_vec()),
             })
         }
@@ -95,6 +100,7 @@ fn parse(record: &[u8]) -> Result<Event, BadEvent> {
         EventKind::Reset => Event::Reset(header.flow),
         EventKind::Answer => Event::Answer(header.flow, header.time),
         EventKind::Failure => Event::Failure(header.flow),
+        EventKind::Barrier => Event::Barrier,
     })
 }
 
@@ -142,7 +148,8 @@ mod tests {
         bytes.extend_from_slice(&[2; 16]);
         bytes.extend_from_slice(&40_000_u16.to_ne_bytes());
         bytes.extend_from_slice(&8080_u16.to_ne_bytes());
-        bytes.extend_from_slice(&1_u32.to_ne_bytes());
+        let flags = flag::ETHERNET | flag::admitted(4);
+        bytes.extend_from_slice(&flags.to_ne_bytes());
         bytes.extend_from_slice(frame);
         bytes
     }
@@ -155,6 +162,7 @@ mod tests {
         assert_eq!(held.frame.as_slice(), b"abc");
         assert_eq!((held.time, held.interface, held.vlan), (7, 3, Some(5)));
         assert!(held.ethernet && !held.unanswered);
+        assert_eq!(held.admission, Some(4));
         assert_eq!(
             (held.flow.source_port, held.flow.destination_port),
             (40_000, 8080)

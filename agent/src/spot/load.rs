@@ -9,7 +9,8 @@ use aya::{
 };
 
 use super::{
-    Attach, Counters, Flows, Hook, Interface, Names, ProgramLog, ReleaseSign, SpotError,
+    AdmissionKey, Admissions, Attach, Counters, Flows, Hook, Interface, Names, ProgramLog,
+    ReleaseSign, SpotError,
     attach::{self, Attached, ETHERNET},
     automaton,
     tables::take_map,
@@ -28,6 +29,8 @@ pub struct Options {
     pub next_key_header: String,
     /// Signs of released packets.
     pub release: ReleaseSign,
+    /// The key under which heads have their names.
+    pub admission: AdmissionKey,
 }
 
 /// The loaded programs; dropping it detaches them and everything passes again.
@@ -38,6 +41,7 @@ pub struct Spotter {
 
 const RELEASE: &str = "release";
 const WIPE: &str = "wipe";
+const BARRIER: &str = "barrier";
 /// The smallest packet that a program of TC's is run on.
 const NO_PACKET: [u8; 14] = [0; 14];
 
@@ -52,10 +56,11 @@ impl Spotter {
             .override_global("GATEWAY_PORT", &options.port, true)
             .override_global("RELEASE_MARK", &options.release.mark, true)
             .override_global("RELEASE_SOURCE", &options.release.source_number(), true)
+            .override_global("ADMISSION_KEY", &options.admission.0, true)
             .load(OBJECT)
             .map_err(not_permitted)?;
         // Every host needs these; the others are loaded when an interface wants them.
-        for name in [ETHERNET.ingress, ETHERNET.egress, RELEASE, WIPE] {
+        for name in [ETHERNET.ingress, ETHERNET.egress, RELEASE, WIPE, BARRIER] {
             attach::classifier(&mut ebpf, name)?;
         }
         fill_search_table(&mut ebpf, *search)?;
@@ -117,6 +122,14 @@ impl Spotter {
         Flows::new(take_map(&mut self.ebpf, "FLOWS")?)
     }
 
+    /// The maps of what is let go on; to be taken once.
+    ///
+    /// # Errors
+    /// When the object has none, or they were taken.
+    pub fn admissions(&mut self) -> Result<Admissions, SpotError> {
+        Admissions::new(&mut self.ebpf)
+    }
+
     /// The counters; to be taken once.
     ///
     /// # Errors
@@ -146,13 +159,27 @@ impl Spotter {
     /// # Errors
     /// When the kernel does not run the program.
     pub(super) fn write_zeros(&mut self) -> Result<bool, SpotError> {
+        self.run(WIPE)
+    }
+
+    /// Asks for [`Event::Barrier`](super::Event), which comes after all that was spotted before; whether there was
+    /// room for it.
+    ///
+    /// # Errors
+    /// When the kernel does not run the program.
+    pub fn ask_for_barrier(&mut self) -> Result<bool, SpotError> {
+        self.run(BARRIER)
+    }
+
+    /// Runs a program that looks at no packet; whether it could do its work.
+    fn run(&mut self, name: &'static str) -> Result<bool, SpotError> {
         let options = TestRunOptions {
             data_in: Some(&NO_PACKET),
             ..TestRunOptions::new()
         };
-        let run = self.classifier(WIPE)?.test_run(options);
+        let run = self.classifier(name)?.test_run(options);
         let result = run.map_err(|source| SpotError::Program {
-            name: WIPE,
+            name,
             source: Box::new(source),
         })?;
         Ok(result.return_value == 0)

@@ -1,6 +1,8 @@
 //! The spotter's userspace half: loads the programs, attaches them to interfaces, follows interfaces
 //! as they come and go, keeps the kernel's tables, and reads what the programs hold.
 #[cfg(feature = "host")]
+mod admissions;
+#[cfg(feature = "host")]
 mod attach;
 #[cfg(feature = "host")]
 mod automaton;
@@ -22,6 +24,8 @@ mod sign;
 #[cfg(feature = "host")]
 mod tables;
 
+#[cfg(feature = "host")]
+pub use admissions::{AdmissionKey, Admissions, HeadName, Way};
 #[cfg(feature = "host")]
 pub use error::SpotError;
 pub use event::{BadEvent, Event, HeldFrame};

@@ -8,7 +8,9 @@ use nix::{
     sched::{CloneFlags, unshare},
     unistd::Pid,
 };
-use rsfaas::spot::{Interface, InterfaceChange, Interfaces, Options, ReleaseSign, Spotter};
+use rsfaas::spot::{
+    AdmissionKey, Interface, InterfaceChange, Interfaces, Options, ReleaseSign, Spotter,
+};
 
 /// The gateway's port.
 pub(crate) const PORT: u16 = 8080;
@@ -56,6 +58,7 @@ pub(crate) fn spotter(sign: &ReleaseSign) -> Spotter {
         key_header: KEY_HEADER.into(),
         next_key_header: "X-RsFaaS-Next-Key".into(),
         release: *sign,
+        admission: AdmissionKey::random().unwrap(),
     })
     .unwrap()
 }

@@ -64,7 +64,10 @@ impl PacketPath {
                     Event::Held(held) => self.held(&held),
                     Event::ServerFin(_) => return,
                     Event::Reset(_) => panic!("the connection was reset"),
-                    Event::ClientFin(_) | Event::Answer(..) | Event::Failure(_) => {}
+                    Event::ClientFin(_)
+                    | Event::Answer(..)
+                    | Event::Failure(_)
+                    | Event::Barrier => {}
                 }
             }
         }

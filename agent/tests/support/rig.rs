@@ -1,7 +1,7 @@
 //! The programs, loaded but not attached, and a way to run them on a packet.
 use agent_ebpf::{FlowKey, NameKind};
 use aya::programs::{TestRun as _, TestRunOptions};
-use rsfaas::spot::{Counters, Flows, Names, Options, ReleaseSign, Spotter};
+use rsfaas::spot::{AdmissionKey, Counters, Flows, Names, Options, ReleaseSign, Spotter};
 
 use crate::packet::{Packet, SYN};
 
@@ -50,6 +50,7 @@ impl Rig {
             key_header: "X-RsFaaS-Key".into(),
             next_key_header: "X-RsFaaS-Next-Key".into(),
             release: SIGN,
+            admission: AdmissionKey::random().unwrap(),
         })
         .expect("the programs load (needs root)");
         let mut names = spotter.names().unwrap();

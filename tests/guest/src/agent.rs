@@ -16,8 +16,8 @@ use rsfaas::{
     head::{Action, Connection, Decision, Request, RequestId},
     release::{Port, Template},
     spot::{
-        Attach, Event, Events, Flows, HeldFrame, Hook, Interface, InterfaceChange, Interfaces,
-        Options, ReleaseSign, Spotter,
+        AdmissionKey, Attach, Event, Events, Flows, HeldFrame, Hook, Interface, InterfaceChange,
+        Interfaces, Options, ReleaseSign, Spotter,
     },
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -146,6 +146,7 @@ async fn run(
         key_header: KEY_HEADER.into(),
         next_key_header: "X-RsFaaS-Next-Key".into(),
         release,
+        admission: AdmissionKey::random()?,
     })?;
     load_the_rest(&mut spotter)?;
     spotter.names()?.insert(SEALED, NameKind::Sealed)?;
@@ -198,7 +199,7 @@ impl State<'_> {
     fn event(&mut self, event: Event) -> Result<(), Failure> {
         match event {
             Event::Held(held) => self.held(&held)?,
-            Event::ClientFin(_) | Event::Failure(_) => {}
+            Event::ClientFin(_) | Event::Failure(_) | Event::Barrier => {}
             Event::ServerFin(flow) | Event::Reset(flow) => {
                 self.flows.remove(&flow);
                 self.table.remove(&flow)?;

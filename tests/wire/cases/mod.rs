@@ -1,4 +1,5 @@
 //! The tests, by topic.
+mod admitted;
 mod agent_gone;
 mod arrival;
 mod bodies;
@@ -32,6 +33,7 @@ pub(crate) fn all() -> impl Iterator<Item = Case> {
         targets::CASES,
         bodies::CASES,
         kept_alive::CASES,
+        admitted::CASES,
         retransmissions::CASES,
         network::CASES,
         arrival::CASES,

@@ -3,10 +3,18 @@ use std::{collections::HashSet, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::{head::Connection, release::Template};
+use crate::{head::Connection, release::Template, spot::HeadName};
 
 /// How long something that may be a request sent ahead waits for the answer to what came before.
 const ANSWER_TIME: Duration = Duration::from_millis(250);
+
+/// A segment that the programs have let go on.
+pub(super) struct Passed {
+    /// Where its request has gone, until that is judged.
+    pub(super) container: Option<String>,
+    pub(super) sequence: u32,
+    pub(super) length: usize,
+}
 
 /// A flow.
 pub(super) struct Flow {
@@ -19,6 +27,10 @@ pub(super) struct Flow {
     pub(super) held: u64,
     /// When a request of it was last let in: kernel's monotonic clock, nanoseconds.
     pub(super) served: u64,
+    /// What has gone on of the segment that is being looked at.
+    pub(super) passed: Option<Passed>,
+    /// The head with which that segment starts.
+    pub(super) head: Option<HeadName>,
     /// What of it passes by itself, as sequence numbers.
     pub(super) window: (u32, u32),
     /// Until when a head's rest, or an answer, is waited for.
@@ -34,6 +46,8 @@ impl Flow {
             functions: HashSet::new(),
             held,
             served: 0,
+            passed: None,
+            head: None,
             window: (0, 0),
             deadline: None,
         }

@@ -54,6 +54,7 @@ mod tests {
             plain: true,
             keys: texts(keys),
             next_keys: texts(next_keys),
+            lengths: None,
         }
     }
 

@@ -16,14 +16,25 @@ use crate::{
 
 impl Driver {
     /// Lets further callers of the shared lease in by themselves while the driver waits, where they need nothing
-    /// but the key.
+    /// but the key. Where they need more, the programs are to let nobody in either.
     pub(super) fn open_door(&mut self) {
-        if self.stopping || !self.limiter.allows(Instant::now()) {
-            return;
+        let may_open = !self.stopping && self.limiter.allows(Instant::now());
+        let lease = self.leases.get(&Holder::Everybody).filter(|_| may_open);
+        let is_open = lease
+            .and_then(Lease::door)
+            .is_some_and(|open| self.door.open(open));
+        if !is_open {
+            self.end_admissions();
         }
-        let lease = self.leases.get(&Holder::Everybody);
-        if let Some(open) = lease.and_then(Lease::door) {
-            self.door.open(open);
+    }
+
+    /// Has the programs let nobody in any more.
+    pub(super) fn end_admissions(&mut self) {
+        if let Err(error) = self.admissions.close(self.rebuilder.name()) {
+            let what = chain::of(&error);
+            self.failed(&format!(
+                "requests go on to a lease that is not open: {what}"
+            ));
         }
     }
 

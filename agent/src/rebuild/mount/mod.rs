@@ -29,9 +29,9 @@ mod strays;
 mod swap;
 mod token;
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{io, os::fd::OwnedFd, path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::time::Instant;
+use tokio::{io::unix::AsyncFd, time::Instant};
 
 use self::{
     attach::Attachment, base::Layering, find::Scan, namespace::Namespace, process::Process,
@@ -238,6 +238,14 @@ impl Delivered {
     #[must_use]
     pub fn is_ending(&self) -> bool {
         self.process.is_ending()
+    }
+
+    /// Becomes readable when the process has ended.
+    ///
+    /// # Errors
+    /// When it cannot be waited for.
+    pub fn end(&self) -> io::Result<AsyncFd<OwnedFd>> {
+        self.process.end()
     }
 
     /// Waits until something listens on TCP port `port` in the container's network namespace.

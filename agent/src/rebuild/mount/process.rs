@@ -14,6 +14,7 @@ use rustix::{
     fs::{CWD, Mode, OFlags, openat, readlinkat},
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
 };
+use tokio::io::{Interest, unix::AsyncFd};
 
 use super::{
     MountError,
@@ -128,6 +129,14 @@ impl Process {
     pub(super) fn is_ended(&self) -> bool {
         let mut ended = [PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)];
         matches!(poll(&mut ended, PollTimeout::ZERO), Ok(1..))
+    }
+
+    /// Becomes readable when the process has ended.
+    pub(super) fn end(&self) -> io::Result<AsyncFd<OwnedFd>> {
+        let end = self.pidfd.try_clone()?;
+        // SAFETY: the copy owns its descriptor, gives the same one each time, and lives inside the `AsyncFd` from
+        // here on.
+        unsafe { AsyncFd::register_with_interest(end, Interest::READABLE) }.map_err(Into::into)
     }
 
     /// Tells whether the process has ended or is about to. Its callers, whose connections the kernel has closed, may

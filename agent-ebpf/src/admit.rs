@@ -1,0 +1,135 @@
+//! Requests that go on by themselves: the head is one that the agent knows, and what it would send in its place is
+//! written over it. The agent is told as of every held segment, and follows.
+
+use agent_ebpf::{Admission, Counter, HEAD_LEN, Tag, admitting, sip::SipHash};
+use aya_ebpf::{
+    macros::map,
+    maps::{Array, HashMap},
+};
+
+use crate::{
+    frame::Frame,
+    hold,
+    maps::{self, FLOWS, Scratch, count},
+    packet::Segment,
+    turn::{self, Turn},
+};
+
+/// Numbers of admissions, by the names of the heads.
+#[map]
+static ADMITTED: HashMap<Tag, u32> = HashMap::with_max_entries(agent_ebpf::ADMISSIONS, 0);
+
+/// What goes on in their place.
+#[map]
+static ADMISSIONS: Array<Admission> = Array::with_max_entries(agent_ebpf::ADMISSIONS, 0);
+
+/// Whether any are let go on; see `admitting`.
+#[map]
+static ADMITTING: Array<u64> = Array::with_max_entries(admitting::COUNT, 0);
+
+/// The end of a head, as a number of its last four bytes.
+const END_OF_HEAD: u32 = u32::from_be_bytes(*b"\r\n\r\n");
+/// Words that a head may have.
+const WORDS: usize = HEAD_LEN / 8;
+
+/// Notes that a function may have failed: from here on nothing is let go on, until the agent has looked.
+#[inline(always)]
+pub(crate) fn failed() {
+    if let Some(failed) = ADMITTING.get_ptr_mut(admitting::FAILED) {
+        // SAFETY: the entry stays in memory while the program runs, and nobody but the programs writes to it.
+        unsafe { failed.write_volatile(hold::now()) };
+    }
+}
+
+#[inline(always)]
+fn is_on() -> bool {
+    let time = |slot| ADMITTING.get(slot).copied().unwrap_or_default();
+    time(admitting::LOOKED) > time(admitting::FAILED)
+}
+
+/// Puts the name of the head with which a segment starts into the scratch memory; whether it has one.
+#[inline(always)]
+pub(crate) fn name<F: Frame>(frame: &F, segment: &Segment, scratch: &mut Scratch) -> bool {
+    if !F::REWRITES || !is_on() || turn::of(segment) != Turn::Client {
+        return false;
+    }
+    let is_named = name_head(frame, segment, scratch);
+    // The key is in it.
+    scratch.head.wipe();
+    is_named
+}
+
+#[inline(always)]
+fn name_head(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> bool {
+    let (offset, length) = (segment.payload_offset, segment.payload_length);
+    if !scratch.head.load(frame, offset, length) {
+        return false;
+    }
+    scratch.cursor = 0;
+    let mut last = 0;
+    for index in 0..HEAD_LEN {
+        last = last << 8 | u32::from(scratch.head.bytes[index]);
+        if last == END_OF_HEAD {
+            scratch.cursor = index as u32 + 1;
+            break;
+        }
+    }
+    scratch.head.wipe();
+    let head = scratch.head_length();
+    // Once more, with nothing behind it.
+    if head == 0 || head > length || !scratch.head.load(frame, offset, head) {
+        return false;
+    }
+    let mut hash = SipHash::new(maps::admission_key());
+    let (words, _) = scratch.head.bytes.as_chunks::<8>();
+    for index in 0..WORDS {
+        if index as u32 >= scratch.head_length() / 8 {
+            break;
+        }
+        hash = hash.and(u64::from_le_bytes(words[index]));
+    }
+    let whole = scratch.head_length() as usize / 8;
+    let rest = if whole < WORDS {
+        u64::from_le_bytes(words[whole])
+    } else {
+        0
+    };
+    scratch.tag = Tag(hash.finish(rest, u64::from(scratch.head_length())));
+    true
+}
+
+/// Lets a segment go on whose head has a name that is known; the admission's number. To be asked only while the
+/// record that tells of it is reserved: so the agent knows of every segment that has gone on once a record has
+/// come that was asked for after the name was taken away.
+#[inline(always)]
+pub(crate) fn admit(frame: &impl Frame, segment: &Segment, scratch: &Scratch) -> Option<u32> {
+    // SAFETY: the number is copied at once.
+    let slot = *unsafe { ADMITTED.get(&scratch.tag) }?;
+    let admission = ADMISSIONS.get(slot)?;
+    // SAFETY: a reference's field; volatile, as `at_least_one` asks for.
+    let last = unsafe { core::ptr::read_volatile(&raw const admission.last) };
+    let length = maps::at_least_one(last, HEAD_LEN as u32);
+    // What comes behind the body was not looked at.
+    if length != scratch.head_length() || segment.payload_length > length + admission.body {
+        return None;
+    }
+    let flow = FLOWS.get_ptr_mut(&segment.flow)?;
+    // SAFETY: the admission has room for the longest head, and the length is at most that.
+    if !unsafe {
+        frame.rewrite(
+            segment,
+            admission.head.as_ptr(),
+            length,
+            admission.difference,
+        )
+    } {
+        return None;
+    }
+    let start = segment.sequence.wrapping_add(length);
+    // SAFETY: the entry stays in memory while the program runs; nobody changes it before the segment is told of.
+    unsafe { (*flow).pass_start = start };
+    // SAFETY: as above.
+    unsafe { (*flow).pass_end = start.wrapping_add(admission.body) };
+    count(Counter::Admitted);
+    Some(slot)
+}
