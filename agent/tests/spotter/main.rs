@@ -20,6 +20,7 @@ macro_rules! at_both_hooks {
     };
 }
 
+mod admissions;
 mod flows;
 mod frames;
 mod load;

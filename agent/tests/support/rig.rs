@@ -1,7 +1,9 @@
 //! The programs, loaded but not attached, and a way to run them on a packet.
 use agent_ebpf::{FlowKey, NameKind};
 use aya::programs::{TestRun as _, TestRunOptions};
-use rsfaas::spot::{AdmissionKey, Counters, Flows, Names, Options, ReleaseSign, Spotter};
+use rsfaas::spot::{
+    AdmissionKey, Admissions, Counters, Flows, Names, Options, ReleaseSign, Spotter,
+};
 
 use crate::packet::{Packet, SYN};
 
@@ -41,16 +43,19 @@ pub(crate) struct Rig {
     pub(crate) names: Names,
     pub(crate) flows: Flows,
     pub(crate) counters: Counters,
+    pub(crate) admissions: Admissions,
+    pub(crate) admission_key: AdmissionKey,
 }
 
 impl Rig {
     pub(crate) fn new(hook: Hook) -> Self {
+        let admission_key = AdmissionKey::random().unwrap();
         let mut spotter = Spotter::load(&Options {
             port: 8080,
             key_header: "X-RsFaaS-Key".into(),
             next_key_header: "X-RsFaaS-Next-Key".into(),
             release: SIGN,
-            admission: AdmissionKey::random().unwrap(),
+            admission: admission_key,
         })
         .expect("the programs load (needs root)");
         let mut names = spotter.names().unwrap();
@@ -58,12 +63,15 @@ impl Rig {
         names.insert("pydict-abc123-0", NameKind::Unlocked).unwrap();
         let flows = spotter.flows().unwrap();
         let counters = spotter.counters().unwrap();
+        let admissions = spotter.admissions().unwrap();
         Self {
             hook,
             spotter,
             names,
             flows,
             counters,
+            admissions,
+            admission_key,
         }
     }
 
