@@ -146,7 +146,7 @@ async fn run(
         key_header: KEY_HEADER.into(),
         next_key_header: "X-RsFaaS-Next-Key".into(),
         release,
-        admission: AdmissionKey::random()?,
+        admission: AdmissionKey::random().trying("make the key of heads")?,
     })?;
     load_the_rest(&mut spotter)?;
     spotter.names()?.insert(SEALED, NameKind::Sealed)?;
