@@ -125,11 +125,13 @@ pub(crate) fn admit(frame: &impl Frame, segment: &Segment, scratch: &Scratch) ->
     } {
         return None;
     }
-    let start = segment.sequence.wrapping_add(length);
-    // SAFETY: the entry stays in memory while the program runs; nobody changes it before the segment is told of.
-    unsafe { (*flow).pass_start = start };
-    // SAFETY: as above.
-    unsafe { (*flow).pass_end = start.wrapping_add(admission.body) };
+    // SAFETY: the entry stays in memory while the program runs; the agent changes it only after the segment was told
+    // of.
+    let flow = unsafe { &mut *flow };
+    flow.pass_start = segment.sequence.wrapping_add(length);
+    flow.pass_end = flow.pass_start.wrapping_add(admission.body);
+    flow.next_head = flow.pass_end;
+    flow.next_head_known = 1;
     count(Counter::Admitted);
     Some(slot)
 }

@@ -57,12 +57,16 @@ pub struct Flow {
     pub last_seen: u64,
     /// When the gateway last sent payload of an answer proper, by the same clock.
     pub answered: u64,
-    /// What the client has acknowledged, as far as was seen.
-    pub acknowledged: u32,
     /// Whether the client has sent its FIN: one, or zero.
     pub finished: u32,
+    /// Where the head starts of a request that follows one which was let go on, where that is known.
+    pub next_head: u32,
+    /// Whether it is: one, or zero.
+    pub next_head_known: u32,
+    /// What the client has acknowledged, as far as was seen.
+    pub acknowledged: u32,
 }
-crate::plain!(Flow, 40);
+crate::plain!(Flow, 48);
 
 impl Flow {
     /// A flow of which every segment is held, last seen at a time of the monotonic clock.
@@ -77,6 +81,8 @@ impl Flow {
             answered: 0,
             acknowledged: 0,
             finished: 0,
+            next_head: 0,
+            next_head_known: 0,
         }
     }
 
@@ -90,6 +96,14 @@ impl Flow {
             pass_end: sequence,
             ..Self::held(last_seen)
         }
+    }
+
+    /// Whether the next request's head starts with a segment. One that has gone on already may come again, and be
+    /// taken for it: it would go on as before.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_next_head(&self, sequence: u32) -> bool {
+        self.next_head_known != 0 && self.next_head == sequence
     }
 
     /// Whether a segment comes before its turn: the agent would take it for the start of a request.

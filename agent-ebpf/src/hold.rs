@@ -15,11 +15,7 @@ use crate::{
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
     /// The first that the agent gets of the flow; whether the gateway owes an answer to what came before.
-    First {
-        unanswered: bool,
-        /// Whether the scratch memory has its head's name.
-        named: bool,
-    },
+    First { unanswered: bool },
     /// One that follows.
     Further,
 }
@@ -37,7 +33,7 @@ enum Captured {
 
 /// Copies a segment's frame into the ring buffer. Whether there was room or not, the packet is dropped, unless it may
 /// go on by itself: what found no room comes again with the client's retransmission, and the flow waits for that
-/// where this would have been its first.
+/// where this would have been its first. `named` tells whether the scratch memory has the name of its head.
 #[inline(always)]
 pub(crate) fn hold(
     frame: &impl Frame,
@@ -45,14 +41,15 @@ pub(crate) fn hold(
     scratch: &Scratch,
     counter: Counter,
     place: Place,
+    named: bool,
 ) -> Fate {
     let length = segment.payload_offset + segment.payload_length;
     let captured = if length <= room::SMALL as u32 {
-        capture::<{ room::SMALL }>(frame, segment, scratch, length, place)
+        capture::<{ room::SMALL }>(frame, segment, scratch, length, place, named)
     } else if length <= room::MEDIUM as u32 {
-        capture::<{ room::MEDIUM }>(frame, segment, scratch, length, place)
+        capture::<{ room::MEDIUM }>(frame, segment, scratch, length, place, named)
     } else {
-        capture::<{ room::LARGE }>(frame, segment, scratch, length, place)
+        capture::<{ room::LARGE }>(frame, segment, scratch, length, place, named)
     };
     if captured != Captured::Dropped {
         count(counter);
@@ -84,6 +81,7 @@ fn capture<const N: usize>(
     scratch: &Scratch,
     length: u32,
     place: Place,
+    named: bool,
 ) -> Captured {
     let Some(mut record) = EVENTS.reserve::<Capture<N>>(0) else {
         return Captured::Dropped;
@@ -117,7 +115,7 @@ fn capture<const N: usize>(
     let mut captured = Captured::Held;
     // With an ordinary segment alone: the verifier follows each of the three ways.
     if N == room::SMALL
-        && matches!(place, Place::First { named: true, .. })
+        && named
         && let Some(slot) = admit::admit(frame, segment, scratch)
     {
         // SAFETY: as for the header.

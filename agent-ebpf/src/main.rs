@@ -142,16 +142,17 @@ fn spot(frame: &impl Frame, link: Link) -> Fate {
     let Some((segment, scratch)) = maps::keep(segment) else {
         return Fate::Hold;
     };
-    let (counter, place) = match judge(frame, segment, scratch) {
+    let (counter, place, is_head) = match judge(frame, segment, scratch) {
         Judged::Pass => return notice_end(frame, segment),
         Judged::Early => return Fate::Hold,
-        Judged::Further => (Counter::HeldFlow, Place::Further),
-        Judged::First(counter) => match take(frame, segment, scratch, counter) {
-            Some(place) => (counter, place),
+        Judged::Further { is_head } => (Counter::HeldFlow, Place::Further, is_head),
+        Judged::First(counter) => match take(frame, segment, counter) {
+            Some(place) => (counter, place, counter == Counter::HeldKeyed),
             None => return Fate::Hold,
         },
     };
-    hold::hold(frame, segment, scratch, counter, place)
+    let named = is_head && admit::name(frame, segment, scratch);
+    hold::hold(frame, segment, scratch, counter, place, named)
 }
 
 /// What is to be done with a segment.
@@ -159,8 +160,10 @@ enum Judged {
     Pass,
     /// What comes before it is waited for.
     Early,
-    /// The agent has the flow.
-    Further,
+    /// The agent has the flow, and knows whether a head starts here.
+    Further {
+        is_head: bool,
+    },
     /// The agent is to have the flow from here on.
     First(Counter),
 }
@@ -218,18 +221,15 @@ fn owned(segment: &Segment, flow: &Flow) -> Judged {
     if flow.state == FlowState::Missed as u32 {
         Judged::First(Counter::HeldFlow)
     } else {
-        Judged::Further
+        Judged::Further {
+            is_head: flow.is_next_head(segment.sequence),
+        }
     }
 }
 
 /// Gives the agent a flow, from this segment on; `None` where there is no room for it.
 #[inline(always)]
-fn take(
-    frame: &impl Frame,
-    segment: &Segment,
-    scratch: &mut Scratch,
-    counter: Counter,
-) -> Option<Place> {
+fn take(frame: &impl Frame, segment: &Segment, counter: Counter) -> Option<Place> {
     // Nothing but a request names an unlocked container, whose name nobody is told.
     let doubtful = counter != Counter::HeldDirect && turn::of(segment) == Turn::Gateway;
     let awaited = if doubtful {
@@ -254,8 +254,7 @@ fn take(
     }
     // The answer may have gone out on another CPU before the entry was there to tell of it.
     let unanswered = doubtful && turn::of(segment) == Turn::Gateway;
-    let named = counter == Counter::HeldKeyed && admit::name(frame, segment, scratch);
-    Some(Place::First { unanswered, named })
+    Some(Place::First { unanswered })
 }
 
 /// Tells the agent of a client's FIN or RST on a flow that it has; notes where a new flow starts.

@@ -325,7 +325,7 @@ impl Switchboard {
         if let (Some(head), Some(Lengths { head: length, body })) = (head, lengths)
             && head.length() == length
         {
-            self.admit_next((&head, body), start, &actions, way, registry);
+            self.admit_next(key, (&head, body), start, &actions, way, registry);
         }
         actions
     }

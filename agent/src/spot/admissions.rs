@@ -127,12 +127,18 @@ impl Admissions {
         })))
     }
 
-    /// Lets requests go on from here on whose head has this name: as `head`, with a body of so many bytes. Nothing is
-    /// done where there is no room, or where they do so already.
+    /// Lets requests go on from here on whose head has this name: as `head`, with a body of so many bytes; whether they
+    /// do, by now or already. They do not where there is no room.
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn open(&self, name: &HeadName, head: &[u8], body: u32, way: Way) -> Result<(), SpotError> {
+    pub fn open(
+        &self,
+        name: &HeadName,
+        head: &[u8],
+        body: u32,
+        way: Way,
+    ) -> Result<bool, SpotError> {
         let mut inner = self.inner();
         let same = inner
             .slots
@@ -148,7 +154,7 @@ impl Admissions {
             .iter()
             .position(|slot| matches!(slot, Slot::Free));
         let Some(number) = free.filter(|_| !is_known && known < OF_ONE) else {
-            return Ok(());
+            return Ok(is_known);
         };
         let mut admission = Admission {
             // A head has an end.
@@ -164,7 +170,7 @@ impl Admissions {
         let numbers = inner.numbers.insert(name.tag, slot, 0);
         numbers.map_err(SpotError::map(NUMBERS))?;
         inner.slots[number] = Slot::Open(name.tag, way);
-        Ok(())
+        Ok(true)
     }
 
     /// Lets nothing more go on to a function; whether anything was. What has gone on by then is known once a barrier

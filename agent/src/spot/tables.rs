@@ -111,6 +111,19 @@ impl Flows {
         self.set(flow, value)
     }
 
+    /// Tells where the next request's head starts, of a flow whose answers have all come.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn set_next_head(&mut self, flow: &FlowKey, sequence: u32) -> Result<(), SpotError> {
+        let value = Flow {
+            next_head: sequence,
+            next_head_known: 1,
+            ..self.known(flow)?
+        };
+        self.set(flow, value)
+    }
+
     /// Lets go of a flow: only what starts a request is held again; its end is still reported.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use crate::{
     packet::{KEYED, Packet, SYN},
     rig::{
         Fate::{Hold as HOLD, Pass as PASS},
-        Hook, Rig,
+        Hook, Rig, flow_key,
     },
 };
 
@@ -118,6 +118,40 @@ fn the_rest_of_its_body_passes_and_what_comes_behind_is_held() {
     assert_eq!(rig.spot(&rest(2, KEYED)), HOLD);
     // Sent again, it is the agent's: it knows in which form it has gone on.
     assert_eq!(rig.spot(&packet), HOLD);
+}
+
+#[test]
+fn the_next_request_on_the_connection_goes_on_once_the_first_is_answered() {
+    let mut rig = known(Hook::Tc);
+    let mut packet = keyed(&mut rig, 40_000, "body");
+    for _ in 0..3 {
+        assert_eq!(rig.spot(&packet), PASS);
+        packet.sequence += packet.payload.len() as u32;
+        rig.answer(packet.sequence, "HTTP/1.1 200 OK\r\n");
+    }
+    assert_eq!(rig.spot(&packet), PASS);
+    // Sent ahead.
+    packet.sequence += packet.payload.len() as u32;
+    assert_eq!(rig.spot(&packet), HOLD);
+}
+
+#[test]
+fn on_a_connection_that_the_agent_has_it_goes_on_where_the_agent_says_that_a_head_starts() {
+    let mut rig = known(Hook::Tc);
+    let other = "POST /function/pydict HTTP/1.1\r\nX-RsFaaS-Key: x\r\n\r\n";
+    let mut packet = keyed(&mut rig, 40_000, "body");
+    packet.payload = other.into();
+    assert_eq!(rig.spot(&packet), HOLD);
+    let next = Packet {
+        sequence: packet.sequence + other.len() as u32,
+        payload: KEYED.into(),
+        ..packet
+    };
+    rig.answer(next.sequence, "HTTP/1.1 200 OK\r\n");
+    assert_eq!(rig.spot(&next), HOLD);
+    let set = rig.flows.set_next_head(&flow_key(), next.sequence);
+    set.unwrap();
+    assert_eq!(rig.spot(&next), PASS);
 }
 
 #[test]

@@ -16,8 +16,8 @@ use rsfaas::{
     head::{Action, Connection, Decision, Request, RequestId},
     release::{Port, Template},
     spot::{
-        AdmissionKey, Attach, Event, Events, Flows, HeldFrame, Hook, Interface, InterfaceChange,
-        Interfaces, Options, ReleaseSign, Spotter,
+        AdmissionKey, Admissions, Attach, Event, Events, Flows, HeadName, HeldFrame, Hook,
+        Interface, InterfaceChange, Interfaces, Options, ReleaseSign, Spotter, Way,
     },
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -38,6 +38,8 @@ pub(crate) enum Notice {
     Attached(String),
     /// A request waits for its decision.
     Judge(Request),
+    /// One has gone on by itself.
+    Admitted,
     /// The answer's first payload went out.
     Answer,
     /// The connection ended.
@@ -46,28 +48,36 @@ pub(crate) enum Notice {
     Failed(Failure),
 }
 
+/// What the agent is told.
+enum Order {
+    /// What becomes of the request that was judged last.
+    Decide(Decision),
+    /// Whether heads that are let in are to be known to the programs.
+    Remember(bool),
+}
+
 /// The running agent.
 pub(crate) struct Agent {
     notices: Receiver<Notice>,
-    decisions: UnboundedSender<Decision>,
+    orders: UnboundedSender<Order>,
 }
 
 impl Agent {
     /// Loads the programs, opens the way back, and attaches to these interfaces.
     pub(crate) fn start(interfaces: &[&str]) -> Result<Self, Failure> {
         let (tell, notices) = mpsc::channel();
-        let (decisions, decided) = unbounded_channel();
+        let (orders, told) = unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .trying("a runtime")?;
         thread::spawn(move || {
-            if let Err(error) = runtime.block_on(run(&tell, decided)) {
+            if let Err(error) = runtime.block_on(run(&tell, told)) {
                 // The cases end before the agent does.
                 let _ = tell.send(Notice::Failed(error));
             }
         });
-        let this = Self { notices, decisions };
+        let this = Self { notices, orders };
         let mut missing = interfaces.to_vec();
         while !missing.is_empty() {
             let attached = this.expect("the programs attached", |notice| match notice {
@@ -100,7 +110,16 @@ impl Agent {
 
     /// Decides about the request that was judged last.
     pub(crate) fn decide(&self, decision: Decision) -> Result<(), Failure> {
-        let sent = self.decisions.send(decision).is_ok();
+        self.order(Order::Decide(decision))
+    }
+
+    /// Has the heads that are let in from here on known to the programs, or none any more.
+    pub(crate) fn remember(&self, heads: bool) -> Result<(), Failure> {
+        self.order(Order::Remember(heads))
+    }
+
+    fn order(&self, order: Order) -> Result<(), Failure> {
+        let sent = self.orders.send(order).is_ok();
         expect(sent, "a running agent", "it has ended")
     }
 }
@@ -127,26 +146,29 @@ fn tell_verified(name: &str, info: Result<ProgramInfo, ProgramError>) {
 }
 
 struct State<'a> {
+    /// The heads that were judged, and the length of the bodies behind them.
+    heads: HashMap<FlowKey, (HeadName, u32)>,
     flows: HashMap<FlowKey, (Connection, Template)>,
     judged: Option<(FlowKey, RequestId)>,
     /// MTU and hook, by interface.
     links: HashMap<u32, (u32, Hook)>,
     table: Flows,
+    admissions: Admissions,
+    admission_key: AdmissionKey,
+    remembers: bool,
     port: Port,
     tell: &'a Sender<Notice>,
 }
 
-async fn run(
-    tell: &Sender<Notice>,
-    mut decided: UnboundedReceiver<Decision>,
-) -> Result<(), Failure> {
+async fn run(tell: &Sender<Notice>, mut orders: UnboundedReceiver<Order>) -> Result<(), Failure> {
     let release = ReleaseSign::random().trying("make the signs of released packets")?;
+    let admission_key = AdmissionKey::random().trying("make the key of heads")?;
     let mut spotter = Spotter::load(&Options {
         port: PORT,
         key_header: KEY_HEADER.into(),
         next_key_header: "X-RsFaaS-Next-Key".into(),
         release,
-        admission: AdmissionKey::random().trying("make the key of heads")?,
+        admission: admission_key,
     })?;
     load_the_rest(&mut spotter)?;
     spotter.names()?.insert(SEALED, NameKind::Sealed)?;
@@ -154,10 +176,14 @@ async fn run(
     let mut events = Events::new(spotter.ring()?)?;
     let mut interfaces = Interfaces::follow().await?;
     let mut state = State {
+        heads: HashMap::new(),
         flows: HashMap::new(),
         judged: None,
         links: HashMap::new(),
         table: spotter.flows()?,
+        admissions: spotter.admissions()?,
+        admission_key,
+        remembers: false,
         port,
         tell,
     };
@@ -175,8 +201,9 @@ async fn run(
                     state.attach(&mut spotter, interface)?;
                 }
             }
-            decision = decided.recv() => match decision {
-                Some(decision) => state.decide(&decision)?,
+            order = orders.recv() => match order {
+                Some(Order::Decide(decision)) => state.decide(&decision)?,
+                Some(Order::Remember(heads)) => state.remember(heads)?,
                 None => return Ok(()),
             },
         }
@@ -211,12 +238,20 @@ impl State<'_> {
     }
 
     fn held(&mut self, held: &HeldFrame) -> Result<(), Failure> {
+        if held.admission.is_some() {
+            self.notify(Notice::Admitted);
+            return Ok(());
+        }
         let template = Template::of(held)?;
         let (sequence, payload) = (template.sequence(), template.payload(&held.frame));
         let (connection, newest) = self
             .flows
             .entry(held.flow)
             .or_insert_with(|| (Connection::new(KEY_HEADER), template.clone()));
+        if let Some(name) = self.admission_key.name(payload) {
+            let body = payload.len() - name.length();
+            self.heads.insert(held.flow, (name, body as u32));
+        }
         *newest = template;
         let actions = connection.segment(sequence, payload);
         self.act(held.flow, actions)
@@ -231,7 +266,40 @@ impl State<'_> {
         };
         let actions = connection.decide(id, decision);
         self.table.await_answer(&flow, (0, 0))?;
+        if self.remembers
+            && let Decision::Unlock(container) = decision
+        {
+            self.know(flow, &actions, container)?;
+        }
         self.act(flow, actions)
+    }
+
+    fn remember(&mut self, heads: bool) -> Result<(), Failure> {
+        self.remembers = heads;
+        if heads {
+            // Whatever fails.
+            self.admissions.looked(u64::MAX)?;
+        } else {
+            self.admissions.close(SEALED)?;
+        }
+        Ok(())
+    }
+
+    /// Has the head known that was judged, and what is released in its place.
+    fn know(&self, flow: FlowKey, actions: &[Action], container: &str) -> Result<(), Failure> {
+        let Some((name, body)) = self.heads.get(&flow) else {
+            return Ok(());
+        };
+        for action in actions {
+            if let Action::Release { bytes, .. } = action {
+                let way = Way {
+                    function: SEALED.to_owned(),
+                    container: container.to_owned(),
+                };
+                self.admissions.open(name, bytes, *body, way)?;
+            }
+        }
+        Ok(())
     }
 
     fn act(&mut self, flow: FlowKey, actions: Vec<Action>) -> Result<(), Failure> {

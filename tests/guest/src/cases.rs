@@ -50,10 +50,11 @@ const ROUTES: [Route; 4] = [
 
 type Case = fn(&Rig, &Route) -> Result<(), Failure>;
 
-const CASES: [(&str, Case); 3] = [
+const CASES: [(&str, Case); 4] = [
     ("a keyless request passes", keyless),
     ("a keyed request is held, released and its end seen", keyed),
     ("a head in two segments and a long body", in_pieces),
+    ("a request that comes again goes on by itself", again),
 ];
 
 struct Rig {
@@ -122,6 +123,11 @@ impl Rig {
         self.server.sees_nothing()?;
 
         self.agent.decide(Decision::Unlock(UNLOCKED.to_owned()))?;
+        self.reads_as_unlocked(head, body)
+    }
+
+    /// The server sees the request as one for the unlocked function.
+    fn reads_as_unlocked(&self, head: &str, body: &str) -> Result<(), Failure> {
         let seen = self.server.sees(head.len() + body.len())?;
         let seen = String::from_utf8_lossy(&seen);
         let line = format!("POST /function/{UNLOCKED} HTTP/1.1\r\n");
@@ -171,4 +177,20 @@ fn in_pieces(rig: &Rig, route: &Route) -> Result<(), Failure> {
     let pieces = [&head[..cut], &head[cut..], &body].map(str::as_bytes);
     rig.calling(route, &pieces, || rig.unlocked(&head, &body))?;
     rig.closes()
+}
+
+fn again(rig: &Rig, route: &Route) -> Result<(), Failure> {
+    let (head, body) = (head(4), "word");
+    let all = format!("{head}{body}");
+    rig.agent.remember(true)?;
+    rig.calling(route, &[all.as_bytes()], || rig.unlocked(&head, body))?;
+    rig.closes()?;
+    rig.calling(route, &[all.as_bytes()], || {
+        rig.reads_as_unlocked(&head, body)
+    })?;
+    rig.agent.expect("a request that has gone on", |notice| {
+        matches!(notice, Notice::Admitted).then_some(())
+    })?;
+    rig.closes()?;
+    rig.agent.remember(false)
 }

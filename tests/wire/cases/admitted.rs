@@ -11,6 +11,7 @@ use crate::{
 
 cases![
     a_request_that_comes_again_goes_on_by_itself,
+    requests_on_a_kept_connection_go_on_by_themselves,
     the_body_of_such_a_request_may_come_in_pieces,
     what_comes_behind_such_a_request_is_judged,
     the_same_request_with_another_key_is_refused,
@@ -61,6 +62,36 @@ fn a_request_that_comes_again_goes_on_by_itself(world: &World) -> Outcome {
     let request = Request::keyed(world.a()?).body(b"once more");
     while_known(world, &request, || {
         (0..20).try_for_each(|_| world.serves(world.route()?, &request))
+    })?;
+    ended(world)
+}
+
+fn requests_on_a_kept_connection_go_on_by_themselves(world: &World) -> Outcome {
+    let function = world.a()?;
+    let request = Request::keyed(function).body(b"kept");
+    let keyless = Request::to(function).body(b"kept");
+    while_known(world, &request, || {
+        let mut client = Client::open(world.route()?)?;
+        let known = admitted(world)?;
+        for _ in 0..20 {
+            client.write(&request.bytes())?;
+            expect_status(200, &client.answer()?)?;
+        }
+        check!(
+            world.agent.attach() != "tc" || admitted(world)? == known + 20,
+            "{} of 20 have gone on by themselves",
+            admitted(world)? - known
+        );
+        for round in 0..3 {
+            client.write(&keyless.bytes())?;
+            expect_status(423, &client.answer()?)?;
+            client.write(&request.bytes())?;
+            expect_status(200, &client.answer()?)?;
+            let seen = world.gateway.seen(client.address()?)?;
+            check!(seen.len() == 22 + 2 * round, "{} requests", seen.len());
+            is_rewritten(function, &request, &seen[seen.len() - 1])?;
+        }
+        Ok(())
     })?;
     ended(world)
 }

@@ -69,6 +69,7 @@ impl Switchboard {
     /// again. `actions` are what that one has led to.
     pub(super) fn admit_next(
         &mut self,
+        key: &FlowKey,
         (name, body): (&HeadName, u32),
         start: u32,
         actions: &[Action],
@@ -94,9 +95,17 @@ impl Switchboard {
             seen.push_front(*name);
             return;
         }
-        let result = self.admissions.open(name, head, body, way);
-        self.note(result);
-        self.look_at_all(registry);
+        match self.admissions.open(name, head, body, way) {
+            Ok(true) => {
+                // Also on this connection.
+                let next = start.wrapping_add(name.length() as u32).wrapping_add(body);
+                let result = self.table.set_next_head(key, next);
+                self.note(result);
+                self.look_at_all(registry);
+            }
+            Ok(false) => {}
+            Err(error) => self.note(Err(error)),
+        }
     }
 
     /// Looks what has failed, where anything may have, and has the programs go on with the rest.
