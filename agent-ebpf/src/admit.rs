@@ -1,8 +1,11 @@
 //! Requests that go on by themselves: the head is one that the agent knows, and what it would send in its place is
-//! written over it. The agent is told as of every held segment, and follows.
+//! written over it. The agent is told, in its own time.
 
-use agent_ebpf::{Admission, Counter, HEAD_LEN, Tag, admitting, sip::SipHash};
+use agent_ebpf::{
+    Admission, AdmittedEvent, Counter, EventKind, HEAD_LEN, Tag, admitting, ring, sip::SipHash,
+};
 use aya_ebpf::{
+    bindings::BPF_RB_AVAIL_DATA,
     macros::map,
     maps::{Array, HashMap},
 };
@@ -10,7 +13,7 @@ use aya_ebpf::{
 use crate::{
     frame::Frame,
     hold,
-    maps::{self, FLOWS, Scratch, count},
+    maps::{self, EVENTS, FLOWS, Scratch, count},
     packet::Segment,
     turn::{self, Turn},
 };
@@ -47,18 +50,45 @@ fn is_on() -> bool {
     time(admitting::LOOKED) > time(admitting::FAILED)
 }
 
-/// Puts the name of the head with which a segment starts into the scratch memory; whether it has one.
+/// Lets a segment go on that starts with a known head; whether it may. The name is looked up only while the record that
+/// tells of it is reserved: so the agent knows of every segment that has gone on once a record has come that was asked
+/// for after the name was taken away.
 #[inline(always)]
-pub(crate) fn name<F: Frame>(frame: &F, segment: &Segment, scratch: &mut Scratch) -> bool {
+pub(crate) fn admit<F: Frame>(frame: &F, segment: &Segment, scratch: &mut Scratch) -> bool {
     if !F::REWRITES || !is_on() || turn::of(segment) != Turn::Client {
         return false;
     }
     let is_named = name_head(frame, segment, scratch);
     // The key is in it.
     scratch.head.wipe();
-    is_named
+    if !is_named {
+        return false;
+    }
+    let Some(mut record) = EVENTS.reserve::<AdmittedEvent>(0) else {
+        return false;
+    };
+    let Some(admission) = go_on(frame, segment, scratch) else {
+        record.discard(hold::QUIET);
+        return false;
+    };
+    let length = segment.payload_length;
+    record.write(AdmittedEvent {
+        header: hold::header(frame, segment, EventKind::Admitted, length),
+        admission,
+        sequence: segment.sequence,
+    });
+    // Waking it would cost the client time.
+    let waiting = EVENTS.query(u64::from(BPF_RB_AVAIL_DATA));
+    record.submit(if waiting < ring::QUIET {
+        hold::QUIET
+    } else {
+        0
+    });
+    count(Counter::Admitted);
+    true
 }
 
+/// Puts the name of the head with which a segment starts into the scratch memory; whether it has one.
 #[inline(always)]
 fn name_head(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> bool {
     let (offset, length) = (segment.payload_offset, segment.payload_length);
@@ -98,11 +128,10 @@ fn name_head(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> bo
     true
 }
 
-/// Lets a segment go on whose head has a name that is known; the admission's number. To be asked only while the
-/// record that tells of it is reserved: so the agent knows of every segment that has gone on once a record has
-/// come that was asked for after the name was taken away.
+/// Writes what is known over the head whose name is in the scratch memory, and has its body pass; the admission's
+/// number.
 #[inline(always)]
-pub(crate) fn admit(frame: &impl Frame, segment: &Segment, scratch: &Scratch) -> Option<u32> {
+fn go_on(frame: &impl Frame, segment: &Segment, scratch: &Scratch) -> Option<u32> {
     // SAFETY: the number is copied at once.
     let slot = *unsafe { ADMITTED.get(&scratch.tag) }?;
     let admission = ADMISSIONS.get(slot)?;
@@ -132,6 +161,5 @@ pub(crate) fn admit(frame: &impl Frame, segment: &Segment, scratch: &Scratch) ->
     flow.pass_end = flow.pass_start.wrapping_add(admission.body);
     flow.next_head = flow.pass_end;
     flow.next_head_known = 1;
-    count(Counter::Admitted);
     Some(slot)
 }

@@ -35,7 +35,7 @@ counters! {
     DroppedRingFull = "dropped_ring_full",
     /// Segments dropped because the map of flows was full; the client sends them again.
     DroppedFlowsFull = "dropped_flows_full",
-    /// Requests of an open lease, held as others are, that the programs let go on by themselves.
+    /// Requests of an open lease that the programs let go on by themselves.
     Admitted = "admitted",
     /// Released segments seen on their way in.
     Released = "released",

@@ -20,6 +20,8 @@ pub enum EventKind {
     Failure = 6,
     /// Whatever was spotted before this was asked for has been told.
     Barrier = 7,
+    /// A request has gone on by itself: the event is an [`AdmittedEvent`].
+    Admitted = 8,
 }
 
 impl EventKind {
@@ -34,6 +36,7 @@ impl EventKind {
             5 => Some(Self::Answer),
             6 => Some(Self::Failure),
             7 => Some(Self::Barrier),
+            8 => Some(Self::Admitted),
             _ => None,
         }
     }
@@ -56,7 +59,7 @@ pub struct EventHeader {
     pub vlan: u32,
     /// The flow.
     pub flow: FlowKey,
-    /// Bits of [`flag`], and an admission.
+    /// Bits of [`flag`].
     pub flags: u32,
 }
 crate::plain!(EventHeader, 64);
@@ -68,22 +71,20 @@ pub mod flag {
     /// The gateway has not answered what came before the segment: it is the rest of that, or a request
     /// sent ahead.
     pub const UNANSWERED: u32 = 1 << 1;
-    /// Where the number of the admission stands by which the segment has gone on, plus one.
-    const ADMISSION: u32 = 16;
-
-    /// The bits that tell of an admission by its number.
-    #[must_use]
-    #[inline(always)]
-    pub const fn admitted(slot: u32) -> u32 {
-        (slot + 1) << ADMISSION
-    }
-
-    /// The number of the admission that some bits tell of.
-    #[must_use]
-    pub const fn admission(flags: u32) -> Option<u32> {
-        (flags >> ADMISSION).checked_sub(1)
-    }
 }
+
+/// A request that has gone on by itself.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AdmittedEvent {
+    /// As of any event; the length is that of its first segment's payload.
+    pub header: EventHeader,
+    /// The number of the admission by which it has.
+    pub admission: u32,
+    /// The sequence number with which it starts.
+    pub sequence: u32,
+}
+crate::plain!(AdmittedEvent, 72);
 
 /// A record of the ring buffer with room for `N` bytes of frame.
 #[repr(C)]

@@ -41,8 +41,8 @@ pub(crate) trait Frame: EbpfContext {
     /// Whether packets can be written to here, with the checksum that stands for them.
     const REWRITES: bool;
 
-    /// Writes bytes over the start of a segment's payload, and makes its checksum that of the new ones, whose sum
-    /// differs by so much; false where that cannot be done, and then the packet must go no further.
+    /// Writes bytes over the start of a segment's payload, whose sum differs by so much, and makes its checksum theirs.
+    /// Where that cannot be done, the payload is as before, but the checksum may not.
     ///
     /// # Safety
     /// There must be `length` bytes behind the pointer, and `length` must not be zero.
@@ -109,13 +109,12 @@ impl Frame for TcContext {
         difference: u32,
     ) -> bool {
         let skb = self.as_ptr().cast();
-        // SAFETY: the caller vouches for the bytes.
-        let stored =
-            unsafe { bpf_skb_store_bytes(skb, segment.payload_offset, from.cast(), length, 0) };
-        let checksum = segment.transport + CHECKSUM;
+        let (checksum, difference) = (segment.transport + CHECKSUM, u64::from(difference));
         // SAFETY: the helper touches no memory of ours.
-        stored == 0
-            && unsafe { bpf_l4_csum_replace(skb, checksum, 0, u64::from(difference), 0) } == 0
+        let replaced = unsafe { bpf_l4_csum_replace(skb, checksum, 0, difference, 0) };
+        let offset = segment.payload_offset;
+        // SAFETY: the caller vouches for the bytes.
+        replaced == 0 && unsafe { bpf_skb_store_bytes(skb, offset, from.cast(), length, 0) } == 0
     }
 
     #[inline(always)]

@@ -1,15 +1,23 @@
 //! What goes to the agent: held frames and ends of flows.
 
 use agent_ebpf::{Capture, Counter, EventHeader, EventKind, Flow, FlowKey, flag, room};
-use aya_ebpf::helpers::bpf_ktime_get_ns;
+use aya_ebpf::{
+    bindings::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
+    helpers::bpf_ktime_get_ns,
+};
 use aya_log_ebpf::warn;
 
 use crate::{
-    Fate, admit,
     frame::Frame,
-    maps::{self, EVENTS, FLOWS, Scratch, count},
+    maps::{self, EVENTS, FLOWS, count},
     packet::{Link, Segment},
 };
+
+/// Wakes the agent, although there may be events before this one for which it was not woken: the ring would take it
+/// for awake.
+pub(crate) const WAKE: u64 = BPF_RB_FORCE_WAKEUP as u64;
+/// Does not.
+pub(crate) const QUIET: u64 = BPF_RB_NO_WAKEUP as u64;
 
 /// What is known of a segment that is to be held.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -20,38 +28,25 @@ pub(crate) enum Place {
     Further,
 }
 
-/// What became of a segment.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Captured {
-    /// The agent has a copy.
-    Held,
-    /// It has one, and the segment may go on by itself.
-    Admitted,
-    /// There was no room.
-    Dropped,
-}
-
-/// Copies a segment's frame into the ring buffer. Whether there was room or not, the packet is dropped, unless it may
-/// go on by itself: what found no room comes again with the client's retransmission, and the flow waits for that
-/// where this would have been its first. `named` tells whether the scratch memory has the name of its head.
+/// Copies a segment's frame into the ring buffer. Whether there was room or not, the caller drops
+/// the packet: what found no room comes again with the client's retransmission, and the flow waits for
+/// that where this would have been its first.
 #[inline(always)]
-pub(crate) fn hold(
-    frame: &impl Frame,
-    segment: &Segment,
-    scratch: &Scratch,
-    counter: Counter,
-    place: Place,
-    named: bool,
-) -> Fate {
+pub(crate) fn hold(frame: &impl Frame, segment: &Segment, counter: Counter, place: Place) {
     let length = segment.payload_offset + segment.payload_length;
-    let captured = if length <= room::SMALL as u32 {
-        capture::<{ room::SMALL }>(frame, segment, scratch, length, place, named)
-    } else if length <= room::MEDIUM as u32 {
-        capture::<{ room::MEDIUM }>(frame, segment, scratch, length, place, named)
+    let flags = if place == (Place::First { unanswered: true }) {
+        flag::UNANSWERED
     } else {
-        capture::<{ room::LARGE }>(frame, segment, scratch, length, place, named)
+        0
     };
-    if captured != Captured::Dropped {
+    let copied = if length <= room::SMALL as u32 {
+        capture::<{ room::SMALL }>(frame, segment, length, flags)
+    } else if length <= room::MEDIUM as u32 {
+        capture::<{ room::MEDIUM }>(frame, segment, length, flags)
+    } else {
+        capture::<{ room::LARGE }>(frame, segment, length, flags)
+    };
+    if copied.is_some() {
         count(counter);
     } else {
         if place != Place::Further {
@@ -67,38 +62,21 @@ pub(crate) fn hold(
             );
         }
     }
-    if captured == Captured::Admitted {
-        Fate::Pass
-    } else {
-        Fate::Hold
-    }
 }
 
 #[inline(always)]
 fn capture<const N: usize>(
     frame: &impl Frame,
     segment: &Segment,
-    scratch: &Scratch,
     length: u32,
-    place: Place,
-    named: bool,
-) -> Captured {
-    let Some(mut record) = EVENTS.reserve::<Capture<N>>(0) else {
-        return Captured::Dropped;
-    };
+    flags: u32,
+) -> Option<()> {
+    let mut record = EVENTS.reserve::<Capture<N>>(0)?;
     let capture = record.as_mut_ptr();
     let room = N as u32;
     // One less at first, read back as `at_least_one` asks for.
     let mut header = header(frame, segment, EventKind::Held, length.wrapping_sub(1));
-    if matches!(
-        place,
-        Place::First {
-            unanswered: true,
-            ..
-        }
-    ) {
-        header.flags |= flag::UNANSWERED;
-    }
+    header.flags |= flags;
     // SAFETY: the record is ours until it is submitted, and large enough for the header.
     unsafe { (&raw mut (*capture).header).write(header) };
     // SAFETY: written just before.
@@ -109,21 +87,11 @@ fn capture<const N: usize>(
     // SAFETY: the length is at most the room behind the pointer, as checked just before.
     let loaded = unsafe { frame.load_bytes(0, (&raw mut (*capture).frame).cast(), length) };
     if !loaded {
-        record.discard(0);
-        return Captured::Dropped;
+        record.discard(QUIET);
+        return None;
     }
-    let mut captured = Captured::Held;
-    // With an ordinary segment alone: the verifier follows each of the three ways.
-    if N == room::SMALL
-        && named
-        && let Some(slot) = admit::admit(frame, segment, scratch)
-    {
-        // SAFETY: as for the header.
-        unsafe { (*capture).header.flags |= flag::admitted(slot) };
-        captured = Captured::Admitted;
-    }
-    record.submit(0);
-    captured
+    record.submit(WAKE);
+    Some(())
 }
 
 /// Tells the agent of an answer, or of the end, of a flow that it has.
@@ -137,7 +105,7 @@ pub(crate) fn notice(frame: &impl Frame, segment: &Segment, kind: EventKind) {
         return;
     };
     record.write(header(frame, segment, kind, 0));
-    record.submit(0);
+    record.submit(WAKE);
 }
 
 /// Tells the agent that whatever was reserved before has been told; whether there was room.
@@ -160,12 +128,17 @@ pub(crate) fn barrier() -> bool {
         },
         flags: 0,
     });
-    record.submit(0);
+    record.submit(WAKE);
     true
 }
 
 #[inline(always)]
-fn header(frame: &impl Frame, segment: &Segment, kind: EventKind, length: u32) -> EventHeader {
+pub(crate) fn header(
+    frame: &impl Frame,
+    segment: &Segment,
+    kind: EventKind,
+    length: u32,
+) -> EventHeader {
     EventHeader {
         time: now(),
         kind: kind as u32,

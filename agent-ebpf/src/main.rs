@@ -151,8 +151,11 @@ fn spot(frame: &impl Frame, link: Link) -> Fate {
             None => return Fate::Hold,
         },
     };
-    let named = is_head && admit::name(frame, segment, scratch);
-    hold::hold(frame, segment, scratch, counter, place, named)
+    if is_head && admit::admit(frame, segment, scratch) {
+        return Fate::Pass;
+    }
+    hold::hold(frame, segment, counter, place);
+    Fate::Hold
 }
 
 /// What is to be done with a segment.

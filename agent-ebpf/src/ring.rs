@@ -9,3 +9,6 @@ pub const RECORDS: usize = 16;
 pub const RECORD: usize = 64 * 1024 - 8;
 /// Runs that go once around, wherever they start.
 pub const RUNS: usize = SIZE / (RECORDS * (RECORD + 8)) + 1;
+
+/// Bytes of events of which the agent need not know at once, before it is woken for them.
+pub const QUIET: u64 = SIZE as u64 / 16;

@@ -171,6 +171,9 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
             logged = program_log.forward() => logged?,
             () = at(expiry) => expiry = switchboard.expire(Instant::now(), &registry),
             _ = rest.tick() => {
+                for event in events.there() {
+                    switchboard.event(event, &registry);
+                }
                 switchboard.rest(&registry);
                 events.begin_wipe();
             }
@@ -192,6 +195,9 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
             Some((command, reply)) = command_inbox.recv() => match command {
                 Command::Lock { function } => lock(&registry, function.as_deref(), reply),
                 Command::Status => {
+                    for event in events.there() {
+                        switchboard.event(event, &registry);
+                    }
                     let mut counters = switchboard.counters.all();
                     counters.insert("frames_unwiped".to_owned(), events.unwiped());
                     counters.extend(

@@ -11,10 +11,7 @@ use agent_ebpf::FlowKey;
 use rsfaas_shim::Refusal;
 use tokio::time::Instant;
 
-use self::{
-    admit::Admitting,
-    flow::{Flow, Passed},
-};
+use self::{admit::Admitting, flow::Flow};
 use super::{counters::Counters, registry::Registry};
 use crate::{
     clock::monotonic_now,
@@ -23,7 +20,7 @@ use crate::{
     head::{Action, Connection, Decision, KeyHeaders, Lengths, Request, RequestId, Target},
     lease::{Door, Message, Request as LeaseRequest, Verdict},
     release::{Port, Template},
-    spot::{AdmissionKey, Admissions, Event, Flows, HeldFrame, Hook, SpotError, Way as Admitted},
+    spot::{AdmissionKey, Admissions, Event, Flows, HeldFrame, Hook, SpotError},
 };
 
 /// The agent's side of every flow that it has.
@@ -105,6 +102,7 @@ impl Switchboard {
             Event::Answer(flow, time) => self.answered(&flow, time, registry),
             Event::Failure(flow) => self.look(&flow, registry),
             Event::Barrier => self.barrier_come(registry),
+            Event::Admitted(admitted) => self.admitted(&admitted, registry),
         }
     }
 
@@ -186,11 +184,8 @@ impl Switchboard {
             }
         };
         let flow = self.flows.entry(held.flow).or_insert_with(|| {
-            Flow::new(
-                Connection::new(self.key_headers.clone()),
-                template.clone(),
-                held.time,
-            )
+            let connection = Connection::new(self.key_headers.clone());
+            Flow::new(connection, held.time)
         });
         flow.held = held.time;
         let (sequence, payload) = (template.sequence(), template.payload(&held.frame));
@@ -199,18 +194,13 @@ impl Switchboard {
         } else {
             flow.connection.segment(sequence, payload)
         };
-        let length = payload.len();
         flow.head = match held.unanswered {
             true => None,
             false => self.admission_key.name(payload),
         };
-        flow.template = template;
+        flow.template = Some(template);
         flow.set_deadline(self.head_timeout);
-        self.admitted(held, length, registry);
         self.act(&held.flow, actions, registry);
-        if let Some(flow) = self.flows.get_mut(&held.flow) {
-            flow.passed = None;
-        }
     }
 
     fn act(&mut self, key: &FlowKey, actions: Vec<Action>, registry: &Registry) {
@@ -225,11 +215,8 @@ impl Switchboard {
                 Action::PassWindow { start, end } => {
                     if let Some(flow) = self.flows.get_mut(key) {
                         flow.window = (start, end);
-                        // Where the head has gone on by itself, so did the window.
-                        if flow.passed.is_none() {
-                            let result = self.table.move_window(key, flow.window);
-                            self.note(result);
-                        }
+                        let result = self.table.move_window(key, flow.window);
+                        self.note(result);
                     }
                 }
                 Action::Opaque => {
@@ -251,9 +238,6 @@ impl Switchboard {
         let Some(flow) = self.flows.get_mut(key) else {
             return Vec::new();
         };
-        if let Some(container) = flow.passed.as_mut().and_then(|it| it.container.take()) {
-            return flow.connection.decide(id, &Decision::Unlock(container));
-        }
         let decision = match &request.target {
             Target::Other => Decision::Pass,
             Target::Function { name } | Target::Async { name } if registry.is_unlocked(name) => {
@@ -279,10 +263,7 @@ impl Switchboard {
                         && let Some(door) = registry.door(name)
                         && let Some(container) = door.enter(*key, &keys.present)
                     {
-                        let way = Admitted {
-                            function: name.clone(),
-                            container,
-                        };
+                        let way = (name.clone(), container);
                         return self.serve_by_door(key, id, way, request.lengths, registry);
                     }
                     self.come_again(key, name, registry);
@@ -309,7 +290,7 @@ impl Switchboard {
         &mut self,
         key: &FlowKey,
         id: RequestId,
-        way: Admitted,
+        way: (String, String),
         lengths: Option<Lengths>,
         registry: &Registry,
     ) -> Vec<Action> {
@@ -319,10 +300,14 @@ impl Switchboard {
             return Vec::new();
         };
         flow.served = monotonic_now();
-        let (head, start) = (flow.head.take(), flow.template.sequence());
-        let decision = Decision::Unlock(way.container.clone());
+        let (head, start) = (
+            flow.head.take(),
+            flow.template.as_ref().map(Template::sequence),
+        );
+        let decision = Decision::Unlock(way.1.clone());
         let actions = flow.connection.decide(id, &decision);
-        if let (Some(head), Some(Lengths { head: length, body })) = (head, lengths)
+        if let (Some(head), Some(start)) = (head, start)
+            && let Some(Lengths { head: length, body }) = lengths
             && head.length() == length
         {
             self.admit_next(key, (&head, body), start, &actions, way, registry);
@@ -343,20 +328,13 @@ impl Switchboard {
     }
 
     fn release(&mut self, key: &FlowKey, sequence: u32, bytes: &[u8]) {
-        let Some(flow) = self.flows.get(key) else {
+        // What is released was held before.
+        let Some(template) = self.flows.get(key).and_then(|it| it.template.as_ref()) else {
             return;
         };
-        let gone = match &flow.passed {
-            Some(passed) if passed.sequence == sequence => passed.length,
-            _ => 0,
-        };
-        let Some(bytes) = bytes.get(gone..).filter(|rest| !rest.is_empty()) else {
-            return;
-        };
-        let sequence = sequence.wrapping_add(gone as u32);
-        let interface = flow.template.interface();
+        let interface = template.interface();
         let way = self.interfaces.get(&interface).copied().unwrap_or_default();
-        for frame in flow.template.frames(sequence, bytes, way.mtu as usize) {
+        for frame in template.frames(sequence, bytes, way.mtu as usize) {
             match self.port.send(frame, interface, way.hook) {
                 Ok(()) => self.counters.frames_released += 1,
                 Err(error) => {

@@ -109,6 +109,22 @@ impl Connection {
         actions.into()
     }
 
+    /// A request has gone on by itself: its head in this form, with a body of so many bytes. One that comes again changes
+    /// nothing.
+    pub fn gone_on(&mut self, sequence: u32, head: &[u8], body: u32) -> Vec<Action> {
+        let mut actions = Actions::default();
+        let stream = match &mut self.stream {
+            Some(known) if known.has_gone_on(sequence) => return actions.into(),
+            Some(known) if known.sequence() == sequence => known,
+            unknown => unknown.insert(Stream::new(sequence)),
+        };
+        let head = Zeroizing::new(head.to_vec());
+        actions.release(stream.skip_request(head, body.into()));
+        self.state = State::Head;
+        self.go_on(&mut actions);
+        actions.into()
+    }
+
     /// The gateway has answered what came before: what waits for that is a request sent ahead.
     pub fn answered(&mut self) -> Vec<Action> {
         let mut actions = Actions::default();

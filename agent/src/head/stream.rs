@@ -163,18 +163,30 @@ impl Stream {
 
     /// Lets ready bytes go on in another form of the same length.
     pub(super) fn replace(&mut self, bytes: Zeroizing<Vec<u8>>) -> Piece {
-        if self.rewritten.len() == HISTORY
-            && let Some((place, oldest)) = self.rewritten.pop_front()
-        {
-            self.forgotten = place + oldest.len() as u64;
-        }
-        self.rewritten.push_back((self.cursor, bytes.clone()));
+        self.remember(bytes.clone());
         let piece = Piece {
             sequence: self.sequence(),
             bytes,
         };
         self.advance(piece.bytes.len());
         piece
+    }
+
+    /// Goes over a head that has gone on by itself in another form, and over its body; gives what of that is held
+    /// already, which has not.
+    pub(super) fn skip_request(&mut self, head: Zeroizing<Vec<u8>>, body: u64) -> Vec<Piece> {
+        let length = head.len() as u64;
+        self.remember(head);
+        self.skip(length + body)
+    }
+
+    fn remember(&mut self, head: Zeroizing<Vec<u8>>) {
+        if self.rewritten.len() == HISTORY
+            && let Some((place, oldest)) = self.rewritten.pop_front()
+        {
+            self.forgotten = place + oldest.len() as u64;
+        }
+        self.rewritten.push_back((self.cursor, head));
     }
 
     /// Goes over bytes that pass by themselves; gives those of them that are held behind a gap already, which

@@ -319,7 +319,6 @@ mod tests {
             vlan: None,
             ethernet,
             unanswered: false,
-            admission: None,
             frame: Zeroizing::new(frame),
         }
     }

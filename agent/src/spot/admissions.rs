@@ -2,7 +2,7 @@
 //! their place.
 use std::{
     io,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use agent_ebpf::{ADMISSIONS, Admission, HEAD_LEN, Tag, admitting, sip::SipKey};
@@ -10,6 +10,7 @@ use aya::{
     Ebpf,
     maps::{Array, HashMap, MapData},
 };
+use zeroize::Zeroizing;
 
 use super::{
     SpotError,
@@ -70,13 +71,16 @@ impl HeadName {
     }
 }
 
-/// Where requests go.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Way {
+/// What is known of requests that go on by themselves.
+pub struct Known {
     /// The sealed function that they are for.
     pub function: String,
     /// The container that serves it.
     pub container: String,
+    /// Their head, in the form in which it goes on; what else the caller sends is in it.
+    pub head: Zeroizing<Vec<u8>>,
+    /// Bytes of the body behind it.
+    pub body: u32,
 }
 
 /// The maps, shared by all who let somebody in or shut somebody out.
@@ -91,24 +95,24 @@ struct Inner {
 
 enum Slot {
     Free,
-    Open(Tag, Way),
+    Open(Tag, Arc<Known>),
     /// Nothing more goes on by it, but a program may be at it still, and what has gone on may not have been told.
-    Closed(Way),
+    Closed(Arc<Known>),
     /// The same, before a barrier that was asked for.
-    Closing(Way),
+    Closing(Arc<Known>),
 }
 
 impl Slot {
-    fn way(&self) -> Option<&Way> {
+    fn known(&self) -> Option<&Arc<Known>> {
         match self {
             Self::Free => None,
-            Self::Open(_, way) | Self::Closed(way) | Self::Closing(way) => Some(way),
+            Self::Open(_, known) | Self::Closed(known) | Self::Closing(known) => Some(known),
         }
     }
 
     fn leads_to(&self, function: &str) -> Option<Tag> {
         match self {
-            Self::Open(tag, way) if way.function == function => Some(*tag),
+            Self::Open(tag, known) if known.function == function => Some(*tag),
             _ => None,
         }
     }
@@ -127,49 +131,42 @@ impl Admissions {
         })))
     }
 
-    /// Lets requests go on from here on whose head has this name: as `head`, with a body of so many bytes; whether they
-    /// do, by now or already. They do not where there is no room.
+    /// Lets requests go on from here on whose head has this name; whether they do, by now or already. They do not where
+    /// there is no room, or the head would change its length.
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn open(
-        &self,
-        name: &HeadName,
-        head: &[u8],
-        body: u32,
-        way: Way,
-    ) -> Result<bool, SpotError> {
+    pub fn open(&self, name: &HeadName, known: Known) -> Result<bool, SpotError> {
         let mut inner = self.inner();
-        let same = inner
+        let tags = inner
             .slots
             .iter()
-            .filter_map(|slot| slot.leads_to(&way.function));
-        let (mut known, mut is_known) = (0, false);
-        for tag in same {
-            known += 1;
-            is_known |= tag == name.tag;
+            .filter_map(|slot| slot.leads_to(&known.function));
+        let (mut count, mut is_open) = (0, false);
+        for tag in tags {
+            count += 1;
+            is_open |= tag == name.tag;
         }
-        let free = inner
-            .slots
-            .iter()
-            .position(|slot| matches!(slot, Slot::Free));
-        let Some(number) = free.filter(|_| !is_known && known < OF_ONE) else {
-            return Ok(is_known);
+        let is_free = |slot: &Slot| matches!(slot, Slot::Free);
+        let free = inner.slots.iter().position(is_free);
+        let may_open = !is_open && count < OF_ONE && known.head.len() == name.length;
+        let Some(number) = free.filter(|_| may_open) else {
+            return Ok(is_open);
         };
         let mut admission = Admission {
             // A head has an end.
             last: name.length as u32 - 1,
-            body,
-            difference: difference(name.checksum, head),
+            body: known.body,
+            difference: difference(name.checksum, &known.head),
             ..Admission::NONE
         };
-        admission.head[..name.length].copy_from_slice(&head[..name.length]);
+        admission.head[..name.length].copy_from_slice(&known.head);
         let slot = number as u32;
         let heads = inner.heads.set(slot, admission, 0);
         heads.map_err(SpotError::map(HEADS))?;
         let numbers = inner.numbers.insert(name.tag, slot, 0);
         numbers.map_err(SpotError::map(NUMBERS))?;
-        inner.slots[number] = Slot::Open(name.tag, way);
+        inner.slots[number] = Slot::Open(name.tag, Arc::new(known));
         Ok(true)
     }
 
@@ -185,8 +182,8 @@ impl Admissions {
             if let Some(tag) = inner.slots[number].leads_to(function) {
                 gone(inner.numbers.remove(&tag)).map_err(SpotError::map(NUMBERS))?;
                 let slot = std::mem::replace(&mut inner.slots[number], Slot::Free);
-                if let Slot::Open(_, way) = slot {
-                    inner.slots[number] = Slot::Closed(way);
+                if let Slot::Open(_, known) = slot {
+                    inner.slots[number] = Slot::Closed(known);
                 }
                 any = true;
             }
@@ -199,16 +196,16 @@ impl Admissions {
     pub fn functions(&self) -> std::collections::BTreeSet<String> {
         let inner = self.inner();
         let open = inner.slots.iter().filter_map(|slot| match slot {
-            Slot::Open(_, way) => Some(way.function.clone()),
+            Slot::Open(_, known) => Some(known.function.clone()),
             _ => None,
         });
         open.collect()
     }
 
-    /// Where a request has gone, by the number that the programs have told.
+    /// What is known of a request that has gone on, by the number that the programs tell.
     #[must_use]
-    pub fn way(&self, number: u32) -> Option<Way> {
-        self.inner().slots.get(number as usize)?.way().cloned()
+    pub fn known(&self, number: u32) -> Option<Arc<Known>> {
+        self.inner().slots.get(number as usize)?.known().cloned()
     }
 
     /// Whether something may have failed since the last look, or there was none, so that nothing goes on; not where
@@ -249,8 +246,8 @@ impl Admissions {
     /// To be called before a barrier is asked for.
     pub fn before_barrier(&self) {
         for slot in &mut self.inner().slots {
-            if let Slot::Closed(way) = slot {
-                *slot = Slot::Closing(way.clone());
+            if let Slot::Closed(known) = slot {
+                *slot = Slot::Closing(Arc::clone(known));
             }
         }
     }

@@ -1,5 +1,5 @@
 //! What the programs tell, and how it is read from a record of the ring buffer. Pure.
-use agent_ebpf::{EventHeader, EventKind, FlowKey, flag};
+use agent_ebpf::{AdmittedEvent, EventHeader, EventKind, FlowKey, flag};
 use zeroize::Zeroizing;
 
 /// Something that a program saw.
@@ -18,6 +18,21 @@ pub enum Event {
     Failure(FlowKey),
     /// What was spotted before it was asked for has been told.
     Barrier,
+    /// A request has gone on by itself.
+    Admitted(Admitted),
+}
+
+/// A request that has gone on by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Admitted {
+    /// The flow.
+    pub flow: FlowKey,
+    /// Kernel's monotonic clock when it was spotted, in nanoseconds.
+    pub time: u64,
+    /// The number of the admission by which it has.
+    pub admission: u32,
+    /// The sequence number with which it starts.
+    pub sequence: u32,
 }
 
 /// A held segment.
@@ -34,8 +49,6 @@ pub struct HeldFrame {
     pub ethernet: bool,
     /// Whether the gateway had not answered what came before, as far as the programs know.
     pub unanswered: bool,
-    /// The admission by which it has gone on.
-    pub admission: Option<u32>,
     /// The frame; keys pass through it.
     pub frame: Zeroizing<Vec<u8>>,
 }
@@ -91,7 +104,6 @@ fn parse(record: &[u8]) -> Result<Event, BadEvent> {
                 vlan: (header.vlan != 0).then_some((header.vlan & 0xffff) as u16),
                 ethernet: header.flags & flag::ETHERNET != 0,
                 unanswered: header.flags & flag::UNANSWERED != 0,
-                admission: flag::admission(header.flags),
                 frame: Zeroizing::new(frame.to_vec()),
             })
         }
@@ -101,6 +113,16 @@ fn parse(record: &[u8]) -> Result<Event, BadEvent> {
         EventKind::Answer => Event::Answer(header.flow, header.time),
         EventKind::Failure => Event::Failure(header.flow),
         EventKind::Barrier => Event::Barrier,
+        EventKind::Admitted => {
+            const REST: usize = size_of::<AdmittedEvent>() - HEADER;
+            let mut rest = Reader(rest.get(..REST).ok_or(BadEvent::Short(record.len()))?);
+            Event::Admitted(Admitted {
+                flow: header.flow,
+                time: header.time,
+                admission: u32::from_ne_bytes(rest.take()),
+                sequence: u32::from_ne_bytes(rest.take()),
+            })
+        }
     })
 }
 
@@ -148,8 +170,7 @@ mod tests {
         bytes.extend_from_slice(&[2; 16]);
         bytes.extend_from_slice(&40_000_u16.to_ne_bytes());
         bytes.extend_from_slice(&8080_u16.to_ne_bytes());
-        let flags = flag::ETHERNET | flag::admitted(4);
-        bytes.extend_from_slice(&flags.to_ne_bytes());
+        bytes.extend_from_slice(&flag::ETHERNET.to_ne_bytes());
         bytes.extend_from_slice(frame);
         bytes
     }
@@ -162,7 +183,7 @@ mod tests {
         assert_eq!(held.frame.as_slice(), b"abc");
         assert_eq!((held.time, held.interface, held.vlan), (7, 3, Some(5)));
         assert!(held.ethernet && !held.unanswered);
-        assert_eq!(held.admission, Some(4));
+
         assert_eq!(
             (held.flow.source_port, held.flow.destination_port),
             (40_000, 8080)
@@ -180,6 +201,20 @@ mod tests {
     fn answers_are_told_from_failures() {
         assert!(matches!(parse(&record(5, 0, b"")), Ok(Event::Answer(_, 7))));
         assert!(matches!(parse(&record(6, 0, b"")), Ok(Event::Failure(_))));
+    }
+
+    #[test]
+    fn a_request_that_has_gone_on_is_told_by_its_admission_and_place() {
+        let record = record(8, 5, &[4, 0, 0, 0, 9, 0, 0, 0]);
+        let Ok(Event::Admitted(admitted)) = parse(&record) else {
+            panic!("none that has gone on");
+        };
+        let number = |byte: u8| u32::from_ne_bytes([byte, 0, 0, 0]);
+        assert_eq!(
+            (admitted.admission, admitted.sequence, admitted.time),
+            (number(4), number(9), 7)
+        );
+        assert_eq!(parse(&record[..71]).err(), Some(BadEvent::Short(71)));
     }
 
     #[test]

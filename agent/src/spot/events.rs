@@ -53,6 +53,13 @@ impl Events {
         }
     }
 
+    /// The events that are there: of some, nobody is woken.
+    pub fn there(&mut self) -> Vec<Event> {
+        let (events, _) = take(self.ring.get_mut(), usize::MAX);
+        self.note(&events);
+        events
+    }
+
     /// How many held frames are still to be found in the ring's memory.
     #[must_use]
     pub fn unwiped(&self) -> u64 {
@@ -80,8 +87,7 @@ impl Events {
     pub fn wipe_step(&mut self, spotter: &mut Spotter) -> Result<Vec<Event>, SpotError> {
         // Where it was full the events that are in the way are taken now, and the step comes again.
         let whole = spotter.write_zeros()?;
-        let (events, _) = take(self.ring.get_mut(), usize::MAX);
-        self.note(&events);
+        let events = self.there();
         if let (true, Some((came, left))) = (whole, self.wiping) {
             self.wiping = (left > 1).then_some((came, left - 1));
             if self.wiping.is_none() {

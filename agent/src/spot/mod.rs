@@ -25,10 +25,10 @@ mod sign;
 mod tables;
 
 #[cfg(feature = "host")]
-pub use admissions::{AdmissionKey, Admissions, HeadName, Way};
+pub use admissions::{AdmissionKey, Admissions, HeadName, Known};
 #[cfg(feature = "host")]
 pub use error::SpotError;
-pub use event::{BadEvent, Event, HeldFrame};
+pub use event::{Admitted, BadEvent, Event, HeldFrame};
 #[cfg(feature = "host")]
 pub use events::Events;
 #[cfg(feature = "host")]

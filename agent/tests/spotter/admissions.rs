@@ -1,7 +1,8 @@
 //! Requests that the programs let go on by themselves.
 use aya::programs::TestRunOptions;
 use nix::time::{ClockId, clock_gettime};
-use rsfaas::spot::{Event, Way};
+use rsfaas::spot::{Event, Known};
+use zeroize::Zeroizing;
 
 use crate::{
     packet::{KEYED, Packet, SYN},
@@ -21,12 +22,13 @@ fn known(hook: Hook) -> Rig {
     assert_eq!(UNLOCKED.len(), KEYED.len());
     let rig = Rig::new(hook);
     let name = rig.admission_key.name(KEYED.as_bytes()).unwrap();
-    let way = Way {
+    let known = Known {
         function: "pydict".into(),
         container: "pydict-abc123-0".into(),
+        head: Zeroizing::new(UNLOCKED.into()),
+        body: BODY,
     };
-    let opened = rig.admissions.open(&name, UNLOCKED.as_bytes(), BODY, way);
-    opened.unwrap();
+    assert!(rig.admissions.open(&name, known).unwrap());
     rig.admissions.looked(now()).unwrap();
     rig
 }
@@ -88,20 +90,19 @@ fn a_known_head_goes_on_in_its_new_form_with_the_checksum_of_that() {
 }
 
 #[test]
-fn the_agent_is_told_of_it_by_its_number() {
+fn the_agent_is_told_of_it_by_its_number_alone() {
     let mut rig = known(Hook::Tc);
     let mut ring = rig.spotter.ring().unwrap();
     let packet = keyed(&mut rig, 20_000, "body");
     assert_eq!(rig.spot(&packet), PASS);
-    let Some(Ok(Event::Held(held))) = ring.next().map(|item| Event::parse(&item)) else {
+    let Some(Ok(Event::Admitted(admitted))) = ring.next().map(|item| Event::parse(&item)) else {
         panic!("not told");
     };
-    let number = held.admission.unwrap();
-    assert_eq!(
-        rig.admissions.way(number).unwrap().container,
-        "pydict-abc123-0"
-    );
-    assert_eq!(*held.frame, packet.build());
+    let known = rig.admissions.known(admitted.admission).unwrap();
+    assert_eq!(known.container, "pydict-abc123-0");
+    assert_eq!(admitted.sequence, packet.sequence);
+    assert_eq!(admitted.flow.source_port, packet.source_port);
+    assert!(ring.next().is_none(), "its bytes are told, too");
 }
 
 #[test]

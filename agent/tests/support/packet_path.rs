@@ -67,7 +67,8 @@ impl PacketPath {
                     Event::ClientFin(_)
                     | Event::Answer(..)
                     | Event::Failure(_)
-                    | Event::Barrier => {}
+                    | Event::Barrier
+                    | Event::Admitted(_) => {}
                 }
             }
         }

@@ -17,10 +17,11 @@ use rsfaas::{
     release::{Port, Template},
     spot::{
         AdmissionKey, Admissions, Attach, Event, Events, Flows, HeadName, HeldFrame, Hook,
-        Interface, InterfaceChange, Interfaces, Options, ReleaseSign, Spotter, Way,
+        Interface, InterfaceChange, Interfaces, Known, Options, ReleaseSign, Spotter,
     },
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use zeroize::Zeroizing;
 
 use crate::{
     failure::{Failure, Trying as _, expect},
@@ -233,15 +234,12 @@ impl State<'_> {
                 self.notify(Notice::Closed);
             }
             Event::Answer(..) => self.notify(Notice::Answer),
+            Event::Admitted(_) => self.notify(Notice::Admitted),
         }
         Ok(())
     }
 
     fn held(&mut self, held: &HeldFrame) -> Result<(), Failure> {
-        if held.admission.is_some() {
-            self.notify(Notice::Admitted);
-            return Ok(());
-        }
         let template = Template::of(held)?;
         let (sequence, payload) = (template.sequence(), template.payload(&held.frame));
         let (connection, newest) = self
@@ -292,11 +290,13 @@ impl State<'_> {
         };
         for action in actions {
             if let Action::Release { bytes, .. } = action {
-                let way = Way {
+                let known = Known {
                     function: SEALED.to_owned(),
                     container: container.to_owned(),
+                    head: Zeroizing::new(bytes[..name.length()].to_vec()),
+                    body: *body,
                 };
-                self.admissions.open(name, bytes, *body, way)?;
+                self.admissions.open(name, known)?;
             }
         }
         Ok(())

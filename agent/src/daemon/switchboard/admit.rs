@@ -4,13 +4,15 @@ use std::collections::{HashMap, VecDeque};
 
 use agent_ebpf::FlowKey;
 
-use super::{Passed, Switchboard};
+use zeroize::Zeroizing;
+
+use super::{Flow, Switchboard};
 use crate::{
     clock::monotonic_now,
     daemon::registry::Registry,
-    head::Action,
+    head::{Action, Connection},
     lease::Message,
-    spot::{HeadName, HeldFrame, Way},
+    spot::{Admitted, HeadName, Known},
 };
 
 /// Heads of a function that are remembered: one that comes again is worth to be known to the programs.
@@ -32,27 +34,31 @@ pub(super) struct Admitting {
 }
 
 impl Switchboard {
-    /// Takes in that a segment has gone on: its connection has a part in the lease from then on.
-    pub(super) fn admitted(&mut self, held: &HeldFrame, payload: usize, registry: &Registry) {
-        let way = held
-            .admission
-            .and_then(|number| self.admissions.way(number));
-        let Some(way) = way else {
+    /// Follows a request that has gone on by itself: its connection has a part in the lease from then on.
+    pub(super) fn admitted(&mut self, admitted: &Admitted, registry: &Registry) {
+        let Some(known) = self.admissions.known(admitted.admission) else {
             return;
         };
         self.counters.served += 1;
-        self.join(&held.flow, &way.function);
-        if let Some(door) = registry.door(&way.function) {
-            door.note(held.flow);
+        let Admitted {
+            flow: key,
+            time,
+            sequence,
+            ..
+        } = *admitted;
+        let flow = self.flows.entry(key).or_insert_with(|| {
+            let connection = Connection::new(self.key_headers.clone());
+            Flow::new(connection, time)
+        });
+        flow.served = time;
+        let end = sequence.wrapping_add(known.head.len() as u32);
+        flow.window = (end, end.wrapping_add(known.body));
+        let actions = flow.connection.gone_on(sequence, &known.head, known.body);
+        self.join(&key, &known.function);
+        if let Some(door) = registry.door(&known.function) {
+            door.note(key);
         }
-        if let Some(flow) = self.flows.get_mut(&held.flow) {
-            flow.served = held.time;
-            flow.passed = Some(Passed {
-                container: Some(way.container),
-                sequence: flow.template.sequence(),
-                length: payload,
-            });
-        }
+        self.act(&key, actions, registry);
     }
 
     /// Notes that a connection may have a part in a function's lease.
@@ -65,18 +71,18 @@ impl Switchboard {
         }
     }
 
-    /// Has requests let go on that start as one which was let in: from the second on, since most heads never come
-    /// again. `actions` are what that one has led to.
+    /// Has requests let go on that start as one that was let in: from the second on, since most heads never come again.
+    /// `actions` are what that one has led to, whose first byte was at `start`.
     pub(super) fn admit_next(
         &mut self,
         key: &FlowKey,
         (name, body): (&HeadName, u32),
         start: u32,
         actions: &[Action],
-        way: Way,
+        (function, container): (String, String),
         registry: &Registry,
     ) {
-        let path = format!("/function/{}", way.container);
+        let path = format!("/function/{container}");
         let head = actions.iter().find_map(|action| match action {
             Action::Release { sequence, bytes } if *sequence == start => bytes.get(..name.length()),
             _ => None,
@@ -89,13 +95,19 @@ impl Switchboard {
         let Some(head) = head.filter(leads_there) else {
             return;
         };
-        let seen = self.admitting.seen.entry(way.function.clone()).or_default();
+        let seen = self.admitting.seen.entry(function.clone()).or_default();
         if !seen.contains(name) {
             seen.truncate(REMEMBERED - 1);
             seen.push_front(*name);
             return;
         }
-        match self.admissions.open(name, head, body, way) {
+        let known = Known {
+            function,
+            container,
+            head: Zeroizing::new(head.to_vec()),
+            body,
+        };
+        match self.admissions.open(name, known) {
             Ok(true) => {
                 // Also on this connection.
                 let next = start.wrapping_add(name.length() as u32).wrapping_add(body);

@@ -8,28 +8,18 @@ use crate::{head::Connection, release::Template, spot::HeadName};
 /// How long something that may be a request sent ahead waits for the answer to what came before.
 const ANSWER_TIME: Duration = Duration::from_millis(250);
 
-/// A segment that the programs have let go on.
-pub(super) struct Passed {
-    /// Where its request has gone, until that is judged.
-    pub(super) container: Option<String>,
-    pub(super) sequence: u32,
-    pub(super) length: usize,
-}
-
 /// A flow.
 pub(super) struct Flow {
     pub(super) connection: Connection,
-    /// How its newest segment was framed.
-    pub(super) template: Template,
+    /// How its newest segment was framed that was held.
+    pub(super) template: Option<Template>,
     /// Functions that hold a lease for it, or may.
     pub(super) functions: HashSet<String>,
     /// When the segment was held that is being looked at.
     pub(super) held: u64,
     /// When a request of it was last let in: kernel's monotonic clock, nanoseconds.
     pub(super) served: u64,
-    /// What has gone on of the segment that is being looked at.
-    pub(super) passed: Option<Passed>,
-    /// The head with which that segment starts.
+    /// The head with which the segment starts that is being looked at.
     pub(super) head: Option<HeadName>,
     /// What of it passes by itself, as sequence numbers.
     pub(super) window: (u32, u32),
@@ -38,15 +28,14 @@ pub(super) struct Flow {
 }
 
 impl Flow {
-    /// A flow whose first segment was held at a time of the kernel's monotonic clock.
-    pub(super) fn new(connection: Connection, template: Template, held: u64) -> Self {
+    /// A flow whose first segment was spotted at a time of the kernel's monotonic clock.
+    pub(super) fn new(connection: Connection, held: u64) -> Self {
         Self {
             connection,
-            template,
+            template: None,
             functions: HashSet::new(),
             held,
             served: 0,
-            passed: None,
             head: None,
             window: (0, 0),
             deadline: None,
