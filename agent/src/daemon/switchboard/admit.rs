@@ -11,7 +11,7 @@ use crate::{
     clock::monotonic_now,
     daemon::registry::Registry,
     head::{Action, Connection},
-    lease::Message,
+    lease::{Door, Message},
     spot::{Admitted, HeadName, Known},
 };
 
@@ -129,7 +129,7 @@ impl Switchboard {
             Err(error) => return self.note(Err(error)),
         }
         for function in self.admissions.functions() {
-            let is_open = registry.door(&function).is_some_and(|door| door.look());
+            let is_open = registry.door(&function).is_some_and(Door::look);
             if !is_open {
                 let closed = self.admissions.close(&function).map(drop);
                 self.note(closed);
@@ -202,7 +202,7 @@ impl Switchboard {
             awaits_barrier,
             ..
         } = &mut self.admitting;
-        if *awaits_barrier || !(*is_unclean || !leaving.is_empty()) {
+        if *awaits_barrier || !*is_unclean && leaving.is_empty() {
             return false;
         }
         *is_unclean = false;
