@@ -27,6 +27,8 @@ impl Tag {
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Admission {
+    /// The head's name.
+    pub tag: Tag,
     /// The head in the form in which it goes on, zeros behind it.
     pub head: [u8; HEAD_LEN],
     /// Place of the head's last byte: of a length, older verifiers would not believe that it is more than zero.
@@ -38,11 +40,12 @@ pub struct Admission {
     /// Zero.
     pub padding: u32,
 }
-crate::plain!(Admission, 1040);
+crate::plain!(Admission, 1056);
 
 impl Admission {
     /// None; what was there is overwritten by it.
     pub const NONE: Self = Self {
+        tag: Tag([0; 2]),
         head: [0; HEAD_LEN],
         last: 0,
         body: 0,
@@ -56,7 +59,7 @@ impl Admission {
 pub mod admitting {
     /// When a function may have failed; the programs write it.
     pub const FAILED: u32 = 0;
-    /// When the agent last looked, or zero where nothing is to be let go on.
+    /// When the agent last looked.
     pub const LOOKED: u32 = 1;
     /// How many there are.
     pub const COUNT: u32 = 2;

@@ -5,7 +5,7 @@ use agent_ebpf::{
     Admission, AdmittedEvent, Counter, EventKind, HEAD_LEN, Tag, admitting, ring, sip::SipHash,
 };
 use aya_ebpf::{
-    bindings::BPF_RB_AVAIL_DATA,
+    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_PROD_POS},
     macros::map,
     maps::{Array, HashMap},
 };
@@ -39,8 +39,12 @@ const WORDS: usize = HEAD_LEN / 8;
 #[inline(always)]
 pub(crate) fn failed() {
     if let Some(failed) = ADMITTING.get_ptr_mut(admitting::FAILED) {
+        let now = hold::now();
         // SAFETY: the entry stays in memory while the program runs, and nobody but the programs writes to it.
-        unsafe { failed.write_volatile(hold::now()) };
+        if unsafe { failed.read_volatile() } < now {
+            // SAFETY: as above.
+            unsafe { failed.write_volatile(now) };
+        }
     }
 }
 
@@ -67,25 +71,31 @@ pub(crate) fn admit<F: Frame>(frame: &F, segment: &Segment, scratch: &mut Scratc
     let Some(mut record) = EVENTS.reserve::<AdmittedEvent>(0) else {
         return false;
     };
+    let end = EVENTS.query(u64::from(BPF_RB_PROD_POS));
     let Some(admission) = go_on(frame, segment, scratch) else {
-        record.discard(hold::QUIET);
+        record.discard(wake_up(end));
         return false;
     };
-    let length = segment.payload_length;
     record.write(AdmittedEvent {
-        header: hold::header(frame, segment, EventKind::Admitted, length),
+        header: hold::header(frame, segment, EventKind::Admitted, segment.payload_length),
         admission,
         sequence: segment.sequence,
     });
-    // Waking it would cost the client time.
-    let waiting = EVENTS.query(u64::from(BPF_RB_AVAIL_DATA));
-    record.submit(if waiting < ring::QUIET {
-        hold::QUIET
-    } else {
-        0
-    });
+    record.submit(wake_up(end));
     count(Counter::Admitted);
     true
+}
+
+/// Whether the agent is woken for a record behind which the ring ended at this place. It costs the client time; but
+/// where another record has come behind, the agent may have been woken for that, and be waiting for this one.
+#[inline(always)]
+fn wake_up(end: u64) -> u64 {
+    let is_last = EVENTS.query(u64::from(BPF_RB_PROD_POS)) == end;
+    if is_last && EVENTS.query(u64::from(BPF_RB_AVAIL_DATA)) < ring::QUIET {
+        hold::QUIET
+    } else {
+        hold::WAKE
+    }
 }
 
 /// Puts the name of the head with which a segment starts into the scratch memory; whether it has one.
@@ -138,6 +148,13 @@ fn go_on(frame: &impl Frame, segment: &Segment, scratch: &Scratch) -> Option<u32
     // SAFETY: a reference's field; volatile, as `at_least_one` asks for.
     let last = unsafe { core::ptr::read_volatile(&raw const admission.last) };
     let length = maps::at_least_one(last, HEAD_LEN as u32);
+    // The number may have been another head's, whose name was taken away at this moment; its admission stays as it is
+    // until this record was read.
+    let Tag([first, second]) = admission.tag;
+    let Tag([own_first, own_second]) = scratch.tag;
+    if first != own_first || second != own_second {
+        return None;
+    }
     // What comes behind the body was not looked at.
     if length != scratch.head_length() || segment.payload_length > length + admission.body {
         return None;
@@ -154,8 +171,8 @@ fn go_on(frame: &impl Frame, segment: &Segment, scratch: &Scratch) -> Option<u32
     } {
         return None;
     }
-    // SAFETY: the entry stays in memory while the program runs; the agent changes it only after the segment was told
-    // of.
+    // SAFETY: the entry stays in memory while the program runs; the agent has no reason to change it before the segment
+    // was told of, but to forget it.
     let flow = unsafe { &mut *flow };
     flow.pass_start = segment.sequence.wrapping_add(length);
     flow.pass_end = flow.pass_start.wrapping_add(admission.body);

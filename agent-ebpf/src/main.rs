@@ -152,7 +152,7 @@ fn spot(frame: &impl Frame, link: Link) -> Fate {
         },
     };
     if is_head && admit::admit(frame, segment, scratch) {
-        return Fate::Pass;
+        return notice_end(frame, segment);
     }
     hold::hold(frame, segment, counter, place);
     Fate::Hold

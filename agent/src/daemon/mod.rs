@@ -126,8 +126,12 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
         },
         spotter.names()?,
     );
-    let mut switchboard =
-        Switchboard::new(spotter.flows()?, (admissions, admission), port, &config);
+    let mut switchboard = Switchboard::new(
+        spotter.flows()?,
+        (Arc::clone(&admissions), admission),
+        port,
+        &config,
+    );
     let programs = spotter.counters()?;
     let mut program_log = spotter.log()?;
     let mut events = Events::new(spotter.ring()?)?;
@@ -168,6 +172,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                 }
                 expiry = switchboard.expire(Instant::now(), &registry);
             }
+            () = admissions.wanted() => {}
             logged = program_log.forward() => logged?,
             () = at(expiry) => expiry = switchboard.expire(Instant::now(), &registry),
             _ = rest.tick() => {
@@ -175,6 +180,8 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                     switchboard.event(event, &registry);
                 }
                 switchboard.rest(&registry);
+                admissions.clean();
+                expiry = switchboard.expire(Instant::now(), &registry);
                 events.begin_wipe();
             }
             change = interfaces.next() => {
@@ -198,6 +205,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                     for event in events.there() {
                         switchboard.event(event, &registry);
                     }
+                    expiry = switchboard.expire(Instant::now(), &registry);
                     let mut counters = switchboard.counters.all();
                     counters.insert("frames_unwiped".to_owned(), events.unwiped());
                     counters.extend(
@@ -226,9 +234,9 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                 expiry = switchboard.expire(Instant::now(), &registry);
             }
         }
-        if switchboard.takes_barrier() {
+        if admissions.takes_barrier() {
             let has_room = spotter.ask_for_barrier()?;
-            switchboard.barrier_asked(has_room);
+            admissions.barrier_asked(has_room);
         }
     }
     tracing::info!("stopping: leases end, parked containers are removed");

@@ -199,6 +199,8 @@ impl Registry {
             return;
         };
         self.functions.remove(&name);
+        // Its driver has done so, unless it was broken off.
+        let _ = self.surroundings.admissions.close(&name);
         let gone: Vec<String> = self
             .unlocked
             .iter()

@@ -5,13 +5,17 @@ mod flow;
 mod idle;
 mod keys;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use agent_ebpf::FlowKey;
 use rsfaas_shim::Refusal;
 use tokio::time::Instant;
 
-use self::{admit::Admitting, flow::Flow};
+use self::flow::Flow;
 use super::{counters::Counters, registry::Registry};
 use crate::{
     clock::monotonic_now,
@@ -20,18 +24,17 @@ use crate::{
     head::{Action, Connection, Decision, KeyHeaders, Lengths, Request, RequestId, Target},
     lease::{Door, Message, Request as LeaseRequest, Verdict},
     release::{Port, Template},
-    spot::{AdmissionKey, Admissions, Event, Flows, HeldFrame, Hook, SpotError},
+    spot::{AdmissionKey, Admissions, Event, Flows, HeadName, HeldFrame, Hook, SpotError},
 };
 
 /// The agent's side of every flow that it has.
 pub(super) struct Switchboard {
     flows: HashMap<FlowKey, Flow>,
-    /// Connections that may have a part in the lease of a function.
-    members: HashMap<String, usize>,
+    /// Heads that were let in by a door, by function.
+    seen: HashMap<String, VecDeque<HeadName>>,
     table: Flows,
     admissions: Arc<Admissions>,
     admission_key: AdmissionKey,
-    admitting: Admitting,
     port: Port,
     key_headers: KeyHeaders,
     head_timeout: Duration,
@@ -68,11 +71,10 @@ impl Switchboard {
         let counters = Counters::default();
         Self {
             flows: HashMap::new(),
-            members: HashMap::new(),
+            seen: HashMap::new(),
             table,
             admissions,
             admission_key,
-            admitting: Admitting::default(),
             port,
             key_headers: KeyHeaders::new(&config.key_header, &config.next_key_header()),
             head_timeout: config.head_timeout(),
@@ -189,14 +191,15 @@ impl Switchboard {
         });
         flow.held = held.time;
         let (sequence, payload) = (template.sequence(), template.payload(&held.frame));
+        // Of one that is held in part already, these bytes may not be the ones that are judged.
+        flow.head = match held.unanswered || flow.connection.awaits_head() {
+            true => None,
+            false => self.admission_key.name(payload),
+        };
         let actions = if held.unanswered {
             flow.connection.unanswered_segment(sequence, payload)
         } else {
             flow.connection.segment(sequence, payload)
-        };
-        flow.head = match held.unanswered {
-            true => None,
-            false => self.admission_key.name(payload),
         };
         flow.template = Some(template);
         flow.set_deadline(self.head_timeout);
@@ -205,7 +208,7 @@ impl Switchboard {
 
     fn act(&mut self, key: &FlowKey, actions: Vec<Action>, registry: &Registry) {
         // Judging may lead to further actions, which come after those that are there.
-        let mut queue = std::collections::VecDeque::from(tables_first(actions));
+        let mut queue = VecDeque::from(tables_first(actions));
         while let Some(action) = queue.pop_front() {
             match action {
                 Action::Judge { id, request } => {
@@ -258,7 +261,7 @@ impl Switchboard {
                 (Some(_), Err(refusal)) => self.refuse(refusal),
                 (Some(lease), Ok(Some(keys))) => {
                     let held = flow.held;
-                    self.join(key, name);
+                    flow.functions.insert(name.clone());
                     if keys.next.is_none()
                         && let Some(door) = registry.door(name)
                         && let Some(container) = door.enter(*key, &keys.present)
@@ -266,7 +269,6 @@ impl Switchboard {
                         let way = (name.clone(), container);
                         return self.serve_by_door(key, id, way, request.lengths, registry);
                     }
-                    self.come_again(key, name, registry);
                     let request = LeaseRequest {
                         flow: *key,
                         id,
@@ -348,8 +350,9 @@ impl Switchboard {
 
     /// Has those who come next ask the driver, where a function has crashed of which a client learns now.
     fn look(&mut self, key: &FlowKey, registry: &Registry) {
-        for door in self.doors(key, registry) {
-            door.look();
+        let functions = self.flows.get(key).map(|flow| flow.functions.clone());
+        for function in functions.into_iter().flatten() {
+            self.look_at(&function, registry);
         }
         self.look_at_all(registry);
     }
@@ -358,6 +361,12 @@ impl Switchboard {
         self.look(key, registry);
         self.leave(key, registry);
         self.forget(key);
+    }
+
+    /// Takes the leases from a connection: until their drivers know, no request of it comes in by a door.
+    fn leave(&self, key: &FlowKey, registry: &Registry) {
+        self.doors(key, registry).for_each(|door| door.leave(*key));
+        self.tell(key, registry, Message::Closed);
     }
 
     /// The doors of the functions that hold a lease for a connection, or may.

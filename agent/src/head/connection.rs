@@ -109,12 +109,12 @@ impl Connection {
         actions.into()
     }
 
-    /// A request has gone on by itself: its head in this form, with a body of so many bytes. One that comes again changes
-    /// nothing.
-    pub fn gone_on(&mut self, sequence: u32, head: &[u8], body: u32) -> Vec<Action> {
+    /// A request has gone on by itself: its head in this form, with a body of so many bytes. `None` where it is one that
+    /// had gone on before, and came again.
+    pub fn gone_on(&mut self, sequence: u32, head: &[u8], body: u32) -> Option<Vec<Action>> {
         let mut actions = Actions::default();
         let stream = match &mut self.stream {
-            Some(known) if known.has_gone_on(sequence) => return actions.into(),
+            Some(known) if known.has_gone_on(sequence) => return None,
             Some(known) if known.sequence() == sequence => known,
             unknown => unknown.insert(Stream::new(sequence)),
         };
@@ -122,7 +122,7 @@ impl Connection {
         actions.release(stream.skip_request(head, body.into()));
         self.state = State::Head;
         self.go_on(&mut actions);
-        actions.into()
+        Some(actions.into())
     }
 
     /// The gateway has answered what came before: what waits for that is a request sent ahead.

@@ -172,12 +172,14 @@ impl Stream {
         piece
     }
 
-    /// Goes over a head that has gone on by itself in another form, and over its body; gives what of that is held
+    /// Goes over a head that has gone on by itself in another form, and over its body; gives what of the body is held
     /// already, which has not.
     pub(super) fn skip_request(&mut self, head: Zeroizing<Vec<u8>>, body: u64) -> Vec<Piece> {
         let length = head.len() as u64;
         self.remember(head);
-        self.skip(length + body)
+        // What is held of the head is not what has gone on.
+        drop(self.skip(length));
+        self.skip(body)
     }
 
     fn remember(&mut self, head: Zeroizing<Vec<u8>>) {
@@ -189,12 +191,14 @@ impl Stream {
         self.rewritten.push_back((self.cursor, head));
     }
 
-    /// Goes over bytes that pass by themselves; gives those of them that are held behind a gap already, which
-    /// do not.
+    /// Goes over bytes that pass by themselves; gives those of them that are held already, which do not.
     pub(super) fn skip(&mut self, length: u64) -> Vec<Piece> {
         let start = self.cursor;
+        let ready = std::mem::take(&mut self.ready);
+        if !ready.is_empty() {
+            self.ahead.insert(start, ready);
+        }
         self.cursor += length;
-        self.ready = Zeroizing::default();
         let cursor = self.cursor;
         let mut skipped = Vec::new();
         for (place, bytes) in std::mem::take(&mut self.ahead) {
@@ -237,6 +241,26 @@ mod tests {
         assert_eq!(stream.ready(), b"ab");
         assert!(stream.insert(u32::MAX, b"cdefgh").is_none());
         assert_eq!(stream.ready(), b"abcdefghij");
+    }
+
+    #[test]
+    fn of_a_request_that_has_gone_on_by_itself_only_the_body_comes_back() {
+        let mut stream = Stream::new(100);
+        stream.insert(100, b"he");
+        stream.insert(103, b"dbo");
+        stream.insert(107, b"yNEXT");
+        let held = stream.skip_request(Zeroizing::new(b"HEAD".to_vec()), 4);
+        let held: Vec<_> = held
+            .iter()
+            .map(|piece| (piece.sequence, piece.bytes.as_slice()))
+            .collect();
+        assert_eq!(held, [(104, b"bo".as_slice()), (107, b"y")]);
+        assert_eq!(
+            (stream.sequence(), stream.ready()),
+            (108, b"NEXT".as_slice())
+        );
+        let again = stream.insert(100, b"head").unwrap();
+        assert_eq!(again.bytes.as_slice(), b"HEAD");
     }
 
     #[test]

@@ -25,10 +25,19 @@ pub struct Door<S = Container>(Mutex<Inner<S>>);
 struct Inner<S> {
     open: Option<Open<S>>,
     entered: HashSet<FlowKey>,
-    /// Connections of which the driver is still to learn that they have no part any more, each with how often.
-    leaving: HashMap<FlowKey, usize>,
+    /// Connections of which the driver is still to learn that they have no part any more.
+    leaving: HashMap<FlowKey, Leaving>,
     /// What was about to end at the last look.
     ending: Option<Arc<S>>,
+}
+
+/// What the driver is still to learn of a connection.
+#[derive(Default)]
+struct Leaving {
+    /// How often it has left.
+    times: usize,
+    /// Whether it has come again since.
+    has_come: bool,
 }
 
 /// What an open door leads to.
@@ -68,26 +77,35 @@ impl<S: Serving> Door<S> {
         Some(name)
     }
 
-    /// Notes that a connection has a part in the lease: the programs have let a request of it go on, while the door was
-    /// open.
+    /// Notes that a connection has a part in the lease, of which the programs have let a request go on.
     pub fn note(&self, flow: FlowKey) {
-        self.inner().entered.insert(flow);
+        let mut inner = self.inner();
+        match inner.leaving.get_mut(&flow) {
+            Some(leaving) => leaving.has_come = true,
+            None => {
+                inner.entered.insert(flow);
+            }
+        }
     }
 
     /// Notes that the driver is going to be told that a connection has no part in the lease any more: by then the
     /// connection, or the next with the same addresses, may have come again, and would lose its part at once.
     pub fn leave(&self, flow: FlowKey) {
-        *self.inner().leaving.entry(flow).or_default() += 1;
+        let mut inner = self.inner();
+        let leaving = inner.leaving.entry(flow).or_default();
+        leaving.times += 1;
+        leaving.has_come = false;
     }
 
     /// The driver has been told so.
     pub(super) fn left(&self, flow: FlowKey) {
         let mut inner = self.inner();
-        if let Some(count) = inner.leaving.get_mut(&flow) {
-            *count -= 1;
-            if *count == 0 {
-                inner.leaving.remove(&flow);
-            }
+        let Some(leaving) = inner.leaving.get_mut(&flow) else {
+            return;
+        };
+        leaving.times -= 1;
+        if leaving.times == 0 && inner.leaving.remove(&flow).is_some_and(|it| it.has_come) {
+            inner.entered.insert(flow);
         }
     }
 
@@ -224,6 +242,17 @@ mod tests {
         assert_eq!(door.enter(flow(1), &key()), None);
         door.left(flow(1));
         assert!(door.enter(flow(1), &key()).is_some());
+    }
+
+    #[test]
+    fn whoever_goes_on_by_itself_has_a_part_that_an_earlier_end_does_not_take() {
+        let door = Door::<Function>::default();
+        door.note(flow(1));
+        door.leave(flow(2));
+        door.note(flow(2));
+        assert_eq!(door.shut(), HashSet::from([flow(1)]));
+        door.left(flow(2));
+        assert_eq!(door.shut(), HashSet::from([flow(2)]));
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::{
     config::Config,
     fault::{self, Point},
     head::RequestId,
-    rebuild::{Rebuilder, Standby},
+    rebuild::{self, Rebuilder, Standby},
     spot::Admissions,
     state::Isolation,
 };
@@ -157,6 +157,7 @@ impl Driver {
             Message::Closed(flow) => self.closed(flow),
             Message::Released(flow, time) => self.note(flow, Step::Released, time),
             Message::Answered(flow, time) => self.answered(flow, time),
+            Message::Drained => self.drained(),
             Message::Lock(waiter) => {
                 for lease in self.leases.values_mut() {
                     lease.tell_when_gone(waiter.clone());
@@ -230,8 +231,12 @@ impl Driver {
             match action {
                 Action::Unlock => self.unlock(holder),
                 Action::Lock => self.lock(holder),
-                Action::Idle if self.linger.is_zero() => self.end(holder),
-                Action::Idle => lease.linger(self.linger),
+                Action::Idle => {
+                    // Somebody may have been let go on meanwhile.
+                    if holder != Holder::Everybody || !self.drain() {
+                        self.idle(holder);
+                    }
+                }
                 Action::Serve(flow, id) => {
                     lease.hold();
                     let is_first = !lease.answered;
@@ -250,6 +255,23 @@ impl Driver {
         }
         if self.leases.get(&holder).is_some_and(Lease::is_over) {
             self.leases.remove(&holder);
+        }
+    }
+
+    /// Nobody holds a lease any more.
+    fn idle(&mut self, holder: Holder) {
+        if self.linger.is_zero() {
+            self.end(holder);
+        } else if let Some(lease) = self.leases.get_mut(&holder) {
+            lease.linger(self.linger);
+        }
+    }
+
+    /// It is known who was let go on before the last connection's end.
+    fn drained(&mut self) {
+        let lease = self.leases.get(&Holder::Everybody);
+        if lease.is_some_and(|lease| lease.machine.is_idle()) {
+            self.idle(Holder::Everybody);
         }
     }
 
@@ -294,8 +316,7 @@ impl Driver {
                 tracing::info!(function = self.rebuilder.name(), container, "unlocked");
                 lease.timeline = Some(timeline);
                 if let (Holder::Everybody, Some(container)) = (holder, &lease.container) {
-                    let container = Arc::clone(container);
-                    self.ends.spawn(async move { container.ended().await });
+                    self.ends.spawn(rebuild::ended(container.end()));
                 }
                 lease.serve(container, self.lease_limit)
             }

@@ -75,6 +75,12 @@ impl<C: Copy + Eq + Hash, R> Machine<C, R> {
         self.holders.contains(&connection)
     }
 
+    /// Whether a container serves nobody.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.phase == Phase::Unlocked && self.holders.is_empty()
+    }
+
     /// A request with the right key.
     pub fn request(&mut self, connection: C, request: R) -> Vec<Action<C, R>> {
         match self.phase {
@@ -212,7 +218,9 @@ mod tests {
         let mut lease = unlocked(&[1, 2]);
         assert_eq!(lease.closed(1), []);
         assert_eq!(lease.closed(1), []);
+        assert!(!lease.is_idle());
         assert_eq!(lease.closed(2), [Action::Idle]);
+        assert!(lease.is_idle());
         assert_eq!(lease.end(), [Action::Lock]);
         assert_eq!(lease.locked(), []);
         assert_eq!(lease.phase(), Phase::Locked);

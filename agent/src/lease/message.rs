@@ -55,6 +55,8 @@ pub enum Message {
     Answered(FlowKey, u64),
     /// A request was released, at this time.
     Released(FlowKey, u64),
+    /// Whoever was let go on by the programs until these were to let nobody go on is known.
+    Drained,
     /// Every lease is to end now.
     Lock(Locked),
     /// Somebody wants to know.

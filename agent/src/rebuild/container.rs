@@ -1,5 +1,7 @@
 //! The container of one lease: unlocked, locked again, removed.
-use std::sync::Arc;
+use std::{io, os::fd::OwnedFd, sync::Arc};
+
+use tokio::io::unix::AsyncFd;
 
 use super::{
     RebuildError, SealedHandler, Way, by_image::Built, by_mount::Mounted, mount::Delivered,
@@ -96,6 +98,11 @@ impl Container {
         wiped.and(resealed)
     }
 
+    /// What becomes readable when the function has ended; as far as this kernel knows.
+    pub fn end(&self) -> Option<io::Result<AsyncFd<OwnedFd>>> {
+        self.place.delivered(Delivered::end)
+    }
+
     /// Removes what is left of the container, which holds no plaintext any more.
     ///
     /// # Errors
@@ -112,16 +119,14 @@ impl Container {
     }
 }
 
-impl Container {
-    /// Waits until what serves has ended; as far as this kernel knows.
-    pub async fn ended(&self) {
-        let Some(end) = self.place.delivered(Delivered::end) else {
-            return;
-        };
-        let waited = async { end?.readable().await.map(drop) };
-        if let Err(error) = waited.await {
-            tracing::warn!(%error, "whether the function crashes is seen only by its callers");
-        }
+/// Waits for an [end](Container::end).
+pub async fn ended(end: Option<io::Result<AsyncFd<OwnedFd>>>) {
+    let Some(end) = end else {
+        return;
+    };
+    let waited = async { end?.readable().await.map(drop) };
+    if let Err(error) = waited.await {
+        tracing::warn!(%error, "whether the function crashes is seen only by its callers");
     }
 }
 

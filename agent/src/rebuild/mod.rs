@@ -12,7 +12,7 @@ mod sweep;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-pub use container::{Container, Keys};
+pub use container::{Container, Keys, ended};
 pub use handler::SealedHandler;
 pub use names::UnlockedNames;
 pub use parked::ParkedStatus;

@@ -10,6 +10,7 @@ use aya::{
     Ebpf,
     maps::{Array, HashMap, MapData},
 };
+use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
 use super::{
@@ -75,8 +76,6 @@ impl HeadName {
 pub struct Known {
     /// The sealed function that they are for.
     pub function: String,
-    /// The container that serves it.
-    pub container: String,
     /// Their head, in the form in which it goes on; what else the caller sends is in it.
     pub head: Zeroizing<Vec<u8>>,
     /// Bytes of the body behind it.
@@ -84,13 +83,25 @@ pub struct Known {
 }
 
 /// The maps, shared by all who let somebody in or shut somebody out.
-pub struct Admissions(Mutex<Inner>);
+pub struct Admissions {
+    inner: Mutex<Inner>,
+    /// Told where a barrier is wanted.
+    wanted: Notify,
+}
 
 struct Inner {
     numbers: HashMap<MapData, Tag, u32>,
     heads: Array<MapData, Admission>,
     times: Array<MapData, u64>,
     slots: Vec<Slot>,
+    /// Functions of which it is to be told who has gone on.
+    draining: Vec<String>,
+    /// The same, before a barrier that was asked for.
+    behind: Vec<String>,
+    /// Whether a barrier is to be asked for.
+    is_wanted: bool,
+    /// Whether one was asked for, and has not come.
+    is_asked: bool,
 }
 
 enum Slot {
@@ -123,12 +134,20 @@ impl Admissions {
         let numbers = HashMap::try_from(take_map(ebpf, NUMBERS)?);
         let heads = Array::try_from(take_map(ebpf, HEADS)?);
         let times = Array::try_from(take_map(ebpf, TIMES)?);
-        Ok(Self(Mutex::new(Inner {
+        let inner = Inner {
             numbers: numbers.map_err(SpotError::map(NUMBERS))?,
             heads: heads.map_err(SpotError::map(HEADS))?,
             times: times.map_err(SpotError::map(TIMES))?,
             slots: (0..ADMISSIONS).map(|_| Slot::Free).collect(),
-        })))
+            draining: Vec::new(),
+            behind: Vec::new(),
+            is_wanted: false,
+            is_asked: false,
+        };
+        Ok(Self {
+            inner: Mutex::new(inner),
+            wanted: Notify::new(),
+        })
     }
 
     /// Lets requests go on from here on whose head has this name; whether they do, by now or already. They do not where
@@ -154,6 +173,7 @@ impl Admissions {
             return Ok(is_open);
         };
         let mut admission = Admission {
+            tag: name.tag,
             // A head has an end.
             last: name.length as u32 - 1,
             body: known.body,
@@ -165,30 +185,124 @@ impl Admissions {
         let heads = inner.heads.set(slot, admission, 0);
         heads.map_err(SpotError::map(HEADS))?;
         let numbers = inner.numbers.insert(name.tag, slot, 0);
+        let known = Arc::new(known);
+        inner.slots[number] = match &numbers {
+            Ok(()) => Slot::Open(name.tag, known),
+            // It is to be overwritten.
+            Err(_) => Slot::Closed(known),
+        };
         numbers.map_err(SpotError::map(NUMBERS))?;
-        inner.slots[number] = Slot::Open(name.tag, Arc::new(known));
         Ok(true)
     }
 
-    /// Lets nothing more go on to a function; whether anything was. What has gone on by then is known once a barrier
-    /// has come that was asked for afterwards.
+    /// Lets nothing more go on to a function.
     ///
     /// # Errors
-    /// When the kernel refuses.
-    pub fn close(&self, function: &str) -> Result<bool, SpotError> {
-        let mut inner = self.inner();
-        let mut any = false;
-        for number in 0..inner.slots.len() {
-            if let Some(tag) = inner.slots[number].leads_to(function) {
-                gone(inner.numbers.remove(&tag)).map_err(SpotError::map(NUMBERS))?;
-                let slot = std::mem::replace(&mut inner.slots[number], Slot::Free);
-                if let Slot::Open(_, known) = slot {
-                    inner.slots[number] = Slot::Closed(known);
+    /// When the kernel refuses. Nothing at all goes on then, unless it refuses that, too.
+    pub fn close(&self, function: &str) -> Result<(), SpotError> {
+        let Inner {
+            numbers,
+            times,
+            slots,
+            ..
+        } = &mut *self.inner();
+        let mut result = Ok(());
+        for slot in slots {
+            let Slot::Open(tag, known) = slot else {
+                continue;
+            };
+            if known.function != function {
+                continue;
+            }
+            match gone(numbers.remove(tag)) {
+                Ok(()) => *slot = Slot::Closed(Arc::clone(known)),
+                Err(error) => {
+                    let halted = times.set(admitting::LOOKED, 0, 0);
+                    result = halted.and(Err(error)).map_err(SpotError::map(NUMBERS));
                 }
-                any = true;
             }
         }
-        Ok(any)
+        result
+    }
+
+    /// The same, and has it told who has gone on to it: by [`Self::barrier_come`]. `false` where nobody can have.
+    ///
+    /// # Errors
+    /// As for [`Self::close`].
+    pub fn drain(&self, function: &str) -> Result<bool, SpotError> {
+        self.close(function)?;
+        let mut inner = self.inner();
+        let is_of = |slot: &Slot| slot.known().is_some_and(|known| known.function == function);
+        if !inner.slots.iter().any(is_of) {
+            return Ok(false);
+        }
+        inner.draining.push(function.to_owned());
+        inner.is_wanted = true;
+        self.wanted.notify_one();
+        Ok(true)
+    }
+
+    /// Waits until a barrier is wanted.
+    pub async fn wanted(&self) {
+        self.wanted.notified().await;
+    }
+
+    /// Has what was closed overwritten soon.
+    pub fn clean(&self) {
+        let mut inner = self.inner();
+        let is_unclean = |slot: &Slot| matches!(slot, Slot::Closed(_) | Slot::Closing(_));
+        inner.is_wanted |= inner.slots.iter().any(is_unclean);
+    }
+
+    /// Whether a barrier is to be asked for, right now; what that came to is to be told to [`Self::barrier_asked`].
+    #[must_use]
+    pub fn takes_barrier(&self) -> bool {
+        let mut inner = self.inner();
+        if inner.is_asked || !inner.is_wanted {
+            return false;
+        }
+        inner.is_wanted = false;
+        for slot in &mut inner.slots {
+            if let Slot::Closed(known) = slot {
+                *slot = Slot::Closing(Arc::clone(known));
+            }
+        }
+        let draining = std::mem::take(&mut inner.draining);
+        inner.behind.extend(draining);
+        true
+    }
+
+    /// Whether the barrier will come. Where there was no room for it, it is asked for again.
+    pub fn barrier_asked(&self, has_room: bool) {
+        let mut inner = self.inner();
+        inner.is_asked = has_room;
+        inner.is_wanted |= !has_room;
+    }
+
+    /// The barrier has come: nothing uses what was closed before, and it is overwritten. Gives the functions of which it
+    /// is known now who has gone on.
+    ///
+    /// # Errors
+    /// When the kernel refuses to overwrite something.
+    pub fn barrier_come(&self) -> (Vec<String>, Result<(), SpotError>) {
+        let Inner {
+            heads,
+            slots,
+            behind,
+            is_asked,
+            ..
+        } = &mut *self.inner();
+        *is_asked = false;
+        let mut result = Ok(());
+        for (number, slot) in (0..).zip(slots) {
+            if matches!(slot, Slot::Closing(_)) {
+                match heads.set(number, Admission::NONE, 0) {
+                    Ok(()) => *slot = Slot::Free,
+                    Err(error) => result = Err(SpotError::map(HEADS)(error)),
+                }
+            }
+        }
+        (std::mem::take(behind), result)
     }
 
     /// The functions to which something goes on.
@@ -235,40 +349,7 @@ impl Admissions {
         set.map_err(SpotError::map(TIMES))
     }
 
-    /// Whether something was closed that is still to be overwritten.
-    #[must_use]
-    pub fn has_closed(&self) -> bool {
-        let inner = self.inner();
-        let is_closed = |slot: &Slot| matches!(slot, Slot::Closed(_) | Slot::Closing(_));
-        inner.slots.iter().any(is_closed)
-    }
-
-    /// To be called before a barrier is asked for.
-    pub fn before_barrier(&self) {
-        for slot in &mut self.inner().slots {
-            if let Slot::Closed(known) = slot {
-                *slot = Slot::Closing(Arc::clone(known));
-            }
-        }
-    }
-
-    /// The barrier has come: nothing uses what was closed before, and it is overwritten.
-    ///
-    /// # Errors
-    /// When the kernel refuses.
-    pub fn barrier_come(&self) -> Result<(), SpotError> {
-        let mut inner = self.inner();
-        for number in 0..inner.slots.len() {
-            if matches!(inner.slots[number], Slot::Closing(_)) {
-                let set = inner.heads.set(number as u32, Admission::NONE, 0);
-                set.map_err(SpotError::map(HEADS))?;
-                inner.slots[number] = Slot::Free;
-            }
-        }
-        Ok(())
-    }
-
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

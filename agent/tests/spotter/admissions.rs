@@ -24,7 +24,6 @@ fn known(hook: Hook) -> Rig {
     let name = rig.admission_key.name(KEYED.as_bytes()).unwrap();
     let known = Known {
         function: "pydict".into(),
-        container: "pydict-abc123-0".into(),
         head: Zeroizing::new(UNLOCKED.into()),
         body: BODY,
     };
@@ -99,7 +98,7 @@ fn the_agent_is_told_of_it_by_its_number_alone() {
         panic!("not told");
     };
     let known = rig.admissions.known(admitted.admission).unwrap();
-    assert_eq!(known.container, "pydict-abc123-0");
+    assert_eq!((known.function.as_str(), known.body), ("pydict", BODY));
     assert_eq!(admitted.sequence, packet.sequence);
     assert_eq!(admitted.flow.source_port, packet.source_port);
     assert!(ring.next().is_none(), "its bytes are told, too");
@@ -196,26 +195,42 @@ fn after_a_failure_nothing_goes_on_until_the_agent_has_looked() {
 }
 
 #[test]
-fn what_is_closed_goes_on_no_more_and_is_overwritten_after_a_barrier() {
+fn what_is_closed_goes_on_no_more_and_who_has_is_told_before_the_barrier() {
     let mut rig = known(Hook::Tc);
-    assert!(!rig.admissions.close("another").unwrap());
-    assert!(rig.admissions.close("pydict").unwrap());
-    let packet = keyed(&mut rig, 20_000, "");
-    assert_eq!(rig.spot(&packet), HOLD);
-    assert!(rig.admissions.has_closed());
-    // Nobody has asked for the barrier yet.
-    rig.admissions.barrier_come().unwrap();
-    assert!(rig.admissions.has_closed());
     let mut ring = rig.spotter.ring().unwrap();
-    rig.admissions.before_barrier();
-    assert!(rig.spotter.ask_for_barrier().unwrap());
+    assert!(!rig.admissions.takes_barrier());
+    assert!(!rig.admissions.drain("another").unwrap());
+    let packet = keyed(&mut rig, 20_000, "");
+    assert_eq!(rig.spot(&packet), PASS);
+    assert!(rig.admissions.drain("pydict").unwrap());
+    let packet = keyed(&mut rig, 20_001, "");
+    assert_eq!(rig.spot(&packet), HOLD);
+    assert!(rig.admissions.takes_barrier());
+    let has_room = rig.spotter.ask_for_barrier().unwrap();
+    rig.admissions.barrier_asked(has_room);
+    assert!(!rig.admissions.takes_barrier(), "one at a time");
     let mut told = Vec::new();
     while let Some(item) = ring.next() {
         told.push(Event::parse(&item).unwrap());
     }
-    assert!(matches!(told[..], [Event::Held(_), Event::Barrier]));
-    rig.admissions.barrier_come().unwrap();
-    assert!(!rig.admissions.has_closed());
+    assert!(matches!(
+        told[..],
+        [Event::Admitted(_), Event::Held(_), Event::Barrier]
+    ));
+    let (drained, cleaned) = rig.admissions.barrier_come();
+    cleaned.unwrap();
+    assert_eq!(drained, ["pydict"]);
+    assert!(!rig.admissions.drain("pydict").unwrap(), "nothing is left");
+}
+
+#[test]
+fn a_barrier_without_room_is_asked_for_again() {
+    let rig = known(Hook::Tc);
+    rig.admissions.close("pydict").unwrap();
+    rig.admissions.clean();
+    assert!(rig.admissions.takes_barrier());
+    rig.admissions.barrier_asked(false);
+    assert!(rig.admissions.takes_barrier());
 }
 
 #[test]

@@ -264,10 +264,8 @@ impl State<'_> {
         };
         let actions = connection.decide(id, decision);
         self.table.await_answer(&flow, (0, 0))?;
-        if self.remembers
-            && let Decision::Unlock(container) = decision
-        {
-            self.know(flow, &actions, container)?;
+        if self.remembers && matches!(decision, Decision::Unlock(_)) {
+            self.know(flow, &actions)?;
         }
         self.act(flow, actions)
     }
@@ -284,7 +282,7 @@ impl State<'_> {
     }
 
     /// Has the head known that was judged, and what is released in its place.
-    fn know(&self, flow: FlowKey, actions: &[Action], container: &str) -> Result<(), Failure> {
+    fn know(&self, flow: FlowKey, actions: &[Action]) -> Result<(), Failure> {
         let Some((name, body)) = self.heads.get(&flow) else {
             return Ok(());
         };
@@ -292,7 +290,6 @@ impl State<'_> {
             if let Action::Release { bytes, .. } = action {
                 let known = Known {
                     function: SEALED.to_owned(),
-                    container: container.to_owned(),
                     head: Zeroizing::new(bytes[..name.length()].to_vec()),
                     body: *body,
                 };

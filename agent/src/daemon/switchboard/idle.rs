@@ -28,10 +28,12 @@ impl Switchboard {
             }
             self.counters.leases_idle += 1;
             self.leave(&key, registry);
+            if let Some(flow) = self.flows.get_mut(&key) {
+                flow.functions.clear();
+            }
         }
         // Where it could not be told that something may have failed, it is seen now.
         self.look_at_all(registry);
-        self.clean();
     }
 
     /// Whether nothing was seen of the client for the limit, and nobody waits for anything.
