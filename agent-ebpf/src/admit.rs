@@ -86,12 +86,12 @@ pub(crate) fn admit<F: Frame>(frame: &F, segment: &Segment, scratch: &mut Scratc
     true
 }
 
-/// Whether the agent is woken for a record behind which the ring ended at this place. It costs the client time; but
+/// How a record is given, behind which the ring ended at this place: waking the agent costs the client time; but
 /// where another record has come behind, the agent may have been woken for that, and be waiting for this one.
 #[inline(always)]
 fn wake_up(end: u64) -> u64 {
     let is_last = EVENTS.query(u64::from(BPF_RB_PROD_POS)) == end;
-    if is_last && EVENTS.query(u64::from(BPF_RB_AVAIL_DATA)) < ring::QUIET {
+    if is_last && EVENTS.query(u64::from(BPF_RB_AVAIL_DATA)) < ring::BACKLOG {
         hold::QUIET
     } else {
         hold::WAKE

@@ -11,4 +11,4 @@ pub const RECORD: usize = 64 * 1024 - 8;
 pub const RUNS: usize = SIZE / (RECORDS * (RECORD + 8)) + 1;
 
 /// Bytes of events of which the agent need not know at once, before it is woken for them.
-pub const QUIET: u64 = SIZE as u64 / 16;
+pub const BACKLOG: u64 = SIZE as u64 / 16;

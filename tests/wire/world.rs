@@ -6,7 +6,7 @@ use rsfaas::state::StateDir;
 
 use crate::{
     agent::Agent,
-    check::{Error, Outcome, check},
+    check::{Error, Outcome, check, eventually},
     client::Client,
     containers::Containers,
     functions::{self, Function},
@@ -74,6 +74,13 @@ impl World {
     /// The function that most tests call.
     pub(crate) fn a(&self) -> Outcome<&Function> {
         self.function(functions::A)
+    }
+
+    /// Its lease ends.
+    pub(crate) fn lease_ends(&self) -> Outcome {
+        eventually("the lease to end", || {
+            Ok(self.agent.function(functions::A)?["phase"] == "locked")
+        })
     }
 
     /// The way that most tests call it: over the wire, IPv4.

@@ -21,7 +21,7 @@ use crate::{
     clock::monotonic_now,
     config::Config,
     fault::{self, Point},
-    head::{Action, Connection, Decision, KeyHeaders, Lengths, Request, RequestId, Target},
+    head::{Action, Connection, Decision, KeyHeaders, Request, RequestId, Target},
     lease::{Door, Message, Request as LeaseRequest, Verdict},
     release::{Port, Template},
     spot::{AdmissionKey, Admissions, Event, Flows, HeadName, HeldFrame, Hook, SpotError},
@@ -285,36 +285,6 @@ impl Switchboard {
             },
         };
         self.decide(key, id, &decision)
-    }
-
-    /// Lets a request go on that came in by the door.
-    fn serve_by_door(
-        &mut self,
-        key: &FlowKey,
-        id: RequestId,
-        way: (String, String),
-        lengths: Option<Lengths>,
-        registry: &Registry,
-    ) -> Vec<Action> {
-        self.counters.served += 1;
-        self.counters.served_by_door += 1;
-        let Some(flow) = self.flows.get_mut(key) else {
-            return Vec::new();
-        };
-        flow.served = monotonic_now();
-        let (head, start) = (
-            flow.head.take(),
-            flow.template.as_ref().map(Template::sequence),
-        );
-        let decision = Decision::Unlock(way.1.clone());
-        let actions = flow.connection.decide(id, &decision);
-        if let (Some(head), Some(start)) = (head, start)
-            && let Some(Lengths { head: length, body }) = lengths
-            && head.length() == length
-        {
-            self.admit_next(key, (&head, body), start, &actions, way, registry);
-        }
-        actions
     }
 
     fn decide(&mut self, key: &FlowKey, id: RequestId, decision: &Decision) -> Vec<Action> {

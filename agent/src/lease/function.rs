@@ -1,4 +1,5 @@
 //! The driver of one function's leases: owns their machines, the limiter and the time.
+mod admissions;
 mod requests;
 mod status;
 
@@ -264,14 +265,6 @@ impl Driver {
             self.end(holder);
         } else if let Some(lease) = self.leases.get_mut(&holder) {
             lease.linger(self.linger);
-        }
-    }
-
-    /// It is known who was let go on before the last connection's end.
-    fn drained(&mut self) {
-        let lease = self.leases.get(&Holder::Everybody);
-        if lease.is_some_and(|lease| lease.machine.is_idle()) {
-            self.idle(Holder::Everybody);
         }
     }
 

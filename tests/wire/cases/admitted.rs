@@ -2,7 +2,7 @@
 //! way of the agent.
 use super::cases;
 use crate::{
-    check::{Outcome, check, eventually},
+    check::{Outcome, check},
     client::Client,
     functions,
     http::Request,
@@ -52,18 +52,12 @@ fn admitted(world: &World) -> Outcome<u64> {
     world.agent.counter("admitted")
 }
 
-fn ended(world: &World) -> Outcome {
-    eventually("the lease to end", || {
-        Ok(world.agent.function(functions::A)?["phase"] == "locked")
-    })
-}
-
 fn a_request_that_comes_again_goes_on_by_itself(world: &World) -> Outcome {
     let request = Request::keyed(world.a()?).body(b"once more");
     while_known(world, &request, || {
         (0..20).try_for_each(|_| world.serves(world.route()?, &request))
     })?;
-    ended(world)
+    world.lease_ends()
 }
 
 fn requests_on_a_kept_connection_go_on_by_themselves(world: &World) -> Outcome {
@@ -93,7 +87,7 @@ fn requests_on_a_kept_connection_go_on_by_themselves(world: &World) -> Outcome {
         }
         Ok(())
     })?;
-    ended(world)
+    world.lease_ends()
 }
 
 fn the_body_of_such_a_request_may_come_in_pieces(world: &World) -> Outcome {
@@ -108,7 +102,7 @@ fn the_body_of_such_a_request_may_come_in_pieces(world: &World) -> Outcome {
         }
         Ok(())
     })?;
-    ended(world)
+    world.lease_ends()
 }
 
 fn what_comes_behind_such_a_request_is_judged(world: &World) -> Outcome {
@@ -130,7 +124,7 @@ fn what_comes_behind_such_a_request_is_judged(world: &World) -> Outcome {
         }
         Ok(())
     })?;
-    ended(world)
+    world.lease_ends()
 }
 
 fn the_same_request_with_another_key_is_refused(world: &World) -> Outcome {
@@ -147,14 +141,14 @@ fn the_same_request_with_another_key_is_refused(world: &World) -> Outcome {
         // The locked function's.
         expect_status(423, &client.answer()?)
     })?;
-    ended(world)
+    world.lease_ends()
 }
 
 fn after_the_lease_the_same_request_unlocks_again(world: &World) -> Outcome {
     let request = Request::keyed(world.a()?).body(b"again");
     for _ in 0..3 {
         while_known(world, &request, || Ok(()))?;
-        ended(world)?;
+        world.lease_ends()?;
     }
     Ok(())
 }
@@ -170,5 +164,5 @@ fn callers_who_come_and_go_are_served_all_the_while(world: &World) -> Outcome {
                 .unwrap_or_else(|_| crate::check::fail("a caller panicked"))
         })
     })?;
-    ended(world)
+    world.lease_ends()
 }

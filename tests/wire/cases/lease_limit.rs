@@ -39,13 +39,6 @@ fn keyed(world: &World, path: &str) -> Outcome<Request> {
     Ok(Request::line(&line).header(&key))
 }
 
-fn ended(world: &World) -> Outcome {
-    eventually("the lease to end", || {
-        let function = world.agent.function(functions::A)?;
-        Ok(function["phase"] == "locked")
-    })
-}
-
 /// The gateway finds nobody to give the upload to.
 fn an_upload_that_outlasts_the_lease_is_told_so_and_the_next_request_is_served(
     world: &World,
@@ -59,7 +52,7 @@ fn an_upload_that_outlasts_the_lease_is_told_so_and_the_next_request_is_served(
         eventually("the lease to begin", || {
             Ok(world.agent.function(functions::A)?["phase"] == "unlocked")
         })?;
-        ended(world)?;
+        world.lease_ends()?;
         client.write(&bytes[10_000..])?;
         expect_status(502, &client.answer()?)?;
         client.write(&bytes)?;
@@ -80,7 +73,7 @@ fn an_answer_that_outlasts_the_lease_is_broken_off(world: &World) -> Outcome {
             client.answer().is_err(),
             "the answer is whole, although its container is gone"
         );
-        ended(world)
+        world.lease_ends()
     })
 }
 
@@ -93,7 +86,7 @@ fn a_client_that_vanishes_while_it_is_answered_loses_the_lease(world: &World) ->
         client.some_answer()?;
         let host = &world.scene.client;
         host.run("iptables -w -A INPUT -p tcp -j DROP")?;
-        let ended = ended(world);
+        let ended = world.lease_ends();
         host.run("iptables -w -F INPUT")?;
         ended?;
         check!(
@@ -119,6 +112,6 @@ fn a_caller_who_waits_for_longer_than_the_idle_limit_keeps_the_lease(world: &Wor
         // The second may have been there before the driver knew of the first answer.
         let by_door = world.agent.counter("served_by_door")?;
         check!(by_door > 0, "none of the later two came in by the door");
-        ended(world)
+        world.lease_ends()
     })
 }

@@ -1,4 +1,5 @@
-//! Requests that the programs let go on by themselves: the agent follows them, and has them let go on.
+//! Requests that come again: those that are let in by the door, and have the next ones let go on by themselves, and
+//! those that the programs have let go on so, which the agent follows.
 use agent_ebpf::FlowKey;
 use zeroize::Zeroizing;
 
@@ -6,8 +7,9 @@ use super::{Flow, Switchboard};
 use crate::{
     clock::monotonic_now,
     daemon::registry::Registry,
-    head::{Action, Connection},
+    head::{Action, Connection, Decision, Lengths, RequestId},
     lease::{Door, Message},
+    release::Template,
     spot::{Admitted, HeadName, Known},
 };
 
@@ -18,6 +20,12 @@ impl Switchboard {
     /// Follows a request that has gone on by itself: its connection has a part in the lease from then on.
     pub(super) fn admitted(&mut self, admitted: &Admitted, registry: &Registry) {
         let Some(known) = self.admissions.known(admitted.admission) else {
+            self.counters.table_errors += 1;
+            let number = admitted.admission;
+            tracing::error!(
+                number,
+                "a request has gone on by an admission that is not known"
+            );
             return;
         };
         let Admitted {
@@ -52,9 +60,39 @@ impl Switchboard {
         self.act(&key, actions, registry);
     }
 
+    /// Lets a request go on that came in by the door.
+    pub(super) fn serve_by_door(
+        &mut self,
+        key: &FlowKey,
+        id: RequestId,
+        way: (String, String),
+        lengths: Option<Lengths>,
+        registry: &Registry,
+    ) -> Vec<Action> {
+        self.counters.served += 1;
+        self.counters.served_by_door += 1;
+        let Some(flow) = self.flows.get_mut(key) else {
+            return Vec::new();
+        };
+        flow.served = monotonic_now();
+        let (head, start) = (
+            flow.head.take(),
+            flow.template.as_ref().map(Template::sequence),
+        );
+        let decision = Decision::Unlock(way.1.clone());
+        let actions = flow.connection.decide(id, &decision);
+        if let (Some(head), Some(start)) = (head, start)
+            && let Some(Lengths { head: length, body }) = lengths
+            && head.length() == length
+        {
+            self.admit_next(key, (&head, body), start, &actions, way, registry);
+        }
+        actions
+    }
+
     /// Has requests let go on that start as one that was let in: from the second on, since most heads never come again.
     /// `actions` are what that one has led to, whose first byte was at `start`.
-    pub(super) fn admit_next(
+    fn admit_next(
         &mut self,
         key: &FlowKey,
         (name, body): (&HeadName, u32),

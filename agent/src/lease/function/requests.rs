@@ -12,7 +12,6 @@ use crate::{
     },
     rebuild::Keys,
     seal::key::Key,
-    spot::SpotError,
 };
 
 impl Driver {
@@ -36,30 +35,6 @@ impl Driver {
             for flow in entered {
                 lease.entered(flow);
             }
-        }
-    }
-
-    /// Has the programs let nobody in any more.
-    pub(super) fn end_admissions(&mut self) {
-        let closed = self.admissions.close(self.rebuilder.name());
-        self.admissions_failed(closed.err());
-    }
-
-    /// The same; whether it will be told who was let in until now, by [`Message::Drained`](crate::lease::Message).
-    pub(super) fn drain(&mut self) -> bool {
-        let drains = self.admissions.drain(self.rebuilder.name());
-        drains.unwrap_or_else(|error| {
-            self.admissions_failed(Some(error));
-            false
-        })
-    }
-
-    fn admissions_failed(&mut self, error: Option<SpotError>) {
-        if let Some(error) = error {
-            let what = chain::of(&error);
-            self.failed(&format!(
-                "requests may go on to a lease that is not open: {what}"
-            ));
         }
     }
 
