@@ -100,21 +100,15 @@ pub(crate) fn notice(frame: &impl Frame, segment: &Segment, kind: EventKind) {
     if FLOWS.get_ptr(&segment.flow).is_none() {
         return;
     }
-    let Some(mut record) = EVENTS.reserve::<EventHeader>(0) else {
+    if !tell(header(frame, segment, kind, 0)) {
         count(Counter::LostEnd);
-        return;
-    };
-    record.write(header(frame, segment, kind, 0));
-    record.submit(WAKE);
+    }
 }
 
 /// Tells the agent that whatever was reserved before has been told; whether there was room.
 #[inline(always)]
 pub(crate) fn barrier() -> bool {
-    let Some(mut record) = EVENTS.reserve::<EventHeader>(0) else {
-        return false;
-    };
-    record.write(EventHeader {
+    tell(EventHeader {
         time: now(),
         kind: EventKind::Barrier as u32,
         interface: 0,
@@ -127,7 +121,16 @@ pub(crate) fn barrier() -> bool {
             destination_port: 0,
         },
         flags: 0,
-    });
+    })
+}
+
+/// Sends an event that is told by its header alone; whether there was room.
+#[inline(always)]
+fn tell(event: EventHeader) -> bool {
+    let Some(mut record) = EVENTS.reserve::<EventHeader>(0) else {
+        return false;
+    };
+    record.write(event);
     record.submit(WAKE);
     true
 }

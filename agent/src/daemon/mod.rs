@@ -167,21 +167,15 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
             biased;
             Some(verdict) = verdict_inbox.recv() => switchboard.verdict(verdict, &registry),
             held = events.next(EVENTS_AT_ONCE) => {
-                for event in held? {
-                    switchboard.event(event, &registry);
-                }
-                expiry = switchboard.expire(Instant::now(), &registry);
+                expiry = switchboard.events(held?, &registry);
             }
             () = admissions.wanted() => {}
             logged = program_log.forward() => logged?,
             () = at(expiry) => expiry = switchboard.expire(Instant::now(), &registry),
             _ = rest.tick() => {
-                for event in events.there() {
-                    switchboard.event(event, &registry);
-                }
+                expiry = switchboard.events(events.there(), &registry);
                 switchboard.rest(&registry);
                 admissions.clean();
-                expiry = switchboard.expire(Instant::now(), &registry);
                 events.begin_wipe();
             }
             change = interfaces.next() => {
@@ -202,10 +196,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
             Some((command, reply)) = command_inbox.recv() => match command {
                 Command::Lock { function } => lock(&registry, function.as_deref(), reply),
                 Command::Status => {
-                    for event in events.there() {
-                        switchboard.event(event, &registry);
-                    }
-                    expiry = switchboard.expire(Instant::now(), &registry);
+                    expiry = switchboard.events(events.there(), &registry);
                     let mut counters = switchboard.counters.all();
                     counters.insert("frames_unwiped".to_owned(), events.unwiped());
                     counters.extend(
@@ -228,10 +219,8 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
             _ = interrupt.recv() => break,
             // A step at a time, when nothing else is to be done.
             () = std::future::ready(()), if events.is_being_wiped() => {
-                for event in events.wipe_step(&mut spotter)? {
-                    switchboard.event(event, &registry);
-                }
-                expiry = switchboard.expire(Instant::now(), &registry);
+                let came = events.wipe_step(&mut spotter)?;
+                expiry = switchboard.events(came, &registry);
             }
         }
         if admissions.takes_barrier() {

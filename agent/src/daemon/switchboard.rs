@@ -94,8 +94,15 @@ impl Switchboard {
         self.port.close().await;
     }
 
-    /// Takes in one event of the spotter.
-    pub(super) fn event(&mut self, event: Event, registry: &Registry) {
+    /// Takes in events of the spotter, in their order; tells when to ask again for heads that do not come in time.
+    pub(super) fn events(&mut self, events: Vec<Event>, registry: &Registry) -> Option<Instant> {
+        for event in events {
+            self.event(event, registry);
+        }
+        self.expire(Instant::now(), registry)
+    }
+
+    fn event(&mut self, event: Event, registry: &Registry) {
         match event {
             Event::Held(held) => self.held(&held, registry),
             // The client may still wait for its answer; the gateway's own end follows.
@@ -185,6 +192,8 @@ impl Switchboard {
                 return;
             }
         };
+        // At XDP nothing goes on by itself.
+        let is_at_tc = self.way(held.interface).hook == Hook::Tc;
         let flow = self.flows.entry(held.flow).or_insert_with(|| {
             let connection = Connection::new(self.key_headers.clone());
             Flow::new(connection, held.time)
@@ -192,10 +201,10 @@ impl Switchboard {
         flow.held = held.time;
         let (sequence, payload) = (template.sequence(), template.payload(&held.frame));
         // Of one that is held in part already, these bytes may not be the ones that are judged.
-        flow.head = match held.unanswered || flow.connection.awaits_head() {
-            true => None,
-            false => self.admission_key.name(payload),
-        };
+        let may_come_again = is_at_tc && !held.unanswered && !flow.connection.awaits_head();
+        flow.head = may_come_again
+            .then(|| self.admission_key.name(payload))
+            .flatten();
         let actions = if held.unanswered {
             flow.connection.unanswered_segment(sequence, payload)
         } else {
@@ -305,7 +314,7 @@ impl Switchboard {
             return;
         };
         let interface = template.interface();
-        let way = self.interfaces.get(&interface).copied().unwrap_or_default();
+        let way = self.way(interface);
         for frame in template.frames(sequence, bytes, way.mtu as usize) {
             match self.port.send(frame, interface, way.hook) {
                 Ok(()) => self.counters.frames_released += 1,
@@ -316,6 +325,10 @@ impl Switchboard {
                 }
             }
         }
+    }
+
+    fn way(&self, interface: u32) -> Way {
+        self.interfaces.get(&interface).copied().unwrap_or_default()
     }
 
     /// Has those who come next ask the driver, where a function has crashed of which a client learns now.

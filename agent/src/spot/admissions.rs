@@ -1,6 +1,7 @@
 //! Requests of open leases that the programs let go on by themselves: which heads they know, and what goes on in
 //! their place.
 use std::{
+    collections::BTreeSet,
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -121,9 +122,10 @@ impl Slot {
         }
     }
 
-    fn leads_to(&self, function: &str) -> Option<Tag> {
+    /// The name by which requests go on, and what is known of them, while they do.
+    fn open(&self) -> Option<(Tag, &Arc<Known>)> {
         match self {
-            Self::Open(tag, known) if known.function == function => Some(*tag),
+            Self::Open(tag, known) => Some((*tag, known)),
             _ => None,
         }
     }
@@ -157,14 +159,12 @@ impl Admissions {
     /// When the kernel refuses.
     pub fn open(&self, name: &HeadName, known: Known) -> Result<bool, SpotError> {
         let mut inner = self.inner();
-        let tags = inner
-            .slots
-            .iter()
-            .filter_map(|slot| slot.leads_to(&known.function));
         let (mut count, mut is_open) = (0, false);
-        for tag in tags {
-            count += 1;
-            is_open |= tag == name.tag;
+        for (tag, open) in inner.slots.iter().filter_map(Slot::open) {
+            if open.function == known.function {
+                count += 1;
+                is_open |= tag == name.tag;
+            }
         }
         let is_free = |slot: &Slot| matches!(slot, Slot::Free);
         let free = inner.slots.iter().position(is_free);
@@ -208,13 +208,10 @@ impl Admissions {
         } = &mut *self.inner();
         let mut result = Ok(());
         for slot in slots {
-            let Slot::Open(tag, known) = slot else {
+            let Some((tag, known)) = slot.open().filter(|(_, it)| it.function == function) else {
                 continue;
             };
-            if known.function != function {
-                continue;
-            }
-            match gone(numbers.remove(tag)) {
+            match gone(numbers.remove(&tag)) {
                 Ok(()) => *slot = Slot::Closed(Arc::clone(known)),
                 Err(error) => {
                     let halted = times.set(admitting::LOOKED, 0, 0);
@@ -307,13 +304,10 @@ impl Admissions {
 
     /// The functions to which something goes on.
     #[must_use]
-    pub fn functions(&self) -> std::collections::BTreeSet<String> {
+    pub fn functions(&self) -> BTreeSet<String> {
         let inner = self.inner();
-        let open = inner.slots.iter().filter_map(|slot| match slot {
-            Slot::Open(_, known) => Some(known.function.clone()),
-            _ => None,
-        });
-        open.collect()
+        let open = inner.slots.iter().filter_map(Slot::open);
+        open.map(|(_, known)| known.function.clone()).collect()
     }
 
     /// What is known of a request that has gone on, by the number that the programs tell.
@@ -329,11 +323,7 @@ impl Admissions {
     /// When the kernel refuses.
     pub fn are_halted(&self) -> Result<bool, SpotError> {
         let inner = self.inner();
-        if !inner
-            .slots
-            .iter()
-            .any(|slot| matches!(slot, Slot::Open(..)))
-        {
+        if inner.slots.iter().all(|slot| slot.open().is_none()) {
             return Ok(false);
         }
         let time = |slot| inner.times.get(&slot, 0).map_err(SpotError::map(TIMES));

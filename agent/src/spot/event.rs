@@ -183,7 +183,6 @@ mod tests {
         assert_eq!(held.frame.as_slice(), b"abc");
         assert_eq!((held.time, held.interface, held.vlan), (7, 3, Some(5)));
         assert!(held.ethernet && !held.unanswered);
-
         assert_eq!(
             (held.flow.source_port, held.flow.destination_port),
             (40_000, 8080)

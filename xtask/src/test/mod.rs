@@ -73,12 +73,8 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
             false => None,
         };
         if wants(Part::Unit) {
-            report.step("unit tests", || {
-                cargo_test(&["--workspace", "--lib", "--bins"])
-            });
-            report.step("documentation tests", || {
-                cargo_test(&["--workspace", "--doc"])
-            });
+            report.step("unit tests", || cargo_test(&["--lib", "--bins"]));
+            report.step("documentation tests", || cargo_test(&["--doc"]));
         }
         let faults = wants(Part::Faults).then_some(options.times);
         let built = if wants(Part::E2e) || faults.is_some() {
@@ -126,7 +122,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
 fn bpf(report: &mut Report) {
     report.step("what the canary search finds", canary_tests);
     report.step("kernel tests", || {
-        cargo_test(&["--workspace", "--exclude", "rsfaas-tests", "--test", "*"])
+        cargo_test(&["--exclude", "rsfaas-tests", "--test", "*"])
     });
     report.step("wire tests at TC", || wire_tests("tc"));
     report.step("wire tests at XDP", || wire_tests("xdp"));
@@ -151,7 +147,7 @@ fn cargo_test(which: &[&str]) -> Result<(), Stop> {
     let mut command = cargo();
     command
         .current_dir(workspace::root())
-        .args(["test", "--quiet"])
+        .args(["test", "--quiet", "--workspace"])
         .args(which);
     Ok(process::run(&mut command)?)
 }
