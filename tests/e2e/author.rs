@@ -24,6 +24,9 @@ const READABLE: [&str; 4] = [
     "go.mod",
 ];
 
+/// Upstream's templates for Node.js, the newest first.
+const NODE: [&str; 3] = ["node22", "node20", "node18"];
+
 /// A project folder.
 pub(crate) struct Author {
     folder: tempfile::TempDir,
@@ -44,6 +47,7 @@ impl Author {
             .arg("-rL")
             .arg(host.templates.join("template"))
             .arg(&templates))?;
+        name_node(&templates)?;
         let stack = folder.path().join("stack.yaml");
         let text = fs::read_to_string(&stack)?
             .replace("127.0.0.1:5000/", &host.image_prefix)
@@ -196,6 +200,19 @@ impl Author {
             .current_dir(self.folder.path())
             .env("OPENFAAS_URL", format!("http://127.0.0.1:{}", host.port));
         command
+    }
+}
+
+/// Upstream's templates for Node.js have its version in their names: the newest is the one to test.
+fn name_node(templates: &Path) -> Result<(), Error> {
+    let node = templates.join("node");
+    let newest = NODE
+        .iter()
+        .map(|name| templates.join(name))
+        .find(|template| template.is_dir());
+    match newest {
+        Some(newest) if !node.exists() => Ok(fs::rename(newest, node)?),
+        _ => Ok(()),
     }
 }
 

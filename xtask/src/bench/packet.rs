@@ -24,8 +24,8 @@ pub(crate) struct Options {
     place: Place,
 }
 
-/// Measures, and prints nanoseconds a packet, throughput by hook, and the gateway's throughput with the
-/// agent against that without.
+/// Measures, and prints nanoseconds a packet, throughput by hook, and the gateway's throughput and latency
+/// with the agent against those without.
 ///
 /// # Errors
 /// When anything fails.
@@ -38,24 +38,49 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
     output.print(&figures, || to_text(&figures))
 }
 
-/// Requests a second as a part of those without the agent, pair by pair.
+/// What the gateway did in one turn, or the ratio of two turns.
+#[derive(Clone, Copy)]
+struct Load {
+    /// Requests a second.
+    rate: f64,
+    /// Latency in microseconds.
+    p50: f64,
+    p99: f64,
+}
+
+impl Load {
+    fn against(self, other: Self) -> Self {
+        Self {
+            rate: self.rate / other.rate,
+            p50: self.p50 / other.p50,
+            p99: self.p99 / other.p99,
+        }
+    }
+}
+
+/// Turns with the agent against those without, pair by pair.
 #[derive(Default)]
 struct Ratios {
-    with: Vec<f64>,
+    with: Vec<Load>,
     /// Without it as well: how far two measurements of the same lie apart on this machine.
-    without: Vec<f64>,
+    without: Vec<Load>,
 }
 
 impl Ratios {
     fn add_to(&self, figures: &mut Value) -> Result<(), Error> {
-        let of = |ratios: &[f64], rank| {
-            quantile(ratios, rank).ok_or_else(|| Error::NotSeen("a pair of measurements".into()))
-        };
-        let quartiles = |ratios| Ok::<_, Error>(json!([of(ratios, 0.25)?, of(ratios, 0.75)?]));
-        figures["throughput_ratio"] = json!(of(&self.with, 0.5)?);
-        figures["throughput_quartiles"] = quartiles(&self.with)?;
-        figures["throughput_ratio_of_same"] = json!(of(&self.without, 0.5)?);
-        figures["throughput_quartiles_of_same"] = quartiles(&self.without)?;
+        for (ratios, suffix) in [(&self.with, ""), (&self.without, "_of_same")] {
+            let of = |what: fn(&Load) -> f64, rank| {
+                let ratios: Vec<f64> = ratios.iter().map(what).collect();
+                quantile(&ratios, rank)
+                    .ok_or_else(|| Error::NotSeen("a pair of measurements".into()))
+            };
+            let rate = |load: &Load| load.rate;
+            figures[format!("throughput_ratio{suffix}")] = json!(of(rate, 0.5)?);
+            figures[format!("throughput_quartiles{suffix}")] =
+                json!([of(rate, 0.25)?, of(rate, 0.75)?]);
+            figures[format!("latency_ratio{suffix}")] =
+                json!({"p50": of(|load| load.p50, 0.5)?, "p99": of(|load| load.p99, 0.5)?});
+        }
         Ok(())
     }
 }
@@ -64,7 +89,7 @@ impl Ratios {
 fn throughput(options: &Options, testbed: &Testbed) -> Result<Ratios, Error> {
     let project = Project::new(testbed, "bench-packet", "release")?;
     // The first start is slower than those that follow.
-    requests_per_second(testbed)?;
+    under_load(testbed)?;
     let mut ratios = Ratios::default();
     for pair in 0..options.pairs {
         eprintln!(
@@ -75,44 +100,54 @@ fn throughput(options: &Options, testbed: &Testbed) -> Result<Ratios, Error> {
         // Which comes first alternates, so that what drifts does so for all.
         let (with, without, again) = if pair % 2 == 0 {
             let with = with_agent(testbed, &project)?;
-            (
-                with,
-                requests_per_second(testbed)?,
-                requests_per_second(testbed)?,
-            )
+            (with, under_load(testbed)?, under_load(testbed)?)
         } else {
-            let again = requests_per_second(testbed)?;
-            let without = requests_per_second(testbed)?;
+            let again = under_load(testbed)?;
+            let without = under_load(testbed)?;
             (with_agent(testbed, &project)?, without, again)
         };
-        ratios.with.push(with / without);
-        ratios.without.push(again / without);
+        ratios.with.push(with.against(without));
+        ratios.without.push(again.against(without));
     }
     Ok(ratios)
 }
 
-fn with_agent(testbed: &Testbed, project: &Project) -> Result<f64, Error> {
+fn with_agent(testbed: &Testbed, project: &Project) -> Result<Load, Error> {
     let agent = Agent::start(testbed, project, 0)?;
-    let rate = requests_per_second(testbed);
+    let load = under_load(testbed);
     agent.stop()?;
-    rate
+    load
 }
 
 /// What the gateway answers by itself, so that no function's time hides the packets'.
-fn requests_per_second(testbed: &Testbed) -> Result<f64, Error> {
+fn under_load(testbed: &Testbed) -> Result<Load, Error> {
     let address = format!("{}/healthz", testbed.gateway.trim_end_matches('/'));
-    let text = output(Command::new("wrk").args(["-t1", "-c16", "-d1s", &address]))?;
-    rate(&text).ok_or_else(|| Error::NotSeen(format!("a rate without errors in {text:?}")))
+    let text = output(Command::new("wrk").args(["-t1", "-c16", "-d1s", "--latency", &address]))?;
+    load(&text).ok_or_else(|| Error::NotSeen(format!("a load without errors in {text:?}")))
 }
 
-/// The rate in what wrk says; `None` where requests failed.
-fn rate(text: &str) -> Option<f64> {
+/// What wrk says; `None` where requests failed.
+fn load(text: &str) -> Option<Load> {
     if text.contains("Non-2xx") || text.contains("Socket errors") {
         return None;
     }
-    text.lines()
-        .find_map(|line| line.strip_prefix("Requests/sec:"))
-        .and_then(|rate| rate.trim().parse().ok())
+    let behind = |name| {
+        text.lines()
+            .find_map(|line| line.trim_start().strip_prefix(name))
+            .map(str::trim)
+    };
+    Some(Load {
+        rate: behind("Requests/sec:")?.parse().ok()?,
+        p50: microseconds(behind("50%")?)?,
+        p99: microseconds(behind("99%")?)?,
+    })
+}
+
+/// A time as wrk prints it.
+fn microseconds(text: &str) -> Option<f64> {
+    [("us", 1.0), ("ms", 1e3), ("s", 1e6)]
+        .into_iter()
+        .find_map(|(unit, scale)| Some(text.strip_suffix(unit)?.parse::<f64>().ok()? * scale))
 }
 
 fn to_text(figures: &Value) -> String {
@@ -132,20 +167,19 @@ fn to_text(figures: &Value) -> String {
             text += "\n";
         }
     }
-    for (what, ratio, quartiles) in [
-        ("with the agent", "throughput_ratio", "throughput_quartiles"),
-        (
-            "without as well",
-            "throughput_ratio_of_same",
-            "throughput_quartiles_of_same",
-        ),
-    ] {
+    for (what, suffix) in [("with the agent", ""), ("without as well", "_of_same")] {
+        let of = |figure: &str| &figures[format!("{figure}{suffix}")];
+        let number = |value: &Value| value.as_f64().unwrap_or_default();
+        let (quartiles, latency) = (of("throughput_quartiles"), of("latency_ratio"));
         text += &format!(
-            "gateway's throughput {what:<15} / without: {:.3}, half between {:.3} and {:.3}, {} pairs\n",
-            figures[ratio].as_f64().unwrap_or_default(),
-            figures[quartiles][0].as_f64().unwrap_or_default(),
-            figures[quartiles][1].as_f64().unwrap_or_default(),
+            "gateway's throughput {what:<15} / without: {:.3}, half between {:.3} and {:.3}, {} pairs; \
+             latency p50 {:.3}, p99 {:.3}\n",
+            number(of("throughput_ratio")),
+            number(&quartiles[0]),
+            number(&quartiles[1]),
             figures["pairs"],
+            number(&latency["p50"]),
+            number(&latency["p99"]),
         );
     }
     text
@@ -156,12 +190,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rate_counts_only_if_every_request_was_answered() {
-        assert_eq!(rate("Requests/sec:  8123.45\n"), Some(8123.45));
-        assert_eq!(
-            rate("  Non-2xx or 3xx responses: 3\nRequests/sec:  8123.45\n"),
-            None
-        );
+    fn a_load_counts_only_if_every_request_was_answered() {
+        let said = "  Latency Distribution\n     50%  812.00us\n     99%    1.50ms\nRequests/sec:   8123.45\n";
+        let seen = load(said).unwrap();
+        assert_eq!((seen.rate, seen.p50, seen.p99), (8123.45, 812.0, 1500.0));
+        assert!(load(&format!("  Non-2xx or 3xx responses: 3\n{said}")).is_none());
     }
 
     #[test]
@@ -173,16 +206,24 @@ mod tests {
 
     #[test]
     fn the_text_tells_the_ratio_beside_that_of_two_measurements_of_the_same() {
+        let loads = |rates: [f64; 4]| {
+            let load = |rate| Load {
+                rate,
+                p50: 1.0 / rate,
+                p99: 2.0,
+            };
+            rates.map(load).to_vec()
+        };
         let ratios = Ratios {
-            with: vec![0.97, 0.98, 0.99, 1.01],
-            without: vec![0.98, 1.0, 1.02, 1.03],
+            with: loads([0.97, 0.98, 0.99, 1.01]),
+            without: loads([0.98, 1.0, 1.02, 1.03]),
         };
         let mut figures = json!({"pairs": 4});
         ratios.add_to(&mut figures).unwrap();
         let text = to_text(&figures);
         assert!(
             text.contains(
-                "with the agent  / without: 0.980, half between 0.970 and 0.990, 4 pairs"
+                "with the agent  / without: 0.980, half between 0.970 and 0.990, 4 pairs; latency p50 1.010"
             ),
             "{text}"
         );
