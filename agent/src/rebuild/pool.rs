@@ -28,8 +28,8 @@ use crate::{
 const PARK_TIMEOUT: Duration = Duration::from_secs(60);
 /// Times that a container is tried to be parked before it is left for the next unlock.
 const PARK_TRIES: u32 = 3;
-/// Containers that are deployed for the standby at a time. One alone would leave a host idle that waits for a
-/// provider, many would be in the way of callers who wait.
+/// Containers on their way to the standby at a time: one that is deployed, and one whose process starts. One alone
+/// would leave a host idle, many would be in the way of callers who wait.
 const AT_A_TIME: usize = 2;
 
 /// A container that has been taken for a lease.
@@ -54,6 +54,18 @@ pub(super) struct Pool {
     changed: Notify,
     /// Held by whoever keeps the standby up.
     filling: tokio::sync::Mutex<()>,
+    /// Held while one is deployed for the standby: of two that are deployed at once the first comes as late as the
+    /// second, for whoever waits.
+    deploying: tokio::sync::Mutex<()>,
+}
+
+/// Whom a container is deployed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum For {
+    /// A caller, who waits.
+    Caller,
+    /// The standby, one after the other.
+    Standby,
 }
 
 /// What came of keeping containers parked.
@@ -82,6 +94,7 @@ impl Pool {
             queue: Mutex::default(),
             changed: Notify::new(),
             filling: tokio::sync::Mutex::default(),
+            deploying: tokio::sync::Mutex::default(),
         }
     }
 
@@ -104,7 +117,7 @@ impl Pool {
         let (place, order) = self.queue().wait();
         if let Some(order) = order {
             let pool = Arc::clone(self);
-            tokio::spawn(async move { pool.bring(order).await });
+            tokio::spawn(async move { pool.bring(order, For::Caller).await });
         }
         let mut place = Place {
             pool: Arc::clone(self),
@@ -171,7 +184,7 @@ impl Pool {
                 changed.await;
                 continue;
             };
-            if !self.bring(order).await {
+            if !self.bring(order, For::Standby).await {
                 tries += 1;
                 if tries == PARK_TRIES {
                     return Standby::Failed;
@@ -183,12 +196,12 @@ impl Pool {
 
     /// Brings one container that was ordered, for whoever is next, and tries again for those who came
     /// meanwhile; `false` where it does not come.
-    async fn bring(self: &Arc<Self>, order: Order) -> bool {
+    async fn bring(self: &Arc<Self>, order: Order, whom: For) -> bool {
         let mut next = Some(order);
         while let Some(order) = next {
             let pool = Arc::clone(self);
             // A task of its own: it must be counted as come or not, whatever happens.
-            let result = tokio::spawn(async move { pool.park().await })
+            let result = tokio::spawn(async move { pool.park(whom).await })
                 .await
                 .unwrap_or(Err(RebuildError::BrokenOff));
             match result {
@@ -254,7 +267,7 @@ impl Pool {
         }
     }
 
-    async fn park(&self) -> Result<(Slot, Parked), RebuildError> {
+    async fn park(&self, whom: For) -> Result<(Slot, Parked), RebuildError> {
         let slot = self.slots.take().await?;
         let token = Arc::new(self.slots.token()?);
         let deployment = Deployment::of(&self.function, self.faas.gateway())
@@ -266,7 +279,12 @@ impl Pool {
                 &self.function.handler_dir.to_string_lossy(),
             );
         let deployment = self.function.behind_gate(deployment);
+        let turn = match whom {
+            For::Caller => None,
+            For::Standby => Some(self.deploying.lock().await),
+        };
         self.faas.deploy(&deployment).await?;
+        drop(turn);
         fault::pass(Point::ParkDeployed);
         match wait_parked(token, PARK_TIMEOUT).await {
             Ok(parked) => Ok((slot, parked)),

@@ -38,7 +38,7 @@ func (f *functions) describeContainer(deployment types.FunctionDeployment) (map[
 	labels[nameLabel] = deployment.Service
 	labels[deploymentLabel] = string(asked)
 	host := map[string]any{
-		"NetworkMode":    f.network,
+		"NetworkMode":    network,
 		"Binds":          binds,
 		"ReadonlyRootfs": deployment.ReadOnlyRootFilesystem,
 		"LogConfig":      map[string]any{"Type": "json-file", "Config": map[string]string{"max-size": "1m"}},

@@ -129,17 +129,3 @@ func (e *engine) containers(ctx context.Context, label string) ([]container, err
 	err = e.call(ctx, http.MethodGet, "/containers/json", query, nil, &list)
 	return list, err
 }
-
-// ensureNetwork makes a bridge of our own, labelled, where it is missing.
-func (e *engine) ensureNetwork(ctx context.Context, name string) error {
-	err := e.call(ctx, http.MethodGet, "/networks/"+name, nil, nil, nil)
-	if !isMissing(err) {
-		return err
-	}
-	network := map[string]any{
-		"Name":           name,
-		"CheckDuplicate": true,
-		"Labels":         map[string]string{"com.rsfaas.testbed": "network"},
-	}
-	return e.call(ctx, http.MethodPost, "/networks/create", nil, network, nil)
-}

@@ -20,6 +20,8 @@ const (
 	nameLabel = "com.openfaas.function"
 	// deploymentLabel holds the deployment as it was asked for.
 	deploymentLabel = "com.rsfaas.testbed.deployment"
+	// network is the engine's default one: for others it starts a name server with each container.
+	network = "bridge"
 	// stopSeconds is how long a container may take to end by itself.
 	stopSeconds = "2"
 )
@@ -28,20 +30,14 @@ const (
 type functions struct {
 	engine  *engine
 	secrets secretStore
-	network string
 
 	mutex sync.Mutex
 	// ready holds the addresses that answered, by function.
 	ready map[string]string
 }
 
-func newFunctions(engine *engine, secrets secretStore, network string) (*functions, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	if err := engine.ensureNetwork(ctx, network); err != nil {
-		return nil, fmt.Errorf("network %s: %w", network, err)
-	}
-	return &functions{engine: engine, secrets: secrets, network: network, ready: map[string]string{}}, nil
+func newFunctions(engine *engine, secrets secretStore) *functions {
+	return &functions{engine: engine, secrets: secrets, ready: map[string]string{}}
 }
 
 func (f *functions) deploy(w http.ResponseWriter, r *http.Request) {

@@ -33,10 +33,7 @@ func main() {
 func run() error {
 	engine := newEngine(setting("docker_socket", "/var/run/docker.sock"))
 	secrets := secretStore{folder: filepath.Join(setting("state_dir", "/var/lib/rsfaas-provider"), "secrets")}
-	functions, err := newFunctions(engine, secrets, setting("network", "rsfaas-dev"))
-	if err != nil {
-		return err
-	}
+	functions := newFunctions(engine, secrets)
 	address := "127.0.0.1:" + setting("port", "8081")
 	log.Printf("listening on %s", address)
 	server := &http.Server{

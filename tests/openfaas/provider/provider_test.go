@@ -37,7 +37,7 @@ func TestADeploymentBecomesAContainerWithItsLabelsAndSecrets(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(store.folder, "token"), []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	f := &functions{secrets: store, network: "net"}
+	f := &functions{secrets: store}
 	labels := map[string]string{"a": "b"}
 	described, err := f.describeContainer(types.FunctionDeployment{
 		Service: "f", Image: "i", EnvProcess: "cat", Labels: &labels, Secrets: []string{"token"},

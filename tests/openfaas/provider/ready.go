@@ -92,7 +92,7 @@ func (f *functions) findRunning(ctx context.Context, name string) (*container, e
 }
 
 func (f *functions) address(found container) string {
-	return net.JoinHostPort(found.NetworkSettings.Networks[f.network].IPAddress, "8080")
+	return net.JoinHostPort(found.NetworkSettings.Networks[network].IPAddress, "8080")
 }
 
 // listens tries an address for some time.

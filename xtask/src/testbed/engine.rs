@@ -132,7 +132,6 @@ impl Engine {
     pub(super) fn down(&self) -> Result<(), Error> {
         if self.dockerd.daemon.running().is_some() {
             remove_all_containers()?;
-            process::output(docker().args(["network", "prune", "--force"]))?;
             self.dockerd.daemon.stop()?;
             println!("testbed: Docker Engine is ended");
         }
@@ -182,18 +181,6 @@ fn of_testbed<'a>(list: &'a str, prefix: &str) -> Vec<&'a str> {
             (below || label.is_some()).then_some(id)
         })
         .collect()
-}
-
-/// Removes the networks with a label.
-pub(super) fn remove_networks(label: &str) -> Result<(), Error> {
-    let list = process::output(docker().args([
-        "network",
-        "ls",
-        "--quiet",
-        "--filter",
-        &format!("label={label}"),
-    ]))?;
-    remove(&["network", "rm"], &list)
 }
 
 /// Removes the images whose name fits a pattern, as `docker image ls --filter reference=` takes it.

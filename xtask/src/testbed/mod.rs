@@ -42,8 +42,6 @@ use service::{Service, Standing};
 
 /// The label that the provider puts on the containers of functions.
 const CONTAINER_LABEL: &str = "com.rsfaas.testbed.deployment";
-/// The label that the provider puts on networks.
-const NETWORK_LABEL: &str = "com.rsfaas.testbed";
 
 /// An OpenFaaS to work with: the testbed, or one that was there before.
 #[derive(Debug, Clone)]
@@ -239,7 +237,6 @@ pub(crate) fn down() -> Result<(), Error> {
     // Of an engine of ours nothing stays, whatever it can still remove itself.
     if matches!(dockerd.standing(), Standing::Foreign) {
         engine::remove_containers(CONTAINER_LABEL, PREFIX)?;
-        engine::remove_networks(NETWORK_LABEL)?;
         remove_images(&format!("{PREFIX}/*:*"))?;
         println!("testbed: containers and images are removed");
     }
