@@ -3,7 +3,9 @@
 mod admit;
 mod flow;
 mod idle;
+mod judge;
 mod keys;
+mod way;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -12,17 +14,16 @@ use std::{
 };
 
 use agent_ebpf::FlowKey;
-use rsfaas_shim::Refusal;
 use tokio::time::Instant;
 
-use self::flow::Flow;
+use self::{flow::Flow, way::Way};
 use super::{counters::Counters, registry::Registry};
 use crate::{
     clock::monotonic_now,
     config::Config,
     fault::{self, Point},
-    head::{Action, Connection, Decision, KeyHeaders, Request, RequestId, Target},
-    lease::{Door, Message, Request as LeaseRequest, Verdict},
+    head::{Action, Connection, Decision, KeyHeaders, RequestId},
+    lease::{Door, Message, Verdict},
     release::{Port, Template},
     spot::{AdmissionKey, Admissions, Event, Flows, HeadName, HeldFrame, Hook, SpotError},
 };
@@ -41,24 +42,6 @@ pub(super) struct Switchboard {
     idle_limit: Duration,
     interfaces: HashMap<u32, Way>,
     pub(super) counters: Counters,
-}
-
-/// What the way back through an interface asks of a frame.
-#[derive(Clone, Copy)]
-struct Way {
-    /// Bytes of a packet at most.
-    mtu: u32,
-    hook: Hook,
-}
-
-impl Default for Way {
-    /// For an interface that is not known: Ethernet's MTU.
-    fn default() -> Self {
-        Self {
-            mtu: 1500,
-            hook: Hook::Tc,
-        }
-    }
 }
 
 impl Switchboard {
@@ -82,16 +65,6 @@ impl Switchboard {
             interfaces: HashMap::new(),
             counters,
         }
-    }
-
-    /// Learns an interface's MTU, in bytes, and the hook at which its packets are spotted.
-    pub(super) fn set_interface(&mut self, interface: u32, mtu: u32, hook: Hook) {
-        self.interfaces.insert(interface, Way { mtu, hook });
-    }
-
-    /// Removes the way back into the host.
-    pub(super) async fn close(self) {
-        self.port.close().await;
     }
 
     /// Takes in events of the spotter, in their order; tells when to ask again for heads that do not come in time.
@@ -239,96 +212,11 @@ impl Switchboard {
         }
     }
 
-    /// Decides about a request, or asks the function's lease to.
-    fn judge(
-        &mut self,
-        key: &FlowKey,
-        id: RequestId,
-        request: Request,
-        registry: &Registry,
-    ) -> Vec<Action> {
-        let Some(flow) = self.flows.get_mut(key) else {
-            return Vec::new();
-        };
-        let decision = match &request.target {
-            Target::Other => Decision::Pass,
-            Target::Function { name } | Target::Async { name } if registry.is_unlocked(name) => {
-                self.counters.direct += 1;
-                Decision::Hide
-            }
-            Target::Async { name } if registry.is_sealed(name) && keys::are_in(&request) => {
-                self.refuse(Refusal::AsyncUnsupported)
-            }
-            Target::Async { .. } => Decision::Pass,
-            Target::Function { name } => match (registry.lease(name), keys::of(&request)) {
-                (None, _) => Decision::Pass,
-                (Some(_), _) if !keys::are_in(&request) => Decision::Pass,
-                // The gateway redirects to the plain form, or the locked function answers.
-                (Some(_), _) if !request.plain => Decision::Strip,
-                // A next key alone opens nothing.
-                (Some(_), Ok(None)) => Decision::Strip,
-                (Some(_), Err(refusal)) => self.refuse(refusal),
-                (Some(lease), Ok(Some(keys))) => {
-                    let held = flow.held;
-                    flow.functions.insert(name.clone());
-                    if keys.next.is_none()
-                        && let Some(door) = registry.door(name)
-                        && let Some(container) = door.enter(*key, &keys.present)
-                    {
-                        let way = (name.clone(), container);
-                        return self.serve_by_door(key, id, way, request.lengths, registry);
-                    }
-                    let request = LeaseRequest {
-                        flow: *key,
-                        id,
-                        key: keys.present,
-                        next_key: keys.next,
-                        held,
-                    };
-                    if lease.send(Message::Request(request)).is_ok() {
-                        return Vec::new();
-                    }
-                    // The function has just been unsealed.
-                    Decision::Strip
-                }
-            },
-        };
-        self.decide(key, id, &decision)
-    }
-
     fn decide(&mut self, key: &FlowKey, id: RequestId, decision: &Decision) -> Vec<Action> {
         match self.flows.get_mut(key) {
             Some(flow) => flow.connection.decide(id, decision),
             None => Vec::new(),
         }
-    }
-
-    fn refuse(&mut self, refusal: Refusal) -> Decision {
-        self.counters.refused(refusal);
-        Decision::Refuse(refusal)
-    }
-
-    fn release(&mut self, key: &FlowKey, sequence: u32, bytes: &[u8]) {
-        // What is released was held before.
-        let Some(template) = self.flows.get(key).and_then(|it| it.template.as_ref()) else {
-            return;
-        };
-        let interface = template.interface();
-        let way = self.way(interface);
-        for frame in template.frames(sequence, bytes, way.mtu as usize) {
-            match self.port.send(frame, interface, way.hook) {
-                Ok(()) => self.counters.frames_released += 1,
-                Err(error) => {
-                    // The client sends it again, and gets the same bytes released.
-                    self.counters.frames_lost += 1;
-                    tracing::warn!(%error, "a frame could not be released");
-                }
-            }
-        }
-    }
-
-    fn way(&self, interface: u32) -> Way {
-        self.interfaces.get(&interface).copied().unwrap_or_default()
     }
 
     /// Has those who come next ask the driver, where a function has crashed of which a client learns now.

@@ -1,6 +1,7 @@
 //! The driver of one function's leases: owns their machines, the limiter and the time.
 mod admissions;
 mod requests;
+mod stages;
 mod status;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -14,19 +15,13 @@ use tokio::{
 };
 
 use super::{
-    Action, Door, Limiter, Locked, Message, Phase, Request, Served, Step, Timeline, Verdict,
+    Action, Door, Limiter, Locked, Message, Request, Served, Step, Timeline, Verdict,
     limiter::WINDOW,
     single::{Holder, Lease},
-    work::{self, Done, Removals, Work},
+    work::{Done, Removals, Work},
 };
 use crate::{
-    clock::monotonic_now,
-    config::Config,
-    fault::{self, Point},
-    head::RequestId,
-    rebuild::{self, Rebuilder, Standby},
-    spot::Admissions,
-    state::Isolation,
+    config::Config, head::RequestId, rebuild::Rebuilder, spot::Admissions, state::Isolation,
 };
 
 /// What the driver works with.
@@ -274,105 +269,6 @@ impl Driver {
         let _ = self.verdicts.send(Verdict { flow, id, outcome });
     }
 
-    fn unlock(&mut self, holder: Holder) {
-        let Some(lease) = self.leases.get_mut(&holder) else {
-            return;
-        };
-        let Some(key) = lease.key.clone() else {
-            return;
-        };
-        self.unlocks += 1;
-        let container = Arc::new(self.rebuilder.container());
-        lease.container = Some(Arc::clone(&container));
-        let timeline = timeline(&self.rebuilder, lease);
-        let limit = self.unlock_timeout;
-        work::unlock(&mut self.work, holder, container, key, timeline, limit);
-    }
-
-    fn lock(&mut self, holder: Holder) {
-        if holder == Holder::Everybody {
-            self.end_admissions();
-        }
-        if let Some(lease) = self.leases.get_mut(&holder) {
-            let (container, keys) = lease.close();
-            let timeline = timeline(&self.rebuilder, lease);
-            work::lock(&mut self.work, holder, container, keys, timeline);
-        }
-    }
-
-    fn done(&mut self, holder: Holder, done: Done) {
-        let Some(lease) = self.leases.get_mut(&holder) else {
-            return;
-        };
-        let actions = match done {
-            Done::Unlocked(Ok(container), timeline) => {
-                tracing::info!(function = self.rebuilder.name(), container, "unlocked");
-                lease.timeline = Some(timeline);
-                if let (Holder::Everybody, Some(container)) = (holder, &lease.container) {
-                    self.ends.spawn(rebuild::ended(container.end()));
-                }
-                lease.serve(container, self.lease_limit)
-            }
-            Done::Unlocked(Err(failure), timeline) => {
-                lease.timeline = Some(timeline);
-                let actions = lease.fail(failure.refusal);
-                self.failed(&failure.what);
-                actions
-            }
-            Done::Locked(result, timeline, container) => {
-                let (actions, waiters) = (lease.locked(), lease.take_waiters());
-                self.locked(result);
-                if let Some(container) = container {
-                    work::remove(&mut self.removals, container, timeline, waiters);
-                }
-                actions
-            }
-            Done::BrokenOff(what) => {
-                let actions = match lease.machine.phase() {
-                    Phase::Unlocking => lease.fail(Refusal::RebuildFailed),
-                    _ => lease.locked(),
-                };
-                self.failed(&format!("work was broken off: {what}"));
-                actions
-            }
-        };
-        self.act(holder, actions);
-        // Their key, right or wrong, can be told again.
-        for request in std::mem::take(&mut self.postponed) {
-            self.request(request);
-        }
-    }
-
-    /// Tells that everything of a lease is ciphertext, and under which key.
-    fn locked(&mut self, result: Result<(), String>) {
-        if let Err(what) = &result {
-            self.failed(what);
-        }
-        let key = self.rebuilder.sealed().key_id().unwrap_or_default();
-        tracing::info!(function = self.name(), key, "locked");
-    }
-
-    /// Parks the next container, unless the agent stops, and tells the lease's timeline.
-    fn removed(&mut self, result: Result<(), String>, mut timeline: Timeline) {
-        if let Err(what) = result {
-            self.failed(&what);
-        }
-        if self.removals.is_empty() {
-            self.waiters.clear();
-        }
-        let rebuilder = Arc::clone(&self.rebuilder);
-        let timelines = self.timelines.clone();
-        let park = !self.stopping;
-        tokio::spawn(async move {
-            if park && rebuilder.fill().await == Standby::Parked {
-                timeline.note(Step::Parked);
-                fault::pass(Point::LockParked);
-            }
-            // The receiver is gone only when the agent stops.
-            let _ = timelines.send(timeline);
-        });
-    }
-
     fn failed(&mut self, what: &str) {
         tracing::error!(function = self.name(), error = what);
         self.last_error = Some(what.to_owned());
@@ -401,12 +297,6 @@ impl Driver {
             self.end_crashed(holder);
         }
     }
-}
-
-/// A lease's timeline; a new one where work on it was broken off.
-fn timeline(rebuilder: &Rebuilder, lease: &mut Lease) -> Timeline {
-    let timeline = lease.timeline.take();
-    timeline.unwrap_or_else(|| Timeline::start(rebuilder.name(), monotonic_now()))
 }
 
 async fn elapsed(when: Option<Instant>) {

@@ -1,0 +1,74 @@
+//! What is to become of a request.
+use agent_ebpf::FlowKey;
+use rsfaas_shim::Refusal;
+
+use super::{Switchboard, keys};
+use crate::{
+    daemon::registry::Registry,
+    head::{Action, Decision, Request, RequestId, Target},
+    lease::{Message, Request as LeaseRequest},
+};
+
+impl Switchboard {
+    /// Decides about a request, or asks the function's lease to.
+    pub(super) fn judge(
+        &mut self,
+        key: &FlowKey,
+        id: RequestId,
+        request: Request,
+        registry: &Registry,
+    ) -> Vec<Action> {
+        let Some(flow) = self.flows.get_mut(key) else {
+            return Vec::new();
+        };
+        let decision = match &request.target {
+            Target::Other => Decision::Pass,
+            Target::Function { name } | Target::Async { name } if registry.is_unlocked(name) => {
+                self.counters.direct += 1;
+                Decision::Hide
+            }
+            Target::Async { name } if registry.is_sealed(name) && keys::are_in(&request) => {
+                self.refuse(Refusal::AsyncUnsupported)
+            }
+            Target::Async { .. } => Decision::Pass,
+            Target::Function { name } => match (registry.lease(name), keys::of(&request)) {
+                (None, _) => Decision::Pass,
+                (Some(_), _) if !keys::are_in(&request) => Decision::Pass,
+                // The gateway redirects to the plain form, or the locked function answers.
+                (Some(_), _) if !request.plain => Decision::Strip,
+                // A next key alone opens nothing.
+                (Some(_), Ok(None)) => Decision::Strip,
+                (Some(_), Err(refusal)) => self.refuse(refusal),
+                (Some(lease), Ok(Some(keys))) => {
+                    let held = flow.held;
+                    flow.functions.insert(name.clone());
+                    if keys.next.is_none()
+                        && let Some(door) = registry.door(name)
+                        && let Some(container) = door.enter(*key, &keys.present)
+                    {
+                        let way = (name.clone(), container);
+                        return self.serve_by_door(key, id, way, request.lengths, registry);
+                    }
+                    let request = LeaseRequest {
+                        flow: *key,
+                        id,
+                        key: keys.present,
+                        next_key: keys.next,
+                        held,
+                    };
+                    if lease.send(Message::Request(request)).is_ok() {
+                        return Vec::new();
+                    }
+                    // The function has just been unsealed.
+                    Decision::Strip
+                }
+            },
+        };
+        self.decide(key, id, &decision)
+    }
+
+    pub(super) fn refuse(&mut self, refusal: Refusal) -> Decision {
+        self.counters.refused(refusal);
+        Decision::Refuse(refusal)
+    }
+}

@@ -1,0 +1,123 @@
+//! From the unlock to the next parked container: work that is started, and what comes of it.
+use std::sync::Arc;
+
+use rsfaas_shim::Refusal;
+
+use super::Driver;
+use crate::{
+    clock::monotonic_now,
+    fault::{self, Point},
+    lease::{
+        Phase, Step, Timeline,
+        single::{Holder, Lease},
+        work::{self, Done},
+    },
+    rebuild::{self, Rebuilder, Standby},
+};
+
+impl Driver {
+    pub(super) fn unlock(&mut self, holder: Holder) {
+        let Some(lease) = self.leases.get_mut(&holder) else {
+            return;
+        };
+        let Some(key) = lease.key.clone() else {
+            return;
+        };
+        self.unlocks += 1;
+        let container = Arc::new(self.rebuilder.container());
+        lease.container = Some(Arc::clone(&container));
+        let timeline = timeline(&self.rebuilder, lease);
+        let limit = self.unlock_timeout;
+        work::unlock(&mut self.work, holder, container, key, timeline, limit);
+    }
+
+    pub(super) fn lock(&mut self, holder: Holder) {
+        if holder == Holder::Everybody {
+            self.end_admissions();
+        }
+        if let Some(lease) = self.leases.get_mut(&holder) {
+            let (container, keys) = lease.close();
+            let timeline = timeline(&self.rebuilder, lease);
+            work::lock(&mut self.work, holder, container, keys, timeline);
+        }
+    }
+
+    pub(super) fn done(&mut self, holder: Holder, done: Done) {
+        let Some(lease) = self.leases.get_mut(&holder) else {
+            return;
+        };
+        let actions = match done {
+            Done::Unlocked(Ok(container), timeline) => {
+                tracing::info!(function = self.rebuilder.name(), container, "unlocked");
+                lease.timeline = Some(timeline);
+                if let (Holder::Everybody, Some(container)) = (holder, &lease.container) {
+                    self.ends.spawn(rebuild::ended(container.end()));
+                }
+                lease.serve(container, self.lease_limit)
+            }
+            Done::Unlocked(Err(failure), timeline) => {
+                lease.timeline = Some(timeline);
+                let actions = lease.fail(failure.refusal);
+                self.failed(&failure.what);
+                actions
+            }
+            Done::Locked(result, timeline, container) => {
+                let (actions, waiters) = (lease.locked(), lease.take_waiters());
+                self.locked(result);
+                if let Some(container) = container {
+                    work::remove(&mut self.removals, container, timeline, waiters);
+                }
+                actions
+            }
+            Done::BrokenOff(what) => {
+                let actions = match lease.machine.phase() {
+                    Phase::Unlocking => lease.fail(Refusal::RebuildFailed),
+                    _ => lease.locked(),
+                };
+                self.failed(&format!("work was broken off: {what}"));
+                actions
+            }
+        };
+        self.act(holder, actions);
+        // Their key, right or wrong, can be told again.
+        for request in std::mem::take(&mut self.postponed) {
+            self.request(request);
+        }
+    }
+
+    /// Tells that everything of a lease is ciphertext, and under which key.
+    fn locked(&mut self, result: Result<(), String>) {
+        if let Err(what) = &result {
+            self.failed(what);
+        }
+        let key = self.rebuilder.sealed().key_id().unwrap_or_default();
+        tracing::info!(function = self.name(), key, "locked");
+    }
+
+    /// Parks the next container, unless the agent stops, and tells the lease's timeline.
+    pub(super) fn removed(&mut self, result: Result<(), String>, mut timeline: Timeline) {
+        if let Err(what) = result {
+            self.failed(&what);
+        }
+        if self.removals.is_empty() {
+            self.waiters.clear();
+        }
+        let rebuilder = Arc::clone(&self.rebuilder);
+        let timelines = self.timelines.clone();
+        let park = !self.stopping;
+        tokio::spawn(async move {
+            if park && rebuilder.fill().await == Standby::Parked {
+                timeline.note(Step::Parked);
+                fault::pass(Point::LockParked);
+            }
+            // The receiver is gone only when the agent stops.
+            let _ = timelines.send(timeline);
+        });
+    }
+}
+
+/// A lease's timeline; a new one where work on it was broken off.
+fn timeline(rebuilder: &Rebuilder, lease: &mut Lease) -> Timeline {
+    let timeline = lease.timeline.take();
+    timeline.unwrap_or_else(|| Timeline::start(rebuilder.name(), monotonic_now()))
+}
