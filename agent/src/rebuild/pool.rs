@@ -50,7 +50,7 @@ pub(super) struct Pool {
     slots: Arc<Slots>,
     standby: usize,
     queue: Mutex<Queue<Waiting, RebuildError>>,
-    /// Told of each container that has come, or does not come.
+    /// Told of each container that has come, or does not come, and of each that is taken or waited for.
     changed: Notify,
     /// Held by whoever keeps the standby up.
     filling: tokio::sync::Mutex<()>,
@@ -115,6 +115,7 @@ impl Pool {
             tokio::spawn(async move { pool.discard(slot).await });
         }
         let (place, order) = self.queue().wait();
+        self.changed.notify_waiters();
         if let Some(order) = order {
             let pool = Arc::clone(self);
             tokio::spawn(async move { pool.bring(order, For::Caller).await });
@@ -133,7 +134,9 @@ impl Pool {
     }
 
     fn take_parked(&self) -> Option<Waiting> {
-        self.queue().take()
+        let taken = self.queue().take();
+        self.changed.notify_waiters();
+        taken
     }
 
     /// Parks containers up to the standby.
