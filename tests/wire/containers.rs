@@ -23,7 +23,8 @@ const SUFFIX_LEN: usize = 9;
 const CONTAINER: &str = "RSFAAS_WIRE_CONTAINER";
 
 /// `deploy --yaml FILE` and `remove NAME`, as far as the agent uses them. A container's files are
-/// `NAME.pid` in the folder; a process that has its number by accident is left alone.
+/// `NAME.pid` in the folder; a process that has its number by accident is left alone. When a deployment has begun and
+/// when it has ended stands in `deployments`.
 const FAAS_CLI: &str = r#"#!/bin/sh
 folder=@FOLDER@
 ours() {
@@ -32,12 +33,14 @@ ours() {
 case $1 in
 deploy)
     name=$(sed -n '/^functions:/{n;s/^ *\(.*\):.*/\1/p}' "$3")
+    echo "$name begun" >>"$folder/deployments"
     RSFAAS_PARK_TOKEN=$(sed -n 's/^ *RSFAAS_PARK_TOKEN: *//p' "$3")
     RSFAAS_HANDLER_DIR=$(sed -n 's/^ *RSFAAS_HANDLER_DIR: *//p' "$3")
     RSFAAS_WIRE_CONTAINER=$name
     export RSFAAS_PARK_TOKEN RSFAAS_HANDLER_DIR RSFAAS_WIRE_CONTAINER
     setsid unshare --mount --net @GATE@ @PROGRAM@ </dev/null >/dev/null 2>&1 &
     echo $! >"$folder/$name.pid"
+    echo "$name ended" >>"$folder/deployments"
     ;;
 remove)
     pid=$(cat "$folder/$2.pid" 2>/dev/null) || { echo "$2: not found"; exit 1; }
@@ -110,6 +113,18 @@ impl Containers {
             (true, Some(_)) => Routed::Unlocked,
             (true, None) => Routed::Gone,
         }
+    }
+
+    /// Beginnings and ends of a function's deployments so far, in their order; `true` for a beginning.
+    pub(crate) fn deployments(&self, function: &str) -> Outcome<Vec<bool>> {
+        let text = fs::read_to_string(self.folder.join("deployments"))?;
+        let of_function = |line: &str| {
+            line.strip_prefix(function)?
+                .strip_prefix('-')
+                .map(str::to_owned)
+        };
+        let lines = text.lines().filter_map(of_function);
+        Ok(lines.map(|line| line.ends_with("begun")).collect())
     }
 
     /// A container's process, where it runs.

@@ -83,6 +83,16 @@ impl World {
         })
     }
 
+    /// Runs something under an agent with a setting.
+    pub(crate) fn with_setting(&self, setting: &str, work: impl FnOnce() -> Outcome) -> Outcome {
+        self.agent.stop()?;
+        self.agent.start_with(&self.scene, setting)?;
+        let done = work();
+        self.agent.stop()?;
+        self.agent.start(&self.scene)?;
+        done
+    }
+
     /// The way that most tests call it: over the wire, IPv4.
     pub(crate) fn route(&self) -> Outcome<Route<'_>> {
         self.scene.wire_to(HOST)

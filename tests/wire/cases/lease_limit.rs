@@ -18,17 +18,7 @@ cases![
 
 /// Runs something under an agent whose leases last a second.
 fn with_short_leases(world: &World, work: impl FnOnce() -> Outcome) -> Outcome {
-    with_setting(world, "lease_limit = 1\n", work)
-}
-
-/// Runs something under an agent with a setting.
-fn with_setting(world: &World, setting: &str, work: impl FnOnce() -> Outcome) -> Outcome {
-    world.agent.stop()?;
-    world.agent.start_with(&world.scene, setting)?;
-    let done = work();
-    world.agent.stop()?;
-    world.agent.start(&world.scene)?;
-    done
+    world.with_setting("lease_limit = 1\n", work)
 }
 
 /// A keyed request to a path of the function.
@@ -79,7 +69,7 @@ fn an_answer_that_outlasts_the_lease_is_broken_off(world: &World) -> Outcome {
 
 /// The gateway goes on sending, and sends again what nobody acknowledges.
 fn a_client_that_vanishes_while_it_is_answered_loses_the_lease(world: &World) -> Outcome {
-    with_setting(world, "idle_limit = 1\n", || {
+    world.with_setting("idle_limit = 1\n", || {
         let request = keyed(world, "stream")?;
         let mut client = Client::open(world.route()?)?;
         client.write(&request.bytes())?;
@@ -98,7 +88,7 @@ fn a_client_that_vanishes_while_it_is_answered_loses_the_lease(world: &World) ->
 }
 
 fn a_caller_who_waits_for_longer_than_the_idle_limit_keeps_the_lease(world: &World) -> Outcome {
-    with_setting(world, "idle_limit = 1\n", || {
+    world.with_setting("idle_limit = 1\n", || {
         let slow = keyed(world, "slow")?.bytes();
         let mut client = Client::open(world.route()?)?;
         // The first request of a lease, the second, and one of another connection.

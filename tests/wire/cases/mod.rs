@@ -11,6 +11,7 @@ mod load;
 mod network;
 mod recording;
 mod retransmissions;
+mod standby;
 mod targets;
 
 use crate::{check::Outcome, world::World};
@@ -41,6 +42,7 @@ pub(crate) fn all() -> impl Iterator<Item = Case> {
         load::CASES,
         agent_gone::CASES,
         lease_limit::CASES,
+        standby::CASES,
         recording::CASES,
     ]
     .into_iter()
