@@ -118,12 +118,8 @@ impl Containers {
     /// Beginnings and ends of a function's deployments so far, in their order; `true` for a beginning.
     pub(crate) fn deployments(&self, function: &str) -> Outcome<Vec<bool>> {
         let text = fs::read_to_string(self.folder.join("deployments"))?;
-        let of_function = |line: &str| {
-            line.strip_prefix(function)?
-                .strip_prefix('-')
-                .map(str::to_owned)
-        };
-        let lines = text.lines().filter_map(of_function);
+        let prefix = format!("{function}-");
+        let lines = text.lines().filter(|line| line.starts_with(&prefix));
         Ok(lines.map(|line| line.ends_with("begun")).collect())
     }
 

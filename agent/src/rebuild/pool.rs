@@ -60,7 +60,7 @@ pub(super) struct Pool {
 }
 
 /// Whom a container is deployed for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum For {
     /// A caller, who waits.
     Caller,
@@ -115,10 +115,13 @@ impl Pool {
             tokio::spawn(async move { pool.discard(slot).await });
         }
         let (place, order) = self.queue().wait();
-        self.changed.notify_waiters();
-        if let Some(order) = order {
-            let pool = Arc::clone(self);
-            tokio::spawn(async move { pool.bring(order, For::Caller).await });
+        match order {
+            Some(order) => {
+                let pool = Arc::clone(self);
+                tokio::spawn(async move { pool.bring(order, For::Caller).await });
+            }
+            // It is one of those on their way, which the standby lacks then.
+            None => self.changed.notify_waiters(),
         }
         let mut place = Place {
             pool: Arc::clone(self),
@@ -134,9 +137,9 @@ impl Pool {
     }
 
     fn take_parked(&self) -> Option<Waiting> {
-        let taken = self.queue().take();
+        let taken = self.queue().take()?;
         self.changed.notify_waiters();
-        taken
+        Some(taken)
     }
 
     /// Parks containers up to the standby.

@@ -151,15 +151,16 @@ fn microseconds(text: &str) -> Option<f64> {
 }
 
 fn to_text(figures: &Value) -> String {
+    let number = |value: &Value| value.as_f64().unwrap_or_default();
     let mut text = String::new();
-    let null = figures["ns"]["null"].as_f64().unwrap_or_default();
+    let null = number(&figures["ns"]["null"]);
     for (title, key, unit) in [
         ("a packet in the programs", "ns", "ns"),
         ("a link's throughput by hook", "gbit_s", "Gbit/s"),
     ] {
         text += &format!("{title}\n");
         for (name, value) in figures[key].as_object().into_iter().flatten() {
-            let value = value.as_f64().unwrap_or_default();
+            let value = number(value);
             text += &format!("  {name:<22}{value:>9.1} {unit}");
             if key == "ns" && name != "null" {
                 text += &format!("  null + {:.1}", value - null);
@@ -169,7 +170,6 @@ fn to_text(figures: &Value) -> String {
     }
     for (what, suffix) in [("with the agent", ""), ("without as well", "_of_same")] {
         let of = |figure: &str| &figures[format!("{figure}{suffix}")];
-        let number = |value: &Value| value.as_f64().unwrap_or_default();
         let (quartiles, latency) = (of("throughput_quartiles"), of("latency_ratio"));
         text += &format!(
             "gateway's throughput {what:<15} / without: {:.3}, half between {:.3} and {:.3}, {} pairs; \
