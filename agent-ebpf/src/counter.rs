@@ -35,6 +35,8 @@ counters! {
     DroppedRingFull = "dropped_ring_full",
     /// Segments dropped because the map of flows was full; the client sends them again.
     DroppedFlowsFull = "dropped_flows_full",
+    /// Segments dropped because the start of their request has not come; the client sends them again.
+    DroppedEarly = "dropped_early",
     /// Requests of an open lease that the programs let go on by themselves.
     Admitted = "admitted",
     /// Released segments seen on their way in.

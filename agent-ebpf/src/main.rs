@@ -177,6 +177,7 @@ fn judge(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Judged
         notice_progress(segment);
         return Judged::Pass;
     }
+    let is_early = turn::is_early(segment);
     if let Some(flow) = FLOWS.get_ptr_mut(&segment.flow) {
         // SAFETY: the entry stays in memory while the program runs; a concurrent change shows as the
         // old or the new numbers, and a segment judged by either is held or passed rightly.
@@ -185,6 +186,10 @@ fn judge(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Judged
         if flow.state != FlowState::Opaque as u32 {
             return owned(segment, flow);
         }
+    }
+    if is_early && turn::waits(segment) {
+        count(Counter::DroppedEarly);
+        return Judged::Early;
     }
     match classify::classify(frame, segment, scratch) {
         Verdict::Pass(counter) => {

@@ -16,10 +16,21 @@ pub(crate) static NAMES: HashMap<NameKey, u32> = HashMap::with_max_entries(65_53
 #[map]
 pub(crate) static FLOWS: HashMap<FlowKey, Flow> = HashMap::with_max_entries(65_536, 0);
 
-/// Where the next request of a flow starts: behind the SYN, and then behind what the gateway had received
-/// when it last answered.
+/// Where the next request of each flow starts.
 #[map]
-pub(crate) static STARTS: LruHashMap<FlowKey, u32> = LruHashMap::with_max_entries(65_536, 0);
+pub(crate) static STARTS: LruHashMap<FlowKey, Start> = LruHashMap::with_max_entries(65_536, 0);
+
+/// Where the next request of a flow starts, and how much has come.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Start {
+    /// Its first sequence number: behind the SYN, and then behind what the gateway had received when it last answered.
+    pub(crate) next: u32,
+    /// The sequence number behind the furthest byte of the client's that has come.
+    pub(crate) reached: u32,
+    /// Since when a segment waits for that start, by the kernel's monotonic clock; zero where none does.
+    pub(crate) waits: u64,
+}
 
 /// Held frames and ends of flows, for the agent.
 #[map]

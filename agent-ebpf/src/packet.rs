@@ -247,7 +247,12 @@ fn tcp(frame: &impl Frame, link: Link, direction: Direction, network: Network) -
             destination_port: source_port,
         },
     };
-    let payload_offset = network.transport + (offset_and_flags >> 28) as usize * 4;
+    // TCP would not take it: what it says of itself would have the header read for payload.
+    let header_length = (offset_and_flags >> 28) as usize * 4;
+    if header_length < TCP_LEN {
+        return Some(Parsed::NotOurs);
+    }
+    let payload_offset = network.transport + header_length;
     let end = end(frame, network.start, network.total);
     Some(Parsed::Segment(Segment {
         flow,

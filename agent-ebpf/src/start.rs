@@ -217,13 +217,21 @@ fn other_path(scratch: &Scratch) -> Start {
     Start::Other
 }
 
-/// A target that starts with a scheme (RFC 9112, section 3.2.2) may lead anywhere.
+/// A target that starts with a scheme (RFC 9112, section 3.2.2) may lead anywhere. Without a slash behind it the
+/// gateway finds no path, and it is far more likely a word of a text, or a time of day.
 #[inline(always)]
 fn absolute(scratch: &Scratch, target: u32) -> Start {
     for index in 0..SCHEME_LEN {
         match at(scratch, target + index) {
             0 => return Start::Incomplete,
-            b':' => return Start::Unusual,
+            b':' => {
+                return match at(scratch, target + index + 1) {
+                    0 => Start::Incomplete,
+                    b'/' => Start::Unusual,
+                    _ => Start::Other,
+                };
+            }
+            b'0'..=b'9' | b'+' | b'-' | b'.' if index == 0 => return Start::Other,
             byte if is(byte, class::SCHEME) => {}
             _ => return Start::Other,
         }

@@ -1,7 +1,16 @@
 //! Whose turn it is on a flow. A client that waits for its answers starts a request where the gateway has
 //! answered all that came before.
 
-use crate::{frame::Frame, maps::STARTS, packet::Segment};
+use crate::{
+    frame::Frame,
+    hold::now,
+    maps::{STARTS, Start},
+    packet::Segment,
+};
+
+/// How long a request's start is waited for where more of it has come, 3 s in nanoseconds: by then a client has sent
+/// it again some times, or it came while nobody looked.
+const PATIENCE: u64 = 3_000_000_000;
 
 /// Up to an answer's status, whose first digit is its class (RFC 9110, section 15).
 const STATUS_LEN: usize = 12;
@@ -22,16 +31,70 @@ pub(crate) enum Turn {
 pub(crate) fn of(segment: &Segment) -> Turn {
     // SAFETY: the entry is copied at once; only this flow's segments change it.
     match unsafe { STARTS.get(&segment.flow) } {
-        Some(start) if *start == segment.sequence => Turn::Client,
+        Some(start) if start.next == segment.sequence => Turn::Client,
         Some(_) => Turn::Gateway,
         None => Turn::Unknown,
     }
 }
 
-/// Notes that the first request starts behind a SYN.
+/// Notes that a segment has come. Whether the start of its request has not: without that, nothing can be told of it.
+#[inline(always)]
+pub(crate) fn is_early(segment: &Segment) -> bool {
+    let Some(start) = STARTS.get_ptr_mut(&segment.flow) else {
+        return false;
+    };
+    // SAFETY: the entry stays in memory while the program runs; only this flow's segments change it.
+    let start = unsafe { &mut *start };
+    if is_before(start.next, segment.sequence) && !is_before(start.next, start.reached) {
+        return true;
+    }
+    reach(start, segment);
+    false
+}
+
+/// Whether a segment whose request's start has not come waits for that still.
+#[inline(always)]
+pub(crate) fn waits(segment: &Segment) -> bool {
+    let Some(start) = STARTS.get_ptr_mut(&segment.flow) else {
+        return false;
+    };
+    // SAFETY: as above.
+    let start = unsafe { &mut *start };
+    if start.waits == 0 {
+        start.waits = now();
+    }
+    if now() - start.waits < PATIENCE {
+        return true;
+    }
+    reach(start, segment);
+    false
+}
+
+#[inline(always)]
+fn reach(start: &mut Start, segment: &Segment) {
+    let end = segment.sequence.wrapping_add(segment.payload_length);
+    if is_before(start.reached, end) {
+        start.reached = end;
+        start.waits = 0;
+    }
+}
+
+/// Whether a sequence number comes before another one; half of them do.
+#[inline(always)]
+fn is_before(sequence: u32, other: u32) -> bool {
+    (sequence.wrapping_sub(other) as i32) < 0
+}
+
+/// Notes that the first request starts behind a SYN, and behind what came with it.
 #[inline(always)]
 pub(crate) fn opened(segment: &Segment) {
-    set(segment, segment.sequence.wrapping_add(1));
+    let next = segment.sequence.wrapping_add(1);
+    // SAFETY: the entry is read at once; only this flow's segments change it.
+    let is_known = unsafe { STARTS.get(&segment.flow) }.is_some_and(|start| start.next == next);
+    // A SYN that comes again must not undo what has come since.
+    if !is_known {
+        set(segment, next, next.wrapping_add(segment.payload_length));
+    }
 }
 
 /// What a segment of the gateway's is to the client.
@@ -55,24 +118,32 @@ pub(crate) fn answered(frame: &impl Frame, segment: &Segment) -> Answer {
         // it.
         let start = unsafe { &mut *start };
         // The answer goes on.
-        if *start == segment.acknowledged {
+        if start.next == segment.acknowledged {
             return Answer::GoesOn;
         }
         let answer = begun(frame, segment);
         if answer != Answer::Interim {
-            *start = segment.acknowledged;
+            start.next = segment.acknowledged;
+            start.waits = 0;
         }
         return answer;
     }
     let answer = begun(frame, segment);
     if answer != Answer::Interim {
-        set(segment, segment.acknowledged);
+        // What has come of the next request was not seen: its start may be among it.
+        let next = segment.acknowledged;
+        set(segment, next, next.wrapping_add(1));
     }
     answer
 }
 
 #[inline(always)]
-fn set(segment: &Segment, start: u32) {
+fn set(segment: &Segment, next: u32, reached: u32) {
+    let start = Start {
+        next,
+        reached,
+        waits: 0,
+    };
     // A full LRU map makes room by itself; where the insertion fails all the same, nothing is known of
     // the flow.
     let _ = STARTS.insert(&segment.flow, start, 0);

@@ -29,6 +29,9 @@ at_both_hooks! {
     where_the_gateway_has_answered_the_start_of_a_request_line_is_held,
     an_interim_answer_does_not_end_a_request,
     what_comes_before_the_gateway_has_answered_is_told_apart,
+    what_comes_before_the_start_of_its_request_comes_again_behind_it,
+    where_a_start_was_not_seen_nothing_waits_for_it,
+    a_syn_that_comes_again_undoes_nothing,
     a_request_that_names_an_unlocked_function_is_one_wherever_it_stands,
 }
 
@@ -145,6 +148,49 @@ fn what_comes_before_the_gateway_has_answered_is_told_apart(mut rig: Rig) {
     rig.forget();
     rig.answer(keyed.sequence, OK);
     assert!(!is_unanswered(&mut rig, &mut ring, &keyed));
+}
+
+fn what_comes_before_the_start_of_its_request_comes_again_behind_it(mut rig: Rig) {
+    let (start, rest) = KEYED.split_at(20);
+    let rest_at = |sequence: u32| Packet {
+        sequence: sequence + 20,
+        ..Packet::of(rest.as_bytes())
+    };
+    rig.open();
+    assert_eq!(rig.spot(&rest_at(Packet::SEQUENCE)), HOLD);
+    assert_eq!(rig.count("dropped_early"), 1);
+    assert!(rig.flows.get(&flow_key()).unwrap().is_none());
+    assert_eq!(rig.request(start), HOLD);
+    assert_eq!(rig.spot(&rest_at(Packet::SEQUENCE)), HOLD);
+    assert_eq!(rig.count("held_flow"), 1);
+
+    // The same behind an answer.
+    rig.forget();
+    rig.answer(END, OK);
+    assert_eq!(rig.spot(&rest_at(END)), HOLD);
+    assert_eq!(rig.count("dropped_early"), 2);
+}
+
+fn where_a_start_was_not_seen_nothing_waits_for_it(mut rig: Rig) {
+    assert_eq!(
+        rig.spot(&behind("body")),
+        PASS,
+        "nothing is known of the flow"
+    );
+    rig.answer(Packet::SEQUENCE, OK);
+    assert_eq!(
+        rig.spot(&behind("body")),
+        PASS,
+        "nor of what came before the answer"
+    );
+    assert_eq!(rig.count("dropped_early"), 0);
+}
+
+fn a_syn_that_comes_again_undoes_nothing(mut rig: Rig) {
+    rig.open();
+    assert_eq!(rig.request(KEYLESS), PASS);
+    rig.open();
+    assert_eq!(rig.spot(&behind("the rest of the body")), PASS);
 }
 
 fn a_request_that_names_an_unlocked_function_is_one_wherever_it_stands(mut rig: Rig) {

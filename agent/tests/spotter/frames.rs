@@ -3,7 +3,7 @@ use crate::{
     packet::{KEYED, Packet},
     rig::{
         Fate::{Hold as HOLD, Pass as PASS},
-        Rig,
+        Rig, flow_key,
     },
 };
 
@@ -11,6 +11,7 @@ at_both_hooks! {
     other_ports_pass_uncounted,
     ip_options_vlan_tags_padding_and_ipv6_extension_headers_are_understood,
     a_segment_without_payload_but_with_link_padding_passes,
+    a_header_shorter_than_tcps_own_is_not_read_as_payload,
     what_the_agent_has_released_passes,
 }
 
@@ -72,6 +73,19 @@ fn a_segment_without_payload_but_with_link_padding_passes(mut rig: Rig) {
         PASS
     );
     assert_eq!(rig.count("passed"), 0);
+}
+
+fn a_header_shorter_than_tcps_own_is_not_read_as_payload(mut rig: Rig) {
+    let mut packet = Packet {
+        sequence: u32::from_be_bytes(*b"GET "),
+        acknowledged: u32::from_be_bytes(*b"//xx"),
+        ..Packet::of(b"")
+    }
+    .build();
+    // TCP's data offset, in the 13th byte behind Ethernet and IP.
+    packet[14 + 20 + 12] = 0x10;
+    assert_eq!(rig.run(&packet), PASS);
+    assert!(rig.flows.get(&flow_key()).unwrap().is_none());
 }
 
 fn what_the_agent_has_released_passes(mut rig: Rig) {
