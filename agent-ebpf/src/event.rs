@@ -55,7 +55,8 @@ pub struct EventHeader {
     /// Bytes of the frame that follow; fewer than the frame had where it was larger than a record.
     /// A shortened segment does no harm: the client sends the rest again.
     pub length: u32,
-    /// The VLAN tag that the interface stripped: `1 << 16 | TCI`, or zero where there was none.
+    /// The VLAN tag that the interface stripped, as it stands in a frame: its protocol (802.1Q or 802.1ad) in the higher
+    /// half, the TCI in the lower; zero where there was none.
     pub vlan: u32,
     /// The flow.
     pub flow: FlowKey,

@@ -131,8 +131,10 @@ impl Frame for TcContext {
             return 0;
         }
         // SAFETY: as above.
-        let tag = unsafe { (*self.skb.skb).vlan_tci };
-        1 << 16 | (tag & 0xffff)
+        let protocol = unsafe { (*self.skb.skb).vlan_proto } as u16;
+        // SAFETY: as above.
+        let control = unsafe { (*self.skb.skb).vlan_tci };
+        u32::from(u16::from_be(protocol)) << 16 | (control & 0xffff)
     }
 
     /// By the packet's mark.

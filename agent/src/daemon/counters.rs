@@ -18,6 +18,8 @@ pub(super) struct Counters {
     pub(super) frames_lost: u64,
     /// Held frames that could not be read.
     pub(super) frames_bad: u64,
+    /// Segments that were not kept for lack of room; the client sends them again.
+    pub(super) segments_dropped: u64,
     /// Heads that did not come in time.
     pub(super) heads_timed_out: u64,
     /// Texts of requests that were taken for parts of bodies, and went on as they were.
@@ -44,6 +46,7 @@ impl Counters {
             ("frames_released", self.frames_released),
             ("frames_lost", self.frames_lost),
             ("frames_bad", self.frames_bad),
+            ("segments_dropped", self.segments_dropped),
             ("heads_timed_out", self.heads_timed_out),
             ("lookalikes_passed", self.lookalikes_passed),
             ("leases_idle", self.leases_idle),

@@ -28,6 +28,10 @@ use crate::{
     spot::{AdmissionKey, Admissions, Event, Flows, HeadName, HeldFrame, Hook, SpotError},
 };
 
+/// Most bytes that all connections together may hold, 256 MiB. What comes beyond is dropped, and sent again by the
+/// client. A connection may hold 1 MiB.
+const HELD_BYTES: usize = 1 << 28;
+
 /// The agent's side of every flow that it has.
 pub(super) struct Switchboard {
     flows: HashMap<FlowKey, Flow>,
@@ -41,6 +45,10 @@ pub(super) struct Switchboard {
     head_timeout: Duration,
     idle_limit: Duration,
     interfaces: HashMap<u32, Way>,
+    /// When the kernel's table was last looked through, by its monotonic clock.
+    swept: u64,
+    /// Bytes that all connections hold.
+    held_bytes: usize,
     pub(super) counters: Counters,
 }
 
@@ -63,6 +71,8 @@ impl Switchboard {
             head_timeout: config.head_timeout(),
             idle_limit: config.idle_limit(),
             interfaces: HashMap::new(),
+            swept: 0,
+            held_bytes: 0,
             counters,
         }
     }
@@ -162,6 +172,10 @@ impl Switchboard {
                 // Dropped: the client sends it again.
                 self.counters.frames_bad += 1;
                 tracing::warn!(%error, "a held frame cannot be read");
+                if !self.flows.contains_key(&held.flow) {
+                    let result = self.table.remove(&held.flow);
+                    self.note(result);
+                }
                 return;
             }
         };
@@ -173,6 +187,10 @@ impl Switchboard {
         });
         flow.held = held.time;
         let (sequence, payload) = (template.sequence(), template.payload(&held.frame));
+        if self.held_bytes >= HELD_BYTES && !flow.connection.has_gone_on(sequence) {
+            self.counters.segments_dropped += 1;
+            return;
+        }
         // Of one that is held in part already, these bytes may not be the ones that are judged.
         let may_come_again = is_at_tc && !held.unanswered && !flow.connection.awaits_head();
         flow.head = may_come_again
@@ -183,6 +201,7 @@ impl Switchboard {
         } else {
             flow.connection.segment(sequence, payload)
         };
+        self.counters.segments_dropped += flow.connection.take_dropped();
         flow.template = Some(template);
         flow.set_deadline(self.head_timeout);
         self.act(&held.flow, actions, registry);
@@ -209,6 +228,15 @@ impl Switchboard {
                     self.note(result);
                 }
             }
+        }
+        self.count_held(key);
+    }
+
+    /// Counts what a connection holds by now.
+    fn count_held(&mut self, key: &FlowKey) {
+        if let Some(flow) = self.flows.get_mut(key) {
+            let before = std::mem::replace(&mut flow.held_bytes, flow.connection.held());
+            self.held_bytes = self.held_bytes - before + flow.held_bytes;
         }
     }
 
@@ -249,7 +277,9 @@ impl Switchboard {
     }
 
     fn forget(&mut self, key: &FlowKey) {
-        self.flows.remove(key);
+        if let Some(flow) = self.flows.remove(key) {
+            self.held_bytes -= flow.held_bytes;
+        }
         let result = self.table.remove(key);
         self.note(result);
     }

@@ -1,11 +1,21 @@
 //! What a connection asks for.
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use zeroize::Zeroizing;
 
 use super::{request::Request, stream::Piece};
 
-/// Names a request on its connection.
+/// Names a request. No other one has the same, on whatever connection: a decision that comes when a connection has
+/// ended must not be taken for one about a request of the next between the same ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct RequestId(pub(super) u64);
+pub struct RequestId(u64);
+
+impl RequestId {
+    pub(super) fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
 
 /// What is to be done.
 pub enum Action {

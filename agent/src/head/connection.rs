@@ -2,18 +2,20 @@
 use rsfaas_shim::Refusal;
 use zeroize::Zeroizing;
 
+mod reading;
+
 use super::{
-    Target,
     action::{Action, Actions, RequestId},
-    framing::{self, Chunked, Step},
+    framing::Chunked,
     headers::KeyHeaders,
-    request::{self, Body, Head, Lengths, Parsed, Request},
-    rest::{self, Rest},
+    request::{self, Body, Head},
+    rest::Rest,
     rewrite::{self, NoRoom},
     stream::Stream,
 };
 
-/// Longest head that is waited for, 64 KiB. One that goes on is judged by what is there.
+/// Longest head that is waited for, 64 KiB. One that goes on is judged by what is there; of a request line that does,
+/// no more is kept.
 const HEAD_LEN: usize = 1 << 16;
 /// Longest head that is waited for once it shows its key, 8 KiB: before anything is acknowledged, clients
 /// send about 14 KiB (ten segments, RFC 6928).
@@ -42,7 +44,8 @@ pub struct Connection {
     key_headers: KeyHeaders,
     stream: Option<Stream>,
     state: State,
-    next: u64,
+    /// How many bytes were held of a head that goes on, when it was last looked at; and its sequence number.
+    unfinished: (u32, usize),
 }
 
 enum State {
@@ -68,7 +71,7 @@ impl Connection {
             key_headers: key_headers.into(),
             stream: None,
             state: State::Head,
-            next: 0,
+            unfinished: (0, 0),
         }
     }
 
@@ -87,7 +90,10 @@ impl Connection {
     fn take_in(&mut self, sequence: u32, payload: &[u8], start: State) -> Vec<Action> {
         let mut actions = Actions::default();
         let stream = match &mut self.stream {
-            Some(known) if !matches!(self.state, State::Opaque) || known.has_gone_on(sequence) => {
+            Some(known) if !matches!(self.state, State::Opaque) => known,
+            // The spotter has taken the flow for a request, and is to let go of it again.
+            Some(known) if known.repeats_head(sequence, payload.len()) => {
+                actions.push(Action::Opaque);
                 known
             }
             // The first one, or the spotter sees a request again, and what came in between has passed by
@@ -104,6 +110,12 @@ impl Connection {
         {
             self.state = State::Head;
         }
+        let is_line_too_long =
+            matches!(self.state, State::Head) && stream.ready().len() >= HEAD_LEN;
+        if is_line_too_long && !stream.has_gone_on(sequence) {
+            stream.drop_piece();
+            return actions.into();
+        }
         actions.release(stream.insert(sequence, payload));
         self.go_on(&mut actions);
         actions.into()
@@ -113,8 +125,11 @@ impl Connection {
     /// had gone on before, and came again.
     pub fn gone_on(&mut self, sequence: u32, head: &[u8], body: u32) -> Option<Vec<Action>> {
         let mut actions = Actions::default();
+        let is_opaque = matches!(self.state, State::Opaque);
         let stream = match &mut self.stream {
-            Some(known) if known.has_gone_on(sequence) => return None,
+            // How far an opaque one has come is not known.
+            Some(known) if is_opaque && known.repeats_head(sequence, head.len()) => return None,
+            Some(known) if !is_opaque && known.has_gone_on(sequence) => return None,
             Some(known) if known.sequence() == sequence => known,
             unknown => unknown.insert(Stream::new(sequence)),
         };
@@ -168,6 +183,25 @@ impl Connection {
         actions.into()
     }
 
+    /// How many bytes are held.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.stream.as_ref().map_or(0, Stream::held)
+    }
+
+    /// Whether bytes from a sequence number on have gone on, and are to go on again in the same form.
+    #[must_use]
+    pub fn has_gone_on(&self, sequence: u32) -> bool {
+        self.stream
+            .as_ref()
+            .is_some_and(|stream| stream.has_gone_on(sequence))
+    }
+
+    /// Pieces for which there was no room, since this was asked last. The client sends them again.
+    pub fn take_dropped(&mut self) -> u64 {
+        self.stream.as_mut().map_or(0, Stream::take_dropped)
+    }
+
     /// Whether a request is being judged.
     #[must_use]
     pub fn is_judged(&self) -> bool {
@@ -197,160 +231,6 @@ impl Connection {
             self.go_on(&mut actions);
         }
         actions.into()
-    }
-
-    /// Judges a head by its start; `false` where even that has to wait.
-    fn judge_start(&mut self, actions: &mut Actions) -> bool {
-        let Some(stream) = &self.stream else {
-            return false;
-        };
-        match request::parse_start(stream.ready(), &self.key_headers) {
-            Some(head) => self.judge(head, actions),
-            None if request::may_become_a_call(stream.ready()) => return false,
-            None => self.state = State::Rest(Rest::new()),
-        }
-        true
-    }
-
-    /// Reads on as far as the held bytes go.
-    fn go_on(&mut self, actions: &mut Actions) {
-        loop {
-            let Some(stream) = &mut self.stream else {
-                return;
-            };
-            match &mut self.state {
-                State::Judging(..) | State::Doubtful => return,
-                State::Rest(rest) => {
-                    if stream.ready().is_empty() {
-                        return;
-                    }
-                    match rest.step(stream.ready(), &self.key_headers) {
-                        rest::Step::Pass(length) => {
-                            actions.release(stream.pass(length as u64));
-                        }
-                        rest::Step::Replace(line) => {
-                            actions.release(Some(stream.replace(Zeroizing::new(line))));
-                        }
-                        rest::Step::End(length, body) => {
-                            actions.release(stream.pass(length as u64));
-                            self.follow(body, actions);
-                        }
-                    }
-                }
-                State::Opaque => {
-                    actions.release(stream.pass(u64::MAX));
-                    return;
-                }
-                State::Head => {
-                    if stream.ready().is_empty() || !self.read_head(actions) {
-                        return;
-                    }
-                }
-                State::Chunks(state) => {
-                    if stream.ready().is_empty() {
-                        return;
-                    }
-                    match framing::step(*state, stream.ready()) {
-                        Step::Incomplete => return,
-                        Step::Invalid => self.make_opaque(actions),
-                        Step::Chunk(length) => {
-                            self.pass(length, actions);
-                        }
-                        Step::Last(length) => {
-                            self.pass(length, actions);
-                            self.state = State::Chunks(Chunked::Trailer);
-                        }
-                        Step::TrailerLine(length) => self.pass(length, actions),
-                        Step::End(length) => {
-                            self.pass(length, actions);
-                            self.state = State::Head;
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    /// Reads a head; `false` where it has to wait.
-    fn read_head(&mut self, actions: &mut Actions) -> bool {
-        let Some(stream) = &self.stream else {
-            return false;
-        };
-        let length = stream.ready().len();
-        match request::parse(stream.ready(), &self.key_headers) {
-            Parsed::Incomplete if length >= HEAD_LEN => return self.judge_start(actions),
-            Parsed::Incomplete if length >= KEYED_HEAD_LEN => {
-                match request::parse_start(stream.ready(), &self.key_headers) {
-                    Some(head) if !head.keys.is_empty() => self.judge(head, actions),
-                    _ => return false,
-                }
-            }
-            Parsed::Incomplete => return false,
-            // The gateway refuses it, but is not to see a key all the same.
-            Parsed::Invalid => self.state = State::Rest(Rest::new()),
-            Parsed::Whole(head) => self.judge(head, actions),
-        }
-        true
-    }
-
-    /// Asks for a decision.
-    fn judge(&mut self, mut head: Box<Head>, actions: &mut Actions) {
-        let id = RequestId(self.next);
-        self.next += 1;
-        let request = Request {
-            target: std::mem::replace(&mut head.target, Target::Other),
-            plain: head.name_range.is_some(),
-            keys: std::mem::take(&mut head.keys),
-            next_keys: std::mem::take(&mut head.next_keys),
-            lengths: match head.body {
-                Body::Length(body @ ..=BODY_LEN) => Some(Lengths {
-                    head: head.length,
-                    body: body as u32,
-                }),
-                _ => None,
-            },
-        };
-        self.state = State::Judging(id, head);
-        actions.push(Action::Judge { id, request });
-    }
-
-    /// Goes over a head's body.
-    fn follow(&mut self, body: Body, actions: &mut Actions) {
-        self.state = State::Head;
-        match body {
-            Body::Length(length) => self.pass(length, actions),
-            Body::Chunked => self.state = State::Chunks(Chunked::Size),
-            Body::Unknown | Body::Opaque => self.make_opaque(actions),
-        }
-    }
-
-    /// Lets so many bytes go on: those that are held, and the others when they come.
-    fn pass(&mut self, length: u64, actions: &mut Actions) {
-        let Some(stream) = &mut self.stream else {
-            return;
-        };
-        let piece = stream.pass(length);
-        let left = length - piece.as_ref().map_or(0, |piece| piece.bytes.len() as u64);
-        actions.release(piece);
-        if left > BODY_LEN {
-            self.make_opaque(actions);
-        } else if left > 0 {
-            let start = stream.sequence();
-            let held = stream.skip(left);
-            actions.push(Action::PassWindow {
-                start,
-                end: stream.sequence(),
-            });
-            actions.release(held);
-        }
-    }
-
-    fn make_opaque(&mut self, actions: &mut Actions) {
-        self.state = State::Opaque;
-        if let Some(stream) = &mut self.stream {
-            actions.release(stream.pass(u64::MAX));
-        }
-        actions.push(Action::Opaque);
     }
 }
 

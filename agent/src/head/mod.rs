@@ -2,6 +2,7 @@
 //!
 //! Whatever is rewritten keeps its length, so that the connection's sequence numbers stay true.
 mod action;
+mod buffer;
 mod connection;
 mod framing;
 mod headers;

@@ -3,9 +3,13 @@ use std::collections::{BTreeMap, VecDeque};
 
 use zeroize::Zeroizing;
 
+use super::buffer::Buffer;
+
 /// Most bytes that are kept of a connection while it waits, 1 MiB. What comes beyond is dropped, and
 /// sent again by the client.
 const CAPACITY: usize = 1 << 20;
+/// Most pieces that are kept behind a gap: more than the segments of any client that has not been told to wait.
+const PIECES: usize = 1 << 10;
 /// Rewritten heads that are kept for retransmissions.
 const HISTORY: usize = 64;
 
@@ -22,13 +26,15 @@ pub(super) struct Stream {
     /// The first place that has not gone on.
     cursor: u64,
     /// What is held from the cursor on, without a gap.
-    ready: Zeroizing<Vec<u8>>,
+    ready: Buffer,
     /// What is held behind a gap.
     ahead: BTreeMap<u64, Zeroizing<Vec<u8>>>,
     /// Heads that went on in another form.
     rewritten: VecDeque<(u64, Zeroizing<Vec<u8>>)>,
     /// What lies before this place is no longer known.
     forgotten: u64,
+    /// Pieces for which there was no room.
+    dropped: u64,
 }
 
 impl Stream {
@@ -37,16 +43,27 @@ impl Stream {
         Self {
             base,
             cursor: 0,
-            ready: Zeroizing::default(),
+            ready: Buffer::default(),
             ahead: BTreeMap::new(),
             rewritten: VecDeque::new(),
             forgotten: 0,
+            dropped: 0,
         }
     }
 
     /// What is held from the cursor on.
     pub(super) fn ready(&self) -> &[u8] {
-        &self.ready
+        self.ready.as_slice()
+    }
+
+    /// How many bytes are held.
+    pub(super) fn held(&self) -> usize {
+        self.ready.len() + self.ahead.values().map(|bytes| bytes.len()).sum::<usize>()
+    }
+
+    /// Pieces for which there was no room, since this was asked last.
+    pub(super) fn take_dropped(&mut self) -> u64 {
+        std::mem::take(&mut self.dropped)
     }
 
     /// The cursor's sequence number.
@@ -57,6 +74,21 @@ impl Stream {
     /// Whether the byte at a sequence number is one that has gone on.
     pub(super) fn has_gone_on(&self, sequence: u32) -> bool {
         (sequence.wrapping_sub(self.sequence()) as i32) < 0
+    }
+
+    /// Notes a piece that is not kept.
+    pub(super) fn drop_piece(&mut self) {
+        self.dropped += 1;
+    }
+
+    /// Whether some bytes hold a part of a head that has gone on in another form.
+    pub(super) fn repeats_head(&self, sequence: u32, length: usize) -> bool {
+        self.rewritten.iter().any(|(place, head)| {
+            let first = self.sequence_of(*place);
+            let behind = sequence.wrapping_sub(first) as usize;
+            let before = first.wrapping_sub(sequence) as usize;
+            behind < head.len() || before < length
+        })
     }
 
     fn sequence_of(&self, place: u64) -> u32 {
@@ -108,11 +140,12 @@ impl Stream {
     }
 
     fn keep(&mut self, place: u64, bytes: &[u8]) {
-        let waiting: usize = self.ahead.values().map(|bytes| bytes.len()).sum();
-        if self.ready.len() + waiting + bytes.len() > CAPACITY {
+        let end = self.cursor + self.ready.len() as u64;
+        let is_one_too_many = place > end && self.ahead.len() >= PIECES;
+        if is_one_too_many || self.held() + bytes.len() > CAPACITY {
+            self.drop_piece();
             return;
         }
-        let end = self.cursor + self.ready.len() as u64;
         if place > end {
             let known = self.ahead.get(&place).map_or(0, |known| known.len());
             if bytes.len() > known {
@@ -135,14 +168,9 @@ impl Stream {
     fn append(&mut self, place: u64, bytes: &[u8]) {
         let end = self.cursor + self.ready.len() as u64;
         let known = usize::try_from(end.saturating_sub(place)).unwrap_or(usize::MAX);
-        let Some(new) = bytes.get(known..) else {
-            return;
-        };
-        // A new vector instead of one that grows: growing would leave a copy behind.
-        let mut joined = Zeroizing::new(Vec::with_capacity(self.ready.len() + new.len()));
-        joined.extend_from_slice(&self.ready);
-        joined.extend_from_slice(new);
-        self.ready = joined;
+        if let Some(new) = bytes.get(known..) {
+            self.ready.append(new);
+        }
     }
 
     /// Lets ready bytes go on as they are, at most so many.
@@ -155,7 +183,7 @@ impl Stream {
         }
         let piece = Piece {
             sequence: self.sequence(),
-            bytes: Zeroizing::new(self.ready[..length].to_vec()),
+            bytes: Zeroizing::new(self.ready()[..length].to_vec()),
         };
         self.advance(length);
         Some(piece)
@@ -194,7 +222,7 @@ impl Stream {
     /// Goes over bytes that pass by themselves; gives those of them that are held already, which do not.
     pub(super) fn skip(&mut self, length: u64) -> Vec<Piece> {
         let start = self.cursor;
-        let ready = std::mem::take(&mut self.ready);
+        let ready = self.ready.take();
         if !ready.is_empty() {
             self.ahead.insert(start, ready);
         }
@@ -223,118 +251,9 @@ impl Stream {
 
     fn advance(&mut self, length: usize) {
         self.cursor += length as u64;
-        self.ready = Zeroizing::new(self.ready[length..].to_vec());
+        self.ready.advance(length);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn bytes_come_in_order_whatever_the_order_of_the_segments() {
-        let mut stream = Stream::new(u32::MAX - 2);
-        assert!(stream.insert(u32::MAX - 2, b"ab").is_none());
-        assert!(stream.insert(4, b"hij").is_none());
-        assert_eq!(stream.ready(), b"ab");
-        assert!(stream.insert(u32::MAX, b"cdefgh").is_none());
-        assert_eq!(stream.ready(), b"abcdefghij");
-    }
-
-    #[test]
-    fn of_a_request_that_has_gone_on_by_itself_only_the_body_comes_back() {
-        let mut stream = Stream::new(100);
-        stream.insert(100, b"he");
-        stream.insert(103, b"dbo");
-        stream.insert(107, b"yNEXT");
-        let held = stream.skip_request(Zeroizing::new(b"HEAD".to_vec()), 4);
-        let held: Vec<_> = held
-            .iter()
-            .map(|piece| (piece.sequence, piece.bytes.as_slice()))
-            .collect();
-        assert_eq!(held, [(104, b"bo".as_slice()), (107, b"y")]);
-        assert_eq!(
-            (stream.sequence(), stream.ready()),
-            (108, b"NEXT".as_slice())
-        );
-        let again = stream.insert(100, b"head").unwrap();
-        assert_eq!(again.bytes.as_slice(), b"HEAD");
-    }
-
-    #[test]
-    fn a_retransmission_of_a_rewritten_head_comes_back_rewritten() {
-        let mut stream = Stream::new(100);
-        stream.insert(100, b"headbody");
-        stream.replace(Zeroizing::new(b"HEAD".to_vec()));
-        stream.pass(4);
-        let again = stream.insert(102, b"adbo").unwrap();
-        assert_eq!(
-            (again.sequence, again.bytes.as_slice()),
-            (102, b"ADbo".as_slice())
-        );
-        assert!(stream.ready().is_empty());
-    }
-
-    #[test]
-    fn a_segment_may_repeat_old_bytes_and_bring_new_ones() {
-        let mut stream = Stream::new(0);
-        stream.insert(0, b"abc");
-        stream.pass(3);
-        let again = stream.insert(1, b"bcde").unwrap();
-        assert_eq!(again.bytes.as_slice(), b"bc");
-        assert_eq!(stream.ready(), b"de");
-    }
-
-    #[test]
-    fn bytes_that_pass_by_themselves_are_gone_over() {
-        let mut stream = Stream::new(0);
-        stream.insert(8, b"next");
-        assert!(stream.skip(8).is_empty());
-        assert_eq!(stream.ready(), b"next");
-        assert_eq!(stream.sequence(), 8);
-    }
-
-    #[test]
-    fn bytes_held_behind_a_gap_do_not_stay_behind_when_they_are_gone_over() {
-        let mut stream = Stream::new(u32::MAX);
-        stream.insert(u32::MAX, b"a");
-        stream.pass(1);
-        stream.insert(2, b"cd");
-        stream.insert(6, b"ghij");
-        let skipped = stream.skip(8);
-        let places: Vec<(u32, &[u8])> = skipped
-            .iter()
-            .map(|piece| (piece.sequence, piece.bytes.as_slice()))
-            .collect();
-        assert_eq!(places, [(2, b"cd".as_slice()), (6, b"gh")]);
-        assert_eq!((stream.sequence(), stream.ready()), (8, b"ij".as_slice()));
-    }
-
-    #[test]
-    fn more_than_the_capacity_is_left_to_the_client() {
-        let mut stream = Stream::new(0);
-        stream.insert(0, &vec![1; CAPACITY]);
-        stream.insert(u32::try_from(CAPACITY).unwrap(), b"x");
-        assert_eq!(stream.ready().len(), CAPACITY);
-    }
-
-    proptest! {
-        #[test]
-        fn any_cuts_in_any_order_give_the_same_bytes(
-            base in any::<u32>(),
-            order in Just((0..40_usize).collect::<Vec<_>>()).prop_shuffle(),
-        ) {
-            let text: Vec<u8> = (0..200).collect();
-            let mut stream = Stream::new(base);
-            // The first byte is where the stream starts, so that it is held first.
-            stream.insert(base, &text[..1]);
-            for piece in order {
-                let (start, end) = (piece * 5, (piece * 5 + 9).min(text.len()));
-                stream.insert(base.wrapping_add(start as u32), &text[start..end]);
-            }
-            prop_assert_eq!(stream.ready(), text.as_slice());
-        }
-    }
-}
+mod tests;

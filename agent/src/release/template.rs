@@ -209,11 +209,11 @@ impl Template {
 
 /// The link's header for a frame. A tag that the interface had stripped is put back: on its way the
 /// frame comes by the place where the kernel strips it again.
-fn link(frame: &[u8], length: usize, packet: &[u8], vlan: Option<u16>) -> Vec<u8> {
+fn link(frame: &[u8], length: usize, packet: &[u8], vlan: Option<u32>) -> Vec<u8> {
     if length > 0 {
         let mut link = frame[..length].to_vec();
         if let Some(tag) = vlan {
-            link.splice(12..12, [0x81, 0].into_iter().chain(tag.to_be_bytes()));
+            link.splice(12..12, tag.to_be_bytes());
         }
         return link;
     }
@@ -443,6 +443,20 @@ mod tests {
             .add(&length)
             .add(&packet[48..]);
         assert_eq!(sum.finish(), [0, 0]);
+    }
+
+    #[test]
+    fn a_tag_that_the_interface_had_stripped_is_put_back_as_the_kind_that_it_was() {
+        for tag in [0x8100_0005_u32, 0x88a8_0007] {
+            let caught = HeldFrame {
+                vlan: Some(tag),
+                ..held(ethernet(&[8, 0], &v4(0x18, b"hello")), true)
+            };
+            let template = Template::of(&caught).unwrap();
+            let frame = &template.frames(1000, b"world", 1500)[0];
+            assert_eq!(&frame.bytes()[12..16], tag.to_be_bytes());
+            assert_eq!(&frame.bytes()[16..18], [8, 0]);
+        }
     }
 
     #[test]

@@ -43,8 +43,8 @@ pub struct HeldFrame {
     pub time: u64,
     /// Index of the interface at which it was caught.
     pub interface: u32,
-    /// The VLAN tag that the interface had stripped.
-    pub vlan: Option<u16>,
+    /// The VLAN tag that the interface had stripped, as the four bytes of a frame: protocol and TCI.
+    pub vlan: Option<u32>,
     /// Whether the frame starts with an Ethernet header (else with the IP header).
     pub ethernet: bool,
     /// Whether the gateway had not answered what came before, as far as the programs know.
@@ -101,7 +101,7 @@ fn parse(record: &[u8]) -> Result<Event, BadEvent> {
                 flow: header.flow,
                 time: header.time,
                 interface: header.interface,
-                vlan: (header.vlan != 0).then_some((header.vlan & 0xffff) as u16),
+                vlan: (header.vlan != 0).then_some(header.vlan),
                 ethernet: header.flags & flag::ETHERNET != 0,
                 unanswered: header.flags & flag::UNANSWERED != 0,
                 frame: Zeroizing::new(frame.to_vec()),
@@ -163,7 +163,7 @@ mod tests {
     fn record(kind: u32, length: u32, frame: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::new();
         bytes.extend_from_slice(&7_u64.to_ne_bytes());
-        for number in [kind, 3, length, 0x1_0005] {
+        for number in [kind, 3, length, 0x88a8_0005] {
             bytes.extend_from_slice(&number.to_ne_bytes());
         }
         bytes.extend_from_slice(&[1; 16]);
@@ -181,7 +181,10 @@ mod tests {
             panic!("not a held frame");
         };
         assert_eq!(held.frame.as_slice(), b"abc");
-        assert_eq!((held.time, held.interface, held.vlan), (7, 3, Some(5)));
+        assert_eq!(
+            (held.time, held.interface, held.vlan),
+            (7, 3, Some(0x88a8_0005))
+        );
         assert!(held.ethernet && !held.unanswered);
         assert_eq!(
             (held.flow.source_port, held.flow.destination_port),

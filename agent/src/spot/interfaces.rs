@@ -95,8 +95,22 @@ fn change(message: &LinkMessage) -> Option<InterfaceChange> {
     let loopback = message.header.link_layer_type == LinkLayerType::Loopback;
     let ethernet = match message.header.link_layer_type {
         LinkLayerType::Ether | LinkLayerType::Loopback => true,
-        LinkLayerType::None | LinkLayerType::Ppp | LinkLayerType::Rawip => false,
-        _ => return None,
+        LinkLayerType::None
+        | LinkLayerType::Ppp
+        | LinkLayerType::Rawip
+        | LinkLayerType::Tunnel
+        | LinkLayerType::Tunnel6
+        | LinkLayerType::Sit
+        | LinkLayerType::Ipgre
+        | LinkLayerType::Ip6gre => false,
+        other => {
+            tracing::info!(
+                index,
+                kind = ?other,
+                "requests through this interface are not spotted: its packets are of a kind that is not known"
+            );
+            return None;
+        }
     };
     let mut name = None;
     let mut mtu = 1500;

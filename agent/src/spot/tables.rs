@@ -159,6 +159,21 @@ impl Flows {
         }
     }
 
+    /// The flows of whose clients nothing has been seen since a time of the kernel's monotonic clock, in nanoseconds.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn last_seen_before(&self, time: u64) -> Result<Vec<FlowKey>, SpotError> {
+        let mut silent = Vec::new();
+        for entry in self.0.iter() {
+            let (key, flow) = entry.map_err(SpotError::map("FLOWS"))?;
+            if flow.last_seen < time {
+                silent.push(key);
+            }
+        }
+        Ok(silent)
+    }
+
     fn set(&mut self, flow: &FlowKey, value: Flow) -> Result<(), SpotError> {
         self.0
             .insert(flow, value, 0)

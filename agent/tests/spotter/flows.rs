@@ -32,6 +32,7 @@ at_both_hooks! {
     what_comes_before_the_start_of_its_request_comes_again_behind_it,
     where_a_start_was_not_seen_nothing_waits_for_it,
     a_syn_that_comes_again_undoes_nothing,
+    silent_flows_are_told_from_those_of_which_something_was_seen,
     a_request_that_names_an_unlocked_function_is_one_wherever_it_stands,
 }
 
@@ -203,6 +204,13 @@ fn a_request_that_names_an_unlocked_function_is_one_wherever_it_stands(mut rig: 
 
 fn last_seen(rig: &Rig) -> u64 {
     rig.flows.get(&flow_key()).unwrap().unwrap().last_seen
+}
+
+fn silent_flows_are_told_from_those_of_which_something_was_seen(mut rig: Rig) {
+    assert_eq!(rig.request(KEYED), HOLD);
+    let seen = last_seen(&rig);
+    assert_eq!(rig.flows.last_seen_before(seen).unwrap(), []);
+    assert_eq!(rig.flows.last_seen_before(seen + 1).unwrap(), [flow_key()]);
 }
 
 fn a_client_is_seen_where_it_acknowledges_something_new(mut rig: Rig) {

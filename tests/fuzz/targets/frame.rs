@@ -14,7 +14,7 @@ const INTERFACE: u32 = 7;
 const ETHERNET_LEN: usize = 14;
 const VLAN_LEN: usize = 4;
 
-fn held(frame: &[u8], ethernet: bool, vlan: Option<u16>) -> HeldFrame {
+fn held(frame: &[u8], ethernet: bool, vlan: Option<u32>) -> HeldFrame {
     HeldFrame {
         flow: FlowKey {
             source: [0; 16],
@@ -36,7 +36,7 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     let (ethernet, tagged) = (how & 1 != 0, how & 2 != 0);
-    let caught = held(frame, ethernet, tagged.then_some(5));
+    let caught = held(frame, ethernet, tagged.then_some(0x8100_0005));
     let Ok(template) = Template::of(&caught) else {
         return;
     };

@@ -18,6 +18,7 @@ cases![
     a_body_that_waits_to_be_asked_for_arrives,
     an_upload_of_ten_mebibytes_arrives,
     reordered_segments_arrive_in_order,
+    a_request_whose_first_segment_was_lost_arrives,
     segments_held_out_of_order_need_not_be_sent_again,
     duplicated_segments_arrive_once,
     overlapping_segments_arrive_once,
@@ -97,8 +98,7 @@ fn an_upload_of_ten_mebibytes_arrives(world: &World) -> Outcome {
     world.serves(world.route()?, &chunked)
 }
 
-/// Sends the request's segments of 100 bytes in an order of its own; the first comes first, since a
-/// flow is the agent's from its head on.
+/// Sends the request's segments of 100 bytes in an order of its own, behind the first.
 fn arrives(world: &World, order: impl Fn(&Peer, &[(usize, &[u8])]) -> Outcome) -> Outcome {
     let function = world.a()?;
     for request in [
@@ -135,6 +135,26 @@ fn reordered_segments_arrive_in_order(world: &World) -> Outcome {
             .flat_map(|pair| pair.iter().rev())
             .try_for_each(|(place, bytes)| peer.send(*place, bytes))
     })
+}
+
+/// Where the network loses the first segment, or it is overtaken, what came before it is sent again behind it.
+fn a_request_whose_first_segment_was_lost_arrives(world: &World) -> Outcome {
+    let function = world.a()?;
+    for request in [
+        Request::keyed(function).body(&noise(1000)),
+        Request::keyed(function).chunks(noise(1000).chunks(90)),
+    ] {
+        let bytes = request.bytes();
+        let mut peer = Peer::open(&world.scene, Shape::default())?;
+        let segments: Vec<_> = bytes.chunks(50).enumerate().collect();
+        for (index, segment) in segments[1..].iter().chain(&segments) {
+            peer.send(index * 50, segment)?;
+        }
+        expect_status(200, &peer.answer()?)?;
+        peer.reset(bytes.len())?;
+        is_rewritten(function, &request, &world.gateway.only(peer.address())?)?;
+    }
+    Ok(())
 }
 
 /// While the agent is halted it holds all that comes: the head, and every other segment of the body.

@@ -15,6 +15,8 @@ pub(super) struct Flow {
     pub(super) template: Option<Template>,
     /// Functions that hold a lease for it, or may.
     pub(super) functions: HashSet<String>,
+    /// How many bytes of it were held when they were last counted.
+    pub(super) held_bytes: usize,
     /// When the segment was held that is being looked at.
     pub(super) held: u64,
     /// When a request of it was last let in: kernel's monotonic clock, nanoseconds.
@@ -34,6 +36,7 @@ impl Flow {
             connection,
             template: None,
             functions: HashSet::new(),
+            held_bytes: 0,
             held,
             served: 0,
             head: None,

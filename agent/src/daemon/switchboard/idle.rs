@@ -7,6 +7,9 @@ use agent_ebpf::{Awaited, FlowKey};
 use super::Switchboard;
 use crate::{clock::monotonic_now, daemon::registry::Registry};
 
+/// How often the kernel's whole table is looked through.
+const SWEEP: Duration = Duration::from_secs(60);
+
 impl Switchboard {
     /// Takes the lease from connections that have been idle for too long; a later keyed request on one
     /// is held again. Those that are idle still, and hold none, are forgotten.
@@ -32,8 +35,28 @@ impl Switchboard {
                 flow.functions.clear();
             }
         }
+        if now.saturating_sub(self.swept) >= SWEEP.as_nanos() as u64 {
+            self.swept = now;
+            self.sweep(now);
+        }
         // Where it could not be told that something may have failed, it is seen now.
         self.look_at_all(registry);
+    }
+
+    /// Has the kernel forget flows of which nothing ever came here: there was no room for their first segment, and the
+    /// client has not sent it again.
+    fn sweep(&mut self, now: u64) {
+        let limit = self.idle_limit.as_nanos() as u64;
+        match self.table.last_seen_before(now.saturating_sub(limit)) {
+            Ok(silent) => {
+                for key in silent {
+                    if !self.flows.contains_key(&key) {
+                        self.forget(&key);
+                    }
+                }
+            }
+            Err(error) => self.note(Err(error)),
+        }
     }
 
     /// Whether nothing was seen of the client for the limit, and nobody waits for anything.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::head::Target;
 
 const TEXT: &str = "rsfaas1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq";
 
@@ -379,4 +380,53 @@ fn on_a_connection_that_is_followed_it_is_known_what_a_segment_is() {
     let behind = u32::try_from(head.len()).unwrap() + 4;
     let actions = connection.unanswered_segment(behind, keyed("\r\n").as_bytes());
     assert!(matches!(actions[..], [Action::Judge { .. }]));
+}
+
+#[test]
+fn a_request_gigabytes_behind_a_body_that_was_not_followed_is_judged() {
+    for distance in [1_u32 << 30, 2 << 30, 3 << 30, u32::MAX] {
+        let mut connection = connection();
+        let head = keyed("Content-Length: 9999999999\r\n\r\n");
+        let actions = connection.segment(0, head.as_bytes());
+        let actions = connection.decide(judged(&actions), &Decision::Unlock("other".into()));
+        assert!(matches!(actions.last(), Some(Action::Opaque)));
+        let next = u32::try_from(head.len()).unwrap().wrapping_add(distance);
+        judged(&connection.segment(next.wrapping_add(1 << 20), keyed("\r\n").as_bytes()));
+    }
+}
+
+#[test]
+fn a_head_that_comes_again_leaves_a_connection_alone_that_is_no_longer_followed() {
+    let mut connection = connection();
+    let head = keyed("Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n");
+    let actions = connection.segment(0, head.as_bytes());
+    let first = connection.decide(judged(&actions), &Decision::Unlock("other".into()));
+    let again = connection.segment(0, head.as_bytes());
+    assert_eq!(released(0, &again), released(0, &first));
+    let is_opaque = |actions: &[Action]| {
+        let mut actions = actions.iter();
+        actions.any(|action| matches!(action, Action::Opaque))
+    };
+    assert!(is_opaque(&first) && is_opaque(&again));
+}
+
+#[test]
+fn no_more_is_kept_of_a_request_line_than_of_a_head() {
+    let mut connection = connection();
+    let line = vec![b'A'; 2 * HEAD_LEN];
+    for (place, segment) in line.chunks(1000).enumerate() {
+        connection.segment(1000 * place as u32, segment);
+    }
+    assert!((HEAD_LEN..HEAD_LEN + 1000).contains(&connection.held()));
+    assert_eq!(connection.take_dropped(), 66);
+}
+
+#[test]
+fn no_two_requests_have_the_same_name() {
+    let (mut one, mut other) = (connection(), connection());
+    let text = keyed("\r\n");
+    let first = judged(&one.segment(0, text.as_bytes()));
+    let second = judged(&other.segment(0, text.as_bytes()));
+    assert!(other.decide(first, &Decision::Strip).is_empty());
+    assert!(!other.decide(second, &Decision::Strip).is_empty());
 }

@@ -1,0 +1,185 @@
+//! Reading on, as far as the held bytes go: heads that are to be judged, and the bodies behind them.
+use super::{BODY_LEN, Connection, HEAD_LEN, KEYED_HEAD_LEN, State};
+use crate::head::{
+    Target,
+    action::{Action, Actions, RequestId},
+    framing::{self, Chunked, Step},
+    request::{self, Body, Head, Lengths, Parsed, Request},
+    rest::{self, Rest},
+    stream::Stream,
+};
+use zeroize::Zeroizing;
+
+impl Connection {
+    /// Judges a head by its start; `false` where even that has to wait.
+    pub(super) fn judge_start(&mut self, actions: &mut Actions) -> bool {
+        let Some(stream) = &self.stream else {
+            return false;
+        };
+        match request::parse_start(stream.ready(), &self.key_headers) {
+            Some(head) => self.judge(head, actions),
+            None if request::may_become_a_call(stream.ready()) => return false,
+            None => self.state = State::Rest(Rest::new()),
+        }
+        true
+    }
+
+    /// Reads on as far as the held bytes go.
+    pub(super) fn go_on(&mut self, actions: &mut Actions) {
+        loop {
+            let Some(stream) = &mut self.stream else {
+                return;
+            };
+            match &mut self.state {
+                State::Judging(..) | State::Doubtful => return,
+                State::Rest(rest) => {
+                    if stream.ready().is_empty() {
+                        return;
+                    }
+                    match rest.step(stream.ready(), &self.key_headers) {
+                        rest::Step::Pass(length) => {
+                            actions.release(stream.pass(length as u64));
+                        }
+                        rest::Step::Replace(line) => {
+                            actions.release(Some(stream.replace(Zeroizing::new(line))));
+                        }
+                        rest::Step::End(length, body) => {
+                            actions.release(stream.pass(length as u64));
+                            self.follow(body, actions);
+                        }
+                    }
+                }
+                State::Opaque => {
+                    actions.release(stream.pass(u64::MAX));
+                    return;
+                }
+                State::Head => {
+                    if stream.ready().is_empty() || !self.read_head(actions) {
+                        return;
+                    }
+                }
+                State::Chunks(state) => {
+                    if stream.ready().is_empty() {
+                        return;
+                    }
+                    match framing::step(*state, stream.ready()) {
+                        Step::Incomplete => return,
+                        Step::Invalid => self.make_opaque(actions),
+                        Step::Chunk(length) => {
+                            self.pass(length, actions);
+                        }
+                        Step::Last(length) => {
+                            self.pass(length, actions);
+                            self.state = State::Chunks(Chunked::Trailer);
+                        }
+                        Step::TrailerLine(length) => self.pass(length, actions),
+                        Step::End(length) => {
+                            self.pass(length, actions);
+                            self.state = State::Head;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads a head; `false` where it has to wait.
+    fn read_head(&mut self, actions: &mut Actions) -> bool {
+        let Some(stream) = &self.stream else {
+            return false;
+        };
+        let length = stream.ready().len();
+        if self.is_unfinished_still(stream) {
+            return false;
+        }
+        self.unfinished = (stream.sequence(), length);
+        match request::parse(stream.ready(), &self.key_headers) {
+            Parsed::Incomplete if length >= HEAD_LEN => return self.judge_start(actions),
+            Parsed::Incomplete if length >= KEYED_HEAD_LEN => {
+                match request::parse_start(stream.ready(), &self.key_headers) {
+                    Some(head) if !head.keys.is_empty() => self.judge(head, actions),
+                    _ => return false,
+                }
+            }
+            Parsed::Incomplete => return false,
+            // The gateway refuses it, but is not to see a key all the same.
+            Parsed::Invalid => self.state = State::Rest(Rest::new()),
+            Parsed::Whole(head) => self.judge(head, actions),
+        }
+        true
+    }
+
+    /// Whether all that has come of a head since it was last looked at leaves it as it was. A client may send it byte
+    /// by byte, and each time all of it would be read.
+    fn is_unfinished_still(&self, stream: &Stream) -> bool {
+        let (sequence, known) = self.unfinished;
+        let ready = stream.ready();
+        let is_new = |limit| (known..ready.len()).contains(&(limit - 1));
+        let fresh = match ready.get(known..) {
+            Some(fresh) if known > 0 && sequence == stream.sequence() => fresh,
+            _ => return false,
+        };
+        !is_new(HEAD_LEN)
+            && !is_new(KEYED_HEAD_LEN)
+            && !fresh.iter().any(|byte| matches!(byte, b' ' | b'\n'))
+    }
+
+    /// Asks for a decision.
+    fn judge(&mut self, mut head: Box<Head>, actions: &mut Actions) {
+        let id = RequestId::next();
+        let request = Request {
+            target: std::mem::replace(&mut head.target, Target::Other),
+            plain: head.name_range.is_some(),
+            keys: std::mem::take(&mut head.keys),
+            next_keys: std::mem::take(&mut head.next_keys),
+            lengths: match head.body {
+                Body::Length(body @ ..=BODY_LEN) => Some(Lengths {
+                    head: head.length,
+                    body: body as u32,
+                }),
+                _ => None,
+            },
+        };
+        self.state = State::Judging(id, head);
+        actions.push(Action::Judge { id, request });
+    }
+
+    /// Goes over a head's body.
+    pub(super) fn follow(&mut self, body: Body, actions: &mut Actions) {
+        self.state = State::Head;
+        match body {
+            Body::Length(length) => self.pass(length, actions),
+            Body::Chunked => self.state = State::Chunks(Chunked::Size),
+            Body::Unknown | Body::Opaque => self.make_opaque(actions),
+        }
+    }
+
+    /// Lets so many bytes go on: those that are held, and the others when they come.
+    fn pass(&mut self, length: u64, actions: &mut Actions) {
+        let Some(stream) = &mut self.stream else {
+            return;
+        };
+        let piece = stream.pass(length);
+        let left = length - piece.as_ref().map_or(0, |piece| piece.bytes.len() as u64);
+        actions.release(piece);
+        if left > BODY_LEN {
+            self.make_opaque(actions);
+        } else if left > 0 {
+            let start = stream.sequence();
+            let held = stream.skip(left);
+            actions.push(Action::PassWindow {
+                start,
+                end: stream.sequence(),
+            });
+            actions.release(held);
+        }
+    }
+
+    pub(super) fn make_opaque(&mut self, actions: &mut Actions) {
+        self.state = State::Opaque;
+        if let Some(stream) = &mut self.stream {
+            actions.release(stream.pass(u64::MAX));
+        }
+        actions.push(Action::Opaque);
+    }
+}
