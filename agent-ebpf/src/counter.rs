@@ -41,6 +41,8 @@ counters! {
     Admitted = "admitted",
     /// Released segments seen on their way in.
     Released = "released",
+    /// RSTs that TCP does not believe either, since they are not where the client is; not told as an end.
+    ForgedReset = "forged_reset",
     /// Ends of flows that could not be reported because the ring buffer was full.
     LostEnd = "lost_end",
 }

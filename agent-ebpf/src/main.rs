@@ -265,11 +265,15 @@ fn take(frame: &impl Frame, segment: &Segment, counter: Counter) -> Option<Place
     Some(Place::First { unanswered })
 }
 
-/// Tells the agent of a client's FIN or RST on a flow that it has; notes where a new flow starts.
+/// Tells the agent of a client's FIN or RST on a flow that it has.
 #[inline(always)]
 fn notice_end(frame: &impl Frame, segment: &Segment) -> Fate {
     if segment.is_reset() {
-        hold::notice(frame, segment, EventKind::Reset);
+        if turn::ends(segment) {
+            hold::notice(frame, segment, EventKind::Reset);
+        } else {
+            count(Counter::ForgedReset);
+        }
     } else if segment.is_fin() {
         if let Some(flow) = FLOWS.get_ptr_mut(&segment.flow) {
             // SAFETY: the entry stays in memory while the program runs; a concurrent change shows as the old or the
@@ -277,8 +281,6 @@ fn notice_end(frame: &impl Frame, segment: &Segment) -> Fate {
             unsafe { (*flow).finished = 1 };
         }
         hold::notice(frame, segment, EventKind::ClientFin);
-    } else if segment.is_syn() {
-        turn::opened(segment);
     }
     Fate::Pass
 }
@@ -335,6 +337,11 @@ fn watch(frame: &impl Frame, link: Link) -> Fate {
     } else if segment.is_fin() {
         notice_break(&segment);
         hold::notice(frame, &segment, EventKind::ServerFin);
+    } else if segment.is_acceptance() {
+        // What the agent has is an earlier one between the same ports, whose end was not seen.
+        if turn::opened(&segment) {
+            hold::notice(frame, &segment, EventKind::Reset);
+        }
     } else if segment.payload_length != 0 {
         notice_answer(frame, &segment);
     }

@@ -68,10 +68,10 @@ impl Segment {
         self.flags & RST != 0
     }
 
-    /// Only a client's first segment: a SYN without an ACK.
+    /// Only a gateway's first segment: a SYN with an ACK.
     #[inline(always)]
-    pub(crate) fn is_syn(&self) -> bool {
-        self.flags & (SYN | ACK) == SYN
+    pub(crate) fn is_acceptance(&self) -> bool {
+        self.flags & (SYN | ACK) == SYN | ACK
     }
 
     /// The segment, or `None` where the packet is none to or from the gateway's port.

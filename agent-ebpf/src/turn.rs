@@ -85,15 +85,31 @@ fn is_before(sequence: u32, other: u32) -> bool {
     (sequence.wrapping_sub(other) as i32) < 0
 }
 
-/// Notes that the first request starts behind a SYN, and behind what came with it.
+/// Notes that the gateway accepts a connection, whose first request starts behind the client's SYN. Whether it is
+/// another one than was known of: its SYN alone does not tell, since anybody can send that.
 #[inline(always)]
-pub(crate) fn opened(segment: &Segment) {
-    let next = segment.sequence.wrapping_add(1);
+pub(crate) fn opened(segment: &Segment) -> bool {
+    let next = segment.acknowledged;
     // SAFETY: the entry is read at once; only this flow's segments change it.
     let is_known = unsafe { STARTS.get(&segment.flow) }.is_some_and(|start| start.next == next);
-    // A SYN that comes again must not undo what has come since.
+    // One that comes again must not undo what has come since.
     if !is_known {
-        set(segment, next, next.wrapping_add(segment.payload_length));
+        set(segment, next, next);
+    }
+    !is_known
+}
+
+/// Whether a client's RST may be its own: it lies within what has come since the gateway last answered, or right behind
+/// it and a FIN. TCP believes no other either (RFC 5961, section 3.2).
+#[inline(always)]
+pub(crate) fn ends(segment: &Segment) -> bool {
+    // SAFETY: the entry is copied at once; only this flow's segments change it.
+    match unsafe { STARTS.get(&segment.flow) } {
+        Some(start) => {
+            let come = start.reached.wrapping_sub(start.next);
+            segment.sequence.wrapping_sub(start.next) <= come.wrapping_add(1)
+        }
+        None => true,
     }
 }
 

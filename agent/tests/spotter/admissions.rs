@@ -5,7 +5,7 @@ use rsfaas::spot::{Event, Known};
 use zeroize::Zeroizing;
 
 use crate::{
-    packet::{KEYED, Packet, SYN},
+    packet::{KEYED, Packet, SYN_ACK},
     rig::{
         Fate::{Hold as HOLD, Pass as PASS},
         Hook, Rig, flow_key,
@@ -43,13 +43,12 @@ fn keyed(rig: &mut Rig, port: u16, behind: &str) -> Packet {
         source_port: port,
         ..Packet::of(format!("{KEYED}{behind}").as_bytes())
     };
-    let syn = Packet {
-        flags: SYN,
-        sequence: packet.sequence - 1,
-        payload: Vec::new(),
-        ..packet.clone()
+    let accepted = Packet {
+        port,
+        flags: SYN_ACK,
+        ..Packet::answer(packet.sequence, b"")
     };
-    assert_eq!(rig.spot(&syn), PASS);
+    assert_eq!(rig.watch(&accepted), PASS);
     packet
 }
 

@@ -4,7 +4,7 @@ use aya::maps::{MapData, RingBuf};
 use rsfaas::spot::Event;
 
 use crate::{
-    packet::{FIN, KEYED, Packet},
+    packet::{FIN, KEYED, Packet, RST, SYN_ACK},
     rig::{
         Fate::{Hold as HOLD, Pass as PASS},
         Rig, flow_key,
@@ -31,7 +31,9 @@ at_both_hooks! {
     what_comes_before_the_gateway_has_answered_is_told_apart,
     what_comes_before_the_start_of_its_request_comes_again_behind_it,
     where_a_start_was_not_seen_nothing_waits_for_it,
-    a_syn_that_comes_again_undoes_nothing,
+    a_connection_that_is_accepted_again_undoes_nothing,
+    a_new_connection_between_the_same_ports_ends_the_one_that_the_agent_has,
+    a_reset_ends_a_flow_where_the_client_is_and_nowhere_else,
     silent_flows_are_told_from_those_of_which_something_was_seen,
     a_request_that_names_an_unlocked_function_is_one_wherever_it_stands,
 }
@@ -187,7 +189,46 @@ fn where_a_start_was_not_seen_nothing_waits_for_it(mut rig: Rig) {
     assert_eq!(rig.count("dropped_early"), 0);
 }
 
-fn a_syn_that_comes_again_undoes_nothing(mut rig: Rig) {
+/// How often the agent is told of the end of the flow.
+fn resets(ring: &mut RingBuf<MapData>) -> usize {
+    count_in(ring, |event| matches!(event, Event::Reset(_)))
+}
+
+fn a_new_connection_between_the_same_ports_ends_the_one_that_the_agent_has(mut rig: Rig) {
+    let mut ring = rig.spotter.ring().unwrap();
+    rig.open();
+    assert_eq!(rig.request(KEYED), HOLD);
+    rig.open();
+    assert_eq!(resets(&mut ring), 0, "the same, accepted again");
+    let accepted = Packet {
+        flags: SYN_ACK,
+        ..Packet::answer(Packet::SEQUENCE + 5_000_000, b"")
+    };
+    assert_eq!(rig.watch(&accepted), PASS);
+    assert_eq!(resets(&mut ring), 1);
+}
+
+fn a_reset_ends_a_flow_where_the_client_is_and_nowhere_else(mut rig: Rig) {
+    let mut ring = rig.spotter.ring().unwrap();
+    rig.open();
+    assert_eq!(rig.request(KEYED), HOLD);
+    let reset = |sequence| Packet {
+        flags: RST,
+        sequence,
+        ..Packet::of(b"")
+    };
+    for elsewhere in [Packet::SEQUENCE - 1, END + 2, END + (1 << 31)] {
+        assert_eq!(rig.spot(&reset(elsewhere)), PASS);
+    }
+    assert_eq!((resets(&mut ring), rig.count("forged_reset")), (0, 3));
+    // Where the gateway is, which has nothing of what is held; behind what was sent; behind a FIN.
+    for here in [Packet::SEQUENCE, END, END + 1] {
+        assert_eq!(rig.spot(&reset(here)), PASS);
+        assert_eq!(resets(&mut ring), 1, "{here}");
+    }
+}
+
+fn a_connection_that_is_accepted_again_undoes_nothing(mut rig: Rig) {
     rig.open();
     assert_eq!(rig.request(KEYLESS), PASS);
     rig.open();
@@ -238,7 +279,11 @@ const END: u32 = Packet::SEQUENCE + KEYED.len() as u32;
 
 /// The agent's events so far, of a kind.
 fn count(rig: &mut Rig, is_meant: impl Fn(&Event) -> bool) -> usize {
-    let mut ring = rig.spotter.ring().unwrap();
+    count_in(&mut rig.spotter.ring().unwrap(), is_meant)
+}
+
+/// Those that came since they were last counted.
+fn count_in(ring: &mut RingBuf<MapData>, is_meant: impl Fn(&Event) -> bool) -> usize {
     let mut count = 0;
     while let Some(record) = ring.next() {
         count += usize::from(is_meant(&Event::parse(&record).unwrap()));

@@ -5,7 +5,7 @@ use rsfaas::spot::{
     AdmissionKey, Admissions, Counters, Flows, Names, Options, ReleaseSign, Spotter,
 };
 
-use crate::packet::{Packet, SYN};
+use crate::packet::{Packet, SYN_ACK};
 
 #[derive(Clone, Copy)]
 pub(crate) enum Hook {
@@ -131,12 +131,11 @@ impl Rig {
 
     /// Starts the flow: its first byte has the sequence number of [`Packet::of`].
     pub(crate) fn open(&mut self) {
-        let syn = Packet {
-            flags: SYN,
-            sequence: Packet::SEQUENCE - 1,
-            ..Packet::of(b"")
+        let accepted = Packet {
+            flags: SYN_ACK,
+            ..Packet::answer(Packet::SEQUENCE, b"")
         };
-        assert_eq!(self.spot(&syn), Fate::Pass);
+        assert_eq!(self.watch(&accepted), Fate::Pass);
     }
 
     /// The gateway answers what has come up to a sequence number.
