@@ -1,4 +1,6 @@
 //! The `--key-file` argument that several subcommands share.
+use std::path::{Path, PathBuf};
+
 use super::exit::Failure;
 use crate::{
     seal::{key::Key, source::KeySource},
@@ -14,6 +16,15 @@ pub(super) struct KeyFile {
 }
 
 impl KeyFile {
+    /// Where the key's file really is; none where it is a pipe.
+    pub(super) fn place(&self) -> Option<PathBuf> {
+        let path = match &self.key_file {
+            KeySource::Stdin => Path::new("/dev/stdin"),
+            KeySource::File(path) => path,
+        };
+        path.canonicalize().ok()
+    }
+
     /// Reads the key; warns where others may read its file.
     pub(super) fn read(&self) -> Result<Key, Failure> {
         // Here and from here on keys and plaintext pass through this process.

@@ -1,4 +1,6 @@
 //! `rsfaas seal`: from a plain function to a sealed one.
+mod check;
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{
@@ -50,6 +52,13 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let setting = args.stack.read()?;
     let key = args.key.read()?;
+    let place = args.key.place();
+    check::check(
+        &setting.stack,
+        &setting.functions,
+        place.as_deref(),
+        setting.state.root(),
+    )?;
     wait_for(async {
         setting.check_gateway().await?;
         for function in &setting.functions {
@@ -282,3 +291,6 @@ fn warn_of(name: &str, left: &[Leftover]) {
         eprintln!("warning: {name}: left: {what}; to remove it: {how}");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -138,6 +138,12 @@ impl StackFile {
         self.path.parent().unwrap_or(Path::new("/"))
     }
 
+    /// Every function's name and entry as they are written, whatever mistakes they have.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &Value)> {
+        let entries = self.functions.iter();
+        entries.map(|(name, entry)| (name.as_str(), entry))
+    }
+
     /// `provider.gateway`.
     #[must_use]
     pub fn gateway(&self) -> Option<&str> {

@@ -1,0 +1,251 @@
+//! What is looked at before `seal` changes anything: whether a handler folder holds more than the handler, and
+//! whether folder and image are the function's alone.
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::super::exit::{Classify, Exit};
+use crate::{
+    image::Reference,
+    stack::{Function, StackFile},
+};
+
+/// Why a function of a stack file is not sealed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CheckError {
+    /// Something that is needed later on would be encrypted with the handler, and removed.
+    #[error(
+        "function {function:?}: {what} {path} is in its handler folder {handler}, all of which is encrypted; \
+         move one of them. Nothing was changed"
+    )]
+    Inside {
+        function: String,
+        what: &'static str,
+        path: PathBuf,
+        handler: PathBuf,
+    },
+    /// Another function's handler would be encrypted with it.
+    #[error(
+        "function {function:?}: its handler folder {handler} and that of {other:?}, {other_handler}, overlap, \
+         and a folder can be sealed for one function only; give each its own. Nothing was changed"
+    )]
+    Folder {
+        function: String,
+        handler: PathBuf,
+        other: String,
+        other_handler: PathBuf,
+    },
+    /// Another function's image would be removed with it.
+    #[error(
+        "functions {function:?} and {other:?} have the same image, {image}, which sealing one of them removes; \
+         give each its own. Nothing was changed"
+    )]
+    Image {
+        function: String,
+        other: String,
+        image: String,
+    },
+    /// The function belongs somewhere where the agent does not look.
+    #[error(
+        "function {function:?}: `namespace: {namespace}` is not supported; only functions of the provider's \
+         default namespace can be sealed. Nothing was changed"
+    )]
+    Namespace { function: String, namespace: String },
+}
+
+impl Classify for CheckError {
+    fn exit(&self) -> Exit {
+        Exit::Stack
+    }
+}
+
+/// Looks at functions of a stack file; `key` and `state` are where the key file and the agent's folder are.
+pub(super) fn check(
+    stack: &StackFile,
+    functions: &[Function],
+    key: Option<&Path>,
+    state: &Path,
+) -> Result<(), CheckError> {
+    let needed = needed(stack, key, state);
+    for function in functions {
+        let (name, handler) = (&function.name, &function.handler);
+        let namespace = match &function.entry["namespace"] {
+            Value::Null => String::new(),
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        if !namespace.is_empty() {
+            return Err(CheckError::Namespace {
+                function: name.clone(),
+                namespace,
+            });
+        }
+        if let Some((what, path)) = needed.iter().find(|(_, path)| path.starts_with(handler)) {
+            return Err(CheckError::Inside {
+                function: name.clone(),
+                what,
+                path: path.clone(),
+                handler: handler.clone(),
+            });
+        }
+        for (other, entry) in stack.entries().filter(|(other, _)| other != name) {
+            is_apart(stack, function, other, entry)?;
+        }
+    }
+    Ok(())
+}
+
+/// What has to stay readable, and where it really is.
+fn needed(stack: &StackFile, key: Option<&Path>, state: &Path) -> Vec<(&'static str, PathBuf)> {
+    let of_entry = |entry: &Value| -> Vec<PathBuf> {
+        let files = entry["environment_file"].as_array().into_iter().flatten();
+        let paths = files.filter_map(|file| Some(stack.folder().join(file.as_str()?)));
+        paths.collect()
+    };
+    let environment = stack.entries().flat_map(|(_, entry)| of_entry(entry));
+    key.map(|path| ("the key file", path.to_owned()))
+        .into_iter()
+        .chain([
+            ("the stack file", stack.path().to_owned()),
+            ("the templates' folder", stack.folder().join("template")),
+            ("the agent's state folder", state.to_owned()),
+        ])
+        .chain(environment.map(|path| ("the environment file", path)))
+        .map(|(what, path)| (what, real(&path)))
+        .collect()
+}
+
+/// Whether another entry, which need not be without mistakes, has neither folder nor image in common.
+fn is_apart(
+    stack: &StackFile,
+    function: &Function,
+    other: &str,
+    entry: &Value,
+) -> Result<(), CheckError> {
+    let (name, handler) = (&function.name, &function.handler);
+    if let Some(folder) = entry["handler"].as_str() {
+        let folder = real(&stack.folder().join(folder));
+        if folder.starts_with(handler) || handler.starts_with(&folder) {
+            return Err(CheckError::Folder {
+                function: name.clone(),
+                handler: handler.clone(),
+                other: other.to_owned(),
+                other_handler: folder,
+            });
+        }
+    }
+    if let Some(image) = entry["image"].as_str()
+        && Reference::parse(image) == Reference::parse(&function.image)
+    {
+        return Err(CheckError::Image {
+            function: name.clone(),
+            other: other.to_owned(),
+            image: image.to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// A path without links, as far as there is something at it.
+fn real(path: &Path) -> PathBuf {
+    let path = &std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let found = path.ancestors().find_map(|there| {
+        let rest = path.strip_prefix(there).ok()?;
+        let there = there.canonicalize().ok()?;
+        // Joining nothing would add a slash.
+        Some(there.components().chain(rest.components()).collect())
+    });
+    found.unwrap_or_else(|| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::*;
+
+    const STACK: &str = "
+provider: {name: openfaas}
+functions:
+  pydict: {lang: python3, handler: ./pydict, image: r/pydict}
+  shop: {lang: python3, handler: ./shop, image: r/shop}
+";
+
+    /// A project with that stack file, changed as told: all of it is checked, with the key and the state there.
+    fn checked(from: &str, to: &str, key: &str, state: &str) -> Result<(), String> {
+        let project = tempfile::tempdir().unwrap();
+        let root = project.path();
+        for folder in ["pydict/inner", "shop", "elsewhere"] {
+            fs::create_dir_all(root.join(folder)).unwrap();
+        }
+        for file in ["pydict/a.key", "a.key"] {
+            fs::write(root.join(file), "").unwrap();
+        }
+        symlink("pydict/a.key", root.join("link.key")).unwrap();
+        symlink("pydict", root.join("link")).unwrap();
+        let file = root.join("stack.yaml");
+        fs::write(&file, STACK.replace(from, to)).unwrap();
+        let stack = StackFile::read(&file).unwrap();
+        let functions = stack.functions(Some("pydict")).unwrap();
+        let key = root.join(key);
+        check(&stack, &functions, Some(&key), &root.join(state)).map_err(|error| error.to_string())
+    }
+
+    fn refused(from: &str, to: &str) -> String {
+        checked(from, to, "a.key", "state").unwrap_err()
+    }
+
+    #[test]
+    fn a_project_with_everything_in_its_place_is_well() {
+        checked("", "", "a.key", "state/of/later").unwrap();
+    }
+
+    #[test]
+    fn a_key_or_state_folder_that_would_be_encrypted_is_refused() {
+        for key in ["pydict/a.key", "link.key"] {
+            let error = checked("", "", key, "state").unwrap_err();
+            assert!(
+                error.contains("the key file") && error.contains("/pydict/a.key is in"),
+                "{error}"
+            );
+        }
+        let error = checked("", "", "a.key", "link/state").unwrap_err();
+        assert!(error.contains("the agent's state folder"), "{error}");
+    }
+
+    #[test]
+    fn a_stack_or_environment_file_that_would_be_encrypted_is_refused() {
+        let error = checked("./pydict", "./", "/nonexistent/key", "/nonexistent").unwrap_err();
+        assert!(error.contains("the stack file"), "{error}");
+        for entry in ["r/pydict", "r/shop"] {
+            let with_file = format!("{entry}, environment_file: [link/env.yml]");
+            let error = refused(entry, &with_file);
+            assert!(error.contains("/pydict/env.yml is in"), "{error}");
+        }
+    }
+
+    #[test]
+    fn functions_that_share_a_folder_or_an_image_are_refused() {
+        for other in ["./link", "./pydict/inner"] {
+            let error = refused("./shop", other);
+            assert!(error.contains("overlap"), "{error}");
+        }
+        let error = refused("r/shop", "r/pydict:latest");
+        assert!(error.contains("the same image"), "{error}");
+        checked("r/shop", "r/pydict:2", "a.key", "state").unwrap();
+    }
+
+    #[test]
+    fn another_function_with_mistakes_is_compared_and_stops_nothing() {
+        checked("r/shop", "$R/shop", "a.key", "state").unwrap();
+        let error = refused("./shop, image: r/shop", "./pydict, image: $R/shop");
+        assert!(error.contains("overlap"), "{error}");
+    }
+
+    #[test]
+    fn a_namespace_is_refused() {
+        let error = refused("r/pydict", "r/pydict, namespace: staging");
+        assert!(error.contains("`namespace: staging`"), "{error}");
+        checked("r/pydict", "r/pydict, namespace: ''", "a.key", "state").unwrap();
+    }
+}

@@ -1,0 +1,48 @@
+//! `rsfaas seal` as far as it comes without an engine.
+use std::{fs, path::Path};
+
+use clap::Parser as _;
+
+use crate::{
+    cli::{self, Cli, exit::Exit},
+    seal::key::Key,
+};
+
+/// Seals the function of a project, whose key has that path.
+fn seal(project: &Path, key: &str) -> Exit {
+    let config = "gateway = 'http://127.0.0.1:1'\nstate_dir = '/nonexistent/state'\n";
+    fs::write(project.join("agent.toml"), config).unwrap();
+    let stack = "provider: {name: openfaas}\nfunctions:\n  \
+                 f: {lang: python3, handler: ./f, image: i}\n";
+    fs::write(project.join("stack.yaml"), stack).unwrap();
+    let at = |file: &str| project.join(file).into_os_string();
+    let arguments = [
+        "rsfaas".into(),
+        "seal".into(),
+        "-f".into(),
+        at("stack.yaml"),
+        "--config".into(),
+        at("agent.toml"),
+        "--key-file".into(),
+        at(key),
+    ];
+    let cli = Cli::try_parse_from(arguments).unwrap();
+    cli::run(cli.command).unwrap_err().exit()
+}
+
+fn project() -> tempfile::TempDir {
+    let project = tempfile::tempdir().unwrap();
+    fs::create_dir(project.path().join("f")).unwrap();
+    for key in ["f/f.key", "f.key"] {
+        let text = Key::generate().unwrap().to_text();
+        fs::write(project.path().join(key), text.as_bytes()).unwrap();
+    }
+    project
+}
+
+#[test]
+fn a_key_in_the_handler_folder_is_a_mistake_of_the_stack_file() {
+    let project = project();
+    assert_eq!(seal(project.path(), "f/f.key"), Exit::Stack);
+    assert!(project.path().join("f/f.key").exists());
+}
