@@ -30,16 +30,20 @@ macro_rules! points {
 points! {
     /// `seal`: the images without the handler are built and pushed.
     SealPrepared = "seal.prepared",
+    /// `seal`: what is to be sealed is noted.
+    SealNoted = "seal.noted",
     /// `seal`: the first plain file is removed.
     SealRemoving = "seal.removing",
     /// `seal`: every plain file is.
     SealRemoved = "seal.removed",
     /// `seal`: the locked function is deployed.
     SealDeployed = "seal.deployed",
-    /// `seal`: what plain builds left is removed.
-    SealPurged = "seal.purged",
     /// `seal`: the function is registered.
     SealRegistered = "seal.registered",
+    /// `seal`: what plain builds left is removed.
+    SealPurged = "seal.purged",
+    /// `seal`: the note is removed.
+    SealFinished = "seal.finished",
     /// A file is replaced: an empty one is beside it.
     ReplaceCreated = "replace.created",
     /// A file is replaced: the new content is written beside it.

@@ -1,5 +1,6 @@
 //! `rsfaas seal`: from a plain function to a sealed one.
 mod check;
+mod tell;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -11,27 +12,26 @@ use super::{
 use crate::{
     fault::{self, Point},
     image::{
-        self, BaseImage, Engine, ImageError, Leftover, Preparation, Prepared, Purge, Purged,
-        Reference, Traces,
+        self, Engine, ImageError, Leftover, Preparation, Prepared, Purge, Purged, Reference, Traces,
     },
     openfaas::FaasError,
     seal::{
-        FILE_NAME,
         archive::{Archive, Built, Survey},
         file::SealedFile,
-        folder::{Outcome, Report, seal_built},
+        folder::seal_built,
         key::Key,
     },
     stack::{Deployment, Function},
-    state::{Isolation, Park, Rebuild, SealedFunction},
+    state::{Isolation, Rebuild, SealedFunction},
 };
 
 /// Seal the functions of a stack file: their handlers become ciphertext.
 ///
 /// Prepares and pushes an image without the handler, encrypts the handler folder's files (dependency
-/// manifests such as requirements.txt stay readable), removes what plain builds left, deploys a locked
-/// function in the plain one's place, and registers the function with the agent, which takes it up
-/// without a restart. May be run again at any point: what is sealed already stays as it is.
+/// manifests such as requirements.txt stay readable), deploys a locked function in the plain one's place,
+/// registers the function with the agent, which takes it up without a restart, and removes what plain
+/// builds left. May be run again at any point: it goes on where an earlier run ended, and what is sealed
+/// already stays as it is.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -59,6 +59,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         place.as_deref(),
         setting.state.root(),
     )?;
+    setting.state.check_writable()?;
     wait_for(async {
         setting.check_gateway().await?;
         for function in &setting.functions {
@@ -79,11 +80,10 @@ async fn seal(
     let file = SealedFile::in_folder(&function.handler);
     // A sealed handler of another key must not be taken for this key's.
     let sealed = file.exists()?.then(|| file.open(key, name)).transpose()?;
-    let known = setting
-        .state
-        .function(name)?
-        .filter(|known| known.sealed == *file.path());
-    let (record, built) = match known {
+    let of_file = |known: &SealedFunction| known.sealed == *file.path();
+    let begun = setting.state.begun(name)?.filter(of_file);
+    let registered = setting.state.function(name)?.filter(of_file);
+    let (record, built) = match begun.as_ref().or(registered.as_ref()).cloned() {
         Some(record) if sealed.is_some() => (record, None),
         _ => {
             let prepared = prepare(setting, function, &file).await?;
@@ -117,19 +117,19 @@ async fn seal(
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
         .as_secs();
-    let report = seal_built(&function.handler, name, key, now, built)?;
-    let deployed = setting
-        .state
-        .function(name)?
-        .is_some_and(|known| known == record);
-    if report.outcome == Outcome::Already && deployed {
+    let is_finished = begun.is_none() && registered.as_ref() == Some(&record);
+    if is_finished && sealed.is_some() && Survey::of(&function.handler)?.is_clean() {
         eprintln!(
             "{name}: already sealed with key {}; nothing was changed",
-            report.key_id
+            key.id()
         );
         return Ok(());
     }
-    tell(name, &report);
+    // Whatever ends this run from here on, the next one knows how to go on.
+    setting.state.begin(&record)?;
+    fault::pass(Point::SealNoted);
+    let report = seal_built(&function.handler, name, key, now, built)?;
+    tell::report(name, &report);
     eprintln!("{name}: deploying the locked function");
     let locked = Deployment::of(&record, setting.faas.gateway())
         .bare()
@@ -139,15 +139,19 @@ async fn seal(
     let told = |error: &FaasError| eprintln!("warning: {name}: {error}; trying again");
     setting.faas.deploy_over(&locked, told).await?;
     fault::pass(Point::SealDeployed);
-    // Only now does no container of the plain function use it.
+    setting.state.register(&record)?;
+    fault::pass(Point::SealRegistered);
     let handler = match sealed {
         Some(handler) => handler,
         None => file.open(key, name)?,
     };
-    purge(setting, function, &record, &handler).await?;
+    // Only now does no container of the plain function use it.
+    let is_purged = purge(setting, function, &record, &handler).await;
     fault::pass(Point::SealPurged);
-    setting.state.register(&record)?;
-    fault::pass(Point::SealRegistered);
+    if is_purged {
+        setting.state.finish(name)?;
+    }
+    fault::pass(Point::SealFinished);
     eprintln!("{name}: sealed");
     Ok(())
 }
@@ -174,8 +178,8 @@ async fn prepare(
         source: source.as_ref(),
     };
     let Prepared { base, built, left } = preparation.run().await?;
-    tell_way(name, &base, built.as_ref());
-    warn_of(name, &left);
+    tell::way(name, &base, built.as_ref());
+    tell::left(name, &left);
     let locked = image::build_locked(&engine, &Reference::parse(&function.image)).await?;
     let record = SealedFunction {
         name: function.name.clone(),
@@ -194,102 +198,51 @@ async fn prepare(
     Ok((record, source.zip(built)))
 }
 
-/// Says how the function is going to be unlocked.
-fn tell_way(name: &str, base: &BaseImage, built: Option<&Built>) {
-    let place = match base.park {
-        Park::Python => "in the import of its handler",
-        Park::Node => "in the require of its handler",
-        Park::Gate => "at the gate, before its process starts",
-        Park::Container => "at the gate, before the container starts anything",
-    };
-    eprintln!("{name}: parked {place}: {}", base.why);
-    match built {
-        None => eprintln!(
-            "{name}: delivered: the handler's files into {}",
-            base.handler_dir.display()
-        ),
-        Some(built) => {
-            let places: Vec<_> = built
-                .places
-                .iter()
-                .map(|place| place.display().to_string())
-                .collect();
-            eprintln!(
-                "{name}: delivered: what the build makes of the handler, {} files, over {}",
-                built.files.len(),
-                places.join(", ")
-            );
-        }
-    }
-}
-
-fn tell(name: &str, report: &Report) {
-    match report.outcome {
-        Outcome::Done => eprintln!(
-            "{name}: handler encrypted to {FILE_NAME}, key {}",
-            report.key_id
-        ),
-        Outcome::Completed => {
-            eprintln!(
-                "{name}: an interrupted sealing was finished, key {}",
-                report.key_id
-            );
-        }
-        Outcome::Already => eprintln!("{name}: the handler is sealed, key {}", report.key_id),
-    }
-    for manifest in &report.manifests {
-        eprintln!(
-            "{name}: {} stays readable: the image is built from it",
-            manifest.display()
-        );
-    }
-    if let Some(history) = &report.history {
-        eprintln!(
-            "warning: {name}: {} may still hold the source",
-            history.display()
-        );
-    }
-    for file in &report.hard_linked {
-        eprintln!(
-            "warning: {name}: {} has another name elsewhere, still readable",
-            file.display()
-        );
-    }
-}
-
-/// Removes what plain builds left, and says what was proved and what is left.
+/// Removes what plain builds left, and says what was proved and what is left; whether that was carried through.
 async fn purge(
     setting: &Setting,
     function: &Function,
     record: &SealedFunction,
     handler: &Archive,
-) -> Result<(), Failure> {
+) -> bool {
     let name = &function.name;
     let image = Reference::parse(&function.image);
     if let Err(error) = image::remove_pulled(&image).await {
         eprintln!("warning: {name}: {error}");
     }
     let context = setting.stack.build_folder(name);
-    let purge = Purge {
-        engine: &Engine::connect().await?,
-        image: &image,
-        context: (!function.handler.starts_with(&context)).then_some(context),
-        base: &Reference::parse(&record.base_image),
-        traces: Traces::of(handler),
-        command: setting.purge_command.clone(),
+    let purged = match Engine::connect().await {
+        Ok(engine) => {
+            let purge = Purge {
+                engine: &engine,
+                image: &image,
+                context: (!function.handler.starts_with(&context)).then_some(context),
+                base: &Reference::parse(&record.base_image),
+                traces: Traces::of(handler),
+                command: setting.purge_command.clone(),
+            };
+            purge.run().await
+        }
+        Err(error) => Purged {
+            failure: Some(error),
+            ..Purged::default()
+        },
     };
-    let Purged { left, proved } = purge.run().await?;
+    let Purged {
+        mut left,
+        proved,
+        failure,
+    } = purged;
+    let is_whole = failure.is_none();
+    left.extend(failure.map(|error| Leftover {
+        what: format!("whatever earlier builds have left in Docker Engine ({error})"),
+        how: "run `rsfaas seal` again".to_owned(),
+    }));
     for proof in proved {
         eprintln!("{name}: checked: {proof}");
     }
-    warn_of(name, &left);
-    Ok(())
-}
-
-fn warn_of(name: &str, left: &[Leftover]) {
-    for Leftover { what, how } in left {
-        eprintln!("warning: {name}: left: {what}; to remove it: {how}");
-    }
+    tell::left(name, &left);
+    is_whole
 }
 
 #[cfg(test)]

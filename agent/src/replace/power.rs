@@ -133,7 +133,7 @@ mod tests {
     fn recorded() -> Recorded {
         let mut recorded = Recorded::default();
         let content: Vec<u8> = (0..2000_u16).map(|n| (n % 251) as u8 + 1).collect();
-        carry_out(&mut recorded, &content, |read| read == content).unwrap();
+        carry_out(&mut recorded, &content, |read| read == content, |_| {}).unwrap();
         recorded
     }
 
@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn what_reads_back_wrong_never_gets_the_name() {
         let mut recorded = Recorded::default();
-        assert!(carry_out(&mut recorded, b"content", |_| false).is_err());
+        assert!(carry_out(&mut recorded, b"content", |_| false, |_| {}).is_err());
         assert_eq!(recorded.found(), [Found::Old]);
     }
 }

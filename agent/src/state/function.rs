@@ -149,7 +149,10 @@ impl StateDir {
     /// # Errors
     /// When the folder cannot be made or the file not be written.
     pub fn register(&self, function: &SealedFunction) -> Result<(), StateError> {
-        let path = self.record(&function.name);
+        self.write(self.record(&function.name), function)
+    }
+
+    pub(super) fn write(&self, path: PathBuf, function: &SealedFunction) -> Result<(), StateError> {
         let io = |source| StateError::Io {
             path: path.clone(),
             source,
@@ -176,18 +179,13 @@ impl StateDir {
         Ok(())
     }
 
-    /// Removes a record; one that is not there is no error.
+    /// Removes what is known of a function; one of which nothing is known is no error.
     ///
     /// # Errors
-    /// When the file is there and cannot be removed.
+    /// When a file is there and cannot be removed.
     pub fn unregister(&self, name: &str) -> Result<(), StateError> {
-        let path = self.record(name);
-        match std::fs::remove_file(&path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                Err(StateError::Io { path, source })
-            }
-            _ => Ok(()),
-        }
+        remove(self.record(name))?;
+        self.finish(name)
     }
 
     /// One record, or `None` where the function is not sealed.
@@ -195,14 +193,7 @@ impl StateDir {
     /// # Errors
     /// When the record is there and cannot be read.
     pub fn function(&self, name: &str) -> Result<Option<SealedFunction>, StateError> {
-        let path = self.record(name);
-        match std::fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text)
-                .map(Some)
-                .map_err(|source| StateError::Record { path, source }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(StateError::Io { path, source }),
-        }
+        read(self.record(name))
     }
 
     /// Every record, by name; a record that cannot be read stands as its error.
@@ -231,5 +222,24 @@ impl StateDir {
             .iter()
             .filter_map(|name| self.function(name).transpose())
             .collect())
+    }
+}
+
+pub(super) fn read(path: PathBuf) -> Result<Option<SealedFunction>, StateError> {
+    match std::fs::read(&path) {
+        Ok(text) => serde_json::from_slice(&text)
+            .map(Some)
+            .map_err(|source| StateError::Record { path, source }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(StateError::Io { path, source }),
+    }
+}
+
+pub(super) fn remove(path: PathBuf) -> Result<(), StateError> {
+    match std::fs::remove_file(&path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(StateError::Io { path, source })
+        }
+        _ => Ok(()),
     }
 }

@@ -39,11 +39,13 @@ pub(crate) fn all() -> Vec<Fault> {
 fn victims(point: Point) -> &'static [Victim] {
     match point {
         Point::SealPrepared
+        | Point::SealNoted
         | Point::SealRemoving
         | Point::SealRemoved
-        | Point::SealPurged
         | Point::SealDeployed
-        | Point::SealRegistered => &[Victim::Seal],
+        | Point::SealRegistered
+        | Point::SealPurged
+        | Point::SealFinished => &[Victim::Seal],
         Point::ReplaceCreated
         | Point::ReplaceWritten
         | Point::ReplaceSynced

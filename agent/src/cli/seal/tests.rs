@@ -10,12 +10,14 @@ use crate::{
 
 /// Seals the function of a project, whose key has that path.
 fn seal(project: &Path, key: &str) -> Exit {
-    let config = "gateway = 'http://127.0.0.1:1'\nstate_dir = '/nonexistent/state'\n";
-    fs::write(project.join("agent.toml"), config).unwrap();
+    let at = |file: &str| project.join(file).into_os_string();
+    // No folder, so nothing can be written there.
+    let state = project.join("agent.toml");
+    let config = format!("gateway = 'http://127.0.0.1:1'\nstate_dir = {state:?}\n");
+    fs::write(&state, config).unwrap();
     let stack = "provider: {name: openfaas}\nfunctions:\n  \
                  f: {lang: python3, handler: ./f, image: i}\n";
     fs::write(project.join("stack.yaml"), stack).unwrap();
-    let at = |file: &str| project.join(file).into_os_string();
     let arguments = [
         "rsfaas".into(),
         "seal".into(),
@@ -45,4 +47,9 @@ fn a_key_in_the_handler_folder_is_a_mistake_of_the_stack_file() {
     let project = project();
     assert_eq!(seal(project.path(), "f/f.key"), Exit::Stack);
     assert!(project.path().join("f/f.key").exists());
+}
+
+#[test]
+fn a_state_folder_that_takes_no_record_stops_before_anything_is_asked_or_built() {
+    assert_eq!(seal(project().path(), "f.key"), Exit::File);
 }

@@ -53,17 +53,21 @@ pub struct Purged {
     pub left: Vec<Leftover>,
     /// What was looked through in vain.
     pub proved: Vec<String>,
+    /// Why it was broken off, where it was.
+    pub failure: Option<ImageError>,
 }
 
 impl Purge<'_> {
-    /// Does it. The plain function is not deployed any more.
-    ///
-    /// # Errors
-    /// When the engine fails.
-    pub async fn run(self) -> Result<Purged, ImageError> {
+    /// Does it, as far as it can be done. The plain function is not deployed any more.
+    pub async fn run(self) -> Purged {
         let mut purged = Purged::default();
         self.context(&mut purged);
         self.registry(&mut purged).await;
+        purged.failure = self.engine(&mut purged).await.err();
+        purged
+    }
+
+    async fn engine(&self, purged: &mut Purged) -> Result<(), ImageError> {
         self.engine
             .wait_unused(&self.image.to_string(), PATIENCE)
             .await?;
@@ -90,10 +94,10 @@ impl Purge<'_> {
                     }
                     self.look(&root).await.unwrap_or(search)
                 };
-                self.tell(&root, search, &mut purged).await?;
+                self.tell(&root, search, purged).await?;
             }
         }
-        Ok(purged)
+        Ok(())
     }
 
     fn context(&self, purged: &mut Purged) {

@@ -1,0 +1,81 @@
+//! What `seal` says of its work.
+use crate::{
+    image::{BaseImage, Leftover},
+    seal::{
+        FILE_NAME,
+        archive::Built,
+        folder::{Outcome, Report},
+    },
+    state::Park,
+};
+
+/// Says how the function is going to be unlocked.
+pub(super) fn way(name: &str, base: &BaseImage, built: Option<&Built>) {
+    let place = match base.park {
+        Park::Python => "in the import of its handler",
+        Park::Node => "in the require of its handler",
+        Park::Gate => "at the gate, before its process starts",
+        Park::Container => "at the gate, before the container starts anything",
+    };
+    eprintln!("{name}: parked {place}: {}", base.why);
+    match built {
+        None => eprintln!(
+            "{name}: delivered: the handler's files into {}",
+            base.handler_dir.display()
+        ),
+        Some(built) => {
+            let places: Vec<_> = built
+                .places
+                .iter()
+                .map(|place| place.display().to_string())
+                .collect();
+            eprintln!(
+                "{name}: delivered: what the build makes of the handler, {} files, over {}",
+                built.files.len(),
+                places.join(", ")
+            );
+        }
+    }
+}
+
+/// Says what has become of the handler folder.
+pub(super) fn report(name: &str, report: &Report) {
+    match report.outcome {
+        Outcome::Done => eprintln!(
+            "{name}: handler encrypted to {FILE_NAME}, key {}",
+            report.key_id
+        ),
+        Outcome::Completed => {
+            eprintln!(
+                "{name}: an interrupted sealing was finished, key {}",
+                report.key_id
+            );
+        }
+        Outcome::Already => eprintln!("{name}: the handler is sealed, key {}", report.key_id),
+    }
+    for manifest in &report.manifests {
+        eprintln!(
+            "{name}: {} stays readable: the image is built from it",
+            manifest.display()
+        );
+    }
+    if let Some(history) = &report.history {
+        eprintln!(
+            "warning: {name}: {} may still hold the source",
+            history.display()
+        );
+    }
+    for file in &report.hard_linked {
+        eprintln!(
+            "warning: {name}: {} has another name elsewhere, still readable",
+            file.display()
+        );
+    }
+}
+
+/// Warns of what is left.
+pub(super) fn left(name: &str, left: &[Leftover]) {
+    for Leftover { what, how } in left {
+        eprintln!("warning: {name}: left: {what}; to remove it: {how}");
+    }
+}

@@ -1,0 +1,101 @@
+//! `seal` as a user runs it, where there is no engine and faas-cli is a script.
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::PathBuf,
+    process::{Command, Output},
+};
+
+use rsfaas::{
+    seal::{FILE_NAME, folder::seal_folder, key::Key},
+    state::{SealedFunction, StateDir},
+};
+
+/// A project with the one function `f`, whose image is built from its handler.
+struct Project {
+    root: tempfile::TempDir,
+    key: Key,
+}
+
+impl Project {
+    fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let key = Key::generate().unwrap();
+        let project = Self { root, key };
+        let at = |path: &str| project.path(path);
+        fs::create_dir(at("f")).unwrap();
+        fs::write(at("f/Dockerfile"), "FROM scratch\nCOPY . /\n").unwrap();
+        fs::write(at("f.key"), project.key.to_text().as_bytes()).unwrap();
+        fs::set_permissions(at("f.key"), fs::Permissions::from_mode(0o600)).unwrap();
+        let stack = "provider: {name: openfaas, gateway: 'https://gateway.invalid'}\nfunctions:\n  \
+                     f: {lang: dockerfile, handler: ./f, image: registry.invalid/f}\n";
+        fs::write(at("stack.yaml"), stack).unwrap();
+        let (faas_cli, state) = (at("faas-cli"), at("state"));
+        let config = format!("faas_cli = {faas_cli:?}\nstate_dir = {state:?}\n");
+        fs::write(at("agent.toml"), config).unwrap();
+        project.faas_cli("exit 0");
+        project
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.root.path().join(path)
+    }
+
+    fn state(&self) -> StateDir {
+        StateDir::new(self.path("state"))
+    }
+
+    fn faas_cli(&self, text: &str) {
+        let path = self.path("faas-cli");
+        fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// As an earlier run has left it that was killed when the handler was encrypted.
+    fn begin(&self) -> SealedFunction {
+        seal_folder(&self.path("f"), "f", &self.key, 1).unwrap();
+        let record = serde_json::json!({
+            "name": "f", "sealed": self.path("f").join(FILE_NAME), "base_image": "registry.invalid/f:base",
+            "locked_image": "registry.invalid/f:locked", "handler_dir": "/app", "park": "container",
+            "upstream_port": 8080, "stack": {},
+        });
+        let record: SealedFunction = serde_json::from_value(record).unwrap();
+        self.state().begin(&record).unwrap();
+        record
+    }
+
+    fn run(&self, command: &str) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_rsfaas"))
+            .args([command, "--config", "agent.toml", "--key-file", "f.key"])
+            .env("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+            .current_dir(self.root.path())
+            .output()
+            .unwrap()
+    }
+}
+
+#[test]
+fn a_sealing_that_was_killed_goes_on_without_building_and_is_not_finished_before_the_purge() {
+    let project = Project::new();
+    let record = project.begin();
+    let output = project.run("seal");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert_eq!(project.state().function("f").unwrap(), Some(record.clone()));
+    assert!(said.contains("run `rsfaas seal` again"), "{said}");
+    assert_eq!(project.state().begun("f").unwrap(), Some(record));
+    let again = project.run("seal");
+    let said = String::from_utf8_lossy(&again.stderr);
+    assert!(!said.contains("nothing was changed"), "{said}");
+}
+
+#[test]
+fn a_sealing_whose_deployment_failed_can_be_gone_on_with() {
+    let project = Project::new();
+    let record = project.begin();
+    project.faas_cli("echo no gateway >&2; exit 1");
+    assert_eq!(project.run("seal").status.code(), Some(7));
+    assert_eq!(project.state().function("f").unwrap(), None);
+    assert_eq!(project.state().begun("f").unwrap(), Some(record));
+}
