@@ -178,8 +178,8 @@ impl Author {
                 "--key-file",
             ])
             .arg(self.key_file(function))
-            .arg("--state-dir")
-            .arg(agent.state_dir());
+            .arg("--config")
+            .arg(agent.config());
         let _images = self.images_alone();
         run(&mut command).map(drop)
     }

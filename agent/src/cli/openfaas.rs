@@ -39,6 +39,8 @@ pub(super) struct Setting {
     pub(super) faas: FaasCli,
     /// The gateway's API; none where it is not plain HTTP, which faas-cli alone speaks.
     gateway: Option<Gateway>,
+    /// Where the agent answers, if one runs.
+    pub(super) control_socket: PathBuf,
     pub(super) key_header: String,
     /// The operator's command that removes what a registry keeps of an image that was removed.
     pub(super) purge_command: Option<PathBuf>,
@@ -62,6 +64,7 @@ impl Stack {
             state,
             faas,
             gateway,
+            control_socket: config.control_socket,
             key_header: config.key_header,
             purge_command: config.purge_command,
         })

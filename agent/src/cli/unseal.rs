@@ -1,22 +1,32 @@
 //! `rsfaas unseal`: back to a plain function.
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
 use super::{
-    exit::Failure,
+    exit::{Exit, Failure},
     key_file::KeyFile,
     openfaas::{Setting, Stack, wait_for},
 };
 use crate::{
+    control::{self, ClientError, Command, Reply},
     seal::{
-        file::SealedFile,
-        folder::{Outcome, unseal_folder},
+        folder::{Outcome, place_plain, remove_sealed},
         key::Key,
     },
     stack::Function,
 };
 
+/// How long the agent may take to let go of a function: for hangs only, as it ends leases and removes containers.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Between two questions whether it has.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// Give the plain handler folder and the plain function back.
 ///
-/// The agent stops serving the function, the handler is decrypted to its folder, and the function is
-/// built, pushed and deployed by faas-cli as it was before.
+/// The handler is decrypted to its folder, the agent stops serving the function, the sealed file goes, and
+/// the function is built, pushed and deployed by faas-cli as it was before. May be run again at any point.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -39,13 +49,18 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 
 async fn unseal(setting: &Setting, function: &Function, key: &Key) -> Result<(), Failure> {
     let name = &function.name;
-    let file = SealedFile::in_folder(&function.handler);
-    if file.exists()? {
-        // Before the agent lets go of it: a wrong key must change nothing.
-        file.open(key, name)?;
+    // What would only fail later on must change nothing.
+    let records = (setting.state.function(name), setting.state.begun(name));
+    if !matches!(records, (Ok(None), Ok(None))) {
+        setting.state.check_writable()?;
+        is_served(&setting.control_socket, name)?;
     }
+    // The function is served until its plain files are there: if they cannot be, nothing else has changed.
+    let outcome = place_plain(&function.handler, name, key)?;
     setting.state.unregister(name)?;
-    let outcome = unseal_folder(&function.handler, name, key)?;
+    // At the end of a lease the agent replaces the sealed file, which would come back.
+    wait_until_let_go(&setting.control_socket, name).await?;
+    remove_sealed(&function.handler)?;
     if outcome == Outcome::Already {
         eprintln!("{name}: the handler folder is plain already");
     } else {
@@ -61,3 +76,38 @@ async fn unseal(setting: &Setting, function: &Function, key: &Key) -> Result<(),
     eprintln!("{name}: unsealed");
     Ok(())
 }
+
+/// Whether a running agent serves a function, or is still ending its leases.
+fn is_served(socket: &Path, name: &str) -> Result<bool, ClientError> {
+    match control::ask(socket, &Command::Status) {
+        Ok(Reply::Status(status)) => Ok(status.functions.iter().any(|it| it.name == name)),
+        // It is stopping, and ends every lease.
+        Ok(_) => Ok(true),
+        Err(ClientError::NoAgent { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+async fn wait_until_let_go(socket: &Path, name: &str) -> Result<(), Failure> {
+    let start = Instant::now();
+    loop {
+        match is_served(socket, name) {
+            Ok(false) => return Ok(()),
+            // Its record is gone already, or has never been this user's: it is another one's agent.
+            Err(ClientError::NotPermitted { .. }) => return Ok(()),
+            Ok(true) | Err(_) if start.elapsed() < PATIENCE => tokio::time::sleep(PAUSE).await,
+            Ok(true) => {
+                let message = format!(
+                    "the agent has not let go of {name} within {} s; its handler is plain, and the sealed file \
+                     stays until the agent has: stop the agent, then run this again",
+                    PATIENCE.as_secs()
+                );
+                return Err(Failure::new(Exit::Unexpected, message));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -96,11 +96,16 @@ pub(crate) fn remove_leftovers(folder: &Path) -> io::Result<()> {
                 .file_name()
                 .as_encoded_bytes()
                 .starts_with(TEMP_PREFIX.as_bytes());
-        if is_left && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
+        if is_left && is_abandoned(&entry.path()) {
             fs::remove_file(entry.path())?;
         }
     }
     Ok(())
+}
+
+/// Whether nobody works on an unfinished file any more.
+pub(crate) fn is_abandoned(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| file.try_lock().is_ok())
 }
 
 #[cfg(test)]

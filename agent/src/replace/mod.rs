@@ -9,7 +9,7 @@ pub(crate) mod power;
 
 use std::{io, path::Path};
 
-pub(crate) use self::disk::{Beside, remove_leftovers};
+pub(crate) use self::disk::{Beside, is_abandoned, remove_leftovers};
 use crate::fault::Point;
 
 /// Beginning of the names of files that are not finished; also what is left when one is interrupted.

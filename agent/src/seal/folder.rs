@@ -17,7 +17,10 @@ use super::{
     file::{FileError, SealedFile},
     key::{Key, KeyId},
 };
-use crate::fault::{self, Point};
+use crate::{
+    fault::{self, Point},
+    replace,
+};
 
 /// What sealing or unsealing came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,12 +132,12 @@ pub fn seal_built(
     Ok(Report::new(outcome, key.id(), survey))
 }
 
-/// Gives the plain folder back and removes the sealed file.
+/// Gives the plain files back, beside the sealed file, which is there until [`remove_sealed`].
 ///
 /// # Errors
 /// When the file does not open, plain files of other content are in the way, or something cannot
-/// be written. The ciphertext is there until the plaintext is.
-pub fn unseal_folder(folder: &Path, name: &str, key: &Key) -> Result<Outcome, FolderError> {
+/// be written.
+pub fn place_plain(folder: &Path, name: &str, key: &Key) -> Result<Outcome, FolderError> {
     let file = SealedFile::in_folder(folder);
     let survey = Survey::of(folder)?;
     if !file.exists()? {
@@ -153,7 +156,7 @@ pub fn unseal_folder(folder: &Path, name: &str, key: &Key) -> Result<Outcome, Fo
     } else {
         Outcome::Completed
     };
-    remove_all(folder, &survey.leftovers)?;
+    remove_leftovers(folder, &survey)?;
     let status = fs::metadata(folder).map_err(io_error(folder))?;
     let owner = Owner {
         uid: status.uid(),
@@ -161,9 +164,21 @@ pub fn unseal_folder(folder: &Path, name: &str, key: &Key) -> Result<Outcome, Fo
     };
     let owner = nix::unistd::geteuid().is_root().then_some(owner);
     archive.place(folder, Existing::Keep, owner)?;
-    fs::remove_file(file.path()).map_err(io_error(file.path()))?;
-    sync(folder)?;
     Ok(outcome)
+}
+
+/// Removes the sealed file of a folder whose plain files are there; nobody may write to it any more.
+///
+/// # Errors
+/// When it is there and cannot be removed.
+pub fn remove_sealed(folder: &Path) -> Result<(), FolderError> {
+    let file = SealedFile::in_folder(folder);
+    match fs::remove_file(file.path()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed
+            .map_err(io_error(file.path()))
+            .and_then(|()| sync(folder)),
+    }
 }
 
 impl Report {
@@ -189,7 +204,7 @@ fn remove_plaintext(folder: &Path, archive: &Archive) -> Result<(), FolderError>
     let survey = Survey::of(folder)?;
     let plain = compare(folder, &survey, archive)?;
     remove_all(folder, &survey.caches)?;
-    remove_all(folder, &survey.leftovers)?;
+    remove_leftovers(folder, &survey)?;
     for entry in plain.entries().rev() {
         let path = folder.join(entry.path);
         match entry.content {
@@ -219,6 +234,17 @@ fn compare(folder: &Path, survey: &Survey, archive: &Archive) -> Result<Archive,
         }
     }
     Ok(plain)
+}
+
+/// Removes what interrupted runs have left. A file that somebody works on stays: it is the agent's, at the end of a
+/// lease.
+fn remove_leftovers(folder: &Path, survey: &Survey) -> Result<(), FolderError> {
+    let mut left = survey.leftovers.clone();
+    left.retain(|path| {
+        let path = folder.join(path);
+        path.is_dir() || replace::is_abandoned(&path)
+    });
+    remove_all(folder, &left)
 }
 
 fn remove_all(folder: &Path, paths: &[PathBuf]) -> Result<(), FolderError> {

@@ -27,6 +27,12 @@ fn seal(folder: &Path, key: &Key) -> Outcome {
     seal_folder(folder, "pydict", key, 1).unwrap().outcome
 }
 
+fn unseal(folder: &Path, name: &str, key: &Key) -> Result<Outcome, FolderError> {
+    let outcome = place_plain(folder, name, key)?;
+    remove_sealed(folder)?;
+    Ok(outcome)
+}
+
 #[test]
 fn sealing_leaves_the_manifest_and_ciphertext_alone() {
     let (folder, key) = handler();
@@ -44,7 +50,7 @@ fn unsealing_gives_everything_back_but_caches() {
     let (folder, key) = handler();
     seal(folder.path(), &key);
     assert_eq!(
-        unseal_folder(folder.path(), "pydict", &key).unwrap(),
+        unseal(folder.path(), "pydict", &key).unwrap(),
         Outcome::Done
     );
     assert_eq!(
@@ -93,7 +99,7 @@ fn sealing_interrupted_among_the_removals_is_completed() {
     assert_eq!(seal(folder.path(), &key), Outcome::Completed);
     assert_eq!(names(folder.path()), ["handler.sealed", "requirements.txt"]);
     assert_eq!(
-        unseal_folder(folder.path(), "pydict", &key).unwrap(),
+        unseal(folder.path(), "pydict", &key).unwrap(),
         Outcome::Done
     );
     assert_eq!(
@@ -111,7 +117,7 @@ fn plain_files_that_differ_from_the_sealed_ones_are_never_removed() {
         fs::write(&path, content).unwrap();
         let error = seal_folder(folder.path(), "pydict", &key, 2).unwrap_err();
         assert!(matches!(&error, FolderError::Differs { path: found } if *found == path));
-        let error = unseal_folder(folder.path(), "pydict", &key).unwrap_err();
+        let error = unseal(folder.path(), "pydict", &key).unwrap_err();
         assert!(matches!(&error, FolderError::Differs { path: found } if *found == path));
         assert_eq!(fs::read_to_string(&path).unwrap(), content);
         fs::remove_file(&path).unwrap();
@@ -127,7 +133,7 @@ fn a_wrong_key_completes_nothing() {
         .unwrap();
     let other = Key::generate().unwrap();
     assert!(seal_folder(folder.path(), "pydict", &other, 2).is_err());
-    assert!(unseal_folder(folder.path(), "pydict", &other).is_err());
+    assert!(unseal(folder.path(), "pydict", &other).is_err());
     assert_eq!(
         fs::read_to_string(folder.path().join("handler.py")).unwrap(),
         SOURCE
@@ -142,7 +148,7 @@ fn unsealing_interrupted_half_way_is_completed() {
     fs::write(folder.path().join(".rsfaas-tmp.xyz/handler.py"), SOURCE).unwrap();
     fs::create_dir(folder.path().join("pkg")).unwrap();
     assert_eq!(
-        unseal_folder(folder.path(), "pydict", &key).unwrap(),
+        unseal(folder.path(), "pydict", &key).unwrap(),
         Outcome::Completed
     );
     assert_eq!(
@@ -150,7 +156,7 @@ fn unsealing_interrupted_half_way_is_completed() {
         ["handler.py", "pkg", "requirements.txt"]
     );
     assert_eq!(
-        unseal_folder(folder.path(), "pydict", &key).unwrap(),
+        unseal(folder.path(), "pydict", &key).unwrap(),
         Outcome::Already
     );
 }
@@ -181,7 +187,7 @@ fn a_folder_with_nothing_but_manifests_is_refused() {
     let key = Key::generate().unwrap();
     let error = seal_folder(folder.path(), "pydict", &key, 1).unwrap_err();
     assert!(matches!(error, FolderError::Empty { .. }));
-    let error = unseal_folder(folder.path(), "pydict", &key).unwrap_err();
+    let error = unseal(folder.path(), "pydict", &key).unwrap_err();
     assert!(matches!(error, FolderError::NotSealed { .. }));
 }
 
@@ -195,4 +201,22 @@ fn a_link_out_of_the_folder_stops_sealing_before_anything_is_written() {
         fs::read_to_string(folder.path().join("handler.py")).unwrap(),
         SOURCE
     );
+}
+
+#[test]
+fn what_the_agent_is_writing_is_no_leftover() {
+    let (folder, key) = handler();
+    let sealed = SealedFile::in_folder(folder.path());
+    seal(folder.path(), &key);
+    let writing = replace::Beside::new(sealed.path(), 0o644).unwrap();
+    fs::write(folder.path().join("handler.py"), SOURCE).unwrap();
+    assert_eq!(seal(folder.path(), &key), Outcome::Completed);
+    assert_eq!(
+        place_plain(folder.path(), "pydict", &key).unwrap(),
+        Outcome::Done
+    );
+    let is_left = |name: &String| name.starts_with(replace::TEMP_PREFIX);
+    assert!(names(folder.path()).iter().any(is_left));
+    drop(writing);
+    assert!(!names(folder.path()).iter().any(is_left));
 }

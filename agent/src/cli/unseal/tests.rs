@@ -1,0 +1,162 @@
+//! `rsfaas unseal` beside an agent that serves the function; faas-cli is a script.
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufRead as _, BufReader, Write as _},
+    os::unix::net::UnixListener,
+    path::PathBuf,
+    thread,
+};
+
+use clap::Parser as _;
+
+use super::*;
+use crate::{
+    cli::{self, Cli},
+    control::Status,
+    lease::{FunctionStatus, Phase},
+    script,
+    seal::{FILE_NAME, folder::seal_folder},
+    secrecy::Swap,
+    state::{Isolation, Rebuild, SealedFunction, StateDir},
+};
+
+/// The sealed function `f`, with its record.
+struct Project {
+    root: tempfile::TempDir,
+    state: StateDir,
+}
+
+impl Project {
+    fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let state = StateDir::new(root.path().join("state"));
+        let project = Self { root, state };
+        let key = Key::generate().unwrap();
+        fs::write(project.path("f.key"), key.to_text().as_bytes()).unwrap();
+        fs::create_dir(project.path("f")).unwrap();
+        fs::write(project.path("f/handler.py"), "source").unwrap();
+        seal_folder(&project.path("f"), "f", &key, 1).unwrap();
+        let stack = "provider: {name: openfaas, gateway: 'https://gateway.invalid'}\nfunctions:\n  \
+                     f: {lang: python3, handler: ./f, image: i}\n";
+        fs::write(project.path("stack.yaml"), stack).unwrap();
+        let config = format!(
+            "faas_cli = {:?}\nstate_dir = {:?}\ncontrol_socket = {:?}\n",
+            script::write(&project.path("faas-cli"), "exit 0"),
+            project.state.root(),
+            project.path("agent.sock")
+        );
+        fs::write(project.path("agent.toml"), config).unwrap();
+        let record = serde_json::json!({
+            "name": "f", "sealed": project.sealed(), "base_image": "b", "locked_image": "l",
+            "handler_dir": "/f", "park": "python", "upstream_port": 5000, "stack": {},
+        });
+        let record: SealedFunction = serde_json::from_value(record).unwrap();
+        project.state.register(&record).unwrap();
+        project
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.root.path().join(path)
+    }
+
+    fn sealed(&self) -> PathBuf {
+        self.path("f").join(FILE_NAME)
+    }
+
+    fn is_registered(&self) -> bool {
+        self.state.function("f").unwrap().is_some()
+    }
+
+    fn unseal(&self) -> Result<(), Failure> {
+        let at = |file: &str| self.path(file).into_os_string();
+        let arguments = [
+            "rsfaas".into(),
+            "unseal".into(),
+            "-f".into(),
+            at("stack.yaml"),
+            "--config".into(),
+            at("agent.toml"),
+            "--key-file".into(),
+            at("f.key"),
+        ];
+        cli::run(Cli::try_parse_from(arguments).unwrap().command)
+    }
+
+    /// An agent with an open lease: once the function is not registered any more, it replaces the sealed file a
+    /// little later, and only then lets go of it.
+    fn agent(&self) {
+        let listener = UnixListener::bind(self.path("agent.sock")).unwrap();
+        let (state, sealed) = (self.state.clone(), self.sealed());
+        let lease = thread::spawn(move || {
+            while state.function("f").unwrap().is_some() {
+                thread::sleep(Duration::from_millis(5));
+            }
+            thread::sleep(Duration::from_millis(300));
+            fs::write(&sealed, "encrypted afresh").unwrap();
+        });
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut line = String::new();
+                BufReader::new(&stream).read_line(&mut line).unwrap();
+                let served = (!lease.is_finished()).then(served);
+                let reply = Reply::Status(Box::new(Status {
+                    version: String::new(),
+                    pid: 1,
+                    port: 8080,
+                    interfaces: Vec::new(),
+                    swap: Swap::default(),
+                    functions: served.into_iter().collect(),
+                    counters: BTreeMap::new(),
+                    timelines: Vec::new(),
+                }));
+                let mut answer = serde_json::to_vec(&reply).unwrap();
+                answer.push(b'\n');
+                stream.write_all(&answer).unwrap();
+            }
+        });
+    }
+}
+
+fn served() -> FunctionStatus {
+    FunctionStatus {
+        name: "f".into(),
+        phase: Phase::Unlocked,
+        rebuild: Rebuild::Mount,
+        isolation: Isolation::Shared,
+        key_id: None,
+        connections: 1,
+        unlocked: None,
+        leases: Vec::new(),
+        parked: Vec::new(),
+        unlocks: 1,
+        last_error: None,
+    }
+}
+
+#[test]
+fn the_sealed_file_goes_once_the_agent_has_ended_the_lease_and_stays_gone() {
+    let project = Project::new();
+    project.agent();
+    project.unseal().unwrap();
+    assert!(!project.is_registered());
+    thread::sleep(Duration::from_millis(600));
+    assert!(!project.sealed().exists());
+    assert!(project.path("f/handler.py").exists());
+}
+
+#[test]
+fn a_function_whose_files_cannot_be_given_back_is_served_as_before() {
+    let project = Project::new();
+    fs::write(project.path("f/handler.py"), "another one").unwrap();
+    assert_eq!(project.unseal().unwrap_err().exit(), Exit::Exists);
+    assert!(project.is_registered() && project.sealed().exists());
+}
+
+#[test]
+fn without_an_agent_there_is_nobody_to_wait_for() {
+    let project = Project::new();
+    project.unseal().unwrap();
+    assert!(!project.is_registered() && !project.sealed().exists());
+}
