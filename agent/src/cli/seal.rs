@@ -211,6 +211,7 @@ async fn purge(
         eprintln!("warning: {name}: {error}");
     }
     let context = setting.stack.build_folder(name);
+    let context = context.canonicalize().unwrap_or(context);
     let purged = match Engine::connect().await {
         Ok(engine) => {
             let purge = Purge {

@@ -105,7 +105,7 @@ impl Purge<'_> {
             return;
         };
         let shown = folder.display();
-        match context::remove(folder, &self.traces) {
+        match context::remove(folder) {
             Ok(false) => {}
             Ok(true) => purged.proved.push(format!(
                 "{shown}, where a plain build had its context, is gone"
