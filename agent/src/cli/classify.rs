@@ -41,6 +41,10 @@ impl Classify for FaasError {
         match self {
             Self::Stack(_) => Exit::File,
             Self::Address(_) | Self::Login { .. } => Exit::Config,
+            Self::Cli {
+                step: "build" | "push",
+                ..
+            } => Exit::Images,
             Self::NoCli { .. }
             | Self::Cli { .. }
             | Self::CliTimeout { .. }
@@ -64,6 +68,8 @@ impl Classify for ImageError {
             | Self::Pulled { .. } => Exit::Images,
             Self::Context { source, .. } | Self::Export { source, .. } => io_exit(source),
             Self::Unparkable { .. } | Self::SealedBuild { .. } => Exit::Stack,
+            // It puts the template together, which no gateway takes part in.
+            Self::Faas(FaasError::Cli { .. }) => Exit::Stack,
             Self::Faas(error) => error.exit(),
         }
     }
@@ -123,5 +129,21 @@ impl Classify for DaemonError {
             Self::System { source, .. } => io_exit(source),
             Self::Netlink => Exit::Kernel,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_faas_cli_does_without_the_gateway_is_no_failure_of_the_gateway() {
+        let failed = |step| FaasError::Cli {
+            step,
+            said: String::new(),
+        };
+        assert_eq!(ImageError::Faas(failed("build")).exit(), Exit::Stack);
+        assert_eq!(failed("push").exit(), Exit::Images);
+        assert_eq!(failed("deploy").exit(), Exit::Gateway);
     }
 }
