@@ -12,7 +12,6 @@ use super::{
     difference::Tree,
     export, locate,
     park::{self, Settings},
-    random_name,
     recipe::Recipe,
 };
 use crate::{
@@ -73,12 +72,15 @@ impl Preparation<'_> {
     /// When faas-cli, the engine or the registry fail, or the function cannot be sealed.
     pub async fn run(self) -> Result<Prepared, ImageError> {
         let function = self.function;
+        let image = Reference::parse(&function.image);
+        // An earlier run that was killed has left it, with the handler in it.
+        let left = self.whole(&image).to_string();
+        self.engine.remove_with_containers(&left).await?;
         let recipe = if function.lang.eq_ignore_ascii_case("dockerfile") {
             Recipe::of_dockerfile(function, self.plain_source()?)?
         } else {
             Recipe::of_template(self.faas, self.stack, function).await?
         };
-        let image = Reference::parse(&function.image);
         let plain = image.tagged("rsfaas-building");
         let mut arguments = self.arguments();
         // Without a handler the template's own tests could only fail.
@@ -131,9 +133,7 @@ impl Preparation<'_> {
         base_steps: &[String],
     ) -> Result<(Built, Layer, Vec<Leftover>), ImageError> {
         let source = self.plain_source()?;
-        let name = random_name().map_err(std::io::Error::other);
-        let name = name.map_err(ImageError::context(&self.function.name))?;
-        let whole = image.tagged(&format!("rsfaas-sealing-{name}"));
+        let whole = self.whole(image);
         let built = self
             .engine
             .build_noted(
@@ -216,6 +216,12 @@ impl Preparation<'_> {
             upstream_port: settings.upstream_port(),
             user: config.user.clone().unwrap_or_default(),
         })
+    }
+
+    /// The image with the handler, which is there for as long as it takes to be looked into. It has the same name each
+    /// time, by which a later run finds it.
+    fn whole(&self, image: &Reference) -> Reference {
+        image.tagged(&format!("rsfaas-sealing-{}", self.function.name))
     }
 
     fn plain_source(&self) -> Result<&Archive, ImageError> {

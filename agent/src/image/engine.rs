@@ -107,6 +107,25 @@ impl Engine {
         }
     }
 
+    /// The same with the containers that were made of it.
+    pub(super) async fn remove_with_containers(&self, image: &str) -> Result<(), ImageError> {
+        for container in self.containers_of(image).await? {
+            self.remove_container(&container).await?;
+        }
+        self.remove(image).await.map(drop)
+    }
+
+    /// The IDs of an image's containers, running or not.
+    async fn containers_of(&self, image: &str) -> Result<Vec<String>, ImageError> {
+        let filters = HashMap::from([("ancestor", vec![image])]);
+        let options = ListContainersOptionsBuilder::new()
+            .all(true)
+            .filters(&filters);
+        let containers = self.0.list_containers(Some(options.build())).await?;
+        let ids = containers.into_iter().filter_map(|container| container.id);
+        Ok(ids.collect())
+    }
+
     /// Waits until no container uses an image, or for so long.
     pub(super) async fn wait_unused(
         &self,
@@ -115,11 +134,7 @@ impl Engine {
     ) -> Result<(), ImageError> {
         let start = Instant::now();
         loop {
-            let filters = HashMap::from([("ancestor", vec![image])]);
-            let options = ListContainersOptionsBuilder::new()
-                .all(true)
-                .filters(&filters);
-            let users = self.0.list_containers(Some(options.build())).await?;
+            let users = self.containers_of(image).await?;
             if users.is_empty() || start.elapsed() >= patience {
                 return Ok(());
             }
@@ -201,3 +216,6 @@ fn is_missing(error: &bollard::errors::Error) -> bool {
         }
     )
 }
+
+#[cfg(test)]
+mod tests;

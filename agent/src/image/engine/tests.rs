@@ -1,0 +1,90 @@
+//! What is asked of the engine, by one that only remembers it.
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufRead as _, BufReader, Write as _},
+    os::unix::net::UnixListener,
+    path::Path,
+    sync::{Arc, Mutex},
+    thread,
+};
+
+use bollard::API_DEFAULT_VERSION;
+use serde_json::json;
+
+use super::*;
+use crate::{
+    image::Preparation,
+    openfaas::FaasCli,
+    stack::{Function, StackFile},
+};
+
+/// What was asked.
+type Asked = Arc<Mutex<Vec<String>>>;
+
+/// An engine that has one container of each image.
+fn engine(folder: &Path) -> (Engine, Asked) {
+    let socket = folder.join("docker.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let asked = Asked::default();
+    let log = Arc::clone(&asked);
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut lines = BufReader::new(&stream).lines().map(Result::unwrap);
+            let line = lines.next().unwrap();
+            while lines.next().is_some_and(|line| !line.is_empty()) {}
+            let (method, path) = line.trim_end_matches(" HTTP/1.1").split_once(' ').unwrap();
+            log.lock().unwrap().push(format!("{method} {path}"));
+            let body = match method {
+                "GET" => r#"[{"Id":"c1"}]"#,
+                _ => "[]",
+            };
+            let length = body.len();
+            write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
+                 Connection: close\r\n\r\n{body}"
+            )
+            .unwrap();
+        }
+    });
+    let docker = Docker::connect_with_unix(socket.to_str().unwrap(), 10, API_DEFAULT_VERSION);
+    (Engine(docker.unwrap()), asked)
+}
+
+#[tokio::test]
+async fn what_a_killed_seal_has_left_in_the_engine_goes_before_anything_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let (engine, asked) = engine(folder.path());
+    let file = folder.path().join("stack.yaml");
+    fs::write(&file, "provider: {name: openfaas}\nfunctions: {}\n").unwrap();
+    let function = Function {
+        name: "f".into(),
+        lang: "dockerfile".into(),
+        handler: folder.path().to_owned(),
+        image: "r/f:1".into(),
+        build_args: BTreeMap::new(),
+        entry: json!({}),
+    };
+    let preparation = Preparation {
+        engine: &engine,
+        faas: &FaasCli::new(Path::new("/nonexistent"), "http://g", None).unwrap(),
+        stack: &StackFile::read(&file).unwrap(),
+        function: &function,
+        source: None,
+    };
+    let error = preparation.run().await.err().unwrap();
+    assert!(matches!(error, ImageError::SealedBuild { .. }), "{error}");
+    let asked = asked.lock().unwrap();
+    let asked: Vec<&str> = asked
+        .iter()
+        .map(|it| it.split('?').next().unwrap())
+        .collect();
+    let expected = [
+        "GET /containers/json",
+        "DELETE /containers/c1",
+        "DELETE /images/r/f:rsfaas-sealing-f",
+    ];
+    assert_eq!(asked, expected);
+}
