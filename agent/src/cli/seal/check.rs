@@ -123,7 +123,9 @@ fn is_apart(
     entry: &Value,
 ) -> Result<(), CheckError> {
     let (name, handler) = (&function.name, &function.handler);
-    if let Some(folder) = entry["handler"].as_str() {
+    // A function that is never built has no use for its folder, whatever it names.
+    let is_built = entry["skip_build"] != Value::Bool(true);
+    if let Some(folder) = entry["handler"].as_str().filter(|_| is_built) {
         let folder = real(&stack.folder().join(folder));
         if folder.starts_with(handler) || handler.starts_with(&folder) {
             return Err(CheckError::Folder {
@@ -240,6 +242,7 @@ functions:
         checked("r/shop", "$R/shop", "a.key", "state").unwrap();
         let error = refused("./shop, image: r/shop", "./pydict, image: $R/shop");
         assert!(error.contains("overlap"), "{error}");
+        checked("./shop", "./, skip_build: true", "a.key", "state").unwrap();
     }
 
     #[test]
