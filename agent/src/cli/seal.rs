@@ -139,12 +139,13 @@ async fn seal(
     let told = |error: &FaasError| eprintln!("warning: {name}: {error}; trying again");
     setting.faas.deploy_over(&locked, told).await?;
     fault::pass(Point::SealDeployed);
-    setting.state.register(&record)?;
-    fault::pass(Point::SealRegistered);
+    // From the registration on a caller may give it another key.
     let handler = match sealed {
         Some(handler) => handler,
         None => file.open(key, name)?,
     };
+    setting.state.register(&record)?;
+    fault::pass(Point::SealRegistered);
     // Only now does no container of the plain function use it.
     let is_purged = purge(setting, function, &record, &handler).await;
     fault::pass(Point::SealPurged);
