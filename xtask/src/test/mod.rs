@@ -79,7 +79,8 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
         let faults = wants(Part::Faults).then_some(options.times);
         let built = if wants(Part::E2e) || faults.is_some() {
             report.step("build the agent and its tests", || {
-                Ok(end_to_end::Built::build(wants(Part::E2e), faults)?)
+                let (tests, existing) = (wants(Part::E2e), options.existing);
+                Ok(end_to_end::Built::build(tests, faults, existing)?)
             })
         } else {
             None
