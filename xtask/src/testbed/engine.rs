@@ -137,7 +137,14 @@ impl Engine {
         }
         self.containerd.stop()?;
         if let Some(before) = Before::read(&self.layout)? {
-            before.restore(&self.layout)?;
+            match self.dockerd.standing() {
+                Standing::Absent => before.restore(&self.layout)?,
+                // What ours has left cannot be told from what that one needs.
+                _ => println!(
+                    "testbed: the host's network stays as it is: a Docker Engine that this testbed did not \
+                     start uses it"
+                ),
+            }
         }
         super::host::unmount_below(&self.data())?;
         super::host::unmount_below(RUN.as_ref())?;

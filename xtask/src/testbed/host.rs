@@ -12,7 +12,7 @@ use nix::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{engine::program, layout::Layout, netfilter};
+use super::{engine::program, layout::Layout, netfilter, record};
 use crate::{
     error::{At as _, Error},
     process,
@@ -25,19 +25,23 @@ const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
 /// What Docker Engine changes of the host's network.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Before {
+    /// The boot that it is true of; a note from before there was this field is of none.
+    #[serde(default)]
+    boot: String,
     bridges: Vec<String>,
     forwarding: String,
     iptables: String,
 }
 
 impl Before {
-    /// Notes it, unless an earlier start did that which no `down` has followed.
+    /// Notes it, unless an earlier start of this boot did that which no `down` has followed.
     pub(super) fn note(layout: &Layout) -> Result<(), Error> {
-        let path = Self::path(layout);
-        if path.exists() {
+        if Self::read(layout)?.is_some() {
             return Ok(());
         }
+        let path = Self::path(layout);
         let before = Self {
+            boot: record::boot(),
             bridges: bridges()?,
             forwarding: fs::read_to_string(FORWARDING).at(FORWARDING)?,
             iptables: process::output(&mut Command::new(program("iptables-save")?))?,
@@ -50,17 +54,18 @@ impl Before {
         fs::write(&path, text).at(path)
     }
 
-    /// What was noted, if anything was.
+    /// What was noted in this boot, if anything was. A reboot has put back what an earlier note is of.
     pub(super) fn read(layout: &Layout) -> Result<Option<Self>, Error> {
         let path = Self::path(layout);
-        match fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text)
-                .map_err(io::Error::other)
-                .at(path)
-                .map(Some),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).at(path),
-        }
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).at(path),
+        };
+        let before: Self = serde_json::from_slice(&text)
+            .map_err(io::Error::other)
+            .at(path)?;
+        Ok((before.boot == record::boot()).then_some(before))
     }
 
     /// Puts it back, and forgets the note.
@@ -134,6 +139,23 @@ mod tests {
     fn the_engines_bridges_are_known_by_name() {
         assert!(is_bridge("docker0") && is_bridge("br-b0d0b21bca4c"));
         assert!(!is_bridge("br-lan") && !is_bridge("eth0") && !is_bridge("br-b0d0b21bca4c0"));
+    }
+
+    #[test]
+    fn what_was_noted_before_a_reboot_is_not_put_back() {
+        let root = std::env::temp_dir().join(format!("xtask-before-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&root);
+        let layout = Layout::new(&root);
+        fs::create_dir_all(layout.run()).unwrap();
+        let note = |boot: &str| {
+            let text = format!(r#"{{{boot}"bridges": [], "forwarding": "1", "iptables": ""}}"#);
+            fs::write(Before::path(&layout), text).unwrap();
+            Before::read(&layout).unwrap().is_some()
+        };
+        assert!(note(&format!(r#""boot": "{}", "#, record::boot())));
+        assert!(!note(r#""boot": "another", "#));
+        assert!(!note(""), "of an unknown boot");
+        fs::remove_dir_all(root).unwrap();
     }
 
     #[test]

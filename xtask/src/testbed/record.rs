@@ -46,7 +46,7 @@ impl Record {
 }
 
 /// Identifies the boot; empty where the kernel does not say, which fits itself.
-fn boot() -> String {
+pub(super) fn boot() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id")
         .unwrap_or_default()
         .trim()
