@@ -9,6 +9,7 @@ use super::{
     http,
     layout::{ENGINE, Layout},
     service::{Service, Standing},
+    shims,
 };
 use crate::{
     error::{At as _, Error},
@@ -136,6 +137,10 @@ impl Engine {
             println!("testbed: Docker Engine is ended");
         }
         self.containerd.stop()?;
+        match shims::end(CONTAINERD)? {
+            0 => {}
+            count => println!("testbed: {count} containers that Docker Engine has left are ended"),
+        }
         if let Some(before) = Before::read(&self.layout)? {
             match self.dockerd.standing() {
                 Standing::Absent => before.restore(&self.layout)?,

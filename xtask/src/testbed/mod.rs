@@ -19,6 +19,7 @@ mod owner;
 mod python;
 mod record;
 mod service;
+mod shims;
 mod store;
 mod tools;
 

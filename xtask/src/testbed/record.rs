@@ -55,20 +55,29 @@ pub(super) fn boot() -> String {
 
 /// When a process started; `None` where it does not run.
 fn start_time(pid: i32) -> Option<u64> {
-    parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    Some(parse_stat(&read_stat(pid)?)?.1)
 }
 
-/// The start time in the text of `/proc/PID/stat` (proc_pid_stat(5)); `None` for a process that has
-/// ended and only waits for its parent to take note.
-fn parse_stat(stat: &str) -> Option<u64> {
+/// The parent of a process; `None` where it does not run.
+pub(super) fn parent(pid: i32) -> Option<i32> {
+    Some(parse_stat(&read_stat(pid)?)?.0)
+}
+
+fn read_stat(pid: i32) -> Option<String> {
+    fs::read_to_string(format!("/proc/{pid}/stat")).ok()
+}
+
+/// The parent and the start time in the text of `/proc/PID/stat` (proc_pid_stat(5)); `None` for a process that
+/// has ended and only waits for its parent to take note.
+fn parse_stat(stat: &str) -> Option<(i32, u64)> {
     // The name, in parentheses, may itself hold spaces and parentheses.
     let (_, fields) = stat.rsplit_once(") ")?;
     let mut fields = fields.split(' ');
     if matches!(fields.next()?, "Z" | "X") {
         return None;
     }
-    // Field 3 was the state; field 22 follows 18 others.
-    fields.nth(18)?.parse().ok()
+    // Field 3 was the state; field 22 follows 17 others after the parent's.
+    Some((fields.next()?.parse().ok()?, fields.nth(17)?.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -76,9 +85,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_start_time_is_found_behind_an_odd_name() {
+    fn parent_and_start_time_are_found_behind_an_odd_name() {
         let stat = "7 (a) b (c) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4711 99 0";
-        assert_eq!(parse_stat(stat), Some(4711));
+        assert_eq!(parse_stat(stat), Some((1, 4711)));
     }
 
     #[test]
