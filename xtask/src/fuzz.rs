@@ -45,24 +45,24 @@ impl Default for Options {
 /// Runs the targets.
 ///
 /// # Errors
-/// When one of them has found something.
+/// When one of them has found something, or cannot be run.
 pub(crate) fn run(options: &Options) -> Result<(), Error> {
-    let mut report = Report::default();
+    let mut report = Report::by_name();
     steps(&mut report, options);
     report.finish()
 }
 
-/// Runs them as steps of a longer report. They are skipped where something is not installed that
-/// they need: coverage counters need a nightly compiler.
+/// Runs them as steps of a longer report. Something may not be installed that they need: coverage counters need a
+/// nightly compiler.
 pub(crate) fn steps(report: &mut Report, options: &Options) {
     let ready = report.step("build the fuzz targets", || {
         if !setup::has_nightly() {
-            return Err(Stop::Skipped(
+            return Err(Stop::Missing(
                 "no nightly compiler; `rustup toolchain install nightly` gets one".into(),
             ));
         }
         if find("cargo-fuzz").is_none() {
-            return Err(Stop::Skipped(
+            return Err(Stop::Missing(
                 "cargo-fuzz is not installed; `cargo xtask setup`".into(),
             ));
         }

@@ -81,7 +81,8 @@ enum Task {
     /// Boots other kernels in virtual machines and tests the packet path there; fetches what it
     /// needs (as root)
     TestKernels {
-        /// Only this one: 5.10, 6.1 or 6.12
+        /// Only this one
+        #[arg(value_parser = kernels::VERSIONS)]
         kernel: Option<String>,
     },
 }
@@ -130,5 +131,18 @@ fn run(task: Task) -> Result<(), Error> {
         Task::TestKernels { kernel } => kernels::run(kernel.as_deref()),
         Task::Bench(bench) => bench::run(&bench),
         Task::Demo { keep, existing } => demo::run(&demo::Options { keep, existing }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_that_is_not_tested_cannot_be_asked_for() {
+        let parse = |kernel| Arguments::try_parse_from(["xtask", "test-kernels", kernel]);
+        assert!(parse("6.1").is_ok());
+        let error = parse("6.6").unwrap_err().to_string();
+        assert!(error.contains("5.10, 6.1, 6.12"), "{error}");
     }
 }

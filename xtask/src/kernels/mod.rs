@@ -45,6 +45,13 @@ const KERNELS: [(Kernel, &str); 3] = [
     ),
 ];
 
+/// What a kernel is asked for by.
+pub(crate) const VERSIONS: [&str; 3] = [
+    KERNELS[0].0.version,
+    KERNELS[1].0.version,
+    KERNELS[2].0.version,
+];
+
 /// Boots each kernel and prints what passed where.
 ///
 /// # Errors

@@ -47,8 +47,11 @@ impl Table {
     /// Prints the table.
     ///
     /// # Errors
-    /// When a kernel has no verdict, or a bad one.
+    /// When a kernel has no verdict, or a bad one, or there was none at all.
     pub(super) fn finish(self) -> Result<(), Error> {
+        if self.kernels.is_empty() {
+            return Err(Error::NotSeen("any kernel to boot".into()));
+        }
         print!("\n{self}");
         match self.kernels.iter().filter(|kernel| !kernel.passed).count() {
             0 => Ok(()),
@@ -116,6 +119,11 @@ mod tests {
         let cut = GOOD.split("rsfaas-guest: verdict").next().unwrap();
         assert!(table(cut).finish().is_err());
         assert!(table("").finish().is_err());
+    }
+
+    #[test]
+    fn where_nothing_was_booted_nothing_has_passed() {
+        assert!(Table::default().finish().is_err());
     }
 
     #[test]

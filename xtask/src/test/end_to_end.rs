@@ -112,7 +112,7 @@ fn routing(testbed: &Testbed, program: &Path) -> Result<(), Stop> {
 
 fn go_tests(testbed: &Testbed) -> Result<(), Stop> {
     let Some(go) = find("go") else {
-        return Err(Stop::Skipped("Go is not installed".into()));
+        return Err(Stop::Missing("Go is not installed".into()));
     };
     let sources = workspace::root().join("tests/openfaas");
     for module in tested_modules(&sources).at(&sources)? {

@@ -4,6 +4,7 @@ use std::{fs, path::PathBuf};
 
 use super::report::{Report, Stop};
 use crate::{
+    error::Error,
     process::{self, cargo, cargo_bin, find},
     workspace,
 };
@@ -11,7 +12,7 @@ use crate::{
 /// Runs them.
 pub(super) fn run(report: &mut Report) {
     report.step("formatting", || {
-        needs(
+        comes_with_rust(
             "cargo-fmt",
             "`rustup component add rustfmt`, or Debian's rustfmt-web",
         )?;
@@ -25,7 +26,7 @@ pub(super) fn run(report: &mut Report) {
         clippy(&["--package", "rsfaas", "--lib", "--no-default-features"])
     });
     report.step("licences, bans and sources of dependencies", || {
-        needs("cargo-deny", "`cargo xtask setup`")?;
+        installed("cargo-deny", "`cargo xtask setup`").map_err(Stop::Missing)?;
         cargo_run(&[
             "deny",
             "--log-level",
@@ -37,7 +38,7 @@ pub(super) fn run(report: &mut Report) {
         ])
     });
     report.step("advisories about dependencies", || {
-        needs("cargo-deny", "`cargo xtask setup`")?;
+        installed("cargo-deny", "`cargo xtask setup`").map_err(Stop::Missing)?;
         if !has_advisories() {
             return Err(Stop::Skipped(
                 "no copy of the advisory database; `cargo deny fetch db` gets one where the network \
@@ -50,7 +51,7 @@ pub(super) fn run(report: &mut Report) {
 }
 
 fn clippy(what: &[&str]) -> Result<(), Stop> {
-    needs(
+    comes_with_rust(
         "cargo-clippy",
         "`rustup component add clippy`; Debian has none that is new enough",
     )?;
@@ -63,12 +64,15 @@ fn cargo_run(arguments: &[&str]) -> Result<(), Stop> {
     )?)
 }
 
-fn needs(program: &str, installed_by: &str) -> Result<(), Stop> {
+/// What no Rust is complete without: a machine that lacks it cannot check what is asked of every change.
+fn comes_with_rust(program: &str, installed_by: &str) -> Result<(), Stop> {
+    installed(program, installed_by).map_err(|missing| Error::Needs(missing).into())
+}
+
+fn installed(program: &str, by: &str) -> Result<(), String> {
     match find(program) {
         Some(_) => Ok(()),
-        None => Err(Stop::Skipped(format!(
-            "{program} is not installed; {installed_by}"
-        ))),
+        None => Err(format!("{program} is not installed; {by}")),
     }
 }
 
@@ -78,4 +82,16 @@ fn has_advisories() -> bool {
         .and_then(|bin| bin.parent().map(PathBuf::from))
         .and_then(|home| fs::read_dir(home.join("advisory-dbs")).ok())
         .is_some_and(|mut databases| databases.next().is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_without_a_formatter_or_clippy_fails() {
+        let stop = comes_with_rust("xtask-no-such-program", "`rustup`").unwrap_err();
+        assert!(matches!(stop, Stop::Failed(Error::Needs(text))
+            if text == "xtask-no-such-program is not installed; `rustup`"));
+    }
 }

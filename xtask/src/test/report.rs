@@ -16,6 +16,9 @@ use crate::error::{At as _, Error};
 pub(crate) enum Stop {
     /// It failed.
     Failed(Error),
+    /// It needs something that is not installed, and how to get it: a failure where the step was asked for by
+    /// name, else a reason to skip it.
+    Missing(String),
     /// It cannot be done on this machine, for this reason.
     Skipped(String),
 }
@@ -37,9 +40,20 @@ enum Outcome {
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Report {
     steps: Vec<(String, Outcome, Duration)>,
+    /// Whether they were asked for by name.
+    #[serde(skip)]
+    by_name: bool,
 }
 
 impl Report {
+    /// Of steps that were asked for by name: what they need has to be there.
+    pub(crate) fn by_name() -> Self {
+        Self {
+            by_name: true,
+            ..Self::default()
+        }
+    }
+
     /// Carries out a step under a heading; what it yields, if it passed.
     pub(crate) fn step<T>(
         &mut self,
@@ -56,7 +70,11 @@ impl Report {
                 println!("failed: {error}");
                 (Outcome::Failed, None)
             }
-            Err(Stop::Skipped(reason)) => {
+            Err(Stop::Missing(what)) if self.by_name => {
+                println!("failed: {what}");
+                (Outcome::Failed, None)
+            }
+            Err(Stop::Missing(reason) | Stop::Skipped(reason)) => {
                 println!("skipped: {reason}");
                 (Outcome::Skipped(reason), None)
             }
@@ -143,6 +161,7 @@ mod tests {
                     time,
                 ),
             ],
+            ..Report::default()
         }
     }
 
@@ -175,6 +194,24 @@ mod tests {
                 .ends_with("2 passed, 1 failed, 2 skipped\n")
         );
         report.finish().unwrap_err();
+    }
+
+    #[test]
+    fn what_is_missing_fails_a_step_that_was_asked_for_by_name_and_skips_it_in_the_whole() {
+        let outcome = |mut report: Report| {
+            report.step::<()>("fuzzing", || Err(Stop::Missing("no nightly".into())));
+            report.steps.remove(0).1
+        };
+        assert_eq!(outcome(Report::by_name()), Outcome::Failed);
+        let skipped = Outcome::Skipped("no nightly".into());
+        assert_eq!(outcome(Report::default()), skipped);
+    }
+
+    #[test]
+    fn what_this_machine_cannot_do_is_skipped_even_where_it_was_asked_for() {
+        let mut report = Report::by_name();
+        report.step::<()>("advisories", || Err(Stop::Skipped("no database".into())));
+        report.finish().unwrap();
     }
 
     #[test]
