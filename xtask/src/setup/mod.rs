@@ -31,6 +31,9 @@ pub(crate) struct Options {
 pub(crate) fn run(options: Options) -> Result<(), Error> {
     let Options { dry_run, existing } = options;
     let steps = plan::plan(&Host { existing, ..look() });
+    if !dry_run {
+        services::recover()?;
+    }
     if steps.is_empty() {
         println!("set-up: everything is installed");
     } else if !dry_run {
