@@ -1,6 +1,7 @@
 //! `cargo xtask setup`: installs what building and testing need and this host lacks, and nothing
 //! else. Go and cargo are the prerequisites that it does not install.
 
+mod boot;
 mod packages;
 mod plan;
 mod services;

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use nix::unistd::Uid;
 
-use super::services::NotStarted;
+use super::{boot::Absent, services::NotStarted};
 use crate::{
     error::Error,
     process::{self, find},
@@ -43,11 +43,12 @@ pub(super) fn check_rights() -> Result<(), Error> {
     Ok(())
 }
 
-/// Installs packages. The services among them are not started.
+/// Installs packages. The services among them are started neither now nor with the host.
 pub(super) fn install(packages: &[&str]) -> Result<(), Error> {
     let _not_started = NotStarted::new()?;
     process::run(apt().args(["update", "-qq"]))?;
-    process::run(
+    let absent = Absent::look(installed);
+    let done = process::run(
         apt()
             .args(["install", "-qq", "-y", "--no-install-recommends"])
             .args(packages),
@@ -57,7 +58,10 @@ pub(super) fn install(packages: &[&str]) -> Result<(), Error> {
             "{error}; a package that apt cannot locate is in Debian 12's security archive, which its own installer \
              puts among apt's sources: deb http://security.debian.org/debian-security bookworm-security main"
         ))
-    })
+    });
+    // Where it has failed some are there all the same.
+    let disabled = absent.disable(installed);
+    done.and(disabled)
 }
 
 fn apt() -> Command {
