@@ -52,6 +52,9 @@ enum Task {
         /// Leaves out what only the testbed needs: this host has an OpenFaaS
         #[arg(long)]
         existing: bool,
+        /// Only what `cargo xtask build` needs
+        #[arg(long, conflicts_with = "existing")]
+        build: bool,
     },
     /// Raises and removes an OpenFaaS on this host, for development and tests (as root)
     #[command(subcommand)]
@@ -117,7 +120,15 @@ fn run(task: Task) -> Result<(), Error> {
         Task::BuildEbpf => build::build_ebpf(),
         Task::BuildShim => build::build_shim(),
         Task::Build { release } => build::build(release),
-        Task::Setup { dry_run, existing } => setup::run(setup::Options { dry_run, existing }),
+        Task::Setup {
+            dry_run,
+            existing,
+            build,
+        } => setup::run(setup::Options {
+            dry_run,
+            existing,
+            build,
+        }),
         Task::Testbed(Bed::Up) => testbed::up().map(drop),
         Task::Testbed(Bed::Status) => {
             testbed::status();

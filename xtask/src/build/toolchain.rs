@@ -86,7 +86,7 @@ impl Toolchain {
     fn of(found: Found) -> Result<Self, Error> {
         let missing = |what| Error::Missing {
             what,
-            command: "cargo xtask setup",
+            command: "cargo xtask setup --build",
         };
         let compiler = found.compiler().map_err(missing)?;
         let linker = found
@@ -223,8 +223,8 @@ mod tests {
         };
         assert_eq!(
             Toolchain::of(sources).unwrap_err().to_string(),
-            "missing: the Rust library's sources (package rust-web-src); `cargo xtask setup` \
-             installs it"
+            "missing: the Rust library's sources (package rust-web-src); `cargo xtask setup \
+             --build` installs it"
         );
         let compiler = Found {
             nightly: None,
@@ -248,7 +248,7 @@ mod tests {
             })
             .unwrap_err()
             .to_string(),
-            "missing: bpf-linker (with LLVM 22); `cargo xtask setup` installs it"
+            "missing: bpf-linker (with LLVM 22); `cargo xtask setup --build` installs it"
         );
     }
 

@@ -26,12 +26,22 @@ pub(crate) struct Options {
     pub(crate) dry_run: bool,
     /// Leave out what only the testbed needs.
     pub(crate) existing: bool,
+    /// Leave out all that `cargo xtask build` does not need.
+    pub(crate) build: bool,
 }
 
 /// Installs what is missing.
 pub(crate) fn run(options: Options) -> Result<(), Error> {
-    let Options { dry_run, existing } = options;
-    let steps = plan::plan(&Host { existing, ..look() });
+    let Options {
+        dry_run,
+        existing,
+        build,
+    } = options;
+    let steps = plan::plan(&Host {
+        existing,
+        build,
+        ..look()
+    });
     if !dry_run {
         services::recover()?;
     }
@@ -46,7 +56,7 @@ pub(crate) fn run(options: Options) -> Result<(), Error> {
             carry_out(step)?;
         }
     }
-    if !existing && find("go").is_none() {
+    if !existing && !build && find("go").is_none() {
         println!(
             "set-up: Go is not installed; the testbed needs it (1.22 or newer), and this command leaves it to you"
         );

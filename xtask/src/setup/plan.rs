@@ -4,15 +4,10 @@ use std::fmt;
 
 use crate::build::toolchain::Found;
 
-/// Always needed: to build, and to call functions.
-const BASE: &[&str] = &[
-    "build-essential",
-    "ca-certificates",
-    "curl",
-    "git",
-    "iproute2",
-    "pkg-config",
-];
+/// Always needed: to build.
+const BUILD: &[&str] = &["build-essential", "ca-certificates", "pkg-config"];
+/// What demonstrations and tests of any kind use.
+const BASE: &[&str] = &["curl", "git", "iproute2"];
 /// What the testbed consists of. A host that has an OpenFaaS has a container runtime too, which a second
 /// one, started beside it, could disturb.
 const TESTBED: &[&str] = &[
@@ -43,14 +38,17 @@ const LINKER: &[&str] = &["llvm-22-dev", "libpolly-22-dev", "zlib1g-dev"];
 const FORMATTER: &[&str] = &["rustfmt-web"];
 
 /// The lists of packages that a host may need.
-pub(super) const ALL_PACKAGES: &[&[&str]] =
-    &[BASE, TESTBED, CLIENTS, NODE, COMPILER, LINKER, FORMATTER];
+pub(super) const ALL_PACKAGES: &[&[&str]] = &[
+    BUILD, BASE, TESTBED, CLIENTS, NODE, COMPILER, LINKER, FORMATTER,
+];
 
 /// What is there.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Host {
     /// Compilers and linker for eBPF.
     pub(super) ebpf: Found,
+    /// Whether the agent is only to be built.
+    pub(super) build: bool,
     /// Whether an OpenFaaS that is there already is to be used.
     pub(super) existing: bool,
     /// Whether there is a Node.js.
@@ -103,11 +101,15 @@ impl fmt::Display for Step {
 
 /// The steps, in order; empty where nothing is missing.
 pub(super) fn plan(host: &Host) -> Vec<Step> {
-    let mut wanted = [BASE, CLIENTS].concat();
-    if !host.existing {
+    let tests = !host.build;
+    let mut wanted = BUILD.to_vec();
+    if tests {
+        wanted.extend([BASE, CLIENTS].concat());
+    }
+    if tests && !host.existing {
         wanted.extend(TESTBED);
     }
-    if !host.node {
+    if tests && !host.node {
         wanted.extend(NODE);
     }
     if host.ebpf.compiler().is_err() {
@@ -116,7 +118,7 @@ pub(super) fn plan(host: &Host) -> Vec<Step> {
     if host.ebpf.linker.is_none() {
         wanted.extend(LINKER);
     }
-    if !host.formatter {
+    if tests && !host.formatter {
         wanted.extend(FORMATTER);
     }
     wanted.retain(|package| host.missing.contains(package));
@@ -128,10 +130,10 @@ pub(super) fn plan(host: &Host) -> Vec<Step> {
     if host.ebpf.linker.is_none() {
         steps.push(Step::BpfLinker);
     }
-    if !host.deny {
+    if tests && !host.deny {
         steps.push(Step::CargoDeny);
     }
-    if host.nightly && !host.fuzz {
+    if tests && host.nightly && !host.fuzz {
         steps.push(Step::CargoFuzz);
     }
     steps
@@ -150,6 +152,7 @@ mod tests {
                 debian_sources: true,
                 linker: Some("/bin/bpf-linker".into()),
             },
+            build: false,
             existing: false,
             node: true,
             formatter: true,
@@ -182,6 +185,18 @@ mod tests {
             ..complete()
         };
         assert_eq!(plan(&host), [Step::Packages(vec!["curl"])]);
+    }
+
+    #[test]
+    fn a_host_that_only_builds_gets_compilers_and_the_linker() {
+        let host = Host {
+            build: true,
+            missing: ALL_PACKAGES.concat(),
+            nightly: true,
+            ..Host::default()
+        };
+        let packages = [BUILD, COMPILER, LINKER].concat();
+        assert_eq!(plan(&host), [Step::Packages(packages), Step::BpfLinker]);
     }
 
     #[test]
