@@ -2,6 +2,7 @@
 //! else. Go and cargo are the prerequisites that it does not install.
 
 mod boot;
+mod go;
 mod packages;
 mod plan;
 mod services;
@@ -13,6 +14,7 @@ use crate::{
     error::Error,
     process::{self, cargo, find},
 };
+pub(crate) use go::find_go;
 use plan::{Host, Step};
 
 const BPF_LINKER: &str = "0.13.0";
@@ -56,10 +58,11 @@ pub(crate) fn run(options: Options) -> Result<(), Error> {
             carry_out(step)?;
         }
     }
-    if !existing && !build && find("go").is_none() {
-        println!(
-            "set-up: Go is not installed; the testbed needs it (1.22 or newer), and this command leaves it to you"
-        );
+    if !existing
+        && !build
+        && let Err(error) = find_go()
+    {
+        println!("set-up: {error}");
     }
     Ok(())
 }
@@ -114,7 +117,7 @@ pub(crate) fn has_nightly() -> bool {
     process::succeeds(Command::new("rustc").args(["+nightly", "--version"]))
 }
 
-/// Which commands the testbed cannot do without and this host lacks.
+/// Which commands the testbed cannot do without and this host lacks, of those that the set-up installs.
 pub(crate) fn missing_for_testbed() -> Vec<&'static str> {
     [
         "docker",
@@ -126,7 +129,6 @@ pub(crate) fn missing_for_testbed() -> Vec<&'static str> {
         "mmdebstrap",
         "iptables",
         "ip",
-        "go",
     ]
     .into_iter()
     .filter(|program| find(program).is_none())

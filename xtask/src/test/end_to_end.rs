@@ -10,7 +10,7 @@ use super::report::{Report, Stop};
 use crate::{
     build, canary,
     error::{At as _, Error},
-    process::{self, find},
+    process, setup,
     testbed::{self, Testbed},
     workspace,
 };
@@ -111,9 +111,7 @@ fn routing(testbed: &Testbed, program: &Path) -> Result<(), Stop> {
 }
 
 fn go_tests(testbed: &Testbed) -> Result<(), Stop> {
-    let Some(go) = find("go") else {
-        return Err(Stop::Missing("Go is not installed".into()));
-    };
+    let go = setup::find_go()?;
     let sources = workspace::root().join("tests/openfaas");
     for module in tested_modules(&sources).at(&sources)? {
         // Go takes a result from its cache where the sources are the same, whatever OpenFaaS it was of.

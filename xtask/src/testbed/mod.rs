@@ -164,7 +164,7 @@ pub(crate) fn up() -> Result<Testbed, Error> {
             command: "cargo xtask setup",
         });
     }
-    tools::ensure(&layout)?;
+    tools::ensure(&layout, &setup::find_go()?)?;
     Owner::of_host().claim(&layout)?;
     Disk::new(&layout).ensure()?;
     Engine::new(&layout).ensure()?;

@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use super::{engine::program, layout::Layout};
+use super::layout::Layout;
 use crate::{
     error::{At as _, Error},
     fingerprint::of_folder,
@@ -52,14 +52,13 @@ const TOOLS: [Tool; 5] = [
     },
 ];
 
-/// Makes sure that all are built from the sources as they are now.
-pub(super) fn ensure(layout: &Layout) -> Result<(), Error> {
+/// Makes sure that all are built by this compiler from the sources as they are now.
+pub(super) fn ensure(layout: &Layout, go: &Path) -> Result<(), Error> {
     let bin = layout.bin();
     fs::create_dir_all(&bin).at(&bin)?;
-    let go = program("go")?;
-    let compiler = process::output(Command::new(&go).arg("version"))?;
+    let compiler = process::output(Command::new(go).arg("version"))?;
     for tool in &TOOLS {
-        tool.ensure(layout, &go, compiler.trim())?;
+        tool.ensure(layout, go, compiler.trim())?;
     }
     // Debian's docker comes with BuildKit; another one that is first on the path may not.
     let docker = bin.join("docker");
