@@ -1,7 +1,7 @@
 //! `cargo xtask testbed`: a real OpenFaaS on this one host, for development and tests.
 //!
-//! Everything of it lies under `target/testbed/`. `up` uses what answers already, starts what is
-//! missing and may be repeated; `down` takes away what `up` and the functions deployed since have
+//! Everything of it lies under `target/testbed/`. `up` uses a Docker Engine and a Prometheus that answer already,
+//! starts what is missing and may be repeated; `down` takes away what `up` and the functions deployed since have
 //! left, and touches nothing else. Over `down` only built programs, the cached base and the logs stay.
 
 mod crash;

@@ -82,9 +82,51 @@ impl Service {
             part: self.daemon.name,
             problem: format!(
                 "something that this testbed did not start listens on {place}; end it (a testbed of \
-                 another checkout: `cargo xtask testbed down` there), or use an OpenFaaS that is \
-                 already there with --existing"
+                 another checkout: `cargo xtask testbed down` there; a service of this host: `systemctl \
+                 disable --now NAME`), or use an OpenFaaS that is already there with --existing"
             ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs,
+        io::{Read as _, Write as _},
+        net::TcpListener,
+        thread,
+    };
+
+    use super::{super::layout::Layout, *};
+
+    /// A part in whose place a program of somebody else's answers that it is well.
+    fn foreign(shareable: bool) -> Service {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let place = listener.local_addr().unwrap().to_string();
+        thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let _ = stream.read(&mut [0; 1024]);
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+            }
+        });
+        let root = std::env::temp_dir().join(format!("xtask-service-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&root);
+        Service {
+            daemon: Daemon::new(&Layout::new(&root), "part"),
+            place: place.leak(),
+            health: "/",
+            shareable,
+        }
+    }
+
+    #[test]
+    fn what_somebody_else_has_started_is_used_only_where_it_may_be_shared() {
+        let command = Command::new("false");
+        foreign(true).ensure("1", &command).unwrap();
+        let own = foreign(false);
+        let error = own.ensure("1", &command).unwrap_err().to_string();
+        assert!(error.contains(own.place), "{error}");
+        assert!(error.contains("systemctl disable --now"), "{error}");
     }
 }

@@ -21,7 +21,8 @@ pub(super) fn registry(layout: &Layout) -> Service {
         daemon: Daemon::new(layout, "registry"),
         place: REGISTRY,
         health: "/v2/",
-        shareable: true,
+        // Of somebody else's neither garbage could be collected, nor the testbed's images be taken out.
+        shareable: false,
     }
 }
 
@@ -93,4 +94,16 @@ fn write(layout: &Layout, name: &str, text: &str) -> Result<PathBuf, Error> {
     let path = layout.config().join(name);
     fs::write(&path, text).at(&path)?;
     Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registry_that_nobody_could_purge_is_not_used() {
+        let layout = Layout::new(Path::new("/nowhere"));
+        assert!(!registry(&layout).shareable);
+        assert!(prometheus(&layout).shareable);
+    }
 }
