@@ -99,8 +99,13 @@ pub(super) fn run(report: &mut Report, built: &Built, existing: bool, keep: bool
         }
     }
     if !keep {
-        report.step("the testbed goes", || Ok(testbed::down()?));
+        take_down(report);
     }
+}
+
+/// Takes the testbed away.
+pub(super) fn take_down(report: &mut Report) {
+    report.step("the testbed goes", || Ok(testbed::down()?));
 }
 
 /// What spotter and agent make of requests, beside what the testbed's gateway does with them.

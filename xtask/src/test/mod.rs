@@ -16,7 +16,7 @@ use crate::{
     build,
     error::Error,
     fuzz,
-    process::{self, cargo},
+    process::{self, Background, cargo},
     setup, testbed, workspace,
 };
 pub(crate) use report::{Report, Stop};
@@ -113,12 +113,13 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
             }
             None
         };
-        if let Some(built) = built {
-            if let Some(raised) = raised {
-                report.step("an OpenFaaS is raised", || Ok(raised.finish()?));
-            }
-            end_to_end::run(&mut report, &built, options.existing, keep);
-        }
+        on_openfaas(
+            &mut report,
+            raised,
+            built,
+            |report, built| end_to_end::run(report, &built, options.existing, keep),
+            end_to_end::take_down,
+        );
         if let Some(beside) = beside
             && let Err(error) = beside.finish(&mut report)
         {
@@ -129,6 +130,26 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
         return report.write(file);
     }
     report.finish()
+}
+
+/// Tests what is built on an OpenFaaS. One that was begun to be raised is waited for, and goes, even where nothing is
+/// built that could be tested on it.
+fn on_openfaas<B>(
+    report: &mut Report,
+    raised: Option<Background>,
+    built: Option<B>,
+    test: impl FnOnce(&mut Report, B),
+    take_down: impl FnOnce(&mut Report),
+) {
+    let begun = raised.is_some();
+    if let Some(raised) = raised {
+        report.step("an OpenFaaS is raised", || Ok(raised.finish()?));
+    }
+    match built {
+        Some(built) => test(report, built),
+        None if begun => take_down(report),
+        None => {}
+    }
 }
 
 fn bpf(report: &mut Report) {
@@ -208,5 +229,23 @@ mod tests {
         assert!(by_name(&["fuzz"]));
         assert!(!by_name(&[]));
         assert!(!by_name(&["fuzz", "--summary", "file"]));
+    }
+
+    #[test]
+    fn an_openfaas_that_was_begun_is_finished_and_goes_where_its_tests_could_not_be_built() {
+        let folder = tempfile::tempdir().unwrap();
+        let raised = folder.path().join("raised");
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 0.2; touch \"$0\""]).arg(&raised);
+        let begun = Background::start(command, &folder.path().join("log")).unwrap();
+        let mut gone = false;
+        on_openfaas(
+            &mut Report::default(),
+            Some(begun),
+            None::<()>,
+            |_, ()| panic!("nothing is built"),
+            |_| gone = raised.exists(),
+        );
+        assert!(gone, "not finished, or not taken down");
     }
 }
