@@ -12,6 +12,7 @@ mod fingerprint;
 mod fuzz;
 mod kernels;
 mod process;
+mod reader;
 mod scene;
 mod setup;
 mod test;
@@ -106,13 +107,14 @@ enum Bed {
 }
 
 fn main() -> ExitCode {
-    match run(Arguments::parse().task) {
+    let task = Arguments::parse().task;
+    reader::while_there(|| match run(task) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
         }
-    }
+    })
 }
 
 fn run(task: Task) -> Result<(), Error> {
