@@ -3,6 +3,8 @@
 
 mod timeline;
 
+use std::path::Path;
+
 use crate::{
     build,
     error::Error,
@@ -39,7 +41,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
     let agent = Agent::start(&testbed, &project, 1)?;
     let shown = show(&testbed, &project, &agent);
     if options.keep {
-        keep(&testbed, &project, &agent);
+        keep(&testbed, &project, &agent, options.existing);
         agent.leave();
         return shown;
     }
@@ -117,20 +119,33 @@ fn show(testbed: &Testbed, project: &Project, agent: &Agent) -> Result<(), Error
     Ok(())
 }
 
-fn keep(testbed: &Testbed, project: &Project, agent: &Agent) {
+fn keep(testbed: &Testbed, project: &Project, agent: &Agent, existing: bool) {
     heading("Everything is left running");
     let key = project.key_file();
     println!(
         "call it:     curl -i {}/function/{FUNCTION} -d '{QUESTION}' -H \"X-RsFaaS-Key: $(cat {})\"\n\
          look at it:  {}\n\
          its log:     {}\n\
-         end it:      kill {} && cargo xtask testbed down",
+         end it:      {}",
         testbed.gateway,
         key.display(),
         agent.status_command(),
         agent.log().display(),
-        agent.pid(),
+        end(agent.pid(), existing, &testbed.faas_cli, &testbed.gateway),
     );
+}
+
+/// The command that ends what is left running: first the agent, which needs the functions for sealing all, then
+/// the testbed, or the functions on an OpenFaaS that stays.
+fn end(agent: u32, existing: bool, faas_cli: &Path, gateway: &str) -> String {
+    let rest = if existing {
+        [FUNCTION, classic::FUNCTION]
+            .map(|name| format!("{} remove {name} --gateway {gateway}", faas_cli.display()))
+            .join(" && ")
+    } else {
+        "cargo xtask testbed down".to_owned()
+    };
+    format!("kill {agent} && tail --pid={agent} -f /dev/null && {rest}")
 }
 
 fn heading(text: &str) {
@@ -141,4 +156,31 @@ fn contains(bytes: &[u8], word: &str) -> bool {
     bytes
         .windows(word.len())
         .any(|window| window == word.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_running_ends_by_commands_that_fit_the_openfaas() {
+        let end = |existing| {
+            end(
+                7,
+                existing,
+                Path::new("/bin/faas-cli"),
+                "http://10.0.0.1:8080",
+            )
+        };
+        assert_eq!(
+            end(false),
+            "kill 7 && tail --pid=7 -f /dev/null && cargo xtask testbed down"
+        );
+        assert_eq!(
+            end(true),
+            "kill 7 && tail --pid=7 -f /dev/null \
+             && /bin/faas-cli remove pydict --gateway http://10.0.0.1:8080 \
+             && /bin/faas-cli remove pydict-classic --gateway http://10.0.0.1:8080"
+        );
+    }
 }
