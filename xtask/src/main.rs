@@ -121,7 +121,7 @@ fn run(task: Task) -> Result<(), Error> {
     match task {
         Task::BuildEbpf => build::build_ebpf(),
         Task::BuildShim => build::build_shim(),
-        Task::Build { release } => build::build(release),
+        Task::Build { release } => build::build(release).map(drop),
         Task::Setup {
             dry_run,
             existing,

@@ -47,8 +47,8 @@ pub(crate) struct Options {
 /// # Errors
 /// When anything answers wrongly, or something is left.
 pub(crate) fn run(options: &Options) -> Result<(), Error> {
-    let (output, testbed) = options.place.prepare()?;
-    let project = Project::new(&testbed, "bench-cycles", "release")?;
+    let (output, testbed, program) = options.place.prepare()?;
+    let project = Project::new(&testbed, "bench-cycles", &program)?;
     let counted = count_cycles(options, &testbed, &project);
     let removed = project.remove(&[FUNCTION]);
     let counts = counted?;

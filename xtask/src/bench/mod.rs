@@ -8,6 +8,8 @@ mod pool;
 mod release;
 mod unlock;
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
@@ -62,20 +64,20 @@ struct Place {
 }
 
 impl Place {
-    /// Sets up, builds with optimisation, and gives the OpenFaaS to measure on.
-    fn prepare(&self) -> Result<(Output, Testbed), Error> {
+    /// Sets up, builds with optimisation, and gives the OpenFaaS to measure on and the program to measure.
+    fn prepare(&self) -> Result<(Output, Testbed, PathBuf), Error> {
         let output = Output::new(self.json)?;
         setup::run(setup::Options {
             existing: self.existing,
             ..setup::Options::default()
         })?;
-        build::build(true)?;
+        let program = build::build(true)?;
         let testbed = if self.existing {
             Testbed::existing()
         } else {
             testbed::up()
         };
-        Ok((output, testbed?))
+        Ok((output, testbed?, program))
     }
 }
 

@@ -1,7 +1,7 @@
 //! `cargo xtask bench packet`: what the spotter costs packets that are none of its business. It measures
 //! and asserts nothing about speed.
 
-use std::process::Command;
+use std::{path::Path, process::Command};
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -30,10 +30,10 @@ pub(crate) struct Options {
 /// # Errors
 /// When anything fails.
 pub(crate) fn run(options: &Options) -> Result<(), Error> {
-    let (output, testbed) = options.place.prepare()?;
+    let (output, testbed, program) = options.place.prepare()?;
     eprintln!("bench: packets through the kernel");
     let mut figures = agents_own("packet")?;
-    throughput(options, &testbed)?.add_to(&mut figures)?;
+    throughput(options, &testbed, &program)?.add_to(&mut figures)?;
     figures["pairs"] = json!(options.pairs);
     output.print(&figures, || to_text(&figures))
 }
@@ -86,8 +86,8 @@ impl Ratios {
 }
 
 /// Measures in short turns, so that a machine that is slower now than then is so for both of a pair.
-fn throughput(options: &Options, testbed: &Testbed) -> Result<Ratios, Error> {
-    let project = Project::new(testbed, "bench-packet", "release")?;
+fn throughput(options: &Options, testbed: &Testbed, program: &Path) -> Result<Ratios, Error> {
+    let project = Project::new(testbed, "bench-packet", program)?;
     // The first start is slower than those that follow.
     under_load(testbed)?;
     let mut ratios = Ratios::default();

@@ -41,8 +41,8 @@ pub(crate) struct Options {
 /// # Errors
 /// When anything answers wrongly.
 pub(crate) fn run(options: &Options) -> Result<(), Error> {
-    let (output, testbed) = options.place.prepare()?;
-    let project = Project::new(&testbed, "bench-pool", "release")?;
+    let (output, testbed, program) = options.place.prepare()?;
+    let project = Project::new(&testbed, "bench-pool", &program)?;
     let measured = measure(options, &testbed, &project);
     let removed = project.remove(&[FUNCTION]);
     let figures = measured?;

@@ -27,10 +27,10 @@ pub(crate) struct Options {
 /// # Errors
 /// When anything answers wrongly.
 pub(crate) fn run(options: &Options) -> Result<(), Error> {
-    let (output, testbed) = options.place.prepare()?;
+    let (output, testbed, program) = options.place.prepare()?;
     eprintln!("bench: from the decision to the gateway's socket");
     let mut figures = agents_own("release")?;
-    let project = Project::new(&testbed, "bench-release", "release")?;
+    let project = Project::new(&testbed, "bench-release", &program)?;
     let measured = calls(options, &testbed, &project);
     let removed = project.remove(&[FUNCTION, classic::FUNCTION]);
     figures["ms"] = measured?;

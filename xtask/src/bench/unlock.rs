@@ -33,8 +33,8 @@ pub(crate) struct Options {
 /// # Errors
 /// When anything answers wrongly.
 pub(crate) fn run(options: &Options) -> Result<(), Error> {
-    let (output, testbed) = options.place.prepare()?;
-    let project = Project::new(&testbed, "bench", "release")?;
+    let (output, testbed, program) = options.place.prepare()?;
+    let project = Project::new(&testbed, "bench", &program)?;
     let mut figures = Figures::new(options.runs);
     let measured = measure(options, &testbed, &project, &mut figures);
     let removed = project.remove(&[FUNCTION, classic::FUNCTION]);

@@ -2,17 +2,18 @@
 
 mod artifact;
 mod ebpf;
+pub(crate) mod program;
 mod shim;
 pub(crate) mod toolchain;
 
 pub(crate) use ebpf::build as build_ebpf;
 pub(crate) use shim::build as build_shim;
 
-use std::{fs, path::PathBuf, process::Stdio};
+use std::{fs, path::PathBuf};
 
 use crate::{
     error::{At as _, Error},
-    process::{self, cargo},
+    process::cargo,
     workspace,
 };
 
@@ -26,8 +27,8 @@ pub(crate) fn artifacts() -> Result<(), Error> {
     build_shim()
 }
 
-/// Everything, down to the agent's binary.
-pub(crate) fn build(release: bool) -> Result<(), Error> {
+/// Everything, down to the agent's binary; where that is.
+pub(crate) fn build(release: bool) -> Result<PathBuf, Error> {
     artifacts()?;
     compile_agent(if release { &["--release"] } else { &[] })
 }
@@ -35,8 +36,7 @@ pub(crate) fn build(release: bool) -> Result<(), Error> {
 /// The agent's binary, as tests run it; what it embeds is there already. With its tests, which ask for more of some
 /// dependencies: without them these, and the agent, would be compiled once more.
 pub(crate) fn agent() -> Result<PathBuf, Error> {
-    compile_agent(&["--bins", "--tests"])?;
-    Ok(workspace::root().join("target/debug/rsfaas"))
+    compile_agent(&["--bins", "--tests"])
 }
 
 /// The agent's binary with fault points, in a folder of its own; makes sure that the one without has none.
@@ -46,8 +46,7 @@ pub(crate) fn agent_with_fault_points() -> Result<PathBuf, Error> {
         let bytes = fs::read(program).at(program)?;
         Ok(bytes.windows(VARIABLE.len()).any(|some| some == VARIABLE))
     };
-    compile_agent(&["--features", "fault-points"])?;
-    let built = workspace::root().join("target/debug/rsfaas");
+    let built = compile_agent(&["--features", "fault-points"])?;
     let folder = workspace::root().join("target/fault-points");
     fs::create_dir_all(&folder).at(&folder)?;
     let copy = folder.join("rsfaas");
@@ -70,26 +69,16 @@ pub(crate) fn test(name: &str) -> Result<PathBuf, Error> {
         .args(["test", "--no-run"])
         .args(TESTED)
         .args(["--test", name])
-        .args(["--message-format", "json-render-diagnostics"]);
-    // What cargo tells of its work is shown; the messages tell where the program is.
-    let messages = process::output(command.stderr(Stdio::inherit()))?;
-    let program = messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .filter(|message| message["target"]["name"] == name)
-        .find_map(|message| message["executable"].as_str().map(PathBuf::from));
-    program.ok_or_else(|| {
-        Error::NotSeen(format!(
-            "the program of the test {name} in what cargo built"
-        ))
-    })
+        .args(program::TELL);
+    program::built_by(&mut command, "test", name)
 }
 
-fn compile_agent(arguments: &[&str]) -> Result<(), Error> {
+fn compile_agent(arguments: &[&str]) -> Result<PathBuf, Error> {
     let mut command = cargo();
     command
         .current_dir(workspace::root())
         .args(["build", "--package", "rsfaas"])
-        .args(arguments);
-    process::run(&mut command)
+        .args(arguments)
+        .args(program::TELL);
+    program::built_by(&mut command, "bin", "rsfaas")
 }

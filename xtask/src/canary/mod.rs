@@ -9,7 +9,10 @@ mod core_dump;
 mod plant;
 mod subject;
 
-use std::time::{Instant, SystemTime};
+use std::{
+    path::Path,
+    time::{Instant, SystemTime},
+};
 
 use rsfaas_tests::canary::{
     Hit, Needles, Part, Place, Report, Stack,
@@ -38,25 +41,25 @@ pub(crate) fn run(existing: bool) -> Result<(), Error> {
         existing,
         ..setup::Options::default()
     })?;
-    build::build(false)?;
+    let program = build::build(false)?;
     if existing {
-        return on(&Testbed::existing()?);
+        return on(&Testbed::existing()?, &program);
     }
     let keep = testbed::is_up();
-    let searched = on(&testbed::up()?);
+    let searched = on(&testbed::up()?, &program);
     if keep {
         return searched;
     }
     searched.and(testbed::down())
 }
 
-/// Searches on an OpenFaaS that is there, for an agent that is built.
+/// Searches on an OpenFaaS that is there, with an agent that is built.
 ///
 /// # Errors
 /// As [`run`].
-pub(crate) fn on(testbed: &Testbed) -> Result<(), Error> {
+pub(crate) fn on(testbed: &Testbed, program: &Path) -> Result<(), Error> {
     let start = Instant::now();
-    let project = Project::new(testbed, "canary", "debug")?;
+    let project = Project::new(testbed, "canary", program)?;
     let mut run = Run {
         testbed,
         project: &project,

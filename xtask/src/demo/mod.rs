@@ -31,13 +31,13 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
         existing: options.existing,
         ..setup::Options::default()
     })?;
-    build::build(false)?;
+    let program = build::build(false)?;
     let testbed = if options.existing {
         Testbed::existing()?
     } else {
         testbed::up()?
     };
-    let project = Project::new(&testbed, "demo", "debug")?;
+    let project = Project::new(&testbed, "demo", &program)?;
     let agent = Agent::start(&testbed, &project, 1)?;
     let shown = show(&testbed, &project, &agent);
     if options.keep {

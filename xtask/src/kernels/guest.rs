@@ -2,18 +2,13 @@
 
 use std::path::PathBuf;
 
-use crate::{
-    error::Error,
-    process::{self, cargo},
-    workspace,
-};
+use crate::{build::program, error::Error, process::cargo, workspace};
 
 /// Builds it; where it is.
 pub(super) fn build() -> Result<PathBuf, Error> {
-    let root = workspace::root();
-    process::run(
+    program::built_by(
         cargo()
-            .current_dir(&root)
+            .current_dir(workspace::root())
             .args([
                 "rustc",
                 "--package",
@@ -21,6 +16,7 @@ pub(super) fn build() -> Result<PathBuf, Error> {
                 "--bin",
                 "rsfaas-guest",
             ])
+            .args(program::TELL)
             // For the program alone: libraries are the same in a static program, and built already.
             .args([
                 "--",
@@ -29,8 +25,7 @@ pub(super) fn build() -> Result<PathBuf, Error> {
                 "-C",
                 "strip=debuginfo",
             ]),
-    )?;
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), Into::into);
-    Ok(target.join("debug/rsfaas-guest"))
+        "bin",
+        "rsfaas-guest",
+    )
 }

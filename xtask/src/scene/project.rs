@@ -25,8 +25,8 @@ pub(crate) struct Project {
 }
 
 impl Project {
-    /// A fresh project in a folder below `target`, for an rsfaas that was built in a profile.
-    pub(crate) fn new(testbed: &Testbed, name: &str, profile: &str) -> Result<Self, Error> {
+    /// A fresh project in a folder below `target`, for an rsfaas that was built.
+    pub(crate) fn new(testbed: &Testbed, name: &str, program: &Path) -> Result<Self, Error> {
         let folder = workspace::root().join("target").join(name);
         files::remove_folder(&folder)?;
         fs::create_dir_all(&folder).at(&folder)?;
@@ -35,14 +35,10 @@ impl Project {
             .arg("-r")
             .arg(functions.join("."))
             .arg(&folder))?;
-        let program = workspace::root()
-            .join("target")
-            .join(profile)
-            .join("rsfaas");
         let project = Self {
             folder,
             testbed: testbed.clone(),
-            program,
+            program: program.to_owned(),
         };
         match &testbed.templates {
             Some(templates) => {

@@ -89,7 +89,9 @@ pub(super) fn run(report: &mut Report, built: &Built, existing: bool, keep: bool
                 });
             }
             report.step("end-to-end tests", || built.run(&testbed, agent, &[]));
-            report.step("the search for canaries", || Ok(canary::on(&testbed)?));
+            report.step("the search for canaries", || {
+                Ok(canary::on(&testbed, agent)?)
+            });
         }
         if let Some((agent, times)) = &built.with_fault_points {
             report.step("killed at every step", || {
