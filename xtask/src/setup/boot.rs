@@ -3,10 +3,7 @@
 
 use std::process::Command;
 
-use crate::{
-    error::Error,
-    process::{self, find},
-};
+use crate::process::{self, find};
 
 /// What Debian would start at every boot, by the package that brings it.
 const ENABLED: [(&str, &[&str]); 5] = [
@@ -33,23 +30,25 @@ impl Absent {
         new.flat_map(|(_, units)| *units).copied().collect()
     }
 
-    /// Keeps these from being started at the next boot.
-    pub(super) fn disable(&self, installed: impl Fn(&str) -> bool) -> Result<(), Error> {
+    /// Keeps these from being started at the next boot, and says so; where that fails, what is installed will do all the
+    /// same.
+    pub(super) fn disable(&self, installed: impl Fn(&str) -> bool) {
         let units = self.brought(installed);
         if units.is_empty() {
-            return Ok(());
+            return;
         }
         let names = units.join(" ");
         if find("systemctl").is_none() {
             println!("set-up: no systemctl: nothing is done about the start of {names} at boot");
-            return Ok(());
+            return;
         }
-        process::output(Command::new("systemctl").arg("disable").args(&units))?;
-        println!(
-            "set-up: new here and not started at boot, since the testbed starts its own: {names}; \
-             `systemctl enable` changes that"
-        );
-        Ok(())
+        match process::output(Command::new("systemctl").arg("disable").args(&units)) {
+            Ok(_) => println!(
+                "set-up: new here and not started at boot, since the testbed starts its own: {names}; \
+                 `systemctl enable` changes that"
+            ),
+            Err(error) => println!("set-up: {names} will start at boot: {error}"),
+        }
     }
 }
 

@@ -60,8 +60,8 @@ pub(super) fn install(packages: &[&str]) -> Result<(), Error> {
         ))
     });
     // Where it has failed some are there all the same.
-    let disabled = absent.disable(installed);
-    done.and(disabled)
+    absent.disable(installed);
+    done
 }
 
 fn apt() -> Command {
