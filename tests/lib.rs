@@ -2,4 +2,5 @@
 //! their own (`wire/`). The library is what they and `cargo xtask canary` share.
 pub mod bpf;
 pub mod canary;
+pub mod kernel;
 pub mod random;

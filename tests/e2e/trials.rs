@@ -1,5 +1,6 @@
 //! Every test, in sections that follow each other.
 use libtest_mimic::{Failed, Trial};
+use rsfaas_tests::kernel;
 
 use crate::{
     author, cases, clients,
@@ -65,9 +66,10 @@ fn named(
     world: Option<&'static World>,
     cases: impl IntoIterator<Item = &'static cases::Case>,
 ) -> impl Iterator<Item = Trial> {
-    cases
-        .into_iter()
-        .map(move |case| trial(case.name.to_owned(), world, case.functions, case.run))
+    cases.into_iter().map(move |case| {
+        let outlived = !kernel::has_tcx() && cases::NEED_TCX.contains(&case.name);
+        trial(case.name.to_owned(), world, case.functions, case.run).with_ignored_flag(outlived)
+    })
 }
 
 fn templates(world: Option<&'static World>) -> impl Iterator<Item = Trial> {
@@ -94,9 +96,10 @@ fn parts(world: Option<&'static World>) -> impl Iterator<Item = Trial> {
 
 fn faults(world: Option<&'static World>, times: u32) -> Vec<Trial> {
     let faults = cases::faults::all().into_iter().map(|fault| {
-        trial(fault.title(), world, &[], move |world| {
-            fault.strike(world, times)
-        })
+        let outlived = !kernel::has_tcx() && fault.is_of_agent();
+        let title = fault.title();
+        let strike = move |world: &World| fault.strike(world, times);
+        trial(title, world, &[], strike).with_ignored_flag(outlived)
     });
     let once = |name: &str, case: fn(&World) -> Result<(), Error>| {
         trial(name.to_owned(), world, &[], case)

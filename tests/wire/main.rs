@@ -20,6 +20,7 @@ mod world;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use rsfaas_tests::kernel;
 
 use crate::world::World;
 
@@ -53,12 +54,14 @@ fn main() -> ExitCode {
 }
 
 fn trials(world: Option<&'static World>) -> Vec<Trial> {
+    let has_tcx = kernel::has_tcx();
     cases::all()
         .map(|(name, case)| {
             Trial::test(name, move || {
                 let world = world.ok_or("not prepared")?;
                 case(world).map_err(|error| Failed::from(error.to_string()))
             })
+            .with_ignored_flag(!has_tcx && cases::NEED_TCX.contains(&name))
         })
         .collect()
 }

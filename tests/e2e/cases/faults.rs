@@ -73,6 +73,11 @@ impl Fault {
         format!("{victim} is killed at {}", self.point.name())
     }
 
+    /// Whether it is the agent that dies, which callers wait for.
+    pub(crate) fn is_of_agent(&self) -> bool {
+        matches!(self.victim, Victim::Agent)
+    }
+
     /// Has it happen so many times.
     pub(crate) fn strike(&self, world: &World, times: u32) -> Result<(), Error> {
         (0..times).try_for_each(|_| match self.victim {

@@ -118,6 +118,10 @@ cases! { ENDING:
     [] handlers::a_function_that_never_answers_is_locked_at_the_lease_limit_and_its_caller_told,
 }
 
+/// Those that call after an agent that has not detached its programs: where these end with it.
+pub(crate) const NEED_TCX: [&str; 1] =
+    ["a_killed_agent_leaves_a_locked_function_and_its_successor_sweeps"];
+
 const NIGHT: &str = r#"{"word": "night"}"#;
 
 fn keyed(world: &World, function: &str, body: &str) -> Result<Answer, Error> {

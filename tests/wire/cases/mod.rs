@@ -27,6 +27,13 @@ macro_rules! cases {
 }
 use cases;
 
+/// Those that need TCX: beside another program on the hook, or after an agent that has not detached its own.
+pub(crate) const NEED_TCX: [&str; 3] = [
+    "programs_before_and_after_on_the_hook_run",
+    "a_vlan_tag_is_kept",
+    "a_killed_agents_callers_get_the_locked_answer",
+];
+
 /// Every test, in the order in which they run.
 pub(crate) fn all() -> impl Iterator<Item = Case> {
     [
