@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -14,6 +15,9 @@ import (
 
 	"github.com/openfaas/faas-provider/logs"
 )
+
+// longestLine is how much a function may write without a line end, in bytes.
+const longestLine = 1 << 20
 
 // Query streams what a function has written, as the SDK's log handler wants it.
 func (f *functions) Query(ctx context.Context, request logs.Request) (<-chan logs.Message, error) {
@@ -41,6 +45,7 @@ func (f *functions) Query(ctx context.Context, request logs.Request) (<-chan log
 		defer close(messages)
 		defer stream.Close()
 		lines := bufio.NewScanner(&frames{stream: stream})
+		lines.Buffer(nil, longestLine)
 		for lines.Scan() {
 			stamp, text, _ := strings.Cut(lines.Text(), " ")
 			// A line whose time cannot be read keeps the zero time.
@@ -51,6 +56,9 @@ func (f *functions) Query(ctx context.Context, request logs.Request) (<-chan log
 			case <-ctx.Done():
 				return
 			}
+		}
+		if err := lines.Err(); err != nil && ctx.Err() == nil {
+			log.Printf("the log of %s: %v", request.Name, err)
 		}
 	}()
 	return messages, nil

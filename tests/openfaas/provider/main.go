@@ -5,6 +5,7 @@
 package main
 
 import (
+	"context"
 	"crypto/subtle"
 	"fmt"
 	"log"
@@ -34,6 +35,7 @@ func run() error {
 	engine := newEngine(setting("docker_socket", "/var/run/docker.sock"))
 	secrets := secretStore{folder: filepath.Join(setting("state_dir", "/var/lib/rsfaas-provider"), "secrets")}
 	functions := newFunctions(engine, secrets)
+	go functions.followEnds(context.Background())
 	address := "127.0.0.1:" + setting("port", "8081")
 	log.Printf("listening on %s", address)
 	server := &http.Server{

@@ -2,13 +2,17 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/openfaas/faas-provider/types"
 )
@@ -58,6 +62,37 @@ func TestADeploymentBecomesAContainerWithItsLabelsAndSecrets(t *testing.T) {
 	}
 	if _, err := f.describeContainer(types.FunctionDeployment{Image: "i"}); err == nil {
 		t.Error("a deployment without a name was taken")
+	}
+}
+
+func TestTheAddressOfAContainerThatEndsIsForgottenAndThatOfOthersIsNot(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "engine")
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	told := make(chan struct{})
+	go http.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, `{"Actor":{"Attributes":{"%s":"ended"}}}`, nameLabel)
+		w.(http.Flusher).Flush()
+		close(told)
+		<-ctx.Done()
+	}))
+	f := newFunctions(newEngine(socket), secretStore{})
+	f.ready["ended"], f.ready["other"] = "a:8080", "b:8080"
+	go f.followEnds(ctx)
+	<-told
+	for known := true; known; time.Sleep(time.Millisecond) {
+		f.mutex.Lock()
+		_, known = f.ready["ended"]
+		f.mutex.Unlock()
+	}
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	if f.ready["other"] != "b:8080" {
+		t.Error("the address of another function is forgotten")
 	}
 }
 
