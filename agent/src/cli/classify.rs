@@ -79,7 +79,10 @@ impl Classify for StackError {
     fn exit(&self) -> Exit {
         match self {
             Self::Read { source, .. } => io_exit(source),
-            Self::Parse { .. } | Self::NoFunction { .. } | Self::Function { .. } => Exit::Stack,
+            Self::Parse { .. }
+            | Self::Variable { .. }
+            | Self::NoFunction { .. }
+            | Self::Function { .. } => Exit::Stack,
         }
     }
 }

@@ -50,6 +50,13 @@ impl Stack {
     pub(super) fn read(&self) -> Result<Setting, Failure> {
         let config = Config::read(self.config.as_deref())?;
         let stack = StackFile::read(&self.file)?;
+        for name in stack.unset() {
+            eprintln!(
+                "warning: {}: ${{{name}}} is not set and stands for nothing; sudo keeps variables that are named \
+                 in --preserve-env",
+                self.file.display()
+            );
+        }
         let functions = stack.functions(self.function.as_deref())?;
         // As with faas-cli: what the stack file names comes before what the host is set to.
         let gateway = stack

@@ -1,6 +1,7 @@
 //! A stack file of one function, made from a sealed function's entry.
 use serde_json::{Map, Value, json};
 
+use super::substitute;
 use crate::state::SealedFunction;
 
 /// Keys of an entry that only building needs, or that are set anew.
@@ -99,11 +100,13 @@ impl Deployment {
         let mut entry = self.entry.clone();
         entry.insert("lang".into(), "dockerfile".into());
         entry.insert("handler".into(), "./".into());
-        serde_norway::to_string(&json!({
+        let text = serde_norway::to_string(&json!({
             "version": "1.0",
             "provider": {"name": "openfaas", "gateway": self.gateway},
             "functions": {self.name.as_str(): entry},
-        }))
+        }))?;
+        // faas-cli would replace variables here, too, with an environment that is not the author's.
+        Ok(substitute::escape(&text))
     }
 }
 
@@ -121,7 +124,9 @@ impl Deployment {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::collections::BTreeMap;
+
+    use super::{substitute::Substituted, *};
     use crate::state::{Isolation, Park, Rebuild};
 
     fn function() -> SealedFunction {
@@ -169,6 +174,22 @@ mod tests {
         assert_eq!(entry["labels"]["com.rsfaas.role"], "unlocked");
         assert_eq!(entry["labels"]["com.rsfaas.function"], "pydict");
         assert!(entry["build_args"].is_null());
+    }
+
+    #[test]
+    fn faas_cli_gets_values_and_finds_no_variables_in_them() {
+        let environment =
+            json!({"A": "${HOME}", "B": "$$", "C": "a\\/b\\\\c\n\\", "D": "3.10", "E": "Null"});
+        let stack = json!({"environment": environment});
+        let function = SealedFunction {
+            stack,
+            ..function()
+        };
+        let text = Deployment::of(&function, "http://g").to_yaml().unwrap();
+        let Substituted { text, unset } = substitute::substitute(&text, &|_| None).unwrap();
+        assert!(unset.is_empty());
+        let file: BTreeMap<String, Value> = serde_norway::from_str(&text).unwrap();
+        assert_eq!(file["functions"]["pydict"]["environment"], environment);
     }
 
     #[test]

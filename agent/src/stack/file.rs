@@ -1,60 +1,25 @@
 //! Reading a stack file (<https://docs.openfaas.com/reference/yaml/>).
 use std::{
     collections::BTreeMap,
-    io,
     path::{Path, PathBuf},
 };
 
 use serde::Deserialize;
 use serde_json::Value;
 
-/// What is wrong with a stack file.
-#[derive(Debug, thiserror::Error)]
-pub enum StackError {
-    /// It cannot be read.
-    #[error("cannot read the stack file {path}: {source}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// It is no YAML, or not that of a stack file; the parser says where.
-    #[error("{path} is not a stack file: {source}")]
-    Parse {
-        /// The file.
-        path: PathBuf,
-        /// Line, column and cause.
-        source: serde_norway::Error,
-    },
-    /// It has no function of that name.
-    #[error("{path} has no function {name:?}; it has {known}")]
-    NoFunction {
-        /// The file.
-        path: PathBuf,
-        /// The name that was asked for.
-        name: String,
-        /// The names that are there.
-        known: String,
-    },
-    /// A function lacks a field, or has one that cannot be used.
-    #[error("function {name:?} in {path}: {what}")]
-    Function {
-        /// The file.
-        path: PathBuf,
-        /// The function.
-        name: String,
-        /// What is wrong.
-        what: String,
-    },
-}
+use super::{
+    StackError,
+    entry::Entry,
+    substitute::{Substituted, substitute},
+};
 
 /// A stack file.
 #[derive(Debug, Clone)]
 pub struct StackFile {
     path: PathBuf,
     gateway: Option<String>,
-    functions: BTreeMap<String, Value>,
+    functions: BTreeMap<String, Entry>,
+    unset: Vec<String>,
 }
 
 /// A function of a stack file.
@@ -77,7 +42,7 @@ pub struct Function {
 #[derive(Deserialize)]
 struct Raw {
     provider: Provider,
-    functions: BTreeMap<String, Value>,
+    functions: BTreeMap<String, Entry>,
 }
 
 #[derive(Deserialize)]
@@ -88,7 +53,7 @@ struct Provider {
 }
 
 impl StackFile {
-    /// Reads a stack file.
+    /// Reads a stack file, with this process's environment in the place of its variables.
     ///
     /// # Errors
     /// When it cannot be read or is none.
@@ -101,11 +66,21 @@ impl StackFile {
             path: path.clone(),
             source,
         })?;
-        Self::parse(path, &text)
+        Self::parse(path, &text, &|name| std::env::var(name).ok())
     }
 
-    fn parse(path: PathBuf, text: &str) -> Result<Self, StackError> {
-        let raw: Raw = serde_norway::from_str(text).map_err(|source| StackError::Parse {
+    fn parse(
+        path: PathBuf,
+        text: &str,
+        variable: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, StackError> {
+        let Substituted { text, unset } =
+            substitute(text, variable).map_err(|refused| StackError::Variable {
+                path: path.clone(),
+                line: refused.line,
+                expression: refused.expression,
+            })?;
+        let raw: Raw = serde_norway::from_str(&text).map_err(|source| StackError::Parse {
             path: path.clone(),
             source,
         })?;
@@ -113,6 +88,7 @@ impl StackFile {
             path,
             gateway: raw.provider.gateway,
             functions: raw.functions,
+            unset,
         };
         if raw.provider.name != "openfaas" {
             return Err(file.wrong("provider", "`provider.name` must be `openfaas`"));
@@ -150,6 +126,12 @@ impl StackFile {
         self.gateway.as_deref()
     }
 
+    /// Variables of the file that nobody has set, and that stand for nothing therefore.
+    #[must_use]
+    pub fn unset(&self) -> &[String] {
+        &self.unset
+    }
+
     /// The named function, or all of them.
     ///
     /// # Errors
@@ -172,28 +154,25 @@ impl StackFile {
             .collect()
     }
 
-    fn function(&self, name: &str, entry: &Value) -> Result<Function, StackError> {
+    fn function(&self, name: &str, Entry(entry): &Entry) -> Result<Function, StackError> {
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         if name.len() > 50 || !name.bytes().all(plain) {
             let what = "the name must be lower-case letters, digits and `-`, 50 at most";
             return Err(self.wrong(name, what));
         }
         let field = |field: &str| {
-            entry[field]
-                .as_str()
+            entry
+                .get(field)
+                .and_then(Value::as_str)
                 .filter(|text| !text.is_empty())
                 .map(str::to_owned)
                 .ok_or_else(|| self.wrong(name, &format!("`{field}` is missing")))
         };
-        let image = field("image")?;
-        if image.contains('$') {
-            return Err(self.wrong(name, "variables in `image` are not resolved; write it out"));
-        }
         let handler = self.folder().join(field("handler")?);
         let handler = std::fs::canonicalize(&handler).map_err(|error| {
             self.wrong(name, &format!("`handler` {}: {error}", handler.display()))
         })?;
-        let mut absolute = entry.clone();
+        let mut absolute = Value::from(entry.clone());
         for file in absolute["environment_file"]
             .as_array_mut()
             .into_iter()
@@ -203,17 +182,17 @@ impl StackFile {
                 *file = self.folder().join(path).to_string_lossy().into();
             }
         }
-        let build_args = entry["build_args"]
+        let build_args = absolute["build_args"]
             .as_object()
             .into_iter()
             .flatten()
-            .map(|(name, value)| (name.clone(), plain_text(value)))
+            .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
             .collect();
         Ok(Function {
             name: name.to_owned(),
             lang: field("lang")?,
             handler,
-            image,
+            image: field("image")?,
             build_args,
             entry: absolute,
         })
@@ -228,25 +207,23 @@ impl StackFile {
     }
 }
 
-/// A scalar as the text that it stands for.
-fn plain_text(value: &Value) -> String {
-    value
-        .as_str()
-        .map_or_else(|| value.to_string(), str::to_owned)
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn read(text: &str) -> Result<Vec<Function>, String> {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("pydict")).unwrap();
         let path = folder.path().join("stack.yaml");
-        std::fs::write(&path, text).unwrap();
-        StackFile::read(&path)
+        StackFile::parse(path, text, &environment)
             .and_then(|file| file.functions(None))
             .map_err(|error| error.to_string())
+    }
+
+    fn environment(name: &str) -> Option<String> {
+        (name == "REGISTRY").then(|| "registry:5000".to_owned())
     }
 
     const GOOD: &str = "
@@ -277,11 +254,25 @@ functions:
     }
 
     #[test]
+    fn variables_are_replaced_before_anything_is_read() {
+        let text = GOOD.replace("registry:5000", "${REGISTRY}").replace(
+            "{A: 1}",
+            "{A: '${REGISTRY}', B: ${B:-3.10}, C: '$${REGISTRY}'}",
+        );
+        let function = read(&text).unwrap().remove(0);
+        assert_eq!(function.image, "registry:5000/pydict:1");
+        let expected = json!({"A": "registry:5000", "B": "3.10", "C": "${REGISTRY}"});
+        assert_eq!(function.entry["environment"], expected);
+        let file = StackFile::parse("/tmp/s".into(), &format!("{GOOD}# ${{NONE}}"), &environment);
+        assert_eq!(file.unwrap().unset(), ["NONE"]);
+    }
+
+    #[test]
     fn mistakes_are_told_with_file_and_function() {
         for (from, to, expected) in [
             ("    lang: python3-flask\n", "", "`lang` is missing"),
             ("./pydict", "./nowhere", "nowhere"),
-            ("registry:5000/pydict:1", "${R}/pydict", "variables"),
+            ("pydict:1", "${TAG%0}", "line 7: `${TAG%0}`"),
             ("  pydict:\n", "  Py_dict:\n", "lower-case"),
             ("name: openfaas", "name: faas", "provider"),
             ("functions:", "functions: [", "is not a stack file"),
@@ -296,7 +287,7 @@ functions:
 
     #[test]
     fn a_name_that_is_not_there_is_told_with_those_that_are() {
-        let file = StackFile::parse("/tmp/stack.yaml".into(), GOOD).unwrap();
+        let file = StackFile::parse("/tmp/stack.yaml".into(), GOOD, &environment).unwrap();
         let error = file.functions(Some("other")).unwrap_err().to_string();
         assert!(error.contains("pydict"), "{error}");
     }

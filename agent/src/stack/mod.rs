@@ -1,8 +1,12 @@
 //! Stack files: what an author deploys, and the one-function files that are deployed in its place.
 mod deployment;
+mod entry;
 mod environment;
+mod error;
 mod file;
+mod substitute;
 
 pub use deployment::Deployment;
 pub use environment::sets;
-pub use file::{Function, StackError, StackFile};
+pub use error::StackError;
+pub use file::{Function, StackFile};
