@@ -63,10 +63,8 @@ pub(crate) fn parse(bytes: &[u8]) -> Parsed {
             Parsed::Incomplete
         };
     };
-    match std::str::from_utf8(&bytes[..end])
-        .ok()
-        .and_then(|text| head(text, end + 4))
-    {
+    // Values may have any bytes above ASCII (RFC 9110, 5.5); nothing that is looked for has.
+    match head(&String::from_utf8_lossy(&bytes[..end]), end + 4) {
         Some(head) => Parsed::Complete(head),
         None => Parsed::Malformed,
     }
@@ -177,6 +175,18 @@ mod tests {
             complete(&with("x-rsfaas: w\r\n")).refusal,
             Refusal::KeyWrong
         );
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_change_nothing() {
+        let mut bytes =
+            b"GET /caf\xe9 HTTP/1.1\r\nX-Name: \xe9\xff\r\nX-RsFaaS: w\r\n\r\n".to_vec();
+        let length = bytes.len();
+        bytes.extend(b"body \xe9");
+        let Parsed::Complete(head) = parse(&bytes) else {
+            panic!("{:?}", parse(&bytes));
+        };
+        assert_eq!((head.refusal, head.length), (Refusal::KeyWrong, length));
     }
 
     #[test]
