@@ -3,13 +3,13 @@ mod build;
 
 use std::{
     collections::{HashMap, HashSet},
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use bollard::{
     Docker,
-    models::{ContainerCreateBody, ImageConfig},
+    models::{ContainerCreateBody, ImageConfig, SystemInfo},
     query_parameters::{
         CreateContainerOptions, ListContainersOptionsBuilder, ListImagesOptionsBuilder,
         PushImageOptionsBuilder, RemoveContainerOptions, RemoveImageOptionsBuilder,
@@ -25,6 +25,26 @@ use super::{ImageError, Reference};
 pub(super) struct Image {
     pub(super) id: String,
     pub(super) tags: Vec<String>,
+}
+
+/// Where the engine keeps everything.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Storage {
+    /// Its folder.
+    pub(super) root: PathBuf,
+    /// Whether images are not there, but containerd's (<https://docs.docker.com/engine/storage/containerd/>).
+    pub(super) in_containerd: bool,
+}
+
+impl Storage {
+    fn of(info: SystemInfo) -> Self {
+        let mut status = info.driver_status.into_iter().flatten();
+        Self {
+            root: info.docker_root_dir.unwrap_or_default().into(),
+            in_containerd: status
+                .any(|pair| pair == ["driver-type", "io.containerd.snapshotter.v1"]),
+        }
+    }
 }
 
 /// Between two looks whether an image is still used.
@@ -142,9 +162,9 @@ impl Engine {
         }
     }
 
-    /// The folder in which the engine keeps everything.
-    pub(super) async fn root(&self) -> Result<String, ImageError> {
-        Ok(self.0.info().await?.docker_root_dir.unwrap_or_default())
+    /// Where the engine keeps everything.
+    pub(super) async fn storage(&self) -> Result<Storage, ImageError> {
+        Ok(Storage::of(self.0.info().await?))
     }
 
     /// Every image, steps of builds included, with the names of the folders of its layers.

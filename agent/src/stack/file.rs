@@ -5,7 +5,7 @@ use std::{
 };
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
     StackError,
@@ -115,9 +115,9 @@ impl StackFile {
     }
 
     /// Every function's name and entry as they are written, whatever mistakes they have.
-    pub fn entries(&self) -> impl Iterator<Item = (&str, &Value)> {
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &Map<String, Value>)> {
         let entries = self.functions.iter();
-        entries.map(|(name, entry)| (name.as_str(), entry))
+        entries.map(|(name, entry)| (name.as_str(), &entry.0))
     }
 
     /// `provider.gateway`.

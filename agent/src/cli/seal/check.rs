@@ -2,7 +2,7 @@
 //! whether folder and image are the function's alone.
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::super::exit::{Classify, Exit};
 use crate::{
@@ -69,15 +69,11 @@ pub(super) fn check(
     let needed = needed(stack, key, state);
     for function in functions {
         let (name, handler) = (&function.name, &function.handler);
-        let namespace = match &function.entry["namespace"] {
-            Value::Null => String::new(),
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
+        let namespace = function.entry["namespace"].as_str().unwrap_or_default();
         if !namespace.is_empty() {
             return Err(CheckError::Namespace {
                 function: name.clone(),
-                namespace,
+                namespace: namespace.to_owned(),
             });
         }
         if let Some((what, path)) = needed.iter().find(|(_, path)| path.starts_with(handler)) {
@@ -97,8 +93,9 @@ pub(super) fn check(
 
 /// What has to stay readable, and where it really is.
 fn needed(stack: &StackFile, key: Option<&Path>, state: &Path) -> Vec<(&'static str, PathBuf)> {
-    let of_entry = |entry: &Value| -> Vec<PathBuf> {
-        let files = entry["environment_file"].as_array().into_iter().flatten();
+    let of_entry = |entry: &Map<String, Value>| -> Vec<PathBuf> {
+        let files = entry.get("environment_file").and_then(Value::as_array);
+        let files = files.into_iter().flatten();
         let paths = files.filter_map(|file| Some(stack.folder().join(file.as_str()?)));
         paths.collect()
     };
@@ -120,12 +117,13 @@ fn is_apart(
     stack: &StackFile,
     function: &Function,
     other: &str,
-    entry: &Value,
+    entry: &Map<String, Value>,
 ) -> Result<(), CheckError> {
     let (name, handler) = (&function.name, &function.handler);
+    let text = |field| entry.get(field).and_then(Value::as_str);
     // A function that is never built has no use for its folder, whatever it names.
-    let is_built = entry["skip_build"] != Value::Bool(true);
-    if let Some(folder) = entry["handler"].as_str().filter(|_| is_built) {
+    let is_built = entry.get("skip_build") != Some(&Value::Bool(true));
+    if let Some(folder) = text("handler").filter(|_| is_built) {
         let folder = real(&stack.folder().join(folder));
         if folder.starts_with(handler) || handler.starts_with(&folder) {
             return Err(CheckError::Folder {
@@ -136,7 +134,7 @@ fn is_apart(
             });
         }
     }
-    if let Some(image) = entry["image"].as_str()
+    if let Some(image) = text("image")
         && Reference::parse(image) == Reference::parse(&function.image)
     {
         return Err(CheckError::Image {

@@ -88,3 +88,22 @@ async fn what_a_killed_seal_has_left_in_the_engine_goes_before_anything_else() {
     ];
     assert_eq!(asked, expected);
 }
+
+#[test]
+fn images_in_containerd_are_known_by_the_kind_of_driver() {
+    for (pair, in_containerd) in [
+        (["driver-type", "io.containerd.snapshotter.v1"], true),
+        (["Backing Filesystem", "extfs"], false),
+    ] {
+        let info = SystemInfo {
+            docker_root_dir: Some("/var/lib/docker".into()),
+            driver_status: Some(vec![pair.map(str::to_owned).to_vec()]),
+            ..SystemInfo::default()
+        };
+        let storage = Storage {
+            root: "/var/lib/docker".into(),
+            in_containerd,
+        };
+        assert_eq!(Storage::of(info), storage);
+    }
+}

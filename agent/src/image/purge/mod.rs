@@ -14,7 +14,7 @@ use std::{
 
 pub(super) use self::registry::{blobs, remove_manifest};
 pub use self::traces::Traces;
-use super::{Engine, ImageError, PurgeCommand, Reference};
+use super::{Engine, ImageError, Reference, engine::Storage};
 
 /// How long the plain function's container may take until it is gone.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -62,7 +62,7 @@ impl Purge<'_> {
     pub async fn run(self) -> Purged {
         let mut purged = Purged::default();
         self.context(&mut purged);
-        self.registry(&mut purged).await;
+        registry::purge(&self, &mut purged).await;
         purged.failure = self.engine(&mut purged).await.err();
         purged
     }
@@ -71,19 +71,30 @@ impl Purge<'_> {
         self.engine
             .wait_unused(&self.image.to_string(), PATIENCE)
             .await?;
-        let built = self.engine.remove(&self.image.to_string()).await?;
-        let root = PathBuf::from(self.engine.root().await?);
+        self.engine.remove(&self.image.to_string()).await?;
+        let Storage {
+            root,
+            in_containerd,
+        } = self.engine.storage().await?;
+        if in_containerd {
+            purged.left.push(Leftover {
+                what: "whatever builds have left in containerd's own folder, where this engine keeps images: it \
+                       was not searched"
+                    .into(),
+                how: "docker builder prune --all, which removes every function's cache".into(),
+            });
+        }
         match self.look(&root).await {
             None => {
-                let what = format!("whatever earlier builds have left in {}", root.display());
-                let how = "seal on the engine's host, as root, to have it searched; or docker builder prune \
-                           --all, which removes every function's cache";
-                if built {
-                    purged.left.push(Leftover {
-                        what,
-                        how: how.to_owned(),
-                    });
-                }
+                purged.left.push(Leftover {
+                    what: format!(
+                        "whatever builds have left in {}: it was not searched",
+                        root.display()
+                    ),
+                    how: "seal on the engine's host, as root, to have it searched; or docker builder prune --all, \
+                          which removes every function's cache"
+                        .into(),
+                });
             }
             Some(search) => {
                 let search = if search.found.is_empty() {
@@ -114,42 +125,6 @@ impl Purge<'_> {
                 what: format!("the context of a plain build ({error})"),
                 how: format!("rm -r {shown}"),
             }),
-        }
-    }
-
-    async fn registry(&self, purged: &mut Purged) {
-        let (image, name) = (self.image, self.image.to_string());
-        let own = registry::layers(image).await.unwrap_or_default();
-        let shared = registry::layers(self.base).await.unwrap_or_default();
-        match remove_manifest(image).await {
-            Ok(false) => return,
-            Ok(true) => {}
-            Err(error) => {
-                purged.left.push(Leftover {
-                    what: format!("image {name} in the registry ({error})"),
-                    how: "delete the tag with the registry's own means, then collect garbage"
-                        .into(),
-                });
-                return;
-            }
-        }
-        if let Some(command) = self.command.clone()
-            && let Err(error) = PurgeCommand::new(command).run(image).await
-        {
-            tracing::warn!(%error, "the registry's garbage was not collected");
-        }
-        let own: Vec<String> = own.difference(&shared).cloned().collect();
-        let mut kept = 0;
-        for digest in &own {
-            kept += usize::from(registry::has_blob(image, digest).await.unwrap_or(true));
-        }
-        if kept == 0 {
-            purged.proved.push(format!(
-                "the {} layers of {name} are gone from the registry",
-                own.len()
-            ));
-        } else {
-            purged.left.push(blobs(image));
         }
     }
 

@@ -2,11 +2,12 @@
 use std::collections::BTreeSet;
 
 use hyper::{Method, StatusCode, header};
+use serde_json::Value;
 
-use super::Leftover;
+use super::{Leftover, Purge, Purged};
 use crate::{
     http,
-    image::{ImageError, Reference},
+    image::{ImageError, PurgeCommand, Reference},
 };
 
 /// Kinds of manifests that a registry may have (OCI and Docker, single and list).
@@ -14,6 +15,41 @@ const MANIFESTS: &str = "application/vnd.docker.distribution.manifest.v2+json, \
                          application/vnd.docker.distribution.manifest.list.v2+json, \
                          application/vnd.oci.image.manifest.v1+json, \
                          application/vnd.oci.image.index.v1+json";
+
+/// Removes the plain function's image, and looks whether its layers have gone with it.
+pub(super) async fn purge(purge: &Purge<'_>, purged: &mut Purged) {
+    let image = purge.image;
+    let shared = held(purge.base).await.unwrap_or_default();
+    let own = match remove(image).await {
+        Ok(None) => return,
+        Ok(Some(own)) => own,
+        Err(error) => {
+            purged.left.push(Leftover {
+                what: format!("image {image} in the registry ({error})"),
+                how: "delete the tag with the registry's own means, then collect garbage".into(),
+            });
+            return;
+        }
+    };
+    if let Some(command) = purge.command.clone()
+        && let Err(error) = PurgeCommand::new(command).run(image).await
+    {
+        tracing::warn!(%error, "the registry's garbage was not collected");
+    }
+    let own: Vec<&String> = own.blobs.difference(&shared.blobs).collect();
+    let mut kept = 0;
+    for digest in &own {
+        kept += usize::from(has_blob(image, digest).await.unwrap_or(true));
+    }
+    if kept > 0 {
+        purged.left.push(blobs(image));
+    } else if !own.is_empty() {
+        purged.proved.push(format!(
+            "the {} layers of {image} are gone from the registry",
+            own.len()
+        ));
+    }
+}
 
 /// What a registry keeps when an image's manifest is deleted.
 pub(in crate::image) fn blobs(image: &Reference) -> Leftover {
@@ -23,12 +59,17 @@ pub(in crate::image) fn blobs(image: &Reference) -> Leftover {
     }
 }
 
-/// Deletes a tag's manifest (<https://distribution.github.io/distribution/spec/api/>); whether there was
-/// one.
+/// Deletes a tag's manifest, and those that it lists (<https://distribution.github.io/distribution/spec/api/>);
+/// whether there was one.
 ///
 /// # Errors
 /// When the registry is not named, does not answer, or refuses.
 pub(in crate::image) async fn remove_manifest(image: &Reference) -> Result<bool, ImageError> {
+    Ok(remove(image).await?.is_some())
+}
+
+/// Deletes the manifests; tells what was theirs, where there were any.
+async fn remove(image: &Reference) -> Result<Option<Held>, ImageError> {
     let failed = |said: String| ImageError::Registry {
         image: image.to_string(),
         said,
@@ -39,39 +80,83 @@ pub(in crate::image) async fn remove_manifest(image: &Reference) -> Result<bool,
     let tagged = format!("/v2/{path}/manifests/{}", image.tag);
     let (status, digest) = ask(host, Method::HEAD, &tagged).await.map_err(failed)?;
     if status == StatusCode::NOT_FOUND {
-        return Ok(false);
+        return Ok(None);
     }
     let refused = |status: StatusCode| failed(format!("the registry answered {status}"));
     let digest = digest
         .filter(|_| status.is_success())
         .ok_or_else(|| refused(status))?;
-    let manifest = format!("/v2/{path}/manifests/{digest}");
-    let (status, _) = ask(host, Method::DELETE, &manifest).await.map_err(failed)?;
-    if status.is_success() {
-        Ok(true)
-    } else {
-        Err(refused(status))
+    let held = held(image).await;
+    let delete = async |digest: &str| {
+        let manifest = format!("/v2/{path}/manifests/{digest}");
+        let answer = ask(host, Method::DELETE, &manifest).await;
+        answer.map(|(status, _)| status).map_err(failed)
+    };
+    // An index goes before what it lists: no name leads to half an image.
+    let status = delete(&digest).await?;
+    if !status.is_success() {
+        return Err(refused(status));
     }
+    let held = held.map_err(failed)?;
+    for listed in &held.manifests {
+        let status = delete(listed).await?;
+        if !status.is_success() && status != StatusCode::NOT_FOUND {
+            return Err(refused(status));
+        }
+    }
+    Ok(Some(held))
 }
 
-/// The digests of an image's layers and settings; none where the registry has no such image.
-pub(super) async fn layers(image: &Reference) -> Option<BTreeSet<String>> {
-    let (host, path) = image.registry()?;
-    let path = format!("/v2/{path}/manifests/{}", image.tag);
-    let answer = http::ask(host, Method::GET, &path, &[(header::ACCEPT, MANIFESTS)]).await;
-    let manifest: serde_json::Value = serde_json::from_slice(&answer.ok()?.body).ok()?;
-    let layers = manifest["layers"].as_array()?.iter();
-    Some(
-        layers
-            .chain([&manifest["config"]])
-            .filter_map(|blob| blob["digest"].as_str())
-            .map(str::to_owned)
-            .collect(),
-    )
+/// What a name stands for.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Held {
+    /// Digests of the manifests that an index lists, and of those that these list.
+    manifests: BTreeSet<String>,
+    /// Digests of layers and settings.
+    blobs: BTreeSet<String>,
+}
+
+/// What an image's name stands for; nothing where the registry has no such image.
+async fn held(image: &Reference) -> Result<Held, String> {
+    let (host, path) = image.registry().ok_or("the image's name has no registry")?;
+    let mut held = Held::default();
+    let mut names = vec![image.tag.clone()];
+    while let Some(name) = names.pop() {
+        let path = format!("/v2/{path}/manifests/{name}");
+        let answer = http::ask(host, Method::GET, &path, &[(header::ACCEPT, MANIFESTS)])
+            .await
+            .map_err(|error| error.to_string())?;
+        if answer.status == StatusCode::NOT_FOUND {
+            // Indexes may list manifests for machines that nobody has pushed for.
+            continue;
+        }
+        if !answer.status.is_success() {
+            return Err(format!("the registry answered {}", answer.status));
+        }
+        let manifest: Value =
+            serde_json::from_slice(&answer.body).map_err(|error| format!("{name}: {error}"))?;
+        let list = |field: &str| manifest[field].as_array();
+        if list("layers").or(list("manifests")).is_none() {
+            return Err(format!("{name} is a manifest of a kind that is not known"));
+        }
+        let layers = list("layers").into_iter().flatten();
+        let blobs = layers.chain([&manifest["config"]]);
+        held.blobs.extend(blobs.filter_map(digest));
+        for child in list("manifests").into_iter().flatten().filter_map(digest) {
+            if held.manifests.insert(child.clone()) {
+                names.push(child);
+            }
+        }
+    }
+    Ok(held)
+}
+
+fn digest(descriptor: &Value) -> Option<String> {
+    descriptor["digest"].as_str().map(str::to_owned)
 }
 
 /// Whether the registry still has a layer.
-pub(super) async fn has_blob(image: &Reference, digest: &str) -> Option<bool> {
+async fn has_blob(image: &Reference, digest: &str) -> Option<bool> {
     let (host, path) = image.registry()?;
     let path = format!("/v2/{path}/blobs/{digest}");
     let (status, _) = ask(host, Method::HEAD, &path).await.ok()?;
@@ -90,3 +175,6 @@ async fn ask(
     let digest = digest.and_then(|digest| digest.to_str().ok());
     Ok((answer.status, digest.map(str::to_owned)))
 }
+
+#[cfg(test)]
+mod tests;

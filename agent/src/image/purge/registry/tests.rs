@@ -1,0 +1,108 @@
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use bollard::{API_DEFAULT_VERSION, Docker};
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+};
+
+use super::*;
+use crate::image::{Engine, Traces};
+
+const IMAGE: &str =
+    r#"{"layers": [{"digest": "sha256:layer"}], "config": {"digest": "sha256:config"}}"#;
+
+/// The manifests of a registry, by digest.
+type Manifests = Arc<Mutex<BTreeMap<&'static str, String>>>;
+
+/// A registry in which the tag `1` is `sha256:top`, and whose blobs go with its last manifest; its `HOST:PORT`.
+async fn registry(manifests: Manifests) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut buffer = vec![0; 4096];
+            let read = stream.read(&mut buffer).await.unwrap();
+            let head = String::from_utf8_lossy(&buffer[..read]).into_owned();
+            let answer = answer(&head, &mut manifests.lock().unwrap());
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    host
+}
+
+fn answer(head: &str, manifests: &mut BTreeMap<&'static str, String>) -> String {
+    let words: Vec<&str> = head.split_whitespace().collect();
+    let (method, path) = (words[0], words[1]);
+    let name = path.rsplit('/').next().unwrap();
+    let digest = if name == "1" { "sha256:top" } else { name };
+    let body = match method {
+        _ if path.contains("/blobs/") => (!manifests.is_empty()).then(String::new),
+        "DELETE" => manifests.remove(digest),
+        _ => manifests.get(digest).cloned(),
+    };
+    let (status, body) = body.map_or(("404 Not Found", String::new()), |body| ("200 OK", body));
+    let length = body.len();
+    let body = if method == "HEAD" { "" } else { &body };
+    format!(
+        "HTTP/1.1 {status}\r\nDocker-Content-Digest: {digest}\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+}
+
+/// What comes of purging an image from a registry with these manifests, and what the registry has then.
+async fn purged(manifests: &[(&'static str, String)]) -> (Purged, Vec<&'static str>) {
+    let content: Manifests = Arc::new(Mutex::new(manifests.iter().cloned().collect()));
+    let host = registry(content.clone()).await;
+    let engine = Engine(Docker::connect_with_http("127.0.0.1:1", 1, API_DEFAULT_VERSION).unwrap());
+    let purge = Purge {
+        engine: &engine,
+        image: &Reference::parse(&format!("{host}/f:1")),
+        context: None,
+        base: &Reference::parse(&format!("{host}/f:base")),
+        traces: Traces::default(),
+        command: None,
+    };
+    let mut purged = Purged::default();
+    super::purge(&purge, &mut purged).await;
+    let left = content.lock().unwrap().keys().copied().collect();
+    (purged, left)
+}
+
+#[tokio::test]
+async fn layers_of_a_plain_manifest_are_asked_for() {
+    let (purged, left) = purged(&[("sha256:top", IMAGE.into())]).await;
+    assert!(left.is_empty() && purged.left.is_empty());
+    assert!(purged.proved[0].contains("the 2 layers"), "{purged:?}");
+}
+
+#[tokio::test]
+async fn what_an_index_lists_goes_with_it_and_its_layers_are_asked_for() {
+    let index =
+        json!({"manifests": [{"digest": "sha256:amd64"}, {"digest": "sha256:never-pushed"}]});
+    let manifests = [
+        ("sha256:top", index.to_string()),
+        ("sha256:amd64", IMAGE.into()),
+    ];
+    let (purged, left) = purged(&manifests).await;
+    assert_eq!(left, <[&str; 0]>::default());
+    assert!(purged.left.is_empty(), "{purged:?}");
+    assert!(purged.proved[0].contains("the 2 layers"), "{purged:?}");
+}
+
+#[tokio::test]
+async fn nothing_is_proved_of_layers_that_are_not_known() {
+    for manifest in [r#"{"fsLayers": []}"#, "no JSON"] {
+        let (purged, left) = purged(&[("sha256:top", manifest.into())]).await;
+        assert!(left.is_empty() && purged.proved.is_empty(), "{purged:?}");
+        assert!(
+            purged.left[0].what.contains("in the registry"),
+            "{purged:?}"
+        );
+    }
+    let (purged, _) = purged(&[]).await;
+    assert!(purged.left.is_empty() && purged.proved.is_empty());
+}
