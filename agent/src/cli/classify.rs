@@ -4,7 +4,7 @@ use crate::{
     config::ConfigError,
     control::{ClientError, ServerError},
     daemon::DaemonError,
-    image::ImageError,
+    image::{ImageError, LoginError},
     openfaas::FaasError,
     rebuild::{RebuildError, mount::MountError},
     release::ReleaseError,
@@ -62,11 +62,14 @@ impl Classify for ImageError {
             Self::Engine(_)
             | Self::Build { .. }
             | Self::Push { .. }
+            | Self::Login(LoginError::Config { .. } | LoginError::Login { .. })
             | Self::Registry { .. }
             | Self::Purge { .. }
             | Self::Cache { .. }
             | Self::Pulled { .. } => Exit::Images,
-            Self::Context { source, .. } | Self::Export { source, .. } => io_exit(source),
+            Self::Context { source, .. }
+            | Self::Export { source, .. }
+            | Self::Login(LoginError::Read { source, .. }) => io_exit(source),
             Self::Unparkable { .. } | Self::SealedBuild { .. } => Exit::Stack,
             // It puts the template together, which no gateway takes part in.
             Self::Faas(FaasError::Cli { .. }) => Exit::Stack,

@@ -19,7 +19,7 @@ use bollard::{
 use futures_util::{Stream, StreamExt as _};
 use hyper::body::Bytes;
 
-use super::{ImageError, Reference};
+use super::{ImageError, Reference, login};
 
 /// An image of the engine's list.
 pub(super) struct Image {
@@ -64,10 +64,11 @@ impl Engine {
         Ok(Self(docker))
     }
 
-    /// Pushes an image to its registry.
+    /// Pushes an image to its registry, with the login that this user has there.
     pub(crate) async fn push(&self, image: &Reference) -> Result<(), ImageError> {
         let options = PushImageOptionsBuilder::new().tag(&image.tag).build();
-        let mut stream = std::pin::pin!(self.0.push_image(&image.repository, Some(options), None));
+        let login = login::of(image).await?;
+        let mut stream = std::pin::pin!(self.0.push_image(&image.repository, Some(options), login));
         while let Some(progress) = stream.next().await {
             let error = match progress {
                 Ok(progress) => progress

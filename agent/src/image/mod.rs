@@ -11,6 +11,7 @@ mod export;
 mod ignore;
 mod locate;
 mod locked;
+mod login;
 mod park;
 mod project;
 mod purge;
@@ -22,6 +23,7 @@ pub use base::{BaseImage, Preparation, Prepared};
 pub use containerd::remove_pulled;
 pub use engine::Engine;
 pub use locked::build_locked;
+pub use login::LoginError;
 pub(crate) use park::GATE_PATH;
 pub use purge::{Leftover, Purge, Purged, Traces};
 pub use reference::Reference;
@@ -42,13 +44,19 @@ pub enum ImageError {
         said: String,
     },
     /// An image could not be pushed.
-    #[error("pushing {image} failed: {said}; `docker login` may be needed")]
+    #[error(
+        "pushing {image} failed: {said}; where its registry wants a login: `docker login` as the user who runs this \
+         (root, with sudo), or have DOCKER_CONFIG name the folder that has it"
+    )]
     Push {
         /// The image.
         image: String,
         /// What the engine or the registry said.
         said: String,
     },
+    /// A registry's login cannot be used.
+    #[error(transparent)]
+    Login(#[from] LoginError),
     /// An image could not be removed from its registry.
     #[error("removing {image} from its registry failed: {said}")]
     Registry {

@@ -5,7 +5,11 @@ use bollard::{body_full, query_parameters::BuildImageOptions};
 use futures_util::StreamExt as _;
 
 use super::{Engine, is_missing};
-use crate::image::{ImageError, Leftover, Reference, context::Context};
+use crate::image::{
+    ImageError, Leftover, Reference,
+    context::Context,
+    login::{self, Logins},
+};
 
 /// So much of the end of a build's output goes into an error, in lines.
 const SAID: usize = 12;
@@ -63,8 +67,13 @@ impl Engine {
             buildargs: Some(arguments),
             ..BuildImageOptions::default()
         };
+        let Logins { usable, unusable } = login::all().await;
         let mut output: Vec<String> = Vec::new();
-        let mut stream = std::pin::pin!(self.0.build_image(options, None, Some(body_full(body))));
+        let mut stream = std::pin::pin!(self.0.build_image(
+            options,
+            Some(usable),
+            Some(body_full(body))
+        ));
         while let Some(progress) = stream.next().await {
             let error = match progress {
                 Ok(progress) => {
@@ -78,10 +87,12 @@ impl Engine {
             };
             if let Some(error) = error {
                 let start = output.len().saturating_sub(SAID);
-                return Err(failed(format!(
-                    "{error}\n{}",
-                    output[start..].concat().trim()
-                )));
+                let mut said = format!("{error}\n{}", output[start..].concat().trim());
+                // Only where it may be the reason: most builds need no login.
+                for login in &unusable {
+                    said.push_str(&format!("\n{login}"));
+                }
+                return Err(failed(said));
             }
         }
         Ok(())
