@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Engine, ImageError, Leftover, Reference,
+    Engine, ImageError, Leftover, Reference, arguments,
     built::{self, Layer},
     context::Context,
     difference::Tree,
@@ -72,6 +72,12 @@ impl Preparation<'_> {
     /// When faas-cli, the engine or the registry fail, or the function cannot be sealed.
     pub async fn run(self) -> Result<Prepared, ImageError> {
         let function = self.function;
+        if !self.stack.copied().is_empty() {
+            let why = "`configuration.copy` of its stack file has files put into its handler folder that would not be \
+                       sealed; move them there yourself, and take it out of the stack file";
+            return Err(self.unparkable(why.to_owned()));
+        }
+        let mut arguments = self.arguments()?;
         let image = Reference::parse(&function.image);
         // An earlier run that was killed has left it, with the handler in it.
         let left = self.whole(&image).to_string();
@@ -82,7 +88,6 @@ impl Preparation<'_> {
             Recipe::of_template(self.faas, self.stack, function).await?
         };
         let plain = image.tagged("rsfaas-building");
-        let mut arguments = self.arguments();
         // Without a handler the template's own tests could only fail.
         arguments.insert("TEST_ENABLED".into(), "false".into());
         let steps = self
@@ -139,7 +144,7 @@ impl Preparation<'_> {
             .build_noted(
                 &whole,
                 recipe.whole(self.function, source)?,
-                self.arguments(),
+                self.arguments()?,
             )
             .await;
         let separated = match &built.outcome {
@@ -230,8 +235,9 @@ impl Preparation<'_> {
         })
     }
 
-    fn arguments(&self) -> HashMap<String, String> {
-        self.function.build_args.clone().into_iter().collect()
+    fn arguments(&self) -> Result<HashMap<String, String>, ImageError> {
+        arguments::of(self.function, &self.stack.folder().join("template"))
+            .map_err(|error| self.unparkable(error.to_string()))
     }
 
     fn unparkable(&self, why: String) -> ImageError {
@@ -239,5 +245,34 @@ impl Preparation<'_> {
             function: self.function.name.clone(),
             why,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bollard::{API_DEFAULT_VERSION, Docker};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn files_that_faas_cli_would_copy_into_the_handler_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("stack.yaml");
+        let text = "provider: {name: openfaas}\nconfiguration: {copy: [./common]}\nfunctions:\n  f: {lang: \
+                    python3, handler: ., image: r/f}\n";
+        std::fs::write(&path, text).unwrap();
+        let stack = StackFile::read(&path).unwrap();
+        let functions = stack.functions(None).unwrap();
+        let preparation = Preparation {
+            engine: &Engine(
+                Docker::connect_with_http("127.0.0.1:1", 1, API_DEFAULT_VERSION).unwrap(),
+            ),
+            faas: &FaasCli::new("/nonexistent/faas-cli".as_ref(), "http://g", None).unwrap(),
+            stack: &stack,
+            function: &functions[0],
+            source: None,
+        };
+        let error = preparation.run().await.err().unwrap().to_string();
+        assert!(error.contains("`configuration.copy`"), "{error}");
     }
 }

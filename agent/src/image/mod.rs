@@ -1,5 +1,6 @@
 //! Images, through Docker Engine: the base image without a handler, the locked function's image, and
 //! the removal of what plain builds left.
+mod arguments;
 mod base;
 mod built;
 mod containerd;

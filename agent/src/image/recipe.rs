@@ -201,6 +201,7 @@ mod tests {
             handler: handler.to_owned(),
             image: "r/f:1".into(),
             build_args: BTreeMap::new(),
+            build_options: Vec::new(),
             entry: serde_json::Value::Null,
         }
     }

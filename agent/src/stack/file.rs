@@ -19,6 +19,7 @@ pub struct StackFile {
     path: PathBuf,
     gateway: Option<String>,
     functions: BTreeMap<String, Entry>,
+    copied: Vec<String>,
     unset: Vec<String>,
 }
 
@@ -35,6 +36,8 @@ pub struct Function {
     pub image: String,
     /// Its build arguments.
     pub build_args: BTreeMap<String, String>,
+    /// Which of its template's packages it is built with, by their names there.
+    pub build_options: Vec<String>,
     /// Its entry, with paths made absolute.
     pub entry: Value,
 }
@@ -43,6 +46,13 @@ pub struct Function {
 struct Raw {
     provider: Provider,
     functions: BTreeMap<String, Entry>,
+    #[serde(default)]
+    configuration: Option<Configuration>,
+}
+
+#[derive(Deserialize)]
+struct Configuration {
+    copy: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -88,6 +98,7 @@ impl StackFile {
             path,
             gateway: raw.provider.gateway,
             functions: raw.functions,
+            copied: raw.configuration.and_then(|it| it.copy).unwrap_or_default(),
             unset,
         };
         if raw.provider.name != "openfaas" {
@@ -124,6 +135,12 @@ impl StackFile {
     #[must_use]
     pub fn gateway(&self) -> Option<&str> {
         self.gateway.as_deref()
+    }
+
+    /// `configuration.copy`: paths that faas-cli puts into every handler folder when it builds.
+    #[must_use]
+    pub fn copied(&self) -> &[String] {
+        &self.copied
     }
 
     /// Variables of the file that nobody has set, and that stand for nothing therefore.
@@ -188,7 +205,10 @@ impl StackFile {
             .flatten()
             .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
             .collect();
+        let build_options = absolute["build_options"].as_array().into_iter().flatten();
+        let build_options = build_options.filter_map(|name| Some(name.as_str()?.to_owned()));
         Ok(Function {
+            build_options: build_options.collect(),
             name: name.to_owned(),
             lang: field("lang")?,
             handler,
@@ -236,6 +256,7 @@ functions:
     environment: {A: 1}
     environment_file: [env.yml]
     build_args: {TEST: 1}
+    build_options: [dev]
 ";
 
     #[test]
@@ -251,6 +272,7 @@ functions:
                 .starts_with('/')
         );
         assert_eq!(functions[0].build_args["TEST"], "1");
+        assert_eq!(functions[0].build_options, ["dev"]);
     }
 
     #[test]

@@ -1,0 +1,145 @@
+//! Build arguments as faas-cli puts them together: the function's own, and the packages that its build options stand for
+//! in its template.
+use std::{collections::HashMap, fs, path::Path};
+
+use serde::Deserialize;
+
+use crate::stack::Function;
+
+/// The argument that templates install packages by.
+const PACKAGES: &str = "ADDITIONAL_PACKAGE";
+
+/// Why there are none.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum ArgumentsError {
+    /// The template cannot be looked into.
+    #[error("its `build_options` are for the template to resolve, and {0}")]
+    Template(String),
+    /// The template has no such option.
+    #[error("its template has no build option {name:?}; it has: {known}")]
+    Unknown {
+        /// The option.
+        name: String,
+        /// Those that are there.
+        known: String,
+    },
+}
+
+/// `template.yml`, as far as it is needed.
+#[derive(Deserialize)]
+struct Template {
+    #[serde(default)]
+    build_options: Vec<BuildOption>,
+}
+
+#[derive(Deserialize)]
+struct BuildOption {
+    name: String,
+    #[serde(default)]
+    packages: Vec<String>,
+}
+
+/// The arguments of a function whose templates are in a folder.
+///
+/// # Errors
+/// When it has a build option that its template has not.
+pub(super) fn of(
+    function: &Function,
+    templates: &Path,
+) -> Result<HashMap<String, String>, ArgumentsError> {
+    let mut arguments: HashMap<_, _> = function.build_args.clone().into_iter().collect();
+    if function.build_options.is_empty() {
+        return Ok(arguments);
+    }
+    let path = templates.join(&function.lang).join("template.yml");
+    let failed = |error: &dyn std::fmt::Display| {
+        ArgumentsError::Template(format!("{} cannot be read: {error}", path.display()))
+    };
+    let text = fs::read_to_string(&path).map_err(|error| failed(&error))?;
+    let template: Template = serde_norway::from_str(&text).map_err(|error| failed(&error))?;
+    let mut packages: Vec<&str> = Vec::new();
+    for name in &function.build_options {
+        let known = &template.build_options;
+        let option = known.iter().find(|option| option.name == *name);
+        let option = option.ok_or_else(|| ArgumentsError::Unknown {
+            name: name.clone(),
+            known: known
+                .iter()
+                .map(|it| it.name.as_str())
+                .collect::<Vec<_>>()
+                .join(", "),
+        })?;
+        packages.extend(option.packages.iter().map(String::as_str));
+    }
+    let own = function.build_args.get(PACKAGES);
+    packages.extend(own.into_iter().flat_map(|own| own.split(' ')));
+    let mut once: Vec<&str> = Vec::new();
+    for package in packages {
+        if !once.contains(&package) {
+            once.push(package);
+        }
+    }
+    arguments.insert(PACKAGES.into(), once.join(" "));
+    Ok(arguments)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEMPLATE: &str = "
+language: python3
+build_options:
+  - name: dev
+    packages: [make, gcc]
+  - name: mysql
+    packages: [gcc, mysql-dev]
+";
+
+    fn arguments(
+        options: &[&str],
+        own: &[(&str, &str)],
+    ) -> Result<HashMap<String, String>, ArgumentsError> {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("python3")).unwrap();
+        fs::write(folder.path().join("python3/template.yml"), TEMPLATE).unwrap();
+        let function = Function {
+            name: "f".into(),
+            lang: "python3".into(),
+            handler: "/f".into(),
+            image: "r/f:1".into(),
+            build_args: own
+                .iter()
+                .map(|(name, value)| (name.to_string(), value.to_string()))
+                .collect(),
+            build_options: options.iter().map(ToString::to_string).collect(),
+            entry: serde_json::Value::Null,
+        };
+        of(&function, folder.path())
+    }
+
+    #[test]
+    fn build_options_become_the_packages_of_the_template() {
+        let packages = |options: &[&str], own: &[(&str, &str)]| {
+            arguments(options, own).unwrap().remove(PACKAGES)
+        };
+        assert_eq!(
+            packages(&["dev", "mysql"], &[]).unwrap(),
+            "make gcc mysql-dev"
+        );
+        let own = [(PACKAGES, "git make"), ("A", "1")];
+        assert_eq!(packages(&["dev"], &own).unwrap(), "make gcc git");
+        assert_eq!(packages(&[], &own).unwrap(), "git make");
+        assert_eq!(packages(&[], &[]), None);
+        assert_eq!(arguments(&["dev"], &own).unwrap()["A"], "1");
+    }
+
+    #[test]
+    fn a_build_option_that_the_template_has_not_is_told_with_those_that_it_has() {
+        let error = arguments(&["debug"], &[]).unwrap_err().to_string();
+        assert!(
+            error.contains("\"debug\"") && error.contains("dev, mysql"),
+            "{error}"
+        );
+    }
+}
