@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, ffi::OsStr, path::Path};
 use crate::seal::archive::is_manifest;
 
 /// Why a Dockerfile is not understood.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum DockerfileError {
     /// Here-documents, which only BuildKit knows.
     #[error("it has a here-document, which this engine's builder does not know")]
@@ -17,6 +17,12 @@ pub(super) enum DockerfileError {
     /// Nothing of the context goes into it.
     #[error("it copies nothing of the handler folder, so there is nothing to seal")]
     NothingCopied,
+    /// The container could not start without the author's files.
+    #[error(
+        "`USER {0}` needs a `RUN` that stands behind a copy of the handler folder, and so is not in the base image; \
+         put that `RUN` before the copy"
+    )]
+    User(String),
 }
 
 /// The Dockerfile's text without the instructions that depend on the author's files.
@@ -39,10 +45,12 @@ pub(super) fn strip(text: &str) -> Result<String, DockerfileError> {
             removed = true;
         }
     }
-    if removed {
-        Ok(stripped)
-    } else {
-        Err(DockerfileError::NothingCopied)
+    if !removed {
+        return Err(DockerfileError::NothingCopied);
+    }
+    match stages.missing_user() {
+        Some(user) => Err(DockerfileError::User(user)),
+        None => Ok(stripped),
     }
 }
 
@@ -53,6 +61,10 @@ struct Stages {
     tainted: BTreeSet<String>,
     count: usize,
     names: Vec<String>,
+    /// What the stage's lost instructions may have given to users and groups as names.
+    lost_users: BTreeSet<String>,
+    /// Whom the stage starts as.
+    user: Option<String>,
 }
 
 impl Stages {
@@ -69,6 +81,9 @@ impl Stages {
                 self.count += 1;
                 if words.first().is_some_and(|from| self.is_tainted(from)) {
                     self.taint();
+                } else {
+                    self.lost_users.clear();
+                    self.user = None;
                 }
                 true
             }
@@ -76,13 +91,27 @@ impl Stages {
                 self.taint();
                 false
             }
-            "RUN" => !self.names.iter().any(|name| self.tainted.contains(name)),
+            "RUN" if self.names.iter().any(|name| self.tainted.contains(name)) => {
+                self.lost_users.extend(made_users(instruction));
+                false
+            }
+            "USER" => {
+                self.user = words(instruction).next().map(str::to_owned);
+                true
+            }
             _ => true,
         }
     }
 
     fn taint(&mut self) {
         self.tainted.extend(self.names.iter().cloned());
+    }
+
+    /// The last stage's user, where what makes it or its group is lost. Numbers need nobody to make them.
+    fn missing_user(&self) -> Option<String> {
+        let user = self.user.as_ref()?;
+        let is_lost = |name: &str| name.parse::<u32>().is_err() && self.lost_users.contains(name);
+        user.split(':').any(is_lost).then(|| user.clone())
     }
 
     fn is_tainted(&self, stage: &str) -> bool {
@@ -109,6 +138,15 @@ impl Stages {
                 source.contains("://") || is_manifest_at_top(source.trim_start_matches("./"))
             })
     }
+}
+
+/// The words behind a command that makes users or groups; their names are among them.
+fn made_users(instruction: &str) -> impl Iterator<Item = String> {
+    let in_name = |it: char| it.is_ascii_alphanumeric() || "_.-".contains(it);
+    let words = instruction.split(move |it| !in_name(it));
+    let makes = ["adduser", "useradd", "addgroup", "groupadd"];
+    let behind = words.skip_while(move |word| !makes.contains(word)).skip(1);
+    behind.filter(|word| !word.is_empty()).map(str::to_owned)
 }
 
 fn is_manifest_at_top(source: &str) -> bool {
@@ -217,6 +255,39 @@ mod tests {
             strip("FROM alpine\nRUN apk add curl\n"),
             Err(DockerfileError::NothingCopied)
         );
+    }
+
+    #[test]
+    fn a_user_that_the_base_would_not_have_is_refused() {
+        for (text, missing) in [
+            ("COPY . .\nRUN adduser -D app\nUSER app\n", Some("app")),
+            (
+                "COPY . .\nRUN pip install x && \\\n  groupadd -r web; useradd app\nUSER 7:web\n",
+                Some("7:web"),
+            ),
+            (
+                "COPY . .\nRUN [\"/usr/sbin/useradd\", \"app\"]\nUSER app\n",
+                Some("app"),
+            ),
+            ("COPY . .\nRUN useradd app\nFROM 0\nUSER app\n", Some("app")),
+            (
+                "COPY . .\nRUN useradd app\nFROM 0\nUSER app\nFROM alpine\nUSER nobody\n",
+                None,
+            ),
+            (
+                "RUN useradd app\nCOPY . .\nRUN chown -R app .\nUSER app\n",
+                None,
+            ),
+            (
+                "COPY . .\nRUN useradd -u 7 app\nUSER app\nRUN x\nUSER 7\n",
+                None,
+            ),
+            ("COPY . .\nRUN useradd app\nUSER nobody\n", None),
+        ] {
+            let stripped = strip(&format!("FROM alpine\n{text}"));
+            let missing = missing.map(|user: &str| DockerfileError::User(user.to_owned()));
+            assert_eq!(stripped.err(), missing, "{text}");
+        }
     }
 
     #[test]
