@@ -19,8 +19,8 @@ pub(super) enum DockerfileError {
     NothingCopied,
     /// The container could not start without the author's files.
     #[error(
-        "`USER {0}` needs a `RUN` that stands behind a copy of the handler folder, and so is not in the base image; \
-         put that `RUN` before the copy"
+        "`USER {0}` is made by an instruction that stands behind a copy of the handler folder, and so is not in the \
+         base image; make the user before the copy, or in a stage without one"
     )]
     User(String),
 }
@@ -63,6 +63,8 @@ struct Stages {
     names: Vec<String>,
     /// What the stage's lost instructions may have given to users and groups as names.
     lost_users: BTreeSet<String>,
+    /// Whether a list of users was to come from a stage that has lost something.
+    lost_list: bool,
     /// Whom the stage starts as.
     user: Option<String>,
 }
@@ -83,12 +85,14 @@ impl Stages {
                     self.taint();
                 } else {
                     self.lost_users.clear();
+                    self.lost_list = false;
                     self.user = None;
                 }
                 true
             }
             "COPY" | "ADD" if !self.is_clean_copy(instruction) => {
                 self.taint();
+                self.lost_list |= instruction.contains("/etc/passwd");
                 false
             }
             "RUN" if self.names.iter().any(|name| self.tainted.contains(name)) => {
@@ -110,7 +114,9 @@ impl Stages {
     /// The last stage's user, where what makes it or its group is lost. Numbers need nobody to make them.
     fn missing_user(&self) -> Option<String> {
         let user = self.user.as_ref()?;
-        let is_lost = |name: &str| name.parse::<u32>().is_err() && self.lost_users.contains(name);
+        let is_lost = |name: &str| {
+            name.parse::<u32>().is_err() && (self.lost_list || self.lost_users.contains(name))
+        };
         user.split(':').any(is_lost).then(|| user.clone())
     }
 
@@ -283,6 +289,14 @@ mod tests {
                 None,
             ),
             ("COPY . .\nRUN useradd app\nUSER nobody\n", None),
+            (
+                "COPY . .\nFROM scratch\nCOPY --from=0 /etc/passwd /etc/\nUSER app\n",
+                Some("app"),
+            ),
+            (
+                "COPY . .\nFROM scratch\nCOPY --from=0 /etc/passwd /etc/\nUSER 7\n",
+                None,
+            ),
         ] {
             let stripped = strip(&format!("FROM alpine\n{text}"));
             let missing = missing.map(|user: &str| DockerfileError::User(user.to_owned()));
