@@ -65,6 +65,7 @@ async fn what_a_killed_seal_has_left_in_the_engine_goes_before_anything_else() {
         handler: folder.path().to_owned(),
         image: "r/f:1".into(),
         build_args: BTreeMap::new(),
+        build_options: Vec::new(),
         entry: json!({}),
     };
     let preparation = Preparation {
