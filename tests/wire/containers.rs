@@ -43,7 +43,7 @@ deploy)
     echo "$name ended" >>"$folder/deployments"
     ;;
 remove)
-    pid=$(cat "$folder/$2.pid" 2>/dev/null) || { echo "$2: not found"; exit 1; }
+    pid=$(cat "$folder/$2.pid" 2>/dev/null) || { echo "No existing function to remove" >&2; exit 1; }
     rm "$folder/$2.pid"
     if ours "$pid" "$2"; then kill -KILL "$pid"; fi
     ;;

@@ -18,6 +18,9 @@ pub(super) const REMOVE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often a deployment over a function that runs is tried, and the pause in between.
 const OVER_TRIES: usize = 3;
 const OVER_PAUSE: Duration = Duration::from_secs(1);
+/// What faas-cli says where the gateway has no function of that name (404). Nothing less will do: "not found" may be a
+/// program or a host.
+const NOTHING_TO_REMOVE: &str = "no existing function to remove";
 /// So much of the end of what faas-cli wrote goes into an error, in bytes.
 const SAID: usize = 600;
 
@@ -103,7 +106,7 @@ impl FaasCli {
         let mut command = self.command();
         command.args(["remove", name, "--gateway", &self.gateway]);
         let output = self.run_for("remove", &mut command, REMOVE_TIMEOUT).await?;
-        if !output.status.success() && said(&output).to_lowercase().contains("not found") {
+        if !output.status.success() && said(&output).to_lowercase().contains(NOTHING_TO_REMOVE) {
             return Ok(());
         }
         finish("remove", output)
@@ -228,8 +231,10 @@ mod tests {
     #[tokio::test]
     async fn removing_what_is_not_there_is_no_error() {
         let (_folder, cli) =
-            faas_cli("echo No existing function found; echo Function not found; exit 1");
+            faas_cli("echo Deleting: pydict.; echo No existing function to remove >&2; exit 1");
         cli.remove("pydict").await.unwrap();
+        let (_folder, cli) = faas_cli("echo docker: not found >&2; exit 1");
+        assert!(cli.remove("pydict").await.is_err());
     }
 
     #[tokio::test]
