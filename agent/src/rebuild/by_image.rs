@@ -123,7 +123,7 @@ impl Built {
         let token = Arc::new(self.way.slots.token()?);
         let deployment = Deployment::of(function, faas.gateway())
             .named(&slot.name)
-            .image(&image, "unlocked")
+            .unlocked(&image)
             .environment(rsfaas_shim::PARK_TOKEN, token.expose());
         faas.deploy(&function.behind_gate(deployment)).await?;
         timeline.note(Step::Deployed);

@@ -278,7 +278,7 @@ impl Pool {
         let token = Arc::new(self.slots.token()?);
         let deployment = Deployment::of(&self.function, self.faas.gateway())
             .named(&slot.name)
-            .image(&self.function.base_image, "unlocked")
+            .unlocked(&self.function.base_image)
             .environment(rsfaas_shim::PARK_TOKEN, token.expose())
             .environment(
                 rsfaas_shim::HANDLER_DIR,

@@ -15,6 +15,14 @@ const BUILD_KEYS: [&str; 7] = [
     "platforms",
 ];
 
+/// One replica, always, whatever the author or the provider's default says: replicas would share a token, so that only
+/// one of them is found, and a parked container looks idle.
+const ONE_REPLICA: [(&str, &str); 3] = [
+    ("com.openfaas.scale.min", "1"),
+    ("com.openfaas.scale.max", "1"),
+    ("com.openfaas.scale.zero", "false"),
+];
+
 /// A deployment in the making.
 #[derive(Debug, Clone)]
 pub struct Deployment {
@@ -60,6 +68,17 @@ impl Deployment {
     pub fn image(mut self, image: &str, role: &str) -> Self {
         self.entry.insert("image".into(), image.into());
         self.label("com.rsfaas.role", role)
+    }
+
+    /// From this image, as an unlocked container.
+    #[must_use]
+    pub fn unlocked(self, image: &str) -> Self {
+        let deployment = self.image(image, "unlocked");
+        ONE_REPLICA
+            .into_iter()
+            .fold(deployment, |deployment, (name, value)| {
+                deployment.label(name, value)
+            })
     }
 
     /// With a variable.
@@ -161,7 +180,7 @@ mod tests {
     fn an_unlocked_container_has_everything_that_the_function_has() {
         let deployment = Deployment::of(&function(), "http://g")
             .named("pydict-abc123-0")
-            .image("r/pydict:base", "unlocked")
+            .unlocked("r/pydict:base")
             .environment("TOKEN", "t")
             .behind("/.rsfaas/gate");
         let entry = entry(&deployment);
@@ -190,6 +209,23 @@ mod tests {
         assert!(unset.is_empty());
         let file: BTreeMap<String, Value> = serde_norway::from_str(&text).unwrap();
         assert_eq!(file["functions"]["pydict"]["environment"], environment);
+    }
+
+    #[test]
+    fn an_unlocked_container_has_one_replica_whatever_the_author_scales_to() {
+        let mut function = function();
+        function.stack["labels"] = json!({
+            "com.openfaas.scale.min": "2", "com.openfaas.scale.max": 5, "com.openfaas.scale.zero": true,
+        });
+        let of = |deployment: Deployment| {
+            let labels = entry(&deployment)["labels"].take();
+            ["min", "max", "zero"].map(|name| labels[format!("com.openfaas.scale.{name}")].clone())
+        };
+        let deployment = Deployment::of(&function, "http://g");
+        let unlocked = of(deployment.clone().unlocked("r/pydict:base"));
+        assert_eq!(unlocked, ["1", "1", "false"]);
+        let locked = of(deployment.image("l", "locked"));
+        assert_eq!(locked, [json!("2"), json!(5), json!(true)], "the author's");
     }
 
     #[test]
