@@ -14,7 +14,7 @@ use crate::{
     state::StateDir,
 };
 
-/// Remove every container that an agent that is gone has left, parked or unlocked.
+/// Remove every container that this host's agent, which is gone, has left, parked or unlocked.
 ///
 /// Ends their processes first, where they run on this host, so that no plaintext is left in memory whatever
 /// the provider does. Refuses where an agent runs: that one keeps its own containers. The service manager
@@ -43,8 +43,12 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let credentials = config.credentials.as_deref();
     let faas = FaasCli::new(&config.faas_cli, &gateway, credentials)?;
     let gateway = Gateway::new(&gateway, credentials)?;
-    let removed = wait_for(async { Ok(rebuild::sweep(&names, &gateway, &faas).await?) })?;
-    let lines: String = removed
+    let swept = wait_for(async { Ok(rebuild::sweep(&names, &gateway, &faas).await?) })?;
+    if let Some(advice) = swept.advice() {
+        eprintln!("warning: {advice}");
+    }
+    let lines: String = swept
+        .removed
         .iter()
         .map(|name| format!("{name} is removed\n"))
         .collect();

@@ -94,7 +94,10 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let faas = Arc::new(faas);
     let gateway = Gateway::new(&gateway, config.credentials.as_deref())?;
     state.remove_leftovers()?;
-    rebuild::sweep(&names, &gateway, &faas).await?;
+    let swept = rebuild::sweep(&names, &gateway, &faas).await?;
+    if let Some(advice) = swept.advice() {
+        tracing::warn!("{advice}");
+    }
 
     let release = ReleaseSign::random().map_err(DaemonError::system("random bytes"))?;
     let admission = AdmissionKey::random().map_err(DaemonError::system("random bytes"))?;

@@ -17,7 +17,7 @@ pub use handler::SealedHandler;
 pub use names::UnlockedNames;
 pub use parked::ParkedStatus;
 pub use pool::Standby;
-pub use sweep::sweep;
+pub use sweep::{Swept, sweep};
 
 use self::{by_image::ByImage, by_mount::ByMount, names::Slots};
 use crate::{

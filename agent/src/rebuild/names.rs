@@ -75,6 +75,14 @@ impl UnlockedNames {
     pub fn of(&self, function: &str, slot: usize) -> String {
         format!("{function}-{}-{slot}", self.suffix)
     }
+
+    /// Whether a container's name is of this host.
+    pub(super) fn is_own(&self, name: &str) -> bool {
+        name.rsplit_once('-')
+            .filter(|(_, slot)| slot.parse::<usize>().is_ok())
+            .and_then(|(rest, _)| rest.strip_suffix(self.suffix.as_str()))
+            .is_some_and(|function| function.ends_with('-'))
+    }
 }
 
 /// A container's place and its name; free again when dropped.

@@ -12,8 +12,33 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Containers that are removed at a time.
 const AT_A_TIME: usize = 4;
 
-/// Kills what runs in the containers that this host's agent has left, then has the provider remove them; gives
-/// their names. To be called where no agent runs.
+/// What a sweep has found.
+#[derive(Debug, Default)]
+pub struct Swept {
+    /// This host's containers, which are removed.
+    pub removed: Vec<String>,
+    /// Those whose names have another suffix: containers of an agent with a state folder of its own, which may serve,
+    /// or of a state folder that is gone. They stay.
+    pub others: Vec<String>,
+}
+
+impl Swept {
+    /// What to do about those that stay; `None` where there are none.
+    #[must_use]
+    pub fn advice(&self) -> Option<String> {
+        if self.others.is_empty() {
+            return None;
+        }
+        let names = self.others.join(" ");
+        Some(format!(
+            "containers of another agent, or of a state folder that is gone, stay: {names}; if no agent has them any \
+             more, remove each with `faas-cli remove NAME`"
+        ))
+    }
+}
+
+/// Kills what runs in the containers that this host's agent has left, then has the provider remove them. To be
+/// called where no agent runs.
 ///
 /// # Errors
 /// When a process outlives its end, or the provider does not remove a container: the processes are dead then.
@@ -21,7 +46,7 @@ pub async fn sweep(
     names: &UnlockedNames,
     gateway: &Gateway,
     faas: &FaasCli,
-) -> Result<Vec<String>, RebuildError> {
+) -> Result<Swept, RebuildError> {
     let strays = Strays::kill(names.suffix()).await;
     if let Ok(strays) = &strays
         && strays.count() > 0
@@ -30,20 +55,24 @@ pub async fn sweep(
         tracing::info!(processes, "left running by an earlier agent; ended");
     }
     match strays {
-        Ok(strays) => Ok(strays.removed_by(remove(gateway, faas)).await?),
+        Ok(strays) => Ok(strays.removed_by(remove(names, gateway, faas)).await?),
         Err(error) => {
             // The provider may succeed where the kernel did not.
-            remove(gateway, faas).await?;
+            remove(names, gateway, faas).await?;
             Err(error.into())
         }
     }
 }
 
 /// A removal that is under way already, or a provider that is busy, is given some time.
-async fn remove(gateway: &Gateway, faas: &FaasCli) -> Result<Vec<String>, FaasError> {
-    let mut removed = Vec::new();
+async fn remove(
+    names: &UnlockedNames,
+    gateway: &Gateway,
+    faas: &FaasCli,
+) -> Result<Swept, FaasError> {
+    let mut swept = Swept::default();
     for attempt in 1.. {
-        match try_remove(gateway, faas, &mut removed).await {
+        match try_remove(names, gateway, faas, &mut swept).await {
             Err(error) if attempt < TRIES => {
                 tracing::warn!(%error, "not everything that an earlier agent left is removed; once more");
                 tokio::time::sleep(PAUSE).await;
@@ -54,27 +83,73 @@ async fn remove(gateway: &Gateway, faas: &FaasCli) -> Result<Vec<String>, FaasEr
             }
         }
     }
-    removed.sort();
-    removed.dedup();
-    Ok(removed)
+    swept.removed.sort();
+    swept.removed.dedup();
+    Ok(swept)
 }
 
 async fn try_remove(
+    names: &UnlockedNames,
     gateway: &Gateway,
     faas: &FaasCli,
-    removed: &mut Vec<String>,
+    swept: &mut Swept,
 ) -> Result<(), FaasError> {
     let left = gateway
         .functions_with_label("com.rsfaas.role", "unlocked")
         .await?;
-    let mut removals = stream::iter(left)
+    let (own, others): (Vec<_>, Vec<_>) = left.into_iter().partition(|name| names.is_own(name));
+    swept.others = others;
+    let mut removals = stream::iter(own)
         .map(|name| async move {
             tracing::info!(container = name, "left behind by an earlier agent; removed");
             faas.remove(&name).await.map(|()| name)
         })
         .buffer_unordered(AT_A_TIME);
     while let Some(name) = removals.try_next().await? {
-        removed.push(name);
+        swept.removed.push(name);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{http::tests::answering, script, state::StateDir};
+
+    #[tokio::test]
+    async fn containers_of_another_host_stay_and_are_told_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = UnlockedNames::of_host(&StateDir::new(folder.path())).unwrap();
+        let own = names.of("pydict", 0);
+        let others = [
+            "pydict-another2x-0".to_owned(),
+            format!("{own}-x"),
+            names.of("pydict", 0).replace("pydict-", "pydict"),
+        ];
+        let listed: Vec<_> = others
+            .iter()
+            .chain([&own])
+            .map(
+                |name| serde_json::json!({"name": name, "labels": {"com.rsfaas.role": "unlocked"}}),
+            )
+            .collect();
+        let listed = serde_json::Value::from(listed);
+        let answer = format!("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{listed}").leak();
+        let address = format!("http://{}", answering(answer).await);
+        let gateway = Gateway::new(&address, None).unwrap();
+        let program = script::write(
+            &folder.path().join("faas-cli"),
+            "echo \"$2\" >> \"$0.removed\"",
+        );
+        let faas = FaasCli::new(&program, &address, None).unwrap();
+        let swept = sweep(&names, &gateway, &faas).await.unwrap();
+        let removed = std::fs::read_to_string(folder.path().join("faas-cli.removed")).unwrap();
+        assert_eq!(removed.trim(), own);
+        assert_eq!(swept.removed, [own]);
+        let advice = swept.advice().unwrap();
+        assert!(
+            others.iter().all(|other| advice.contains(other)) && advice.contains("faas-cli remove"),
+            "{advice}"
+        );
+    }
 }
