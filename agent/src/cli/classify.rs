@@ -64,6 +64,8 @@ impl Classify for ImageError {
             | Self::Push { .. }
             | Self::Login(LoginError::Config { .. } | LoginError::Login { .. })
             | Self::Registry { .. }
+            | Self::Tags { .. }
+            | Self::Unpurged { .. }
             | Self::Purge { .. }
             | Self::Cache { .. }
             | Self::Pulled { .. } => Exit::Images,

@@ -27,6 +27,18 @@ pub async fn remove_pulled(image: &Reference) -> Result<(), ImageError> {
     }
 }
 
+/// The tags of a repository's images of which there are copies.
+///
+/// # Errors
+/// When containerd is there, and does not answer or refuses.
+pub(super) async fn pulled_tags(image: &Reference) -> Result<Vec<String>, ImageError> {
+    if is_served(&socket()).await {
+        Ctr(PathBuf::from("ctr")).tags(image).await
+    } else {
+        Ok(Vec::new())
+    }
+}
+
 /// Whether somebody listens at a socket: `ctr` would wait for ten seconds at one that was left behind.
 async fn is_served(socket: &Path) -> bool {
     match UnixStream::connect(socket).await {
@@ -47,23 +59,39 @@ impl Ctr {
             image: name.clone(),
             said,
         };
-        let Some(namespaces) = self
-            .run(&["namespaces", "ls", "--quiet"])
-            .await
-            .map_err(failed)?
-        else {
-            return Ok(());
-        };
-        for namespace in namespaces.lines() {
-            let within = ["--namespace", namespace, "images"];
-            let list = [&within[..], &["ls", "--quiet"]].concat();
-            let images = self.run(&list).await.map_err(failed)?.unwrap_or_default();
-            if images.lines().any(|line| line == name) {
-                let remove = [&within[..], &["rm", "--sync", &name]].concat();
+        for (namespace, images) in self.images().await.map_err(failed)? {
+            if images.contains(&name) {
+                let remove = ["--namespace", &namespace, "images", "rm", "--sync", &name];
                 self.run(&remove).await.map_err(failed)?;
             }
         }
         Ok(())
+    }
+
+    async fn tags(&self, image: &Reference) -> Result<Vec<String>, ImageError> {
+        let prefix = full_name(&image.tagged(""));
+        let images = self.images().await.map_err(|said| ImageError::Pulled {
+            image: format!("{prefix}TAG"),
+            said,
+        })?;
+        let names = images.iter().flat_map(|(_, names)| names);
+        let tags = names.filter_map(|name| name.strip_prefix(&prefix));
+        Ok(tags.map(str::to_owned).collect())
+    }
+
+    /// The images of each namespace.
+    async fn images(&self) -> Result<Vec<(String, Vec<String>)>, String> {
+        let namespaces = self.run(&["namespaces", "ls", "--quiet"]).await?;
+        let mut images = Vec::new();
+        for namespace in namespaces.unwrap_or_default().lines() {
+            let list = ["--namespace", namespace, "images", "ls", "--quiet"];
+            let names = self.run(&list).await?.unwrap_or_default();
+            images.push((
+                namespace.to_owned(),
+                names.lines().map(str::to_owned).collect(),
+            ));
+        }
+        Ok(images)
     }
 
     /// What `ctr` writes; `None` where there is no `ctr`.
@@ -130,6 +158,8 @@ mod tests {
             removals,
             ["--namespace openfaas-fn images rm --sync r:5000/f:1"]
         );
+        let tags = ctr.tags(&Reference::parse("r:5000/f:base")).await.unwrap();
+        assert_eq!(tags, ["1", "10"]);
     }
 
     #[tokio::test]

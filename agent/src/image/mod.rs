@@ -66,6 +66,22 @@ pub enum ImageError {
         /// What the registry said.
         said: String,
     },
+    /// A registry does not tell which images it has.
+    #[error("{repository}: its registry does not list its tags: {said}")]
+    Tags {
+        /// The images' name without a tag.
+        repository: String,
+        /// What the registry said.
+        said: String,
+    },
+    /// An image with a handler in it could not be removed from everywhere.
+    #[error("the plaintext in image {image} is left in part: {said}")]
+    Unpurged {
+        /// The image.
+        image: String,
+        /// What could not be done, and what to do.
+        said: String,
+    },
     /// The operator's purge command failed.
     #[error("{program} (`purge_command`) failed for {image}: {said}; plaintext may be left")]
     Purge {

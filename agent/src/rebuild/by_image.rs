@@ -44,35 +44,38 @@ impl ByImage {
         }
     }
 
-    /// Purges images that an agent that was killed has left.
+    /// Purges images that an earlier agent has left, killed or kept from it.
     pub(super) async fn sweep(&self) {
-        if let Err(error) = self.try_sweep().await {
-            let function = &self.function.name;
-            tracing::error!(function, %error, "images with plaintext may be left; start the agent again");
-        }
-    }
-
-    async fn try_sweep(&self) -> Result<(), RebuildError> {
-        let engine = Engine::connect().await?;
+        let function = &self.function.name;
+        let engine = match Engine::connect().await {
+            Ok(engine) => engine,
+            Err(error) => {
+                tracing::error!(function, %error, "images with plaintext may be left; start the agent again");
+                return;
+            }
+        };
         let base = Reference::parse(&self.function.base_image);
-        for image in Unlocked::left(&engine, &base).await? {
-            tracing::info!(%image, "left behind by an earlier agent; purged");
-            self.purge(&engine, &image).await?;
+        let left = Unlocked::left(&engine, &base, self.slots.suffix()).await;
+        for error in left.unseen {
+            tracing::warn!(function, %error, "images with plaintext that are left are not found there");
         }
-        Ok(())
+        for image in left.others {
+            tracing::warn!(function, %image, "plaintext of another agent, or of a state folder that is gone; if no \
+                agent has it any more, remove it");
+        }
+        for image in left.own {
+            match self.purge(&engine, &image).await {
+                Ok(()) => tracing::info!(%image, "left behind by an earlier agent; purged"),
+                Err(error) => tracing::error!(function, %error, "left behind by an earlier agent"),
+            }
+        }
     }
 
     async fn purge(&self, engine: &Engine, image: &Reference) -> Result<(), ImageError> {
-        let kept = Unlocked::purge(engine, image).await?;
-        match &self.purge {
-            Some(command) => command.run(image).await,
-            None => {
-                if let Some(left) = kept {
-                    tracing::warn!(what = left.what, how = left.how, "plaintext is left");
-                }
-                Ok(())
-            }
+        if let Some(left) = Unlocked::purge(engine, image, self.purge.as_ref()).await? {
+            tracing::warn!(what = left.what, how = left.how, "plaintext is left");
         }
+        Ok(())
     }
 }
 
@@ -107,7 +110,9 @@ impl Built {
         let mut serving = self.serving.lock().await;
         let engine = Engine::connect().await?;
         let base = Reference::parse(&function.base_image);
-        let image = serving.image.insert(base.tagged(&Unlocked::tag()?));
+        let image = serving
+            .image
+            .insert(base.tagged(&Unlocked::tag(self.way.slots.suffix())?));
         Unlocked {
             base: &base,
             handler_dir: &function.handler_dir,

@@ -119,6 +119,11 @@ impl Slots {
         })
     }
 
+    /// The suffix of the host's names.
+    pub(super) fn suffix(&self) -> &str {
+        self.names.suffix()
+    }
+
     /// A token for a container of the function's.
     pub(super) fn token(&self) -> Result<ParkToken, getrandom::Error> {
         ParkToken::generate(self.names.suffix())

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-pub(super) use self::registry::{blobs, remove_manifest};
+pub(super) use self::registry::{blobs, pushed_tags, remove_manifest};
 pub use self::traces::Traces;
 use super::{Engine, ImageError, Reference, engine::Storage};
 

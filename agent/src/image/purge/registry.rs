@@ -2,6 +2,7 @@
 use std::collections::BTreeSet;
 
 use hyper::{Method, StatusCode, header};
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Leftover, Purge, Purged};
@@ -153,6 +154,38 @@ async fn held(image: &Reference) -> Result<Held, String> {
 
 fn digest(descriptor: &Value) -> Option<String> {
     descriptor["digest"].as_str().map(str::to_owned)
+}
+
+/// The tags that an image's registry has beside it; none where it has no such repository.
+///
+/// # Errors
+/// When the registry is not named, does not answer, or does not tell.
+pub(in crate::image) async fn pushed_tags(image: &Reference) -> Result<Vec<String>, ImageError> {
+    let failed = |said: String| ImageError::Tags {
+        repository: image.repository.clone(),
+        said,
+    };
+    let Some((host, path)) = image.registry() else {
+        return Err(failed("the image's name has no registry".into()));
+    };
+    let answer = http::ask(host, Method::GET, &format!("/v2/{path}/tags/list"), &[])
+        .await
+        .map_err(|error| failed(error.to_string()))?;
+    match answer.status {
+        StatusCode::OK => {
+            let listed: Tags =
+                serde_json::from_slice(&answer.body).map_err(|error| failed(error.to_string()))?;
+            Ok(listed.tags.unwrap_or_default())
+        }
+        StatusCode::NOT_FOUND => Ok(Vec::new()),
+        status => Err(failed(format!("the registry answered {status}"))),
+    }
+}
+
+/// A registry's list of tags; `null` where the last one was deleted.
+#[derive(Deserialize)]
+struct Tags {
+    tags: Option<Vec<String>>,
 }
 
 /// Whether the registry still has a layer.
