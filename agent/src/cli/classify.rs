@@ -117,6 +117,7 @@ impl Classify for RebuildError {
             Self::Seal(error) => error.exit(),
             Self::Archive(error) => error.exit(),
             Self::Faas(error) => error.exit(),
+            Self::NotRemoved { .. } => Exit::Gateway,
             Self::Image(error) => error.exit(),
             Self::Mount(MountError::Kill { .. }) => Exit::Permission,
             Self::Mount(_) => Exit::Kernel,

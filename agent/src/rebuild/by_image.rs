@@ -1,14 +1,11 @@
 //! Rebuild by image, for hosts where the agent does not run beside the containers: at each unlock an image
 //! with the handler is built, pushed and deployed, at the close all of it is purged. Plaintext touches
 //! the engine's and the registry's disks meanwhile, which is why it must be asked for.
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::sync::Mutex;
 
-use super::{
-    READY_TIMEOUT, RebuildError, mount,
-    names::{Slot, Slots},
-};
+use super::{READY_TIMEOUT, RebuildError, deployed::Deployed, mount, names::Slots};
 use crate::{
     image::{Engine, ImageError, PurgeCommand, Reference, Unlocked},
     lease::{Step, Timeline},
@@ -17,6 +14,9 @@ use crate::{
     stack::Deployment,
     state::SealedFunction,
 };
+
+/// How long a close waits for its container to be removed before it is told to have failed.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Builds, deploys and purges one function's images.
 pub(super) struct ByImage {
@@ -71,6 +71,13 @@ impl ByImage {
         }
     }
 
+    async fn purge_any(&self, image: Option<&Reference>) -> Result<(), RebuildError> {
+        match image {
+            Some(image) => Ok(self.purge(&Engine::connect().await?, image).await?),
+            None => Ok(()),
+        }
+    }
+
     async fn purge(&self, engine: &Engine, image: &Reference) -> Result<(), ImageError> {
         if let Some(left) = Unlocked::purge(engine, image, self.purge.as_ref()).await? {
             tracing::warn!(what = left.what, how = left.how, "plaintext is left");
@@ -89,7 +96,7 @@ pub(super) struct Built {
 #[derive(Default)]
 struct Serving {
     image: Option<Reference>,
-    slot: Option<Slot>,
+    deployed: Option<Deployed>,
 }
 
 impl Built {
@@ -110,9 +117,8 @@ impl Built {
         let mut serving = self.serving.lock().await;
         let engine = Engine::connect().await?;
         let base = Reference::parse(&function.base_image);
-        let image = serving
-            .image
-            .insert(base.tagged(&Unlocked::tag(self.way.slots.suffix())?));
+        let tag = Unlocked::tag(self.way.slots.suffix())?;
+        let image = serving.image.insert(base.tagged(&tag));
         Unlocked {
             base: &base,
             handler_dir: &function.handler_dir,
@@ -124,40 +130,59 @@ impl Built {
         engine.push(image).await?;
         timeline.note(Step::Pushed);
         let image = image.to_string();
-        let slot = serving.slot.insert(self.way.slots.take().await?);
+        let slot = self.way.slots.take().await?;
         let token = Arc::new(self.way.slots.token()?);
         let deployment = Deployment::of(function, faas.gateway())
             .named(&slot.name)
             .unlocked(&image)
             .environment(rsfaas_shim::PARK_TOKEN, token.expose());
-        faas.deploy(&function.behind_gate(deployment)).await?;
+        let deployed = Deployed::begin(slot, token, faas, function.behind_gate(deployment));
+        let deployed = serving.deployed.insert(deployed);
+        deployed.come().await?;
         timeline.note(Step::Deployed);
-        self.way
-            .gateway
-            .wait_available(&slot.name, READY_TIMEOUT)
-            .await?;
+        let name = deployed.name();
+        self.way.gateway.wait_available(name, READY_TIMEOUT).await?;
         // A watchdog says that it is well before the function listens. Where the container runs on
         // this kernel the function's own socket can be waited for.
-        if !mount::wait_listening(token, function.upstream_port, READY_TIMEOUT).await? {
+        if !mount::wait_listening(deployed.token(), function.upstream_port, READY_TIMEOUT).await? {
             tracing::debug!(
                 function = function.name,
                 "the container runs elsewhere; the provider's word counts"
             );
         }
         timeline.note(Step::Ready);
-        Ok(slot.name.clone())
+        Ok(deployed.name().to_owned())
     }
 
-    /// Removes the container, then its image from engine and registry.
+    /// Removes the container, then its image from engine and registry. What is not removed in time goes on being
+    /// removed, and is an error here.
     pub(super) async fn wipe(&self) -> Result<(), RebuildError> {
-        let Serving { image, slot } = std::mem::take(&mut *self.serving.lock().await);
-        let removed = match slot {
-            Some(slot) => self.way.faas.remove(&slot.name).await,
-            None => Ok(()),
+        let Serving { image, deployed } = std::mem::take(&mut *self.serving.lock().await);
+        let (name, mut end) = match deployed {
+            Some(deployed) => (
+                deployed.name().to_owned(),
+                tokio::spawn(deployed.end(Arc::clone(&self.way.faas))),
+            ),
+            None => return self.way.purge_any(image.as_ref()).await,
         };
-        if let Some(image) = image {
-            self.way.purge(&Engine::connect().await?, &image).await?;
+        let ended = tokio::time::timeout(PATIENCE, &mut end).await;
+        let purged = self.way.purge_any(image.as_ref()).await;
+        if ended.is_ok() {
+            return purged;
         }
-        Ok(removed?)
+        let way = Arc::clone(&self.way);
+        tokio::spawn(async move {
+            let ended = end.await;
+            // While it ran it may have kept the engine from removing its image.
+            let purged = match (ended, purged) {
+                (Ok(()), Err(_)) => way.purge_any(image.as_ref()).await,
+                (_, purged) => purged,
+            };
+            if let Err(error) = purged {
+                let function = &way.function.name;
+                tracing::error!(function, %error, "the image of a container that was late to be removed");
+            }
+        });
+        Err(RebuildError::NotRemoved { name })
     }
 }

@@ -2,6 +2,7 @@
 mod by_image;
 mod by_mount;
 mod container;
+mod deployed;
 mod handler;
 pub mod mount;
 mod names;
@@ -50,6 +51,15 @@ pub enum RebuildError {
     /// An image: building, pushing or purging it.
     #[error(transparent)]
     Image(#[from] ImageError),
+    /// A container with the handler that its provider has not removed, or is deploying still.
+    #[error(
+        "container {name} has the handler and is not removed yet; it is tried until it is (or until the agent ends, \
+         whose next start removes it). If that does not help: faas-cli remove {name}"
+    )]
+    NotRemoved {
+        /// Its OpenFaaS name.
+        name: String,
+    },
     /// No random bytes.
     #[error("the system gives no random bytes: {0}")]
     Random(#[from] getrandom::Error),

@@ -85,13 +85,16 @@ impl Driver {
         }
     }
 
-    /// Tells that everything of a lease is ciphertext, and under which key.
+    /// Tells that everything of a lease is ciphertext, or that it is not, and under which key.
     fn locked(&mut self, result: Result<(), String>) {
-        if let Err(what) = &result {
-            self.failed(what);
-        }
         let key = self.rebuilder.sealed().key_id().unwrap_or_default();
-        tracing::info!(function = self.name(), key, "locked");
+        match result {
+            Ok(()) => tracing::info!(function = self.name(), key, "locked"),
+            Err(what) => {
+                self.failed(&what);
+                tracing::warn!(function = self.name(), key, "not everything is locked");
+            }
+        }
     }
 
     /// Parks the next container, unless the agent stops, and tells the lease's timeline.

@@ -1,6 +1,7 @@
-//! Containers whose agent is gone: their processes are found by the host's part of the token, and ended
-//! before any provider is asked to do something.
-use std::{collections::HashMap, time::Duration};
+//! Containers that are known by nothing but their token, since their agent is gone or they were deployed with their
+//! handler: their processes are found by it, or by the host's part of it, and ended before any provider is asked to do
+//! something.
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use tokio::time::Instant;
@@ -25,14 +26,30 @@ impl Strays {
     /// # Errors
     /// When `/proc` cannot be read, a process may not be killed, or is still there after two seconds.
     pub async fn kill(host: &str) -> Result<Self, MountError> {
+        let host = host.to_owned();
+        Self::kill_carriers(move |environ| ParkToken::is_of(&host, environ)).await
+    }
+
+    /// Kills what runs in the container of that token, as far as this kernel runs it.
+    ///
+    /// # Errors
+    /// As [`Self::kill`].
+    pub async fn kill_container(token: Arc<ParkToken>) -> Result<Self, MountError> {
+        Self::kill_carriers(move |environ| token.is_in(environ)).await
+    }
+
+    async fn kill_carriers(
+        is_carrier: impl Fn(&[u8]) -> bool + Send + Sync + 'static,
+    ) -> Result<Self, MountError> {
         let start = Instant::now();
+        let is_carrier = Arc::new(is_carrier);
         let mut strays = Self {
             firsts: Vec::new(),
             killed: 0,
         };
         loop {
-            let host = host.to_owned();
-            let look = tokio::task::spawn_blocking(move || Look::of(&host))
+            let is_carrier = Arc::clone(&is_carrier);
+            let look = tokio::task::spawn_blocking(move || Look::of(&*is_carrier))
                 .await
                 .map_err(|_| MountError::Stopped)??;
             // Those of the last look are the same ones, or more.
@@ -80,11 +97,11 @@ struct Look {
 }
 
 impl Look {
-    fn of(host: &str) -> Result<Self, MountError> {
+    fn of(is_carrier: impl Fn(&[u8]) -> bool) -> Result<Self, MountError> {
         let all = process::all().map_err(MountError::kernel("reading /proc"))?;
         let carriers = all.iter().filter_map(|&pid| {
             kill::hold(pid, |pid| {
-                process::environ_of(pid).is_ok_and(|environ| ParkToken::is_of(host, &environ))
+                process::environ_of(pid).is_ok_and(|environ| is_carrier(&environ))
             })
         });
         // Held until the look is over.
