@@ -1,7 +1,14 @@
 //! The container of one lease: unlocked, locked again, removed.
-use std::{io, os::fd::OwnedFd, sync::Arc};
+use std::{
+    io,
+    os::fd::OwnedFd,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use tokio::io::unix::AsyncFd;
+use tokio::{
+    io::unix::AsyncFd,
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
 
 use super::{
     RebuildError, SealedHandler, Way, by_image::Built, by_mount::Mounted, mount::Delivered,
@@ -15,6 +22,9 @@ use crate::{
 /// A container that serves one lease, and nobody afterwards.
 pub struct Container {
     sealed: Arc<SealedHandler>,
+    turns: Arc<Semaphore>,
+    /// Its own, from the unlock on until nothing of the handler is left.
+    turn: Mutex<Option<OwnedSemaphorePermit>>,
     place: Place,
 }
 
@@ -32,9 +42,11 @@ pub struct Keys {
 }
 
 impl Container {
-    pub(super) fn new(sealed: &Arc<SealedHandler>, way: &Way) -> Self {
+    pub(super) fn new(sealed: &Arc<SealedHandler>, turns: &Arc<Semaphore>, way: &Way) -> Self {
         Self {
             sealed: Arc::clone(sealed),
+            turns: Arc::clone(turns),
+            turn: Mutex::default(),
             place: match way {
                 Way::Mount(way) => Place::Mount(Mounted::new(way)),
                 Way::Image(way) => Place::Image(Built::new(way)),
@@ -42,8 +54,8 @@ impl Container {
         }
     }
 
-    /// Opens the handler and makes the container serve it; gives the container's name. Safe to give
-    /// up: [`Self::lock`] and [`Self::remove`] clean up what was begun.
+    /// Waits for its turn, opens the handler and makes the container serve it; gives the container's name. Safe to
+    /// give up: [`Self::lock`] and [`Self::remove`] clean up what was begun.
     ///
     /// # Errors
     /// When the handler cannot be opened or the container not be brought to serve.
@@ -52,6 +64,8 @@ impl Container {
         key: &Arc<Key>,
         timeline: &mut Timeline,
     ) -> Result<String, RebuildError> {
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        self.set_turn(Some(turn.map_err(|_| RebuildError::BrokenOff)?));
         let handler = {
             let (sealed, key) = (Arc::clone(&self.sealed), Arc::clone(key));
             tokio::task::spawn_blocking(move || sealed.open(&key))
@@ -81,6 +95,7 @@ impl Container {
             Place::Mount(place) => place.wipe().await,
             Place::Image(place) => place.wipe().await,
         };
+        self.set_turn(None);
         timeline.note(Step::Wiped);
         fault::pass(Point::LockWiped);
         let resealed = match keys {
@@ -96,6 +111,11 @@ impl Container {
         timeline.note(Step::Reencrypted);
         fault::pass(Point::LockReencrypted);
         wiped.and(resealed)
+    }
+
+    fn set_turn(&self, turn: Option<OwnedSemaphorePermit>) {
+        // It is there or not, even if a holder of the lock panicked.
+        *self.turn.lock().unwrap_or_else(PoisonError::into_inner) = turn;
     }
 
     /// What becomes readable when the function has ended; as far as this kernel knows.
@@ -148,5 +168,50 @@ impl Place {
             Self::Mount(place) => place.delivered(ask),
             Self::Image(_) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{path::Path, time::Duration};
+
+    use super::*;
+    use crate::{
+        openfaas::{FaasCli, Gateway},
+        rebuild::{Host, Rebuilder, UnlockedNames, example},
+        state::StateDir,
+    };
+
+    /// Without a handler, so that an unlock fails as soon as it has its turn.
+    fn rebuilder(folder: &Path, isolated: usize) -> Rebuilder {
+        let host = Host {
+            faas: Arc::new(FaasCli::new(Path::new("faas-cli"), "http://g", None).unwrap()),
+            gateway: Arc::new(Gateway::new("http://g", None).unwrap()),
+            names: UnlockedNames::of_host(&StateDir::new(folder)).unwrap(),
+            standby: 1,
+            isolated,
+            purge_command: None,
+        };
+        Rebuilder::new(example::function(folder), host)
+    }
+
+    #[tokio::test]
+    async fn no_more_containers_serve_at_a_time_than_isolated_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let rebuilder = rebuilder(folder.path(), 2);
+        let key = Arc::new(Key::generate().unwrap());
+        let mut timeline = Timeline::start("pydict", 0);
+        let serving = [rebuilder.container(), rebuilder.container()];
+        for container in &serving {
+            let outcome = container.unlock(&key, &mut timeline).await;
+            assert!(matches!(outcome, Err(RebuildError::Seal(_))));
+        }
+        let next = rebuilder.container();
+        let mut wait = Timeline::start("pydict", 0);
+        let mut unlock = std::pin::pin!(next.unlock(&key, &mut wait));
+        let early = tokio::time::timeout(Duration::from_millis(50), &mut unlock).await;
+        assert!(early.is_err());
+        serving[0].lock(None, &mut timeline).await.unwrap();
+        assert!(matches!(unlock.await, Err(RebuildError::Seal(_))));
     }
 }

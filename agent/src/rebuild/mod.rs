@@ -3,6 +3,8 @@ mod by_image;
 mod by_mount;
 mod container;
 mod deployed;
+#[cfg(test)]
+mod example;
 mod handler;
 pub mod mount;
 mod names;
@@ -12,6 +14,8 @@ mod queue;
 mod sweep;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::sync::Semaphore;
 
 pub use container::{Container, Keys, ended};
 pub use handler::SealedHandler;
@@ -86,14 +90,18 @@ pub struct Host {
 }
 
 impl Host {
+    /// How many of a function's containers may serve at a time.
+    fn serving(&self, function: &SealedFunction) -> usize {
+        match function.isolation {
+            Isolation::Shared => 1,
+            Isolation::Connection => self.isolated,
+        }
+    }
+
     /// The names that a function's unlocked containers may have.
     #[must_use]
     pub fn slots(&self, function: &SealedFunction) -> usize {
-        let serving = match function.isolation {
-            Isolation::Shared => 1,
-            Isolation::Connection => self.isolated,
-        };
-        UnlockedNames::slots(self.standby, serving)
+        UnlockedNames::slots(self.standby, self.serving(function))
     }
 }
 
@@ -101,6 +109,8 @@ impl Host {
 pub struct Rebuilder {
     function: SealedFunction,
     sealed: Arc<SealedHandler>,
+    /// Taken by each container that serves.
+    turns: Arc<Semaphore>,
     way: Way,
 }
 
@@ -115,6 +125,7 @@ impl Rebuilder {
     #[must_use]
     pub fn new(function: SealedFunction, host: Host) -> Self {
         let slots = host.slots(&function);
+        let turns = Arc::new(Semaphore::new(host.serving(&function)));
         let Host {
             faas,
             gateway,
@@ -138,6 +149,7 @@ impl Rebuilder {
         Self {
             function,
             sealed,
+            turns,
             way,
         }
     }
@@ -163,7 +175,7 @@ impl Rebuilder {
     /// A container for a lease that begins.
     #[must_use]
     pub fn container(&self) -> Container {
-        Container::new(&self.sealed, &self.way)
+        Container::new(&self.sealed, &self.turns, &self.way)
     }
 
     /// Containers that wait.

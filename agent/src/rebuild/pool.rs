@@ -91,7 +91,7 @@ impl Pool {
             faas,
             slots,
             standby,
-            queue: Mutex::default(),
+            queue: Mutex::new(Queue::new(standby)),
             changed: Notify::new(),
             filling: tokio::sync::Mutex::default(),
             deploying: tokio::sync::Mutex::default(),
@@ -99,7 +99,7 @@ impl Pool {
     }
 
     /// Takes a parked container, or the next that comes; as many are deployed as are waited for. Safe to
-    /// give up: what is deployed by then stays parked.
+    /// give up: what is deployed by then is parked, as far as there is room.
     pub(super) async fn take(self: &Arc<Self>) -> Result<Taken, RebuildError> {
         while let Some((slot, parked)) = self.take_parked() {
             if !parked.is_ended() {
@@ -201,7 +201,7 @@ impl Pool {
     }
 
     /// Brings one container that was ordered, for whoever is next, and tries again for those who came
-    /// meanwhile; `false` where it does not come.
+    /// meanwhile; `false` where none can be brought.
     async fn bring(self: &Arc<Self>, order: Order, whom: For) -> bool {
         let mut next = Some(order);
         while let Some(order) = next {
@@ -211,7 +211,12 @@ impl Pool {
                 .await
                 .unwrap_or(Err(RebuildError::BrokenOff));
             match result {
-                Ok(container) => {
+                // Nobody waits for it any more.
+                Ok(None) => {
+                    self.changed.notify_waiters();
+                    return true;
+                }
+                Ok(Some(container)) => {
                     let left = self.queue().came(container);
                     if let Some((slot, _)) = left {
                         self.discard(slot).await;
@@ -273,7 +278,8 @@ impl Pool {
         }
     }
 
-    async fn park(&self, whom: For) -> Result<(Slot, Parked), RebuildError> {
+    /// Deploys and parks one, unless it is wanted no longer when its turn comes.
+    async fn park(&self, whom: For) -> Result<Option<Waiting>, RebuildError> {
         let slot = self.slots.take().await?;
         let token = Arc::new(self.slots.token()?);
         let deployment = Deployment::of(&self.function, self.faas.gateway())
@@ -289,11 +295,14 @@ impl Pool {
             For::Caller => None,
             For::Standby => Some(self.deploying.lock().await),
         };
+        if !self.queue().is_wanted() {
+            return Ok(None);
+        }
         self.faas.deploy(&deployment).await?;
         drop(turn);
         fault::pass(Point::ParkDeployed);
         match wait_parked(token, PARK_TIMEOUT).await {
-            Ok(parked) => Ok((slot, parked)),
+            Ok(parked) => Ok(Some((slot, parked))),
             Err(error) => {
                 self.discard(slot).await;
                 Err(error.into())
@@ -302,7 +311,7 @@ impl Pool {
     }
 }
 
-/// Somebody's place among those who wait. What comes after they have given up is parked.
+/// Somebody's place among those who wait. What comes after they have given up is parked, as far as there is room.
 struct Place {
     pool: Arc<Pool>,
     place: queue::Place<Waiting, RebuildError>,
@@ -318,5 +327,42 @@ impl Drop for Place {
             let pool = Arc::clone(&self.pool);
             tokio::spawn(async move { pool.discard(slot).await });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        rebuild::{UnlockedNames, example},
+        script,
+        state::StateDir,
+    };
+
+    #[tokio::test]
+    async fn nothing_more_than_the_standby_is_deployed_for_callers_who_have_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = script::write(&folder.path().join("faas-cli"), "echo $1 >> \"$0.calls\"");
+        let faas = FaasCli::new(&program, "http://g", None).unwrap();
+        let names = UnlockedNames::of_host(&StateDir::new(folder.path())).unwrap();
+        let slots = Slots::new(names, "pydict", 3);
+        let mut taken = Vec::new();
+        for _ in 0..3 {
+            taken.push(slots.take().await.unwrap());
+        }
+        let function = example::function(folder.path());
+        let pool = Arc::new(Pool::new(function, slots, Arc::new(faas), 1));
+        let burst = join_all((0..3).map(|_| pool.take()));
+        let burst = tokio::time::timeout(Duration::from_millis(50), burst).await;
+        assert!(burst.is_err(), "there is no name for any of them");
+        drop(taken);
+        let calls = folder.path().join("faas-cli.calls");
+        while !calls.exists() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        // For those that are not to come.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let calls = std::fs::read_to_string(calls).unwrap();
+        assert_eq!(calls.trim(), "deploy");
     }
 }

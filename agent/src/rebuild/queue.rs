@@ -26,23 +26,25 @@ pub(super) struct Queue<T, E> {
     coming: usize,
     /// How many have been ordered.
     ordered: u64,
+    /// So many are parked at most.
+    room: usize,
     /// Nothing is parked any more.
     closed: bool,
 }
 
-impl<T, E> Default for Queue<T, E> {
-    fn default() -> Self {
+impl<T, E> Queue<T, E> {
+    /// For so many on standby. One is kept in any case: who has given up on a slow deployment and comes again finds it.
+    pub(super) fn new(standby: usize) -> Self {
         Self {
             parked: VecDeque::new(),
             waiting: VecDeque::new(),
             coming: 0,
             ordered: 0,
+            room: standby.max(1),
             closed: false,
         }
     }
-}
 
-impl<T, E> Queue<T, E> {
     /// Those that are parked.
     pub(super) fn parked(&self) -> impl ExactSizeIterator<Item = &T> {
         self.parked.iter()
@@ -76,7 +78,19 @@ impl<T, E> Queue<T, E> {
         Some(order)
     }
 
-    /// One that was on its way has come; it comes back where nobody may have it, and is awaited still until
+    /// Whether one that is on its way is still for somebody or for the standby. Where it is not, since whoever it was
+    /// ordered for has given up, it is on its way no longer.
+    pub(super) fn is_wanted(&mut self) -> bool {
+        self.drop_those_who_gave_up();
+        let wanted = self.room + self.waiting.len();
+        if !self.closed && self.parked.len() + self.coming <= wanted {
+            return true;
+        }
+        self.coming -= 1;
+        false
+    }
+
+    /// One that was on its way has come; it comes back where nobody is to have it, and is awaited still until
     /// [`Self::gone`].
     pub(super) fn came(&mut self, container: T) -> Option<T> {
         let back = self.put(container);
@@ -89,7 +103,7 @@ impl<T, E> Queue<T, E> {
         self.coming -= 1;
     }
 
-    /// Gives one to whoever is next, or parks it; it comes back where nobody may have it.
+    /// Gives one to whoever is next, or parks it; it comes back where nobody is to have it.
     pub(super) fn put(&mut self, mut container: T) -> Option<T> {
         while let Some(waiting) = self.waiting.pop_front() {
             match waiting.place.send(Ok(container)) {
@@ -97,7 +111,7 @@ impl<T, E> Queue<T, E> {
                 Ok(()) | Err(Err(_)) => return None,
             }
         }
-        if self.closed {
+        if self.closed || self.parked.len() >= self.room {
             return Some(container);
         }
         self.parked.push_back(container);
@@ -156,7 +170,7 @@ mod tests {
 
     #[test]
     fn who_waits_gets_what_comes_in_turn_and_the_rest_is_parked() {
-        let mut queue = Containers::default();
+        let mut queue = Containers::new(1);
         let ((mut first, more), (mut second, still_more)) = (queue.wait(), queue.wait());
         assert!(more.is_some() && still_more.is_some(), "one for each");
         assert_eq!((queue.came(1), queue.came(2)), (None, None));
@@ -171,7 +185,7 @@ mod tests {
 
     #[test]
     fn whoever_comes_when_the_last_one_on_its_way_has_been_given_has_one_brought() {
-        let mut queue = Containers::default();
+        let mut queue = Containers::new(1);
         let (_first, _) = queue.wait();
         queue.came(1);
         assert!(queue.wait().1.is_some());
@@ -179,7 +193,7 @@ mod tests {
 
     #[test]
     fn one_that_is_on_its_way_for_the_standby_serves_who_waits() {
-        let mut queue = Containers::default();
+        let mut queue = Containers::new(1);
         assert!(queue.order(1).is_some());
         assert!(
             queue.order(1).is_none(),
@@ -194,7 +208,7 @@ mod tests {
 
     #[test]
     fn what_comes_for_somebody_who_has_given_up_is_the_next_ones() {
-        let mut queue = Containers::default();
+        let mut queue = Containers::new(1);
         let (first, _) = queue.wait();
         drop(first);
         let (mut second, more) = queue.wait();
@@ -205,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_failure_is_told_only_where_none_comes_in_its_place() {
-        let mut queue = Containers::default();
+        let mut queue = Containers::new(1);
         let first = queue.order(1).unwrap();
         let (mut place, _) = queue.wait();
         let second = queue.order(1).unwrap();
@@ -217,7 +231,7 @@ mod tests {
 
     #[test]
     fn who_came_when_the_one_that_failed_was_on_its_way_has_another_brought() {
-        let mut queue = Containers::default();
+        let mut queue = Containers::new(1);
         let (mut early, own) = queue.wait();
         let own = own.unwrap();
         assert!(queue.failed(&own, "no room").is_none());
@@ -231,8 +245,30 @@ mod tests {
     }
 
     #[test]
+    fn what_was_ordered_for_callers_who_gave_up_is_dropped_but_for_the_standby() {
+        let mut queue = Containers::new(2);
+        let places: Vec<_> = (0..5).map(|_| queue.wait()).collect();
+        drop(places);
+        let wanted = (0..5).filter(|_| queue.is_wanted()).count();
+        assert_eq!((wanted, queue.coming), (2, 2));
+        let (_place, more) = queue.wait();
+        assert!(more.is_none() && queue.is_wanted(), "there is one for them");
+    }
+
+    #[test]
+    fn what_comes_when_enough_are_parked_comes_back() {
+        let mut queue = Containers::new(0);
+        let (first, second) = (queue.wait(), queue.wait());
+        drop((first, second));
+        assert_eq!(queue.came(1), None, "whoever gave up may come again");
+        assert_eq!(queue.came(2), Some(2));
+        queue.gone();
+        assert!(!queue.is_awaited());
+    }
+
+    #[test]
     fn once_closed_nothing_is_parked_or_brought() {
-        let mut queue = Containers::default();
+        let mut queue = Containers::new(1);
         assert!(queue.order(2).is_some() && queue.order(2).is_some());
         queue.came(1);
         assert_eq!(queue.close(), [1]);
