@@ -295,7 +295,7 @@ impl Pool {
             For::Caller => None,
             For::Standby => Some(self.deploying.lock().await),
         };
-        if !self.queue().is_wanted() {
+        if !self.queue().confirm() {
             return Ok(None);
         }
         self.faas.deploy(&deployment).await?;

@@ -80,7 +80,7 @@ impl<T, E> Queue<T, E> {
 
     /// Whether one that is on its way is still for somebody or for the standby. Where it is not, since whoever it was
     /// ordered for has given up, it is on its way no longer.
-    pub(super) fn is_wanted(&mut self) -> bool {
+    pub(super) fn confirm(&mut self) -> bool {
         self.drop_those_who_gave_up();
         let wanted = self.room + self.waiting.len();
         if !self.closed && self.parked.len() + self.coming <= wanted {
@@ -249,10 +249,10 @@ mod tests {
         let mut queue = Containers::new(2);
         let places: Vec<_> = (0..5).map(|_| queue.wait()).collect();
         drop(places);
-        let wanted = (0..5).filter(|_| queue.is_wanted()).count();
+        let wanted = (0..5).filter(|_| queue.confirm()).count();
         assert_eq!((wanted, queue.coming), (2, 2));
         let (_place, more) = queue.wait();
-        assert!(more.is_none() && queue.is_wanted(), "there is one for them");
+        assert!(more.is_none() && queue.confirm(), "there is one for them");
     }
 
     #[test]

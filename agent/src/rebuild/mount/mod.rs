@@ -29,7 +29,13 @@ mod strays;
 mod swap;
 mod token;
 
-use std::{io, os::fd::OwnedFd, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    os::fd::OwnedFd,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use tokio::{io::unix::AsyncFd, time::Instant};
 
@@ -71,7 +77,7 @@ pub struct Delivered {
     token: Arc<ParkToken>,
     /// Where the container lives, until everything in it is killed.
     namespace: Option<Arc<Namespace>>,
-    ramfs: Ramfs,
+    ramfs: Arc<Mutex<Ramfs>>,
 }
 
 /// Waits until a process that carries `token` in its environment waits for its handler.
@@ -216,7 +222,7 @@ impl Parked {
             first,
             token,
             namespace: Some(Arc::new(namespace)),
-            ramfs,
+            ramfs: Arc::new(Mutex::new(ramfs)),
         })
     }
 }
@@ -265,7 +271,7 @@ impl Delivered {
     pub async fn wipe_and_kill(&mut self) -> Result<(), MountError> {
         let stopped = self.first.as_ref().map_or(Ok(()), Process::stop);
         // What fails at once, because a program is still running from it, is tried again at the end.
-        let _ = self.ramfs.wipe();
+        let _ = Ramfs::wipe_aside(&self.ramfs).await;
         if let Some(first) = &self.first {
             removal::stopped(first).await;
         }
@@ -281,10 +287,10 @@ impl Delivered {
 
     /// A program that was killed is written to once the last of its threads has gone, a moment after its
     /// process has.
-    async fn wipe_patiently(&mut self) -> Result<(), MountError> {
+    async fn wipe_patiently(&self) -> Result<(), MountError> {
         let start = Instant::now();
         loop {
-            match self.ramfs.wipe() {
+            match Ramfs::wipe_aside(&self.ramfs).await {
                 Err(MountError::Wipe { source, .. })
                     if source.kind() == io::ErrorKind::ExecutableFileBusy
                         && start.elapsed() < WIPE_PATIENCE =>

@@ -3,6 +3,7 @@ use std::{
     fs::File,
     io::{self, Write as _},
     path::Path,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use rustix::{
@@ -32,6 +33,20 @@ impl Ramfs {
             }
         }
         first
+    }
+
+    /// Does so away from the threads that wait for packets, which many files or large ones would keep waiting. Goes
+    /// on where nobody waits for it any more; the next one comes after it.
+    pub(in crate::rebuild::mount) async fn wipe_aside(
+        ramfs: &Arc<Mutex<Self>>,
+    ) -> Result<(), MountError> {
+        let ramfs = Arc::clone(ramfs);
+        // What a holder of the lock that panicked did not come to is wiped when it is dropped.
+        tokio::task::spawn_blocking(move || {
+            ramfs.lock().unwrap_or_else(PoisonError::into_inner).wipe()
+        })
+        .await
+        .map_err(|_| MountError::Stopped)?
     }
 
     fn overwrite(&self, path: &Path) -> io::Result<File> {
@@ -78,6 +93,27 @@ mod tests {
         let mut ramfs = delivered(&[file("a", "1"), file("b/c", "2")]);
         ramfs.wipe().unwrap();
         assert_eq!(content(&ramfs, "a") + &content(&ramfs, "b/c"), "");
+    }
+
+    #[test]
+    fn the_thread_that_waits_for_packets_waits_for_no_wipe() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .max_blocking_threads(1)
+            .build()
+            .unwrap();
+        let ramfs = Arc::new(Mutex::new(delivered(&[file("a", "1")])));
+        let read = || content(&ramfs.lock().unwrap(), "a");
+        let (go_on, held) = std::sync::mpsc::channel::<()>();
+        runtime.block_on(async {
+            let before = tokio::task::spawn_blocking(move || held.recv());
+            let mut wipe = std::pin::pin!(Ramfs::wipe_aside(&ramfs));
+            assert!(futures_util::poll!(&mut wipe).is_pending());
+            assert_eq!(read(), "1");
+            drop(go_on);
+            assert!(before.await.unwrap().is_err());
+            wipe.await.unwrap();
+        });
+        assert_eq!(read(), "");
     }
 
     #[test]
