@@ -18,7 +18,7 @@ pub enum MountError {
     },
     /// The process sees the host's own mount table.
     #[error(
-        "process {pid} shares its mount namespace with the agent, so a handler delivered to it would be \
+        "process {pid} shares its mount namespace with the agent or the host, so a handler delivered to it would be \
          visible on the host; deploy the function in a container of its own"
     )]
     NotIsolated {

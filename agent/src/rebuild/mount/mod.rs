@@ -84,7 +84,7 @@ pub struct Delivered {
 ///
 /// # Errors
 /// [`MountError::NotParked`] when none does within `timeout`, [`MountError::NotIsolated`] when it shares
-/// its mount namespace with the agent.
+/// its mount namespace with the agent or the host.
 pub async fn wait_parked(token: Arc<ParkToken>, timeout: Duration) -> Result<Parked, MountError> {
     let start = Instant::now();
     let mut pause = LOOK.0;
@@ -96,7 +96,7 @@ pub async fn wait_parked(token: Arc<ParkToken>, timeout: Duration) -> Result<Par
         if let Some(process) = scan.waiting
             && waits_still(&process).await
         {
-            if process.namespace()?.is_own()? {
+            if process.namespace()?.is_hosts()? {
                 return Err(MountError::NotIsolated { pid: process.pid() });
             }
             let unswapped = keep_out_of_swap(&process);

@@ -28,10 +28,12 @@ impl Namespace {
         self.number
     }
 
-    /// Tells whether the agent lives in it.
-    pub(super) fn is_own(&self) -> Result<bool, MountError> {
+    /// Tells whether it is no container's: the agent lives in it, or the host's first process does. They are two where
+    /// a service manager gives the agent mounts of its own.
+    pub(super) fn is_hosts(&self) -> Result<bool, MountError> {
         let own = number_in("self").map_err(MountError::kernel("reading /proc/self/ns/mnt"))?;
-        Ok(own == self.number)
+        // A first process that the agent may not look at is that of a sandbox around both.
+        Ok(own == self.number || number_of(1) == Some(self.number))
     }
 }
 
@@ -48,4 +50,55 @@ pub(super) fn number_of(pid: i32) -> Option<u64> {
 
 fn number_in(process: &str) -> io::Result<u64> {
     Ok(std::fs::metadata(format!("/proc/{process}/ns/mnt"))?.ino())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        env,
+        io::{BufRead as _, BufReader, Write as _},
+        process::{Command, Stdio},
+    };
+
+    use super::{super::process::Process, *};
+
+    const INSIDE: &str = "RSFAAS_TEST_INSIDE";
+    const TEST: &str = "the_hosts_mounts_are_no_containers_for_an_agent_with_mounts_of_its_own";
+
+    #[test]
+    fn the_hosts_mounts_are_no_containers_for_an_agent_with_mounts_of_its_own() {
+        if env::var_os(INSIDE).is_none() {
+            let name = format!("{}::{TEST}", module_path!().split_once("::").unwrap().1);
+            let mut host = Command::new("unshare");
+            host.args(["--pid", "--fork", "--mount", "--mount-proc", "sh", "-c"])
+                .arg("unshare --mount \"$0\" --exact \"$1\"; exit $?")
+                .arg(env::current_exe().unwrap())
+                .arg(name)
+                .env(INSIDE, "");
+            let outcome = host.output().unwrap();
+            let said = String::from_utf8_lossy(&outcome.stdout);
+            let passed = outcome.status.success() && said.contains("1 passed");
+            assert!(passed, "{said}");
+            return;
+        }
+        let is_hosts = |pid: u32| {
+            let process = Process::open(pid.cast_signed()).unwrap();
+            process.namespace().unwrap().is_hosts().unwrap()
+        };
+        assert_ne!(number_of(1), number_of(std::process::id().cast_signed()));
+        assert!(is_hosts(std::process::id()) && is_hosts(1));
+        let mut container = Command::new("unshare");
+        // `cat` has its mounts once it copies a line.
+        let container = container.args(["--mount", "cat"]);
+        let container = container.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut container = container.spawn().unwrap();
+        writeln!(container.stdin.as_ref().unwrap(), "started").unwrap();
+        let mut line = String::new();
+        BufReader::new(container.stdout.as_mut().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        assert!(!is_hosts(container.id()));
+        container.kill().unwrap();
+        container.wait().unwrap();
+    }
 }

@@ -109,8 +109,8 @@ impl Look {
         for carrier in carriers {
             // A process that has ended meanwhile has none.
             if let Ok(namespace) = carrier.namespace()
-                // What runs among the agent's own mounts is no container.
-                && !namespace.is_own()?
+                // What runs among the agent's mounts or the host's is no container.
+                && !namespace.is_hosts()?
             {
                 namespaces.insert(namespace.number(), namespace);
             }
