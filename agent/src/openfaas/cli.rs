@@ -28,8 +28,8 @@ const SAID: usize = 600;
 pub struct FaasCli {
     program: PathBuf,
     gateway: String,
-    /// A login of its own, where one was configured; removed with this value.
-    login: Option<tempfile::TempDir>,
+    /// The file of a login of its own, where one was configured.
+    credentials: Option<PathBuf>,
 }
 
 impl FaasCli {
@@ -42,14 +42,13 @@ impl FaasCli {
         gateway: &str,
         credentials: Option<&Path>,
     ) -> Result<Self, FaasError> {
-        let login = credentials
-            .map(|file| login::folder_for(gateway, file))
-            .transpose()?;
-        Ok(Self {
+        let cli = Self {
             program: program.to_owned(),
             gateway: gateway.to_owned(),
-            login,
-        })
+            credentials: credentials.map(Path::to_owned),
+        };
+        cli.login()?;
+        Ok(cli)
     }
 
     /// The gateway's address.
@@ -138,10 +137,14 @@ impl FaasCli {
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.env("OPENFAAS_URL", &self.gateway);
-        if let Some(login) = &self.login {
-            command.env("OPENFAAS_CONFIG", login.path());
-        }
         command
+    }
+
+    /// A folder with the login as it is now, since passwords change while an agent runs.
+    fn login(&self) -> Result<Option<tempfile::TempDir>, FaasError> {
+        let file = self.credentials.as_deref();
+        file.map(|file| login::folder_for(&self.gateway, file))
+            .transpose()
     }
 
     async fn run(&self, step: &'static str, command: &mut Command) -> Result<Output, FaasError> {
@@ -155,6 +158,11 @@ impl FaasCli {
         limit: Duration,
     ) -> Result<Output, FaasError> {
         command.stdin(Stdio::null()).kill_on_drop(true);
+        // Removed once the command has ended.
+        let login = self.login()?;
+        if let Some(login) = &login {
+            command.env("OPENFAAS_CONFIG", login.path());
+        }
         match tokio::time::timeout(limit, command.output()).await {
             Ok(Ok(output)) => Ok(output),
             Ok(Err(source)) => Err(FaasError::NoCli {
@@ -235,6 +243,24 @@ mod tests {
         cli.remove("pydict").await.unwrap();
         let (_folder, cli) = faas_cli("echo docker: not found >&2; exit 1");
         assert!(cli.remove("pydict").await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_password_that_changes_is_the_one_that_is_used_from_then_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "grep token \"$OPENFAAS_CONFIG/config.yml\" > \"$0.login\"; echo \"$OPENFAAS_CONFIG\" > \"$0.folder\"";
+        let path = script::write(&folder.path().join("faas-cli"), text);
+        let credentials = folder.path().join("credentials");
+        std::fs::write(&credentials, "admin:old\n").unwrap();
+        let cli = FaasCli::new(&path, "http://g", Some(&credentials)).unwrap();
+        std::fs::write(&credentials, "admin:secret\n").unwrap();
+        cli.remove("pydict").await.unwrap();
+        let written = |what| std::fs::read_to_string(path.with_extension(what)).unwrap();
+        assert!(written("login").contains("YWRtaW46c2VjcmV0"));
+        assert!(!Path::new(written("folder").trim()).exists());
+        std::fs::remove_file(&credentials).unwrap();
+        let error = cli.remove("pydict").await.unwrap_err();
+        assert!(matches!(error, FaasError::Login { .. }), "{error}");
     }
 
     #[tokio::test]
