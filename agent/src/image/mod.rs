@@ -16,6 +16,7 @@ mod login;
 mod park;
 mod project;
 mod purge;
+mod purge_command;
 mod recipe;
 mod reference;
 mod unlocked;
@@ -27,8 +28,9 @@ pub use locked::build_locked;
 pub use login::LoginError;
 pub(crate) use park::GATE_PATH;
 pub use purge::{Leftover, Purge, Purged, Traces};
+pub(crate) use purge_command::PurgeCommand;
 pub use reference::Reference;
-pub(crate) use unlocked::{PurgeCommand, Unlocked};
+pub(crate) use unlocked::Unlocked;
 
 /// What can go wrong with images.
 #[derive(Debug, thiserror::Error)]
