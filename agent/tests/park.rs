@@ -701,6 +701,21 @@ async fn what_an_agent_that_is_gone_left_running_is_ended_and_other_hosts_contai
 }
 
 #[tokio::test]
+async fn what_runs_in_the_container_of_a_token_is_ended_and_in_no_other() {
+    let others = Container::python();
+    let mut container = Container::python();
+    // As where the handler came with the image: nobody has delivered it.
+    std::mem::forget(container.serve().await);
+    let token = Arc::clone(&container.token);
+    let strays = Strays::kill_container(token).await.unwrap();
+    assert!(strays.count() > 0);
+    strays.removed_by(async {}).await;
+    container.child.wait().unwrap();
+    let _delivered = others.serve().await;
+    assert_eq!(others.call("night"), "\"Nacht\"");
+}
+
+#[tokio::test]
 async fn a_handler_that_fails_to_load_is_told_from_a_slow_one() {
     let container = Container::python();
     let delivered = container
