@@ -157,6 +157,10 @@ impl Built {
     /// Removes the container, then its image from engine and registry. What is not removed in time goes on being
     /// removed, and is an error here.
     pub(super) async fn wipe(&self) -> Result<(), RebuildError> {
+        self.wipe_within(PATIENCE).await
+    }
+
+    async fn wipe_within(&self, patience: Duration) -> Result<(), RebuildError> {
         let Serving { image, deployed } = std::mem::take(&mut *self.serving.lock().await);
         let (name, mut end) = match deployed {
             Some(deployed) => (
@@ -165,7 +169,7 @@ impl Built {
             ),
             None => return self.way.purge_any(image.as_ref()).await,
         };
-        let ended = tokio::time::timeout(PATIENCE, &mut end).await;
+        let ended = tokio::time::timeout(patience, &mut end).await;
         let purged = self.way.purge_any(image.as_ref()).await;
         if ended.is_ok() {
             return purged;
@@ -184,5 +188,41 @@ impl Built {
             }
         });
         Err(RebuildError::NotRemoved { name })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        rebuild::{UnlockedNames, example},
+        script,
+        state::StateDir,
+    };
+
+    #[tokio::test]
+    async fn a_close_whose_container_stays_has_failed_and_its_name_is_not_free() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "[ $1 = deploy ] || until [ -e \"$0.up\" ]; do sleep 0.05; done";
+        let program = script::write(&folder.path().join("faas-cli"), text);
+        let faas = Arc::new(FaasCli::new(&program, "http://g", None).unwrap());
+        let gateway = Arc::new(Gateway::new("http://g", None).unwrap());
+        let names = UnlockedNames::of_host(&StateDir::new(folder.path())).unwrap();
+        let slots = Slots::new(names, "pydict", 1);
+        let (slot, token) = (slots.take().await.unwrap(), slots.token().unwrap());
+        let name = slot.name.clone();
+        let function = example::function(folder.path());
+        let mut deployed = Deployed::begin(slot, Arc::new(token), &faas, Deployment::example());
+        deployed.come().await.unwrap();
+        let way = ByImage::new(function, Arc::clone(&slots), faas, gateway, None);
+        let built = Built::new(&Arc::new(way));
+        built.serving.lock().await.deployed = Some(deployed);
+        let patience = Duration::from_millis(50);
+        let error = built.wipe_within(patience).await.unwrap_err();
+        assert!(error.to_string().contains(&name), "{error}");
+        let mut next = std::pin::pin!(slots.take());
+        assert!(futures_util::poll!(&mut next).is_pending());
+        std::fs::write(folder.path().join("faas-cli.up"), "").unwrap();
+        assert_eq!(next.await.unwrap().name, name);
     }
 }
