@@ -187,7 +187,7 @@ impl Driver {
 
     fn end(&mut self, holder: Holder) {
         if let Some(lease) = self.leases.get_mut(&holder) {
-            let actions = lease.machine.end();
+            let actions = lease.end();
             self.act(holder, actions);
         }
     }

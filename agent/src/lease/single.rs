@@ -108,6 +108,14 @@ impl Lease {
         self.machine.failed()
     }
 
+    /// It is to end: whoever waits for an unlock is told that it failed, and the key stays, as at [`Self::fail`].
+    pub(super) fn end(&mut self) -> Vec<Action<FlowKey, RequestId>> {
+        if self.machine.phase() != Phase::Unlocked {
+            self.next_key = None;
+        }
+        self.machine.end()
+    }
+
     /// Whether what serves has ended by itself, or is about to.
     pub(super) fn has_crashed(&self) -> bool {
         let container = self.container.as_ref();
@@ -150,6 +158,8 @@ impl Lease {
         self.lingers = None;
         self.unlocked = None;
         self.answered = false;
+        // Who has come since is told of the next unlock.
+        self.refusal = Refusal::RebuildFailed;
         let next = self.next_key.take();
         self.changes_key = next.is_some();
         let keys = self.key.take().map(|present| Keys { present, next });
@@ -195,5 +205,84 @@ impl Lease {
 
     pub(super) fn is_over(&self) -> bool {
         self.machine.phase() == Phase::Locked
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::head::{Action as Head, Connection, KeyHeaders};
+
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    fn flow() -> FlowKey {
+        FlowKey {
+            source: [0; 16],
+            destination: [0; 16],
+            source_port: 1,
+            destination_port: 8080,
+        }
+    }
+
+    fn id() -> RequestId {
+        let headers = KeyHeaders::new("X-RsFaaS-Key", "X-RsFaaS-Next-Key");
+        let request = b"GET /function/pydict HTTP/1.1\r\nHost: faas\r\n\r\n";
+        let actions = Connection::new(headers).segment(1, request);
+        let judged = actions.iter().find_map(|action| match action {
+            Head::Judge { id, .. } => Some(*id),
+            _ => None,
+        });
+        judged.unwrap()
+    }
+
+    /// A request with a right key comes, and brings a next one.
+    fn request(lease: &mut Lease) -> Vec<Action<FlowKey, RequestId>> {
+        lease.key = Some(Arc::new(Key::from_bytes([7; 32])));
+        lease.next_key = Some(Arc::new(Key::from_bytes([8; 32])));
+        lease.machine.request(flow(), id())
+    }
+
+    fn next_key_of(lease: &mut Lease) -> bool {
+        lease.close().1.is_some_and(|keys| keys.next.is_some())
+    }
+
+    #[test]
+    fn a_next_key_whose_caller_was_served_is_the_key_from_the_end_of_the_lease_on() {
+        let mut lease = Lease::new();
+        request(&mut lease);
+        lease.serve("pydict-0".to_owned(), LIMIT);
+        assert_eq!(lease.end(), [Action::Lock]);
+        assert!(next_key_of(&mut lease));
+    }
+
+    #[test]
+    fn a_next_key_whose_callers_are_told_of_a_failure_while_it_unlocks_changes_nothing() {
+        let mut lease = Lease::new();
+        request(&mut lease);
+        assert!(matches!(lease.end()[..], [Action::Fail(..)]));
+        assert_eq!(lease.serve("pydict-0".to_owned(), LIMIT), [Action::Lock]);
+        assert!(!next_key_of(&mut lease));
+    }
+
+    #[test]
+    fn a_next_key_whose_callers_are_told_of_a_failure_while_it_locks_is_not_the_next_callers() {
+        let mut lease = Lease::new();
+        request(&mut lease);
+        lease.serve("pydict-0".to_owned(), LIMIT);
+        lease.end();
+        lease.close();
+        request(&mut lease);
+        assert!(matches!(lease.end()[..], [Action::Fail(..)]));
+        assert!(!next_key_of(&mut lease));
+    }
+
+    #[test]
+    fn why_an_unlock_failed_is_not_said_of_the_next() {
+        let mut lease = Lease::new();
+        request(&mut lease);
+        lease.fail(Refusal::RebuildTimeout);
+        assert_eq!(lease.refusal, Refusal::RebuildTimeout);
+        lease.close();
+        assert_eq!(lease.refusal, Refusal::RebuildFailed);
     }
 }
