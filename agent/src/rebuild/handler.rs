@@ -1,5 +1,8 @@
-//! A function's sealed handler, with its header at hand: keys are checked without touching the disk.
+//! A function's sealed handler, with its header at hand: keys are checked without reading the file, unless somebody has
+//! replaced it.
 use std::{
+    fs, io,
+    os::unix::fs::MetadataExt as _,
     path::Path,
     sync::{Mutex, PoisonError},
     time::{SystemTime, UNIX_EPOCH},
@@ -16,9 +19,29 @@ use crate::seal::{
 pub struct SealedHandler {
     name: String,
     file: SealedFile,
-    header: Mutex<Option<Header>>,
+    header: Mutex<Option<(Version, Header)>>,
     /// Leases that end at the same time encrypt one after the other.
     writing: Mutex<()>,
+}
+
+/// What tells a file from the one that it has replaced.
+#[derive(PartialEq, Eq)]
+struct Version {
+    file: (u64, u64),
+    length: u64,
+    changed: (i64, i64),
+}
+
+impl Version {
+    fn of(path: &Path) -> io::Result<Self> {
+        let known = fs::metadata(path)?;
+        Ok(Self {
+            file: (known.dev(), known.ino()),
+            length: known.len(),
+            // Unlike the time of the content, nobody can set it: a backup restored has a new one.
+            changed: (known.ctime(), known.ctime_nsec()),
+        })
+    }
 }
 
 impl SealedHandler {
@@ -73,9 +96,7 @@ impl SealedHandler {
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         let next = next.unwrap_or(present);
-        let result = self.file.rekey(present, next, &self.name, now.as_secs());
-        *self.header.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        result
+        self.file.rekey(present, next, &self.name, now.as_secs())
     }
 
     /// Removes what an interrupted encryption has left beside the handler, which is no plaintext.
@@ -87,11 +108,20 @@ impl SealedHandler {
     }
 
     fn header(&self) -> Result<Header, FileError> {
-        let mut header = self.header.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(header) = header.as_ref() {
+        let mut known = self.header.lock().unwrap_or_else(PoisonError::into_inner);
+        // Before it is read: one that is replaced meanwhile is read again.
+        let version = Version::of(self.file.path()).map_err(|source| FileError::Io {
+            path: self.file.path().to_owned(),
+            source,
+        })?;
+        if let Some((of, header)) = known.as_ref()
+            && *of == version
+        {
             return Ok(header.clone());
         }
-        Ok(header.insert(self.file.header()?).clone())
+        let header = self.file.header()?;
+        *known = Some((version, header.clone()));
+        Ok(header)
     }
 }
 
@@ -102,7 +132,7 @@ mod tests {
 
     fn sealed(key: &Key) -> (tempfile::TempDir, SealedHandler) {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("handler.py"), "def handle(req): pass\n").unwrap();
+        fs::write(folder.path().join("handler.py"), "def handle(req): pass\n").unwrap();
         seal_folder(folder.path(), "pydict", key, 1).unwrap();
         let handler = SealedHandler::new("pydict", &folder.path().join(crate::seal::FILE_NAME));
         (folder, handler)
@@ -117,6 +147,35 @@ mod tests {
         assert_eq!(handler.key_id(), Some(next.id().to_string()));
         assert!(handler.verify(&next).unwrap() && !handler.verify(&old).unwrap());
         assert!(handler.open(&next).is_ok() && handler.open(&old).is_err());
+    }
+
+    #[test]
+    fn a_handler_that_somebody_else_replaces_opens_with_its_new_key_at_once() {
+        let [old, next] = [Key::generate().unwrap(), Key::generate().unwrap()];
+        let (_folder, handler) = sealed(&old);
+        assert!(handler.verify(&old).unwrap());
+        let restored = SealedHandler::new("pydict", handler.file.path());
+        restored.reseal(&old, Some(&next)).unwrap();
+        assert!(handler.verify(&next).unwrap());
+        assert!(!handler.verify(&old).unwrap());
+        assert_eq!(handler.key_id(), Some(next.id().to_string()));
+        // Written over in place, as `cp` does it.
+        let bytes = fs::read(handler.file.path()).unwrap();
+        restored.reseal(&next, Some(&old)).unwrap();
+        assert!(handler.verify(&old).unwrap());
+        // The file system's clock has ticks.
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        fs::write(handler.file.path(), bytes).unwrap();
+        assert!(handler.verify(&next).unwrap());
+    }
+
+    #[test]
+    fn a_handler_that_is_gone_is_no_wrong_key() {
+        let key = Key::generate().unwrap();
+        let (_folder, handler) = sealed(&key);
+        assert!(handler.verify(&key).unwrap());
+        fs::remove_file(handler.file.path()).unwrap();
+        assert!(matches!(handler.verify(&key), Err(FileError::Io { .. })));
     }
 
     #[test]
