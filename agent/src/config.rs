@@ -10,6 +10,9 @@ use serde::Deserialize;
 
 use crate::{head::KeyHeaders, spot::Attach, state::StateDir};
 
+/// Longest time that may be set, in seconds: a year. No clock that it is added to gets near its end.
+const LONGEST: u64 = 365 * 24 * 60 * 60;
+
 /// What an operator may set; `deploy/agent.toml` explains each key.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -173,6 +176,13 @@ impl Config {
         if times.contains(&0) {
             return wrong("times must be at least 1 second");
         }
+        if times
+            .into_iter()
+            .chain([config.linger])
+            .any(|time| time > LONGEST)
+        {
+            return wrong("times must be at most 31536000 seconds, which is a year");
+        }
         if config.wrong_keys == 0 {
             return wrong("`wrong_keys` must be at least 1, or no key would ever be looked at");
         }
@@ -304,9 +314,24 @@ mod tests {
             "next_key_header = \"a:\"",
             "next_key_header = \"x-rsfaas-KEY\"",
             "isolated = 0",
+            "lease_limit = 31536001",
+            "idle_limit = 9223372036854775807",
+            "linger = 9223372036854775807",
+            "unlock_timeout = 9223372036854775807",
+            "head_timeout = 9223372036854775807",
         ] {
             assert!(parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn the_longest_time_is_a_year_and_an_error_says_so() {
+        assert!(parse(&format!("lease_limit = {LONGEST}")).is_ok());
+        let error = parse(&format!("linger = {}", LONGEST + 1)).unwrap_err();
+        assert!(
+            error.contains(&format!("at most {LONGEST} seconds")),
+            "{error}"
+        );
     }
 
     #[test]
