@@ -1,5 +1,6 @@
 //! The agent: everything put together, and its life from start to stop.
 mod counters;
+mod limits;
 mod registry;
 mod switchboard;
 mod watch;
@@ -86,6 +87,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     secrecy::no_core_dumps();
     let memory_is_locked = secrecy::lock_memory();
     Swap::read(memory_is_locked).warn();
+    limits::raise_descriptors();
     let state = StateDir::new(&config.state_dir);
     let server = Server::open(&config.control_socket)?;
     let names = UnlockedNames::of_host(&state).map_err(DaemonError::system("the state folder"))?;

@@ -105,6 +105,15 @@ pub enum MountError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// Processes cannot be looked at for lack of descriptors or memory, so nobody can tell which ones there are.
+    #[error(
+        "too little is left to look at the host's processes: {source}; allow more descriptors (`LimitNOFILE=` of the \
+         agent's unit, fs.file-max)"
+    )]
+    Exhausted {
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// A process may not be killed.
     #[error("cannot kill process {pid}: {source}; the agent needs root or CAP_KILL")]
     Kill {

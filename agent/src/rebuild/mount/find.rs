@@ -1,4 +1,8 @@
 //! Finds the processes of a container by the token in their environment: the same with every runtime.
+use std::io;
+
+use nix::libc;
+
 use super::{
     MountError, ParkToken,
     process::{self, Process},
@@ -19,6 +23,9 @@ pub(super) struct Scan {
 
 impl Scan {
     /// Looks through all processes once (some milliseconds on a busy host).
+    ///
+    /// # Errors
+    /// When the agent has too few descriptors or too little memory left to look: nobody can tell then who waits.
     pub(super) fn of(token: &ParkToken) -> Result<Self, MountError> {
         let mut scan = Self {
             waiting: None,
@@ -27,28 +34,42 @@ impl Scan {
             carriers: 0,
         };
         let pids = process::all().map_err(MountError::kernel("reading /proc"))?;
-        for pid in pids.into_iter().filter(|&pid| carries(pid, token)) {
-            // A process that ends under our hands is as good as never seen.
-            let Ok(process) = Process::open(pid) else {
+        for pid in pids {
+            let is_carrier = |environ: Option<Vec<u8>>| environ.is_some_and(|it| token.is_in(&it));
+            if !is_carrier(seen(process::environ_of(pid))?) {
+                continue;
+            }
+            let Some(process) = seen(Process::open(pid))? else {
                 continue;
             };
             // Asked again of the very process that is now held.
-            if !process
-                .read("environ")
-                .is_ok_and(|environ| token.is_in(&environ))
-            {
+            if !is_carrier(seen(process.read("environ"))?) {
                 continue;
             }
             scan.carriers += 1;
-            if process.is_waiting().unwrap_or(false) {
+            if seen(process.is_waiting())?.unwrap_or(false) {
                 scan.waiting = Some(process);
-            } else if process.is_first().unwrap_or(false) {
+            } else if seen(process.is_first())?.unwrap_or(false) {
                 scan.first = Some(process);
             } else {
                 scan.carrier = Some(process);
             }
         }
         Ok(scan)
+    }
+}
+
+/// What was seen of a process. One that ends under our hands is as good as never seen; not so one that the agent
+/// cannot look at for lack of its own.
+fn seen<T>(look: io::Result<T>) -> Result<Option<T>, MountError> {
+    match look {
+        Ok(seen) => Ok(Some(seen)),
+        Err(source) => match source.raw_os_error() {
+            Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM) => {
+                Err(MountError::Exhausted { source })
+            }
+            _ => Ok(None),
+        },
     }
 }
 
@@ -88,6 +109,18 @@ mod tests {
         child.wait().unwrap();
         assert_eq!(scan.carriers, 1);
         assert!(scan.waiting.is_none());
+    }
+
+    #[test]
+    fn who_has_no_descriptor_left_to_look_with_does_not_say_that_nobody_waits() {
+        let looked = |errno| seen::<()>(Err(io::Error::from_raw_os_error(errno)));
+        for errno in [libc::EMFILE, libc::ENFILE, libc::ENOMEM] {
+            assert!(matches!(looked(errno), Err(MountError::Exhausted { .. })));
+        }
+        for errno in [libc::ENOENT, libc::ESRCH, libc::EACCES] {
+            assert!(matches!(looked(errno), Ok(None)), "it has ended");
+        }
+        assert!(matches!(seen(Ok(())), Ok(Some(()))));
     }
 
     #[test]
