@@ -2,7 +2,7 @@
 use std::{
     fs,
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, Output, Stdio},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -166,6 +166,14 @@ impl Agent {
             Ok(all_parked(&self.status()?))
         })
         .map_err(|error| self.with_log(error))
+    }
+
+    /// What `rsfaas lock` says of one function.
+    pub(crate) fn lock(&self, function: &str) -> Outcome<Output> {
+        Ok(Command::new(&self.program)
+            .args(["lock", function, "--control-socket"])
+            .arg(self.socket())
+            .output()?)
     }
 
     /// Sends it a signal.

@@ -1,8 +1,8 @@
 //! What a test gets, and what most tests ask for.
-use std::fs::File;
+use std::{fs::File, path::PathBuf};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use rsfaas::state::StateDir;
+use rsfaas::{seal::FILE_NAME, state::StateDir};
 
 use crate::{
     agent::Agent,
@@ -69,6 +69,11 @@ impl World {
             .iter()
             .find(|function| function.name == name)
             .ok_or_else(|| Error(format!("no function {name}")))
+    }
+
+    /// A function's sealed handler.
+    pub(crate) fn sealed(&self, function: &str) -> PathBuf {
+        self.folder.path().join(function).join(FILE_NAME)
     }
 
     /// The function that most tests call.

@@ -40,6 +40,8 @@ pub enum Exit {
     Kernel = 12,
     /// The agent's configuration has mistakes.
     Config = 13,
+    /// A lease has ended, but something of it could not be wiped, encrypted afresh or removed.
+    NotLocked = 14,
 }
 
 impl From<Exit> for ExitCode {
@@ -197,6 +199,7 @@ mod tests {
             Exit::File,
             Exit::Kernel,
             Exit::Config,
+            Exit::NotLocked,
         ];
         for code in codes {
             assert!(page.contains(&format!("\n| {} |", code as u8)), "{code:?}");

@@ -15,7 +15,7 @@ use crate::{
 pub enum Command {
     /// Everything that `rsfaas status` shows.
     Status,
-    /// Ends leases now; answered when everything of them is ciphertext again.
+    /// Ends leases now; answered when nothing of them is left.
     Lock {
         /// The function; without one, every function.
         function: Option<String>,
@@ -30,6 +30,8 @@ pub enum Reply {
     Status(Box<Status>),
     /// To [`Command::Lock`].
     Locked,
+    /// To the same, where something of it failed: each with its function's name. All the rest was done.
+    NotLocked(Vec<String>),
     /// The command could not be carried out.
     Error(String),
 }

@@ -1,4 +1,5 @@
 //! The agent: everything put together, and its life from start to stop.
+mod commands;
 mod counters;
 mod limits;
 mod registry;
@@ -9,19 +10,20 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::{mpsc, oneshot},
+    sync::mpsc,
     time::Instant,
 };
 
 use self::{
+    commands::Asked,
     registry::{Registry, Surroundings},
     switchboard::Switchboard,
     watch::StateWatch,
 };
 use crate::{
     config::Config,
-    control::{self, Command, InterfaceStatus, Reply, Server, Status},
-    lease::{Message, Timeline},
+    control::{self, Command, InterfaceStatus, Server, Status},
+    lease::Timeline,
     openfaas::{FaasCli, Gateway},
     rebuild::{self, Host, UnlockedNames},
     release::Port,
@@ -144,12 +146,12 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let mut watch = StateWatch::new(&state).map_err(DaemonError::system("the state folder"))?;
     registry.follow(&state)?;
 
-    let (commands, mut command_inbox) = mpsc::channel::<(Command, oneshot::Sender<Reply>)>(16);
+    let (commands, mut command_inbox) = mpsc::channel::<Asked>(16);
     let control = tokio::spawn(async move {
         server
             .serve(move |command| {
                 let commands = commands.clone();
-                async move { ask(&commands, command).await }
+                async move { commands::ask(&commands, command).await }
             })
             .await;
     });
@@ -199,7 +201,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                 leases.push_back(timeline);
             }
             Some((command, reply)) = command_inbox.recv() => match command {
-                Command::Lock { function } => lock(&registry, function.as_deref(), reply),
+                Command::Lock { function } => commands::lock(&registry, function.as_deref(), reply),
                 Command::Status => {
                     expiry = switchboard.events(events.there(), &registry);
                     let mut counters = switchboard.counters.all();
@@ -217,7 +219,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                         counters,
                         timelines: leases.iter().cloned().collect(),
                     };
-                    tell_status(&registry, status, reply);
+                    commands::tell_status(&registry, status, reply);
                 }
             },
             _ = terminate.recv() => break,
@@ -262,64 +264,6 @@ fn interface(
         }
         InterfaceChange::Gone(index) => spotter.detach(index),
     }
-}
-
-async fn ask(
-    commands: &mpsc::Sender<(Command, oneshot::Sender<Reply>)>,
-    command: Command,
-) -> Reply {
-    let (reply, answer) = oneshot::channel();
-    let stopping = || Reply::Error("the agent is stopping".into());
-    if commands.send((command, reply)).await.is_err() {
-        return stopping();
-    }
-    answer.await.unwrap_or_else(|_| stopping())
-}
-
-/// Ends the lease of a function, or of all.
-fn lock(registry: &Registry, function: Option<&str>, reply: oneshot::Sender<Reply>) {
-    let leases: Vec<_> = match function {
-        Some(name) => registry.lease(name).into_iter().collect(),
-        None => registry.leases().collect(),
-    };
-    if let (Some(name), true) = (function, leases.is_empty()) {
-        // Whoever asked may have gone.
-        let _ = reply.send(Reply::Error(format!(
-            "no sealed function {name:?} is served here"
-        )));
-        return;
-    }
-    // Whoever comes from now on waits for the next unlock.
-    registry.bar(function);
-    let (locked, mut all_locked) = mpsc::channel(1);
-    for lease in leases {
-        // A driver that has ended has nothing unlocked.
-        let _ = lease.send(Message::Lock(locked.clone()));
-    }
-    drop(locked);
-    tokio::spawn(async move {
-        // Ends when the last of them is dropped.
-        let _ = all_locked.recv().await;
-        // Whoever asked may have gone.
-        let _ = reply.send(Reply::Locked);
-    });
-}
-
-/// Asks every function in turn, without keeping the agent waiting.
-fn tell_status(registry: &Registry, mut status: Status, reply: oneshot::Sender<Reply>) {
-    let leases: Vec<_> = registry.leases().cloned().collect();
-    tokio::spawn(async move {
-        for lease in leases {
-            let (answer, function) = oneshot::channel();
-            if lease.send(Message::Status(answer)).is_ok()
-                && let Ok(function) = function.await
-            {
-                status.functions.push(function);
-            }
-        }
-        // Whoever asked may have gone.
-        let _ = reply.send(Reply::Status(Box::new(status)));
-    });
 }
 
 async fn at(when: Option<Instant>) {

@@ -8,17 +8,14 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use agent_ebpf::FlowKey;
 use rsfaas_shim::Refusal;
-use tokio::{
-    sync::mpsc,
-    task::{JoinError, JoinSet},
-    time::Instant,
-};
+use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 
 use super::{
     Action, Door, Limiter, Locked, Message, Request, Served, Step, Timeline, Verdict,
     limiter::WINDOW,
+    removals::{Removals, Removed},
     single::{Holder, Lease},
-    work::{Done, Removals, Work},
+    work::{Done, Work},
 };
 use crate::{
     config::Config, head::RequestId, rebuild::Rebuilder, spot::Admissions, state::Isolation,
@@ -40,8 +37,6 @@ pub struct Driver {
     removals: Removals,
     /// Those of what serves everybody.
     ends: JoinSet<()>,
-    /// Who is to be told when these are over.
-    waiters: Vec<Locked>,
     /// Requests that wait until it is known which key is the right one.
     postponed: Vec<Request>,
     unlocks: u64,
@@ -54,7 +49,7 @@ enum Woken {
     /// None: nobody is left to send one.
     Message(Option<Message>),
     Done(Holder, Done),
-    Removed(Result<(Result<(), String>, Timeline), JoinError>),
+    Removed(Removed),
     /// The time of a lease.
     Elapsed,
     /// What serves everybody has ended.
@@ -87,9 +82,8 @@ impl Driver {
             door: Arc::default(),
             admissions,
             work: Work::new(),
-            removals: Removals::new(),
+            removals: Removals::default(),
             ends: JoinSet::new(),
-            waiters: Vec::new(),
             postponed: Vec::new(),
             unlocks: 0,
             last_error: None,
@@ -113,7 +107,7 @@ impl Driver {
             let woken = tokio::select! {
                 message = messages.recv() => Woken::Message(message),
                 Some(Ok((holder, done))) = self.work.join_next() => Woken::Done(holder, done),
-                Some(removed) = self.removals.join_next() => Woken::Removed(removed),
+                Some(removed) = self.removals.next() => Woken::Removed(removed),
                 () = elapsed(deadline) => Woken::Elapsed,
                 Some(_) = self.ends.join_next() => Woken::Ended,
             };
@@ -122,10 +116,7 @@ impl Driver {
                 Woken::Message(Some(message)) => self.take(message),
                 Woken::Message(None) => self.stop(),
                 Woken::Done(holder, done) => self.done(holder, done),
-                Woken::Removed(Ok((result, timeline))) => self.removed(result, timeline),
-                Woken::Removed(Err(error)) => {
-                    self.failed(&format!("a removal was broken off: {error}"));
-                }
+                Woken::Removed(removed) => self.removed(removed),
                 Woken::Elapsed => self.expire(),
                 // Nobody is let in to it any more; who asks next has it delivered again.
                 Woken::Ended => {}
@@ -158,9 +149,7 @@ impl Driver {
                 for lease in self.leases.values_mut() {
                     lease.tell_when_gone(waiter.clone());
                 }
-                if !self.removals.is_empty() {
-                    self.waiters.push(waiter);
-                }
+                self.removals.tell_when_over(&waiter);
                 self.end_all();
             }
             Message::Status(reply) => {
@@ -272,6 +261,15 @@ impl Driver {
     fn failed(&mut self, what: &str) {
         tracing::error!(function = self.name(), error = what);
         self.last_error = Some(what.to_owned());
+    }
+
+    /// The same, where somebody waits for everything to be locked.
+    fn not_locked(&mut self, what: &str, waiters: &[Locked]) {
+        for waiter in waiters {
+            // Whoever asked may have gone.
+            let _ = waiter.send(format!("{}: {what}", self.name()));
+        }
+        self.failed(what);
     }
 
     fn note(&mut self, flow: FlowKey, step: Step, time: u64) {

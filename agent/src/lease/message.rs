@@ -1,6 +1,4 @@
 //! What a lease's driver is told, and what it tells.
-use std::convert::Infallible;
-
 use agent_ebpf::FlowKey;
 use rsfaas_shim::Refusal;
 use serde::{Deserialize, Serialize};
@@ -41,9 +39,9 @@ pub struct Served {
     pub is_first: bool,
 }
 
-/// Kept for as long as anything of a lease is left: when the last one is dropped, whoever has the other end is
-/// told. Nothing is ever sent.
-pub type Locked = mpsc::Sender<Infallible>;
+/// Kept for as long as anything of a lease is left: when the last one is dropped, whoever has the other end knows
+/// that all is over. What has failed is sent before.
+pub type Locked = mpsc::UnboundedSender<String>;
 
 /// What the driver is told.
 pub enum Message {

@@ -5,6 +5,7 @@ mod function;
 mod limiter;
 mod machine;
 mod message;
+mod removals;
 mod single;
 mod timeline;
 mod work;

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 use rsfaas_shim::Refusal;
 use tokio::task::JoinSet;
 
-use super::{Locked, Timeline, single::Holder};
+use super::{Locked, Timeline, removals::Removals, single::Holder};
 use crate::{
     chain,
     rebuild::{Container, Keys, RebuildError},
@@ -28,9 +28,6 @@ pub(super) struct Failure {
     pub(super) refusal: Refusal,
     pub(super) what: String,
 }
-
-/// The removal of containers that have served.
-pub(super) type Removals = JoinSet<(Result<(), String>, Timeline)>;
 
 /// Unlocks, for so long at most.
 pub(super) fn unlock(
@@ -75,18 +72,18 @@ pub(super) fn lock(
     });
 }
 
-/// Removes a container in which nothing is left, and tells who waits for that.
+/// Removes a container in which nothing is left, for those who wait for that.
 pub(super) fn remove(
     removals: &mut Removals,
     container: Arc<Container>,
     mut timeline: Timeline,
     waiters: Vec<Locked>,
 ) {
-    removals.spawn(async move {
+    let removal = async move {
         let result = container.remove(&mut timeline).await;
-        drop(waiters);
         (result.map_err(|error| chain::of(&error)), timeline)
-    });
+    };
+    removals.start(removal, waiters);
 }
 
 fn start(work: &mut Work, holder: Holder, task: impl Future<Output = Done> + Send + 'static) {

@@ -8,6 +8,7 @@ mod heads;
 mod kept_alive;
 mod lease_limit;
 mod load;
+mod locking;
 mod network;
 mod recording;
 mod retransmissions;
@@ -49,6 +50,7 @@ pub(crate) fn all() -> impl Iterator<Item = Case> {
         load::CASES,
         agent_gone::CASES,
         lease_limit::CASES,
+        locking::CASES,
         standby::CASES,
         recording::CASES,
     ]

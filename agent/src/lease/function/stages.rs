@@ -8,7 +8,8 @@ use crate::{
     clock::monotonic_now,
     fault::{self, Point},
     lease::{
-        Phase, Step, Timeline,
+        Locked, Phase, Step, Timeline,
+        removals::Removed,
         single::{Holder, Lease},
         work::{self, Done},
     },
@@ -63,18 +64,18 @@ impl Driver {
             }
             Done::Locked(result, timeline, container) => {
                 let (actions, waiters) = (lease.locked(), lease.take_waiters());
-                self.locked(result);
+                self.locked(result, &waiters);
                 if let Some(container) = container {
                     work::remove(&mut self.removals, container, timeline, waiters);
                 }
                 actions
             }
             Done::BrokenOff(what) => {
-                let actions = match lease.machine.phase() {
-                    Phase::Unlocking => lease.fail(Refusal::RebuildFailed),
-                    _ => lease.locked(),
+                let (actions, waiters) = match lease.machine.phase() {
+                    Phase::Unlocking => (lease.fail(Refusal::RebuildFailed), Vec::new()),
+                    _ => (lease.locked(), lease.take_waiters()),
                 };
-                self.failed(&format!("work was broken off: {what}"));
+                self.not_locked(&format!("work was broken off: {what}"), &waiters);
                 actions
             }
         };
@@ -86,25 +87,25 @@ impl Driver {
     }
 
     /// Tells that everything of a lease is ciphertext, or that it is not, and under which key.
-    fn locked(&mut self, result: Result<(), String>) {
+    fn locked(&mut self, result: Result<(), String>, waiters: &[Locked]) {
         let key = self.rebuilder.sealed().key_id().unwrap_or_default();
         match result {
             Ok(()) => tracing::info!(function = self.name(), key, "locked"),
             Err(what) => {
-                self.failed(&what);
+                self.not_locked(&what, waiters);
                 tracing::warn!(function = self.name(), key, "not everything is locked");
             }
         }
     }
 
     /// Parks the next container, unless the agent stops, and tells the lease's timeline.
-    pub(super) fn removed(&mut self, result: Result<(), String>, mut timeline: Timeline) {
-        if let Err(what) = result {
-            self.failed(&what);
+    pub(super) fn removed(&mut self, removed: Removed) {
+        if let Err(what) = &removed.result {
+            self.not_locked(what, &removed.waiters);
         }
-        if self.removals.is_empty() {
-            self.waiters.clear();
-        }
+        let Some(mut timeline) = removed.timeline else {
+            return;
+        };
         let rebuilder = Arc::clone(&self.rebuilder);
         let timelines = self.timelines.clone();
         let park = !self.stopping;
