@@ -21,6 +21,7 @@ use self::{
     watch::StateWatch,
 };
 use crate::{
+    chain,
     config::Config,
     control::{self, Command, InterfaceStatus, Server, Status},
     lease::Timeline,
@@ -144,6 +145,8 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let mut events = Events::new(spotter.ring()?)?;
     let mut interfaces = Interfaces::follow().await?;
     let mut watch = StateWatch::new(&state).map_err(DaemonError::system("the state folder"))?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::system("signals"))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::system("signals"))?;
     registry.follow(&state)?;
 
     let (commands, mut command_inbox) = mpsc::channel::<Asked>(16);
@@ -155,8 +158,6 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
             })
             .await;
     });
-    let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::system("signals"))?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::system("signals"))?;
     let mut leases: VecDeque<Timeline> = VecDeque::new();
     let mut expiry: Option<Instant> = None;
     let mut rest = tokio::time::interval(REST);
@@ -169,71 +170,84 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
         "the agent runs"
     );
 
-    loop {
-        tokio::select! {
-            biased;
-            Some(verdict) = verdict_inbox.recv() => switchboard.verdict(verdict, &registry),
-            held = events.next(EVENTS_AT_ONCE) => {
-                expiry = switchboard.events(held?, &registry);
-            }
-            () = admissions.wanted() => {}
-            logged = program_log.forward() => logged?,
-            () = at(expiry) => expiry = switchboard.expire(Instant::now(), &registry),
-            _ = rest.tick() => {
-                expiry = switchboard.events(events.there(), &registry);
-                switchboard.rest(&registry);
-                admissions.clean();
-                events.begin_wipe();
-            }
-            change = interfaces.next() => {
-                let change = change.ok_or(DaemonError::Netlink)?;
-                interface(&config, &mut spotter, &mut switchboard, change);
-            }
-            changed = watch.changed() => {
-                changed.map_err(DaemonError::system("the state folder"))?;
-                registry.follow(&state)?;
-            }
-            () = registry.ended() => registry.follow(&state)?,
-            Some(timeline) = timeline_inbox.recv() => {
-                if leases.len() == TIMELINES {
-                    leases.pop_front();
+    // Whatever it ends with, leases end with it.
+    let ended: Result<(), DaemonError> = async {
+        loop {
+            tokio::select! {
+                biased;
+                Some(verdict) = verdict_inbox.recv() => switchboard.verdict(verdict, &registry),
+                held = events.next(EVENTS_AT_ONCE) => {
+                    expiry = switchboard.events(held?, &registry);
                 }
-                leases.push_back(timeline);
-            }
-            Some((command, reply)) = command_inbox.recv() => match command {
-                Command::Lock { function } => commands::lock(&registry, function.as_deref(), reply),
-                Command::Status => {
+                () = admissions.wanted() => {}
+                logged = program_log.forward() => logged?,
+                () = at(expiry) => expiry = switchboard.expire(Instant::now(), &registry),
+                _ = rest.tick() => {
                     expiry = switchboard.events(events.there(), &registry);
-                    let mut counters = switchboard.counters.all();
-                    counters.insert("frames_unwiped".to_owned(), events.unwiped());
-                    counters.extend(
-                        programs.read()?.into_iter().map(|(name, count)| (name.to_owned(), count)),
-                    );
-                    let status = Status {
-                        version: env!("CARGO_PKG_VERSION").to_owned(),
-                        pid: std::process::id(),
-                        port: config.port,
-                        interfaces: InterfaceStatus::all(&spotter),
-                        swap: Swap::read(memory_is_locked),
-                        functions: Vec::new(),
-                        counters,
-                        timelines: leases.iter().cloned().collect(),
-                    };
-                    commands::tell_status(&registry, status, reply);
+                    switchboard.rest(&registry);
+                    admissions.clean();
+                    events.begin_wipe();
+                    if registry.is_behind() {
+                        registry.keep_up(&state);
+                    }
                 }
-            },
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            // A step at a time, when nothing else is to be done.
-            () = std::future::ready(()), if events.is_being_wiped() => {
-                let came = events.wipe_step(&mut spotter)?;
-                expiry = switchboard.events(came, &registry);
+                change = interfaces.next() => {
+                    let change = change.ok_or(DaemonError::Netlink)?;
+                    interface(&config, &mut spotter, &mut switchboard, change);
+                }
+                changed = watch.changed() => {
+                    changed.map_err(DaemonError::system("the state folder"))?;
+                    registry.keep_up(&state);
+                }
+                () = registry.ended() => registry.keep_up(&state),
+                Some(timeline) = timeline_inbox.recv() => {
+                    if leases.len() == TIMELINES {
+                        leases.pop_front();
+                    }
+                    leases.push_back(timeline);
+                }
+                Some((command, reply)) = command_inbox.recv() => match command {
+                    Command::Lock { function } => commands::lock(&registry, function.as_deref(), reply),
+                    Command::Status => {
+                        expiry = switchboard.events(events.there(), &registry);
+                        let mut counters = switchboard.counters.all();
+                        counters.insert("frames_unwiped".to_owned(), events.unwiped());
+                        match programs.read() {
+                            Ok(counts) => counters.extend(
+                                counts.into_iter().map(|(name, count)| (name.to_owned(), count)),
+                            ),
+                            Err(error) => tracing::warn!(%error, "the programs' counters"),
+                        }
+                        let status = Status {
+                            version: env!("CARGO_PKG_VERSION").to_owned(),
+                            pid: std::process::id(),
+                            port: config.port,
+                            interfaces: InterfaceStatus::all(&spotter),
+                            swap: Swap::read(memory_is_locked),
+                            functions: Vec::new(),
+                            counters,
+                            timelines: leases.iter().cloned().collect(),
+                        };
+                        commands::tell_status(&registry, status, reply);
+                    }
+                },
+                _ = terminate.recv() => return Ok(()),
+                _ = interrupt.recv() => return Ok(()),
+                // A step at a time, when nothing else is to be done.
+                () = std::future::ready(()), if events.is_being_wiped() => {
+                    let came = events.wipe_step(&mut spotter)?;
+                    expiry = switchboard.events(came, &registry);
+                }
+            }
+            if admissions.takes_barrier() {
+                let has_room = spotter.ask_for_barrier()?;
+                admissions.barrier_asked(has_room);
             }
         }
-        if admissions.takes_barrier() {
-            let has_room = spotter.ask_for_barrier()?;
-            admissions.barrier_asked(has_room);
-        }
+    }
+    .await;
+    if let Err(error) = &ended {
+        tracing::error!(error = chain::of(error), "the agent cannot go on");
     }
     tracing::info!("stopping: leases end, parked containers are removed");
     // Detached first: from here on a retransmission reaches the gateway, and the locked function.
@@ -242,7 +256,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     switchboard.close().await;
     control.abort();
     tracing::info!("stopped");
-    Ok(())
+    ended
 }
 
 fn interface(

@@ -34,6 +34,8 @@ pub(super) struct Registry {
     functions: BTreeMap<String, Served>,
     unlocked: HashMap<String, String>,
     drivers: JoinSet<()>,
+    /// Whether there is something in the state folder that could not be read.
+    is_behind: bool,
 }
 
 struct Served {
@@ -51,6 +53,7 @@ impl Registry {
             functions: BTreeMap::new(),
             unlocked: HashMap::new(),
             drivers: JoinSet::new(),
+            is_behind: false,
         }
     }
 
@@ -125,6 +128,25 @@ impl Registry {
             }
         }
         Ok(())
+    }
+
+    /// The same for an agent that runs: where the folder cannot be read, what is served stays so, and
+    /// [it is to be tried again](Self::is_behind).
+    pub(super) fn keep_up(&mut self, state: &StateDir) {
+        match self.follow(state) {
+            Ok(()) => self.is_behind = false,
+            // It was told before.
+            Err(_) if self.is_behind => {}
+            Err(error) => {
+                tracing::error!(%error, "the state folder is not followed until it can be read again");
+                self.is_behind = true;
+            }
+        }
+    }
+
+    /// Whether the state folder may have changed in a way that is not known yet.
+    pub(super) fn is_behind(&self) -> bool {
+        self.is_behind
     }
 
     /// Waits until a driver has ended, and forgets its function; forever where there is none. Safe to

@@ -13,6 +13,7 @@ mod network;
 mod recording;
 mod retransmissions;
 mod standby;
+mod state_folder;
 mod targets;
 
 use crate::{check::Outcome, world::World};
@@ -52,6 +53,7 @@ pub(crate) fn all() -> impl Iterator<Item = Case> {
         lease_limit::CASES,
         locking::CASES,
         standby::CASES,
+        state_folder::CASES,
         recording::CASES,
     ]
     .into_iter()

@@ -1,0 +1,53 @@
+//! The state folder, as the agent that runs follows it.
+use std::fs;
+
+use super::cases;
+use crate::{
+    check::{Outcome, check, eventually},
+    functions,
+    http::Request,
+    world::World,
+};
+
+cases![an_agent_whose_state_folder_cannot_be_read_serves_on_and_follows_it_later];
+
+/// The watch is on the folder, wherever it is moved: the agent learns of the change, and finds a file in its place.
+fn an_agent_whose_state_folder_cannot_be_read_serves_on_and_follows_it_later(
+    world: &World,
+) -> Outcome {
+    let records = world.agent.state_dir().join("functions");
+    let (moved, record) = (
+        world.agent.state_dir().join("moved"),
+        format!("{}.json", functions::B),
+    );
+    let kept = world.agent.state_dir().join("kept");
+    let serves = || world.serves(world.route()?, &Request::keyed(world.a()?).body(b"on"));
+    serves()?;
+    fs::rename(&records, &moved)?;
+    fs::write(&records, "")?;
+    fs::rename(moved.join(&record), &kept)?;
+    fs::write(moved.join("change"), "")?;
+    let told = eventually("the agent to say so", || {
+        Ok(world.agent.log_end().contains("not followed"))
+    });
+    let served = serves();
+    let is_there = world.agent.function(functions::B).is_ok();
+    fs::remove_file(moved.join("change"))?;
+    fs::remove_file(&records)?;
+    fs::rename(&moved, &records)?;
+    let followed = eventually("the agent to look again", || {
+        Ok(world.agent.function(functions::B).is_err())
+    });
+    fs::rename(&kept, records.join(&record))?;
+    eventually("the function to be served again", || {
+        let parked = world
+            .agent
+            .function(functions::B)
+            .map(|it| it["parked"].clone());
+        Ok(parked.is_ok_and(|parked| parked.as_array().is_some_and(|all| !all.is_empty())))
+    })?;
+    told?;
+    served?;
+    check!(is_there, "what could not be looked at is no longer served");
+    followed
+}
