@@ -176,6 +176,23 @@ impl Agent {
             .output()?)
     }
 
+    /// What comes of a command that an agent is in the way of: one with the same state folder and another socket.
+    pub(crate) fn beside(&self, command: &str) -> Outcome<Output> {
+        let config = self.folder.join("beside.toml");
+        let socket = self.folder.join("beside.sock");
+        let text = format!(
+            "state_dir = {:?}\ncontrol_socket = {socket:?}\nfaas_cli = {:?}\n",
+            self.state_dir(),
+            self.faas_cli,
+        );
+        fs::write(&config, text)?;
+        Ok(Command::new(&self.program)
+            .args([command, "--config"])
+            .arg(&config)
+            .env("OPENFAAS_CONFIG", &self.folder)
+            .output()?)
+    }
+
     /// Sends it a signal.
     pub(crate) fn signal(&self, signal: Signal) -> Outcome {
         match self.slot().as_ref() {

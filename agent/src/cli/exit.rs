@@ -174,6 +174,7 @@ impl Classify for StateError {
         match self {
             Self::Io { source, .. } => io_exit(source),
             Self::Record { .. } => Exit::File,
+            Self::Claimed { .. } => Exit::Exists,
         }
     }
 }

@@ -37,6 +37,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         return Err(Failure::new(Exit::Exists, message));
     }
     let state = StateDir::new(&config.state_dir);
+    // That one may have another socket.
+    let _claim = state.claim()?;
     let names = UnlockedNames::of_host(&state)
         .map_err(|error| Failure::io(state.root().display(), &error))?;
     let gateway = config.gateway();

@@ -92,6 +92,8 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     Swap::read(memory_is_locked).warn();
     limits::raise_descriptors();
     let state = StateDir::new(&config.state_dir);
+    // Before anything that an agent that runs with the same folder would notice.
+    let _claim = state.claim()?;
     let server = Server::open(&config.control_socket)?;
     let names = UnlockedNames::of_host(&state).map_err(DaemonError::system("the state folder"))?;
     let gateway = config.gateway();

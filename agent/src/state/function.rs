@@ -116,6 +116,16 @@ pub enum StateError {
         /// What the parser said.
         source: serde_json::Error,
     },
+    /// Another agent or sweep is at work.
+    #[error(
+        "an agent, or a sweep, runs already with the state folder {path}: {by}; one host has one agent for it"
+    )]
+    Claimed {
+        /// The folder.
+        path: PathBuf,
+        /// Who, in words.
+        by: String,
+    },
 }
 
 impl StateDir {

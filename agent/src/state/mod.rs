@@ -3,6 +3,8 @@
 //! `seal` writes one record a function; the agent reads them and follows changes. A record holds no
 //! secret: the key is the caller's, the handler is ciphertext in a file of its own.
 mod begun;
+mod claim;
 mod function;
 
+pub use claim::Claim;
 pub use function::{Isolation, Park, Rebuild, SealedFunction, StateDir, StateError};

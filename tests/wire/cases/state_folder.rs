@@ -9,7 +9,13 @@ use crate::{
     world::World,
 };
 
-cases![an_agent_whose_state_folder_cannot_be_read_serves_on_and_follows_it_later];
+/// Somebody else runs already.
+const EXISTS: i32 = 5;
+
+cases![
+    an_agent_whose_state_folder_cannot_be_read_serves_on_and_follows_it_later,
+    a_sweep_or_a_second_agent_of_the_same_state_folder_is_refused,
+];
 
 /// The watch is on the folder, wherever it is moved: the agent learns of the change, and finds a file in its place.
 fn an_agent_whose_state_folder_cannot_be_read_serves_on_and_follows_it_later(
@@ -50,4 +56,18 @@ fn an_agent_whose_state_folder_cannot_be_read_serves_on_and_follows_it_later(
     served?;
     check!(is_there, "what could not be looked at is no longer served");
     followed
+}
+
+/// Also where it would answer on another socket.
+fn a_sweep_or_a_second_agent_of_the_same_state_folder_is_refused(world: &World) -> Outcome {
+    for command in ["sweep", "agent"] {
+        let refused = world.agent.beside(command)?;
+        let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+        check!(
+            refused.status.code() == Some(EXISTS) && told.contains("runs already"),
+            "{command}: {}: {told}",
+            refused.status
+        );
+    }
+    world.serves(world.route()?, &Request::keyed(world.a()?).body(b"alone"))
 }
