@@ -206,7 +206,12 @@ impl Agent {
 
     /// Ends it as a service manager would; an error where it ends in another way than well.
     pub(crate) fn stop(&self) -> Outcome {
-        self.signal(Signal::SIGTERM)?;
+        self.stop_by(Signal::SIGTERM)
+    }
+
+    /// The same by another signal.
+    pub(crate) fn stop_by(&self, signal: Signal) -> Outcome {
+        self.signal(signal)?;
         let status = self.reap()?;
         check!(
             status.success(),

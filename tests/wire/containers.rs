@@ -134,17 +134,30 @@ impl Containers {
             .then(|| text.trim().parse().ok().map(Pid::from_raw))?
     }
 
+    /// Whether any runs.
+    pub(crate) fn any_runs(&self) -> Outcome<bool> {
+        Ok(!self.running()?.is_empty())
+    }
+
     /// Ends what an agent that was killed has left running.
     pub(crate) fn clear(&self) -> Outcome {
-        for entry in fs::read_dir(&self.folder)? {
-            let file = entry?.file_name();
-            if let Some(name) = file.to_string_lossy().strip_suffix(".pid")
-                && let Some(process) = self.process(name)
-            {
-                kill(process, Signal::SIGKILL)?;
-            }
+        for process in self.running()? {
+            kill(process, Signal::SIGKILL)?;
         }
         Ok(())
+    }
+
+    fn running(&self) -> Outcome<Vec<Pid>> {
+        let mut running = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let file = entry?.file_name();
+            let file = file.to_string_lossy();
+            running.extend(
+                file.strip_suffix(".pid")
+                    .and_then(|name| self.process(name)),
+            );
+        }
+        Ok(running)
     }
 }
 

@@ -11,8 +11,9 @@ use crate::{
 
 /// Run the agent: hold keyed requests, serve sealed functions, lock them again.
 ///
-/// Stays in the foreground and logs to standard error. SIGTERM and SIGINT end running leases, encrypt
-/// their handlers afresh and remove every container of the agent's own. RUST_LOG chooses what is
+/// Stays in the foreground and logs to standard error. SIGTERM, SIGINT and the end of the
+/// terminal (SIGHUP, unless it is ignored, as with nohup) end running leases, encrypt their handlers afresh and remove
+/// every container of the agent's own. RUST_LOG chooses what is
 /// logged, `info` unless set.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -37,6 +38,8 @@ fn start_log(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // A terminal that is gone would have the complaint about it end the agent in the middle of its work.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr);
     match format {
         LogFormat::Text => log.with_ansi(false).init(),

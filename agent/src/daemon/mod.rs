@@ -3,20 +3,18 @@ mod commands;
 mod counters;
 mod limits;
 mod registry;
+mod stop;
 mod switchboard;
 mod watch;
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::mpsc,
-    time::Instant,
-};
+use tokio::{sync::mpsc, time::Instant};
 
 use self::{
     commands::Asked,
     registry::{Registry, Surroundings},
+    stop::StopSignals,
     switchboard::Switchboard,
     watch::StateWatch,
 };
@@ -147,8 +145,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let mut events = Events::new(spotter.ring()?)?;
     let mut interfaces = Interfaces::follow().await?;
     let mut watch = StateWatch::new(&state).map_err(DaemonError::system("the state folder"))?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::system("signals"))?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::system("signals"))?;
+    let mut stop = StopSignals::new().map_err(DaemonError::system("signals"))?;
     registry.follow(&state)?;
 
     let (commands, mut command_inbox) = mpsc::channel::<Asked>(16);
@@ -233,8 +230,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                         commands::tell_status(&registry, status, reply);
                     }
                 },
-                _ = terminate.recv() => return Ok(()),
-                _ = interrupt.recv() => return Ok(()),
+                () = stop.next() => return Ok(()),
                 // A step at a time, when nothing else is to be done.
                 () = std::future::ready(()), if events.is_being_wiped() => {
                     let came = events.wipe_step(&mut spotter)?;

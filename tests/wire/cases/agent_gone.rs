@@ -17,6 +17,7 @@ cases![
     a_killed_agents_successor_serves_what_was_held,
     a_connection_outlives_the_agent_that_served_it,
     a_stopping_agents_callers_get_an_answer,
+    an_agent_whose_terminal_is_gone_stops_as_if_told_to,
 ];
 
 fn a_halted_agent_delays_the_answer_only(world: &World) -> Outcome {
@@ -114,5 +115,16 @@ fn a_stopping_agents_callers_get_an_answer(world: &World) -> Outcome {
     world.agent.start(&world.scene)?;
     let status = answer?.status;
     check!([200, 423, 502].contains(&status), "{status}");
+    Ok(())
+}
+
+fn an_agent_whose_terminal_is_gone_stops_as_if_told_to(world: &World) -> Outcome {
+    world.serves(world.route()?, &Request::keyed(world.a()?).body(b"hang up"))?;
+    let stopped = world.agent.stop_by(Signal::SIGHUP);
+    let is_left = world.containers.any_runs();
+    world.containers.clear()?;
+    world.agent.start(&world.scene)?;
+    stopped?;
+    check!(!is_left?, "a container is left");
     Ok(())
 }
