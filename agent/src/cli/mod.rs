@@ -19,7 +19,10 @@ mod sweep;
 mod target;
 mod unseal;
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 
@@ -72,7 +75,8 @@ pub fn main() -> ExitCode {
     match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("error: {failure}");
+            // Whoever could have read it has gone; the code still tells.
+            let _ = writeln!(io::stderr(), "error: {failure}");
             failure.exit().into()
         }
     }
