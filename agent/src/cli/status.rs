@@ -86,11 +86,18 @@ fn to_text(status: &Status) -> String {
             },
         );
     }
-    if status.functions.is_empty() {
+    if status.functions.is_empty() && status.busy.is_empty() {
         text += "no sealed functions; seal one with `rsfaas seal`\n";
     }
     for function in &status.functions {
         text += &line(function);
+    }
+    for name in &status.busy {
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "{name:<20} busy       does not answer at the moment; ask again"
+        );
     }
     for (name, count) in status.counters.iter().filter(|(_, count)| **count > 0) {
         // Writing to a string cannot fail.
@@ -163,7 +170,28 @@ fn word(phase: Phase) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::secrecy::Swap;
+
+    #[test]
+    fn a_function_that_does_not_answer_is_shown_as_busy() {
+        let status = Status {
+            version: "1".into(),
+            pid: 1,
+            port: 8080,
+            interfaces: Vec::new(),
+            swap: Swap::default(),
+            functions: Vec::new(),
+            busy: vec!["pydict".into()],
+            counters: BTreeMap::new(),
+            timelines: Vec::new(),
+        };
+        let text = to_text(&status);
+        assert!(text.contains("pydict               busy"), "{text}");
+        assert!(!text.contains("no sealed functions"), "{text}");
+    }
 
     #[test]
     fn a_lease_tells_whose_it_is_and_under_which_key_it_ends() {

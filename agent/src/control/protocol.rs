@@ -52,6 +52,9 @@ pub struct Status {
     pub swap: Swap,
     /// Sealed functions, by name.
     pub functions: Vec<FunctionStatus>,
+    /// Names of further ones, which did not answer in time.
+    #[serde(default)]
+    pub busy: Vec<String>,
     /// The spotter's and the agent's counters, by name.
     pub counters: BTreeMap<String, u64>,
     /// The latest leases, oldest first.

@@ -1,11 +1,19 @@
 //! What comes over the control socket, as far as the functions' drivers are asked.
-use tokio::sync::{mpsc, oneshot};
+use std::time::Duration;
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 
 use super::registry::Registry;
 use crate::{
     control::{Command, Reply, Status},
-    lease::Message,
+    lease::{FunctionStatus, Message},
 };
+
+/// For how long the functions' status is waited for, all of them together: what takes long has tasks of its own.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A command, and where its answer goes.
 pub(super) type Asked = (Command, oneshot::Sender<Reply>);
@@ -24,7 +32,7 @@ pub(super) async fn ask(commands: &mpsc::Sender<Asked>, command: Command) -> Rep
 pub(super) fn lock(registry: &Registry, function: Option<&str>, reply: oneshot::Sender<Reply>) {
     let leases: Vec<_> = match function {
         Some(name) => registry.lease(name).into_iter().collect(),
-        None => registry.leases().collect(),
+        None => registry.leases().map(|(_, lease)| lease).collect(),
     };
     if let (Some(name), true) = (function, leases.is_empty()) {
         // Whoever asked may have gone.
@@ -61,26 +69,46 @@ async fn all_locked(mut failures: mpsc::UnboundedReceiver<String>) -> Reply {
     }
 }
 
-/// Asks every function in turn, without keeping the agent waiting.
+/// Asks every function, without keeping the agent waiting.
 pub(super) fn tell_status(registry: &Registry, mut status: Status, reply: oneshot::Sender<Reply>) {
-    let leases: Vec<_> = registry.leases().cloned().collect();
+    let asked = registry.leases().map(|(name, lease)| {
+        let (answer, function) = oneshot::channel();
+        // One that has just ended has nothing to tell.
+        let _ = lease.send(Message::Status(answer));
+        (name.to_owned(), function)
+    });
+    let asked: Vec<_> = asked.collect();
     tokio::spawn(async move {
-        for lease in leases {
-            let (answer, function) = oneshot::channel();
-            if lease.send(Message::Status(answer)).is_ok()
-                && let Ok(function) = function.await
-            {
-                status.functions.push(function);
-            }
-        }
+        (status.functions, status.busy) = answers(asked, PATIENCE).await;
         // Whoever asked may have gone.
         let _ = reply.send(Reply::Status(Box::new(status)));
     });
 }
 
+/// What the functions answer within a time, and the names of those that do not.
+async fn answers(
+    asked: Vec<(String, oneshot::Receiver<FunctionStatus>)>,
+    patience: Duration,
+) -> (Vec<FunctionStatus>, Vec<String>) {
+    let (mut functions, mut busy) = (Vec::new(), Vec::new());
+    let deadline = Instant::now() + patience;
+    for (name, answer) in asked {
+        match tokio::time::timeout_at(deadline, answer).await {
+            Ok(Ok(function)) => functions.push(function),
+            Ok(Err(_)) => {}
+            Err(_) => busy.push(name),
+        }
+    }
+    (functions, busy)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        lease::Phase,
+        state::{Isolation, Rebuild},
+    };
 
     #[tokio::test]
     async fn what_could_not_be_locked_is_told_once_all_is_over() {
@@ -92,6 +120,41 @@ mod tests {
         drop(locked);
         let told = Reply::NotLocked(vec!["pydict: disk full".to_owned()]);
         assert_eq!(answer.await.unwrap(), told);
+    }
+
+    fn function(name: &str) -> FunctionStatus {
+        FunctionStatus {
+            name: name.to_owned(),
+            phase: Phase::Locked,
+            rebuild: Rebuild::Mount,
+            isolation: Isolation::Shared,
+            key_id: None,
+            connections: 0,
+            unlocked: None,
+            leases: Vec::new(),
+            parked: Vec::new(),
+            unlocks: 0,
+            last_error: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_function_that_does_not_answer_keeps_nobody_from_the_others() {
+        let (names, (senders, asked)): (Vec<_>, (Vec<_>, Vec<_>)) = ["hangs", "gone", "answers"]
+            .into_iter()
+            .map(|name| {
+                let (sender, answer) = oneshot::channel();
+                (name, (sender, (name.to_owned(), answer)))
+            })
+            .unzip();
+        let mut senders = names.into_iter().zip(senders);
+        let _hangs = senders.next();
+        drop(senders.next());
+        let (name, answer) = senders.next().unwrap();
+        answer.send(function(name)).unwrap();
+        let (functions, busy) = answers(asked, Duration::from_millis(1)).await;
+        assert_eq!(functions, [function("answers")]);
+        assert_eq!(busy, ["hangs"]);
     }
 
     #[tokio::test]

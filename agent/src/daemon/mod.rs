@@ -224,6 +224,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                             interfaces: InterfaceStatus::all(&spotter),
                             swap: Swap::read(memory_is_locked),
                             functions: Vec::new(),
+                            busy: Vec::new(),
                             counters,
                             timelines: leases.iter().cloned().collect(),
                         };
@@ -250,6 +251,8 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     tracing::info!("stopping: leases end, parked containers are removed");
     // Detached first: from here on a retransmission reaches the gateway, and the locked function.
     drop(spotter);
+    // Whoever asks for something from here on is told that the agent is stopping.
+    drop(command_inbox);
     registry.stop_all().await;
     switchboard.close().await;
     control.abort();

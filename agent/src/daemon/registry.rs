@@ -92,9 +92,10 @@ impl Registry {
         let _ = self.surroundings.admissions.close(name);
     }
 
-    /// Every function's lease.
-    pub(super) fn leases(&self) -> impl Iterator<Item = &mpsc::UnboundedSender<Message>> {
-        self.functions.values().map(|served| &served.messages)
+    /// Every function's lease, by name.
+    pub(super) fn leases(&self) -> impl Iterator<Item = (&str, &mpsc::UnboundedSender<Message>)> {
+        let functions = self.functions.iter();
+        functions.map(|(name, served)| (name.as_str(), &served.messages))
     }
 
     /// Follows the state folder: starts what is new, and has what is gone or has changed stopped, which
@@ -164,7 +165,7 @@ impl Registry {
 
     /// Ends every lease, removes everything parked.
     pub(super) async fn stop_all(&mut self) {
-        for lease in self.leases() {
+        for (_, lease) in self.leases() {
             // A driver that has ended needs no stop.
             let _ = lease.send(Message::Stop);
         }
