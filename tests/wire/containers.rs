@@ -24,7 +24,7 @@ const CONTAINER: &str = "RSFAAS_WIRE_CONTAINER";
 
 /// `deploy --yaml FILE` and `remove NAME`, as far as the agent uses them. A container's files are
 /// `NAME.pid` in the folder; a process that has its number by accident is left alone. When a deployment has begun and
-/// when it has ended stands in `deployments`.
+/// when it has ended stands in `deployments`. While there is a file `slow` nothing is removed, for half a minute at most.
 const FAAS_CLI: &str = r#"#!/bin/sh
 folder=@FOLDER@
 ours() {
@@ -43,6 +43,8 @@ deploy)
     echo "$name ended" >>"$folder/deployments"
     ;;
 remove)
+    n=0
+    while [ -e "$folder/slow" ] && [ $n -lt 300 ]; do sleep 0.1; n=$((n + 1)); done
     pid=$(cat "$folder/$2.pid" 2>/dev/null) || { echo "No existing function to remove" >&2; exit 1; }
     rm "$folder/$2.pid"
     if ours "$pid" "$2"; then kill -KILL "$pid"; fi
@@ -132,6 +134,15 @@ impl Containers {
             .split(|byte| *byte == 0)
             .any(|variable| variable == wanted.as_bytes())
             .then(|| text.trim().parse().ok().map(Pid::from_raw))?
+    }
+
+    /// Runs something while the removal of containers does not come to an end.
+    pub(crate) fn while_removals_hang<T>(&self, work: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
+        let slow = self.folder.join("slow");
+        fs::write(&slow, "")?;
+        let done = work();
+        fs::remove_file(slow)?;
+        done
     }
 
     /// Whether any runs.

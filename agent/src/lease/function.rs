@@ -1,5 +1,6 @@
 //! The driver of one function's leases: owns their machines, the limiter and the time.
 mod admissions;
+mod meanwhile;
 mod requests;
 mod stages;
 mod status;
@@ -37,10 +38,12 @@ pub struct Driver {
     removals: Removals,
     /// Those of what serves everybody.
     ends: JoinSet<()>,
-    /// Requests that wait until it is known which key is the right one.
+    /// Requests that wait until it is known which key is the right one, or nothing is left of an earlier agent.
     postponed: Vec<Request>,
     unlocks: u64,
     last_error: Option<String>,
+    /// Whether nothing is left of an earlier agent.
+    is_swept: bool,
     stopping: bool,
 }
 
@@ -87,6 +90,7 @@ impl Driver {
             postponed: Vec::new(),
             unlocks: 0,
             last_error: None,
+            is_swept: false,
             stopping: false,
         }
     }
@@ -99,8 +103,13 @@ impl Driver {
 
     /// Parks the first containers and serves until told to stop.
     pub async fn run(mut self, mut messages: mpsc::UnboundedReceiver<Message>) {
-        self.rebuilder.sweep().await;
-        self.rebuilder.refill();
+        let rebuilder = Arc::clone(&self.rebuilder);
+        self.meanwhile(rebuilder.sweep(), &mut messages).await;
+        self.is_swept = true;
+        self.take_postponed();
+        if !self.stopping {
+            self.rebuilder.refill();
+        }
         while !(self.stopping && self.leases.is_empty() && self.removals.is_empty()) {
             self.open_door();
             let deadline = self.leases.values().filter_map(Lease::deadline).min();
@@ -122,7 +131,7 @@ impl Driver {
                 Woken::Ended => {}
             }
         }
-        self.rebuilder.clear().await;
+        self.meanwhile(rebuilder.clear(), &mut messages).await;
         // What came meanwhile must not wait for ever.
         messages.close();
         while let Some(message) = messages.recv().await {
@@ -166,9 +175,7 @@ impl Driver {
     }
 
     fn end_all(&mut self) {
-        for Request { flow, id, .. } in std::mem::take(&mut self.postponed) {
-            self.verdict(flow, id, Err(Refusal::RebuildFailed));
-        }
+        self.refuse_postponed(Refusal::RebuildFailed);
         for holder in self.leases.keys().copied().collect::<Vec<_>>() {
             self.end(holder);
         }

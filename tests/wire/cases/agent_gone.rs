@@ -18,6 +18,7 @@ cases![
     a_connection_outlives_the_agent_that_served_it,
     a_stopping_agents_callers_get_an_answer,
     an_agent_whose_terminal_is_gone_stops_as_if_told_to,
+    a_stopping_agent_tells_so_whoever_asks_it_for_something,
 ];
 
 fn a_halted_agent_delays_the_answer_only(world: &World) -> Outcome {
@@ -126,5 +127,25 @@ fn an_agent_whose_terminal_is_gone_stops_as_if_told_to(world: &World) -> Outcome
     world.agent.start(&world.scene)?;
     stopped?;
     check!(!is_left?, "a container is left");
+    Ok(())
+}
+
+fn a_stopping_agent_tells_so_whoever_asks_it_for_something(world: &World) -> Outcome {
+    let asked = world.containers.while_removals_hang(|| {
+        world.agent.signal(Signal::SIGTERM)?;
+        eventually("the agent to be stopping", || {
+            Ok(world
+                .agent
+                .log_end()
+                .ends_with("parked containers are removed"))
+        })?;
+        let asked = world.agent.lock(functions::A)?;
+        check!(world.containers.any_runs()?, "it has stopped already");
+        Ok(asked)
+    });
+    world.agent.stop()?;
+    world.agent.start(&world.scene)?;
+    let told = String::from_utf8_lossy(&asked?.stderr).into_owned();
+    check!(told.contains("is stopping"), "{told}");
     Ok(())
 }

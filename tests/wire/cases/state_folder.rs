@@ -4,9 +4,10 @@ use std::fs;
 use super::cases;
 use crate::{
     check::{Outcome, check, eventually},
+    client::Client,
     functions,
     http::Request,
-    world::World,
+    world::{World, expect_status},
 };
 
 /// Somebody else runs already.
@@ -15,6 +16,7 @@ const EXISTS: i32 = 5;
 cases![
     an_agent_whose_state_folder_cannot_be_read_serves_on_and_follows_it_later,
     a_sweep_or_a_second_agent_of_the_same_state_folder_is_refused,
+    a_function_whose_containers_are_slow_to_go_still_answers,
 ];
 
 /// The watch is on the folder, wherever it is moved: the agent learns of the change, and finds a file in its place.
@@ -70,4 +72,33 @@ fn a_sweep_or_a_second_agent_of_the_same_state_folder_is_refused(world: &World) 
         );
     }
     world.serves(world.route()?, &Request::keyed(world.a()?).body(b"alone"))
+}
+
+fn a_function_whose_containers_are_slow_to_go_still_answers(world: &World) -> Outcome {
+    let record = format!("functions/{}.json", functions::B);
+    let record = world.agent.state_dir().join(record);
+    let kept = fs::read(&record)?;
+    let request = Request::keyed(world.function(functions::B)?);
+    let answered = world.containers.while_removals_hang(|| {
+        fs::remove_file(&record)?;
+        eventually("the function to be stopped", || {
+            Ok(world.agent.function(functions::B)?["parked"] == serde_json::json!([]))
+        })?;
+        let mut client = Client::open(world.route()?)?;
+        client.write(&request.bytes())?;
+        let answer = client.answer()?;
+        let is_there = world.agent.function(functions::B).is_ok();
+        check!(is_there, "the status comes when everything is removed");
+        Ok(answer)
+    });
+    fs::write(&record, kept)?;
+    eventually("the function to be served again", || {
+        let parked = world
+            .agent
+            .function(functions::B)
+            .map(|it| it["parked"].clone());
+        Ok(parked.is_ok_and(|parked| parked.as_array().is_some_and(|all| !all.is_empty())))
+    })?;
+    // By the locked function, which says why.
+    expect_status(423, &answered?)
 }

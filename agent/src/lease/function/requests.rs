@@ -39,10 +39,11 @@ impl Driver {
     }
 
     /// Lets a request in, or refuses it. While the handler is being encrypted under another key, which key is
-    /// the right one is not known, and requests wait.
+    /// the right one is not known, and requests wait; so they do while what an earlier agent left is removed.
     pub(super) fn request(&mut self, request: Request) {
         self.end_crashed(self.holder(request.flow));
-        if !self.stopping && self.leases.values().any(|lease| lease.changes_key) {
+        let is_early = !self.is_swept || self.leases.values().any(|lease| lease.changes_key);
+        if is_early && !self.stopping {
             self.postponed.push(request);
             return;
         }

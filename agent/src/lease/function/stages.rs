@@ -80,10 +80,7 @@ impl Driver {
             }
         };
         self.act(holder, actions);
-        // Their key, right or wrong, can be told again.
-        for request in std::mem::take(&mut self.postponed) {
-            self.request(request);
-        }
+        self.take_postponed();
     }
 
     /// Tells that everything of a lease is ciphertext, or that it is not, and under which key.
