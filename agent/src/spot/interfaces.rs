@@ -1,7 +1,14 @@
 //! Network interfaces: those that are up now, and every change after.
-use futures_util::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
+use std::{
+    collections::{HashSet, VecDeque},
+    time::Duration,
+};
+
+use futures_util::{
+    FutureExt as _, StreamExt as _, TryStreamExt as _, future::BoxFuture, stream::BoxStream,
+};
 use rtnetlink::{
-    MulticastGroup,
+    Handle, MulticastGroup,
     packet_core::NetlinkPayload,
     packet_route::{
         RouteNetlinkMessage,
@@ -35,10 +42,22 @@ pub enum InterfaceChange {
     Gone(u32),
 }
 
-/// A stream of changes, which starts with every interface that is up.
+/// A look at all the interfaces that there are.
+type Listing = BoxFuture<'static, Result<Vec<InterfaceChange>, rtnetlink::Error>>;
+
+/// Between two looks at the interfaces, where one has failed.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Changes of interfaces, the first of which are every interface that is up.
 pub struct Interfaces {
-    known: std::vec::IntoIter<InterfaceChange>,
-    changes: BoxStream<'static, InterfaceChange>,
+    /// Those of which it was told last that they are up.
+    up: HashSet<u32>,
+    known: VecDeque<InterfaceChange>,
+    messages: BoxStream<'static, NetlinkPayload<RouteNetlinkMessage>>,
+    /// It keeps the connection alive.
+    handle: Handle,
+    /// Under way where the kernel could not tell of all changes.
+    listing: Option<Listing>,
 }
 
 impl Interfaces {
@@ -51,39 +70,84 @@ impl Interfaces {
             rtnetlink::new_multicast_connection(&[MulticastGroup::Link])
                 .map_err(|error| SpotError::Netlink(error.to_string()))?;
         tokio::spawn(connection);
-        let known: Vec<InterfaceChange> = handle
-            .link()
-            .get()
-            .execute()
-            .try_filter_map(|message| std::future::ready(Ok(change(&message))))
-            .try_collect()
+        let known = list(handle.clone(), Duration::ZERO)
             .await
             .map_err(|error| SpotError::Netlink(error.to_string()))?;
-        let changes = messages.filter_map(move |(message, _)| {
-            // The handle keeps the connection alive as long as the stream is.
-            let _alive = &handle;
-            std::future::ready(match message.payload {
-                NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => change(&link),
-                NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(link)) => {
-                    Some(InterfaceChange::Gone(link.header.index))
-                }
-                _ => None,
-            })
-        });
         Ok(Self {
-            known: known.into_iter(),
-            changes: changes.boxed(),
+            up: HashSet::new(),
+            known: known.into(),
+            messages: messages.map(|(message, _)| message.payload).boxed(),
+            handle,
+            listing: None,
         })
     }
 
     /// The next change; waits for one once the interfaces that were there are told. `None` when
-    /// netlink has ended.
+    /// netlink has ended. Safe to cancel.
     pub async fn next(&mut self) -> Option<InterfaceChange> {
-        match self.known.next() {
-            Some(change) => Some(change),
-            None => self.changes.next().await,
+        loop {
+            if let Some(change) = self.known.pop_front() {
+                match &change {
+                    InterfaceChange::Up(interface) => self.up.insert(interface.index),
+                    InterfaceChange::Gone(index) => self.up.remove(index),
+                };
+                return Some(change);
+            }
+            if let Some(listing) = &mut self.listing {
+                let listed = listing.await;
+                self.listing = None;
+                match listed {
+                    Ok(there) => self.known = since(&self.up, there).into(),
+                    Err(error) => {
+                        tracing::warn!(%error, "the interfaces cannot be listed; once more");
+                        self.listing = Some(list(self.handle.clone(), PAUSE));
+                    }
+                }
+                continue;
+            }
+            match self.messages.next().await? {
+                NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
+                    self.known.extend(change(&link));
+                }
+                NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(link)) => {
+                    let index = link.header.index;
+                    self.known.push_back(InterfaceChange::Gone(index));
+                }
+                NetlinkPayload::Overrun(_) => {
+                    tracing::warn!(
+                        "more changes of interfaces than could be followed; all are listed again"
+                    );
+                    self.listing = Some(list(self.handle.clone(), Duration::ZERO));
+                }
+                _ => {}
+            }
         }
     }
+}
+
+/// Lists the interfaces, after a while.
+fn list(handle: Handle, pause: Duration) -> Listing {
+    let list = async move {
+        tokio::time::sleep(pause).await;
+        let links = handle.link().get().execute();
+        let changes = links.try_filter_map(|message| std::future::ready(Ok(change(&message))));
+        changes.try_collect().await
+    };
+    list.boxed()
+}
+
+/// What has changed since these were up: what there is, and those that are not among it.
+fn since(up: &HashSet<u32>, there: Vec<InterfaceChange>) -> Vec<InterfaceChange> {
+    let is_there = |index: &u32| {
+        there.iter().any(|change| match change {
+            InterfaceChange::Up(interface) => interface.index == *index,
+            InterfaceChange::Gone(gone) => gone == index,
+        })
+    };
+    let gone = up.iter().filter(|index| !is_there(index)).copied();
+    let mut changes: Vec<_> = gone.map(InterfaceChange::Gone).collect();
+    changes.extend(there);
+    changes
 }
 
 /// What a link message says; `None` for kinds of links whose packets the programs cannot read.
@@ -128,4 +192,29 @@ fn change(message: &LinkMessage) -> Option<InterfaceChange> {
         loopback,
         mtu,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn up(index: u32) -> InterfaceChange {
+        InterfaceChange::Up(Interface {
+            index,
+            name: format!("eth{index}"),
+            ethernet: true,
+            loopback: false,
+            mtu: 1500,
+        })
+    }
+
+    #[test]
+    fn what_is_no_longer_there_when_all_is_listed_again_has_gone() {
+        let changes = since(
+            &HashSet::from([1, 2, 3]),
+            vec![up(1), InterfaceChange::Gone(3), up(4)],
+        );
+        let [gone, down] = [InterfaceChange::Gone(2), InterfaceChange::Gone(3)];
+        assert_eq!(changes, [gone, up(1), down, up(4)]);
+    }
 }

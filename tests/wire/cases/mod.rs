@@ -5,6 +5,7 @@ mod arrival;
 mod bodies;
 mod coexistence;
 mod heads;
+mod interfaces;
 mod kept_alive;
 mod lease_limit;
 mod load;
@@ -46,6 +47,7 @@ pub(crate) fn all() -> impl Iterator<Item = Case> {
         admitted::CASES,
         retransmissions::CASES,
         network::CASES,
+        interfaces::CASES,
         arrival::CASES,
         coexistence::CASES,
         load::CASES,
