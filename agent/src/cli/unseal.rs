@@ -80,7 +80,10 @@ async fn unseal(setting: &Setting, function: &Function, key: &Key) -> Result<(),
 /// Whether a running agent serves a function, or is still ending its leases.
 fn is_served(socket: &Path, name: &str) -> Result<bool, ClientError> {
     match control::ask(socket, &Command::Status) {
-        Ok(Reply::Status(status)) => Ok(status.functions.iter().any(|it| it.name == name)),
+        Ok(Reply::Status(status)) => {
+            let is_busy = status.busy.iter().any(|it| it == name);
+            Ok(is_busy || status.functions.iter().any(|it| it.name == name))
+        }
         // It is stopping, and ends every lease.
         Ok(_) => Ok(true),
         Err(ClientError::NoAgent { .. }) => Ok(false),

@@ -88,8 +88,9 @@ impl Project {
     fn agent(&self) {
         let listener = UnixListener::bind(self.path("agent.sock")).unwrap();
         let (state, sealed) = (self.state.clone(), self.sealed());
+        let of_lease = state.clone();
         let lease = thread::spawn(move || {
-            while state.function("f").unwrap().is_some() {
+            while of_lease.function("f").unwrap().is_some() {
                 thread::sleep(Duration::from_millis(5));
             }
             thread::sleep(Duration::from_millis(300));
@@ -100,7 +101,9 @@ impl Project {
                 let mut stream = stream.unwrap();
                 let mut line = String::new();
                 BufReader::new(&stream).read_line(&mut line).unwrap();
-                let served = (!lease.is_finished()).then(served);
+                // Busy with ending its lease at first.
+                let busy = state.function("f").unwrap().is_none() && !lease.is_finished();
+                let served = (!lease.is_finished() && !busy).then(served);
                 let reply = Reply::Status(Box::new(Status {
                     version: String::new(),
                     pid: 1,
@@ -108,6 +111,7 @@ impl Project {
                     interfaces: Vec::new(),
                     swap: Swap::default(),
                     functions: served.into_iter().collect(),
+                    busy: busy.then(|| "f".to_owned()).into_iter().collect(),
                     counters: BTreeMap::new(),
                     timelines: Vec::new(),
                 }));
