@@ -15,7 +15,7 @@ use super::{
 };
 use crate::seal::archive::{Archive, Content};
 
-/// What the tags of such images start with; then comes the suffix of the host's names, by which an agent knows what an
+/// What the tags of such images start with; then comes the host ID, by which an agent knows what an
 /// earlier one has left. The rest is random, so that no two leases share one.
 const TAG: &str = "rsfaas-lease-";
 /// Folder of the handler in the context.
@@ -32,7 +32,7 @@ pub(crate) struct Unlocked<'a> {
 }
 
 impl Unlocked<'_> {
-    /// A tag that no other lease has, of the host of that suffix.
+    /// A tag that no other lease has, of the host of that ID.
     ///
     /// # Errors
     /// When the system gives no random bytes.

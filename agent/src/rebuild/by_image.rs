@@ -55,7 +55,7 @@ impl ByImage {
             }
         };
         let base = Reference::parse(&self.function.base_image);
-        let left = Unlocked::left(&engine, &base, self.slots.suffix()).await;
+        let left = Unlocked::left(&engine, &base, self.slots.host_id()).await;
         for error in left.unseen {
             tracing::warn!(function, %error, "images with plaintext that are left are not found there");
         }
@@ -117,7 +117,7 @@ impl Built {
         let mut serving = self.serving.lock().await;
         let engine = Engine::connect().await?;
         let base = Reference::parse(&function.base_image);
-        let tag = Unlocked::tag(self.way.slots.suffix())?;
+        let tag = Unlocked::tag(self.way.slots.host_id())?;
         let image = serving.image.insert(base.tagged(&tag));
         Unlocked {
             base: &base,

@@ -1,60 +1,53 @@
-//! Names of unlocked containers: `NAME-SUFFIX-SLOT`. The suffix is random, made once per host, so
-//! that nobody outside guesses them; slots are few and used again, so that the gateway's metrics
-//! by function stay bounded.
+//! Names of unlocked containers: `NAME-SUFFIX-SLOT`. The suffix is made of a secret of the host's, for each function
+//! another one: nobody outside guesses them, and who was told the name of one, by a provider's error say, knows none of
+//! another function's. Slots are few and used again, so that the gateway's metrics by function stay bounded.
 use std::{
     collections::VecDeque,
-    io,
+    fmt, io,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
+use sha2::{Digest as _, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use zeroize::Zeroizing;
 
 use super::{RebuildError, mount::ParkToken};
 use crate::{replace, state::StateDir};
 
 /// Letters and digits of a suffix: with the longest function name and a slot they make a DNS label.
 const SUFFIX_LEN: usize = 9;
+/// Letters and digits of the secret that suffixes are made of, 259 bits.
+const SECRET_LEN: usize = 52;
 const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 /// So many of these are letters; they come first.
 const LETTERS: usize = 24;
 
 /// The names of this host's unlocked containers.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct UnlockedNames {
-    suffix: String,
+    host: String,
+    secret: Zeroizing<String>,
+}
+
+impl fmt::Debug for UnlockedNames {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("UnlockedNames")
+            .field("host", &self.host)
+            .finish_non_exhaustive()
+    }
 }
 
 impl UnlockedNames {
-    /// The suffix of the state folder, made where there is none.
+    /// Those of the state folder, made where there are none.
     ///
     /// # Errors
     /// When the folder cannot be read or written.
     pub fn of_host(state: &StateDir) -> io::Result<Self> {
-        let path = state.root().join("suffix");
-        match std::fs::read_to_string(&path) {
-            Ok(text) if is_suffix(text.trim()) => Ok(Self {
-                suffix: text.trim().to_owned(),
-            }),
-            Ok(_) => Err(io::Error::other(format!(
-                "{} does not hold {SUFFIX_LEN} lower-case letters and digits; remove it",
-                path.display()
-            ))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::make(&path),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn make(path: &Path) -> io::Result<Self> {
-        let mut bytes = [0; SUFFIX_LEN];
-        getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-        let suffix = suffix(bytes);
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        // Half a suffix would keep the agent from starting again.
-        replace::replace(path, suffix.as_bytes())?;
-        Ok(Self { suffix })
+        Ok(Self {
+            host: kept::<SUFFIX_LEN>(&state.root().join("host-id"))?,
+            secret: Zeroizing::new(kept::<SECRET_LEN>(&state.root().join("names"))?),
+        })
     }
 
     /// How many slots a function has: those on standby, those that serve, and two whose removal the
@@ -64,24 +57,56 @@ impl UnlockedNames {
         standby + serving + 2
     }
 
-    /// What all of them have in common.
+    /// What tells this host's containers and images from another's. No secret.
     #[must_use]
-    pub fn suffix(&self) -> &str {
-        &self.suffix
+    pub fn host_id(&self) -> &str {
+        &self.host
     }
 
     /// The name of a function's container in a slot.
     #[must_use]
     pub fn of(&self, function: &str, slot: usize) -> String {
-        format!("{function}-{}-{slot}", self.suffix)
+        format!("{function}-{}-{slot}", self.suffix(function))
     }
 
     /// Whether a container's name is of this host.
     pub(super) fn is_own(&self, name: &str) -> bool {
         name.rsplit_once('-')
             .filter(|(_, slot)| slot.parse::<usize>().is_ok())
-            .and_then(|(rest, _)| rest.strip_suffix(self.suffix.as_str()))
-            .is_some_and(|function| function.ends_with('-'))
+            .and_then(|(rest, _)| rest.rsplit_once('-'))
+            .is_some_and(|(function, suffix)| suffix == self.suffix(function))
+    }
+
+    /// A hash that begins with a secret could be continued by who knows it; so much of it is not told.
+    fn suffix(&self, function: &str) -> String {
+        let hash = Sha256::new()
+            .chain_update(self.secret.as_bytes())
+            .chain_update(function)
+            .finalize();
+        text(hash.into_iter().take(SUFFIX_LEN))
+    }
+}
+
+/// Random letters and digits that are kept in a file, and made where there is none.
+fn kept<const N: usize>(path: &Path) -> io::Result<String> {
+    match std::fs::read_to_string(path) {
+        Ok(text) if is_text(text.trim(), N) => Ok(text.trim().to_owned()),
+        Ok(_) => Err(io::Error::other(format!(
+            "{} does not hold {N} lower-case letters and digits; remove it",
+            path.display()
+        ))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let mut bytes = [0; N];
+            getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+            let made = text(bytes);
+            if let Some(folder) = path.parent() {
+                std::fs::create_dir_all(folder)?;
+            }
+            // Half of it would keep the agent from starting again.
+            replace::replace(path, made.as_bytes())?;
+            Ok(made)
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -119,14 +144,14 @@ impl Slots {
         })
     }
 
-    /// The suffix of the host's names.
-    pub(super) fn suffix(&self) -> &str {
-        self.names.suffix()
+    /// What tells the host's containers and images from another's.
+    pub(super) fn host_id(&self) -> &str {
+        self.names.host_id()
     }
 
     /// A token for a container of the function's.
     pub(super) fn token(&self) -> Result<ParkToken, getrandom::Error> {
-        ParkToken::generate(self.names.suffix())
+        ParkToken::generate(self.names.host_id())
     }
 
     /// Waits for a free slot, in turn.
@@ -150,18 +175,18 @@ impl Slots {
     }
 }
 
-/// A suffix that begins with a letter: faasd finds a container's address by the beginning `NAME-PID` of
+/// Letters and digits that begin with a letter: faasd finds a container's address by the beginning `NAME-PID` of
 /// what it noted, and must not take `pydict-47abcd-0-815` for the locked function's process 47.
-fn suffix(bytes: [u8; SUFFIX_LEN]) -> String {
+fn text(bytes: impl IntoIterator<Item = u8>) -> String {
     let among = |letters: &[u8], byte: u8| char::from(letters[usize::from(byte) % letters.len()]);
-    let [first, rest @ ..] = bytes;
-    std::iter::once(among(&ALPHABET[..LETTERS], first))
-        .chain(rest.map(|byte| among(ALPHABET, byte)))
-        .collect()
+    let mut bytes = bytes.into_iter();
+    let first = bytes.next().map(|byte| among(&ALPHABET[..LETTERS], byte));
+    let rest = bytes.map(|byte| among(ALPHABET, byte));
+    first.into_iter().chain(rest).collect()
 }
 
-fn is_suffix(text: &str) -> bool {
-    text.len() == SUFFIX_LEN
+fn is_text(text: &str, length: usize) -> bool {
+    text.len() == length
         && text
             .bytes()
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
@@ -172,13 +197,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_keeps_its_suffix() {
+    fn a_host_keeps_its_names() {
         let folder = tempfile::tempdir().unwrap();
         let state = StateDir::new(folder.path());
         let names = UnlockedNames::of_host(&state).unwrap();
         assert_eq!(UnlockedNames::of_host(&state).unwrap(), names);
         assert!(names.of("pydict", 2).starts_with("pydict-"));
         assert!(names.of("pydict", 2).ends_with("-2"));
+        assert!(names.is_own(&names.of("pydict", 2)));
+        let secret = std::fs::read_to_string(folder.path().join("names")).unwrap();
+        assert!(!format!("{names:?}").contains(&secret));
+    }
+
+    #[test]
+    fn a_functions_name_tells_nothing_of_anothers() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = UnlockedNames::of_host(&StateDir::new(folder.path())).unwrap();
+        let suffix = |function| names.of(function, 0).replace(function, "");
+        assert_ne!(suffix("pydict"), suffix("goods"));
+        assert!(!names.is_own(&format!("goods{}", suffix("pydict"))));
+        assert!(!suffix("pydict").contains(names.host_id()));
     }
 
     fn slots(count: usize) -> Arc<Slots> {
@@ -215,8 +253,8 @@ mod tests {
     #[test]
     fn a_suffix_never_begins_like_the_number_of_a_process() {
         for byte in 0..=u8::MAX {
-            let suffix = suffix([byte; SUFFIX_LEN]);
-            assert!(is_suffix(&suffix), "{suffix}");
+            let suffix = text([byte; SUFFIX_LEN]);
+            assert!(is_text(&suffix, SUFFIX_LEN), "{suffix}");
             assert!(
                 suffix.starts_with(|first: char| first.is_ascii_lowercase()),
                 "{suffix}"

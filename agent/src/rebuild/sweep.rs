@@ -17,7 +17,7 @@ const AT_A_TIME: usize = 4;
 pub struct Swept {
     /// This host's containers, which are removed.
     pub removed: Vec<String>,
-    /// Those whose names have another suffix: containers of an agent with a state folder of its own, which may serve,
+    /// Those whose names another host's secret has made: containers of an agent with a state folder of its own, which may serve,
     /// or of a state folder that is gone. They stay.
     pub others: Vec<String>,
 }
@@ -47,7 +47,7 @@ pub async fn sweep(
     gateway: &Gateway,
     faas: &FaasCli,
 ) -> Result<Swept, RebuildError> {
-    let strays = Strays::kill(names.suffix()).await;
+    let strays = Strays::kill(names.host_id()).await;
     if let Ok(strays) = &strays
         && strays.count() > 0
     {

@@ -1,4 +1,4 @@
-//! One agent, or one sweep, at a time: both end and remove whatever carries the state folder's suffix.
+//! One agent, or one sweep, at a time: both end and remove whatever carries the state folder's host ID.
 use std::{
     fs::{self, File},
     io,

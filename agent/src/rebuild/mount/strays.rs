@@ -20,7 +20,7 @@ pub struct Strays {
 }
 
 impl Strays {
-    /// Kills what runs in the containers of the host of that suffix. A container none of whose processes
+    /// Kills what runs in the containers of the host of that ID. A container none of whose processes
     /// shows its token any more, because the command became its first one, is left to its provider.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ const DIGITS: usize = 32;
 pub struct ParkToken(Zeroizing<String>);
 
 impl ParkToken {
-    /// A new token: the suffix of the host's names, by which an agent knows what an earlier one has left
+    /// A new token: the host ID, by which an agent knows what an earlier one has left
     /// running, and 16 random bytes as 32 hexadecimal digits.
     ///
     /// # Errors
