@@ -263,10 +263,12 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_suffix_is_an_error_that_names_the_file() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("suffix"), "../../x").unwrap();
-        let error = UnlockedNames::of_host(&StateDir::new(folder.path())).unwrap_err();
-        assert!(error.to_string().contains("suffix"));
+    fn what_is_damaged_is_an_error_that_names_the_file() {
+        for file in ["host-id", "names"] {
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::write(folder.path().join(file), "../../x").unwrap();
+            let error = UnlockedNames::of_host(&StateDir::new(folder.path())).unwrap_err();
+            assert!(error.to_string().contains(file), "{error}");
+        }
     }
 }
