@@ -45,7 +45,7 @@ pub(crate) fn is_early(segment: &Segment) -> bool {
     };
     // SAFETY: the entry stays in memory while the program runs; only this flow's segments change it.
     let start = unsafe { &mut *start };
-    if is_before(start.next, segment.sequence) && !is_before(start.next, start.reached) {
+    if start.reached == start.next && is_before(start.next, segment.sequence) {
         return true;
     }
     reach(start, segment);
@@ -141,6 +141,9 @@ pub(crate) fn answered(frame: &impl Frame, segment: &Segment) -> Answer {
         if answer != Answer::Interim {
             start.next = segment.acknowledged;
             start.waits = 0;
+            if is_before(start.reached, start.next) {
+                start.reached = start.next;
+            }
         }
         return answer;
     }

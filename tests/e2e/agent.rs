@@ -206,7 +206,9 @@ impl Agent {
     pub(crate) fn wait_until_parked(&self) -> Result<(), Error> {
         for entry in fs::read_dir(self.state_dir().join("functions"))? {
             let record = entry?.path();
-            if let Some(function) = record.file_stem().and_then(|name| name.to_str()) {
+            let function = record.file_stem().and_then(|name| name.to_str());
+            // With a dot in front it is the note of a seal that has not ended.
+            if let Some(function) = function.filter(|name| !name.starts_with('.')) {
                 self.wait_until_locked(function)?;
             }
         }

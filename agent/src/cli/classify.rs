@@ -4,7 +4,7 @@ use crate::{
     config::ConfigError,
     control::{ClientError, ServerError},
     daemon::DaemonError,
-    image::{ImageError, LoginError},
+    image::ImageError,
     openfaas::FaasError,
     rebuild::{RebuildError, mount::MountError},
     release::ReleaseError,
@@ -41,6 +41,7 @@ impl Classify for FaasError {
         match self {
             Self::Stack(_) => Exit::File,
             Self::Address(_) | Self::Login { .. } => Exit::Config,
+            Self::LoginFile { source, .. } => io_exit(source),
             Self::Cli {
                 step: "build" | "push",
                 ..
@@ -62,16 +63,13 @@ impl Classify for ImageError {
             Self::Engine(_)
             | Self::Build { .. }
             | Self::Push { .. }
-            | Self::Login(LoginError::Config { .. } | LoginError::Login { .. })
             | Self::Registry { .. }
             | Self::Tags { .. }
             | Self::Unpurged { .. }
             | Self::Purge { .. }
             | Self::Cache { .. }
             | Self::Pulled { .. } => Exit::Images,
-            Self::Context { source, .. }
-            | Self::Export { source, .. }
-            | Self::Login(LoginError::Read { source, .. }) => io_exit(source),
+            Self::Context { source, .. } | Self::Export { source, .. } => io_exit(source),
             Self::Unparkable { .. } | Self::SealedBuild { .. } => Exit::Stack,
             // It puts the template together, which no gateway takes part in.
             Self::Faas(FaasError::Cli { .. }) => Exit::Stack,

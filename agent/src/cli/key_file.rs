@@ -32,7 +32,7 @@ impl KeyFile {
         let read = self.key_file.read()?;
         if let Some(mode) = read.exposed {
             let file = &self.key_file;
-            eprintln!(
+            tell!(
                 "warning: {file} has mode {mode:04o}, so others on this host may read the key; \
                  run `chmod 600 {file}`"
             );

@@ -43,11 +43,11 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     match &args.output {
         Some(path) => {
             write(path, &lines, args.force)?;
-            eprintln!("key {} written to {}", key.id(), path.display());
+            tell!("key {} written to {}", key.id(), path.display());
         }
         None => {
             output::secret(&lines)?;
-            eprintln!("key {}", key.id());
+            tell!("key {}", key.id());
         }
     }
     Ok(())

@@ -3,6 +3,14 @@
 //! A subcommand writes its result to standard output and everything else to standard error, and
 //! ends with one of the codes of [`exit`]. Keys come from files or standard input, never from
 //! arguments or the environment, where other processes could read them.
+/// Tells people something on standard error. Whoever could have read it may have gone, which stops nothing.
+macro_rules! tell {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($text)*);
+    }};
+}
+
 mod agent;
 mod classify;
 pub mod exit;
@@ -19,10 +27,7 @@ mod sweep;
 mod target;
 mod unseal;
 
-use std::{
-    io::{self, Write as _},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -75,8 +80,7 @@ pub fn main() -> ExitCode {
     match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            // Whoever could have read it has gone; the code still tells.
-            let _ = writeln!(io::stderr(), "error: {failure}");
+            tell!("error: {failure}");
             failure.exit().into()
         }
     }

@@ -50,7 +50,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             };
             let _deferred = DeferredSignals::new()?;
             archive.place(folder, existing, None)?;
-            eprintln!(
+            tell!(
                 "{} files written to {}",
                 files(&archive).count(),
                 folder.display()

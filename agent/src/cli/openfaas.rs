@@ -51,7 +51,7 @@ impl Stack {
         let config = Config::read(self.config.as_deref())?;
         let stack = StackFile::read(&self.file)?;
         for name in stack.unset() {
-            eprintln!(
+            tell!(
                 "warning: {}: ${{{name}}} is not set and stands for nothing; sudo keeps variables that are named \
                  in --preserve-env",
                 self.file.display()

@@ -83,18 +83,32 @@ async fn seal(
     let of_file = |known: &SealedFunction| known.sealed == *file.path();
     let begun = setting.state.begun(name)?.filter(of_file);
     let registered = setting.state.function(name)?.filter(of_file);
-    let (record, built) = match begun.as_ref().or(registered.as_ref()).cloned() {
-        Some(record) if sealed.is_some() => (record, None),
+    let known = begun.as_ref().or(registered.as_ref()).cloned();
+    let is_sealed_build = match &sealed {
+        Some(handler) => handler.places()?.is_some(),
+        None => false,
+    };
+    let is_same = |record: &SealedFunction| record.stack == function.entry;
+    let (record, built) = match known {
+        // What was begun with another entry begins again, but where that takes the author's files.
+        Some(record)
+            if sealed.is_some() && (begun.is_none() || is_sealed_build || is_same(&record)) =>
+        {
+            if !is_same(&record) {
+                tell!(
+                    "warning: {name}: its entry in the stack file is not the one that it was sealed with, which stays; \
+                     unseal and seal have the new one deployed"
+                );
+            }
+            (record, None)
+        }
         _ => {
             let prepared = prepare(setting, function, &file).await?;
             fault::pass(Point::SealPrepared);
             prepared
         }
     };
-    let is_built = match &sealed {
-        Some(handler) => handler.places()?.is_some(),
-        None => built.is_some(),
-    };
+    let is_built = is_sealed_build || built.is_some();
     if is_built && rebuild == Rebuild::Image {
         return Err(ImageError::Unparkable {
             function: name.clone(),
@@ -108,7 +122,7 @@ async fn seal(
         ..record
     };
     if rebuild == Rebuild::Image {
-        eprintln!(
+        tell!(
             "warning: {name}: rebuild by image: while the function is unlocked its source is on the \
              disks of Docker Engine, registry and provider"
         );
@@ -119,7 +133,7 @@ async fn seal(
         .as_secs();
     let is_finished = begun.is_none() && registered.as_ref() == Some(&record);
     if is_finished && sealed.is_some() && Survey::of(&function.handler)?.is_clean() {
-        eprintln!(
+        tell!(
             "{name}: already sealed with key {}; nothing was changed",
             key.id()
         );
@@ -130,13 +144,13 @@ async fn seal(
     fault::pass(Point::SealNoted);
     let report = seal_built(&function.handler, name, key, now, built)?;
     tell::report(name, &report);
-    eprintln!("{name}: deploying the locked function");
+    tell!("{name}: deploying the locked function");
     let locked = Deployment::of(&record, setting.faas.gateway())
         .bare()
         .image(&record.locked_image, "locked")
         .environment(rsfaas_shim::FUNCTION, name)
         .environment(rsfaas_shim::KEY_HEADER, &setting.key_header);
-    let told = |error: &FaasError| eprintln!("warning: {name}: {error}; trying again");
+    let told = |error: &FaasError| tell!("warning: {name}: {error}; trying again");
     setting.faas.deploy_over(&locked, told).await?;
     fault::pass(Point::SealDeployed);
     // From the registration on a caller may give it another key.
@@ -147,14 +161,15 @@ async fn seal(
     setting.state.register(&record)?;
     fault::pass(Point::SealRegistered);
     // Only now does no container of the plain function use it.
-    let is_purged = purge(setting, function, &record, &handler).await;
+    let purged = purge(setting, function, &record, &handler).await;
     fault::pass(Point::SealPurged);
-    if is_purged {
+    if purged.is_ok() {
         setting.state.finish(name)?;
     }
     fault::pass(Point::SealFinished);
-    eprintln!("{name}: sealed");
-    Ok(())
+    tell!("{name}: sealed");
+    // The next run goes on with it.
+    Ok(purged?)
 }
 
 /// Builds the images and puts the record together; with the author's files and what a build has made of
@@ -165,7 +180,7 @@ async fn prepare(
     file: &SealedFile,
 ) -> Result<(SealedFunction, Option<(Archive, Built)>), Failure> {
     let name = &function.name;
-    eprintln!("{name}: building and pushing an image without the handler");
+    tell!("{name}: building and pushing an image without the handler");
     let engine = Engine::connect().await?;
     let source = match file.exists()? {
         true => None,
@@ -199,17 +214,17 @@ async fn prepare(
     Ok((record, source.zip(built)))
 }
 
-/// Removes what plain builds left, and says what was proved and what is left; whether that was carried through.
+/// Removes what plain builds left, and says what was proved and what is left.
 async fn purge(
     setting: &Setting,
     function: &Function,
     record: &SealedFunction,
     handler: &Archive,
-) -> bool {
+) -> Result<(), ImageError> {
     let name = &function.name;
     let image = Reference::parse(&function.image);
     if let Err(error) = image::remove_pulled(&image).await {
-        eprintln!("warning: {name}: {error}");
+        tell!("warning: {name}: {error}");
     }
     let context = setting.stack.build_folder(name);
     let context = context.canonicalize().unwrap_or(context);
@@ -235,16 +250,17 @@ async fn purge(
         proved,
         failure,
     } = purged;
-    let is_whole = failure.is_none();
-    left.extend(failure.map(|error| Leftover {
-        what: format!("whatever earlier builds have left in Docker Engine ({error})"),
-        how: "run `rsfaas seal` again".to_owned(),
-    }));
+    if failure.is_some() {
+        left.push(Leftover {
+            what: "whatever earlier builds have left in Docker Engine".to_owned(),
+            how: "run `rsfaas seal` again".to_owned(),
+        });
+    }
     for proof in proved {
-        eprintln!("{name}: checked: {proof}");
+        tell!("{name}: checked: {proof}");
     }
     tell::left(name, &left);
-    is_whole
+    failure.map_or(Ok(()), Err)
 }
 
 #[cfg(test)]

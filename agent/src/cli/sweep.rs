@@ -47,7 +47,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let gateway = Gateway::new(&gateway, credentials)?;
     let swept = wait_for(async { Ok(rebuild::sweep(&names, &gateway, &faas).await?) })?;
     if let Some(advice) = swept.advice() {
-        eprintln!("warning: {advice}");
+        tell!("warning: {advice}");
     }
     let lines: String = swept
         .removed

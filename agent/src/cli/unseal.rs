@@ -62,18 +62,18 @@ async fn unseal(setting: &Setting, function: &Function, key: &Key) -> Result<(),
     wait_until_let_go(&setting.control_socket, name).await?;
     remove_sealed(&function.handler)?;
     if outcome == Outcome::Already {
-        eprintln!("{name}: the handler folder is plain already");
+        tell!("{name}: the handler folder is plain already");
     } else {
-        eprintln!("{name}: the handler folder is plain again");
+        tell!("{name}: the handler folder is plain again");
     }
     for step in ["build", "push", "deploy"] {
-        eprintln!("{name}: faas-cli {step}");
+        tell!("{name}: faas-cli {step}");
         setting
             .faas
             .step(step, setting.stack.path(), name, &[])
             .await?;
     }
-    eprintln!("{name}: unsealed");
+    tell!("{name}: unsealed");
     Ok(())
 }
 

@@ -174,13 +174,8 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
         loop {
             tokio::select! {
                 biased;
-                Some(verdict) = verdict_inbox.recv() => switchboard.verdict(verdict, &registry),
-                held = events.next(EVENTS_AT_ONCE) => {
-                    expiry = switchboard.events(held?, &registry);
-                }
-                () = admissions.wanted() => {}
-                logged = program_log.forward() => logged?,
-                () = at(expiry) => expiry = switchboard.expire(Instant::now(), &registry),
+                // What is rare comes first: whoever floods the host with packets must not keep it waiting.
+                () = stop.next() => return Ok(()),
                 _ = rest.tick() => {
                     expiry = switchboard.events(events.there(), &registry);
                     switchboard.rest(&registry);
@@ -193,17 +188,6 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                 change = interfaces.next() => {
                     let change = change.ok_or(DaemonError::Netlink)?;
                     interface(&config, &mut spotter, &mut switchboard, change);
-                }
-                changed = watch.changed() => {
-                    changed.map_err(DaemonError::system("the state folder"))?;
-                    registry.keep_up(&state);
-                }
-                () = registry.ended() => registry.keep_up(&state),
-                Some(timeline) = timeline_inbox.recv() => {
-                    if leases.len() == TIMELINES {
-                        leases.pop_front();
-                    }
-                    leases.push_back(timeline);
                 }
                 Some((command, reply)) = command_inbox.recv() => match command {
                     Command::Lock { function } => commands::lock(&registry, function.as_deref(), reply),
@@ -231,7 +215,24 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                         commands::tell_status(&registry, status, reply);
                     }
                 },
-                () = stop.next() => return Ok(()),
+                Some(verdict) = verdict_inbox.recv() => switchboard.verdict(verdict, &registry),
+                held = events.next(EVENTS_AT_ONCE) => {
+                    expiry = switchboard.events(held?, &registry);
+                }
+                () = admissions.wanted() => {}
+                logged = program_log.forward() => logged?,
+                () = at(expiry) => expiry = switchboard.expire(Instant::now(), &registry),
+                changed = watch.changed() => {
+                    changed.map_err(DaemonError::system("the state folder"))?;
+                    registry.keep_up(&state);
+                }
+                () = registry.ended() => registry.keep_up(&state),
+                Some(timeline) = timeline_inbox.recv() => {
+                    if leases.len() == TIMELINES {
+                        leases.pop_front();
+                    }
+                    leases.push_back(timeline);
+                }
                 // A step at a time, when nothing else is to be done.
                 () = std::future::ready(()), if events.is_being_wiped() => {
                     let came = events.wipe_step(&mut spotter)?;

@@ -179,6 +179,24 @@ impl Switchboard {
                 return;
             }
         };
+        let (sequence, payload) = (template.sequence(), template.payload(&held.frame));
+        let known = self.flows.get(&held.flow);
+        let is_new = known.is_none();
+        let has_gone_on = known.is_some_and(|flow| flow.connection.has_gone_on(sequence));
+        if self.held_bytes >= HELD_BYTES && !has_gone_on {
+            self.counters.segments_dropped += 1;
+            if is_new {
+                // What follows is not to be taken for the start.
+                let result = self.table.set_missed(&held.flow, sequence);
+                self.note(result);
+            }
+            return;
+        }
+        // It may just have been forgotten, with a connection between the same ports.
+        if is_new && matches!(self.table.get(&held.flow), Ok(None)) {
+            let result = self.table.move_window(&held.flow, (0, 0));
+            self.note(result);
+        }
         // At XDP nothing goes on by itself.
         let is_at_tc = self.way(held.interface).hook == Hook::Tc;
         let flow = self.flows.entry(held.flow).or_insert_with(|| {
@@ -186,11 +204,6 @@ impl Switchboard {
             Flow::new(connection, held.time)
         });
         flow.held = held.time;
-        let (sequence, payload) = (template.sequence(), template.payload(&held.frame));
-        if self.held_bytes >= HELD_BYTES && !flow.connection.has_gone_on(sequence) {
-            self.counters.segments_dropped += 1;
-            return;
-        }
         // Of one that is held in part already, these bytes may not be the ones that are judged.
         let may_come_again = is_at_tc && !held.unanswered && !flow.connection.awaits_head();
         flow.head = may_come_again

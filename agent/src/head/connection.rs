@@ -100,6 +100,7 @@ impl Connection {
             // itself.
             unknown => {
                 self.state = start;
+                self.unfinished = (0, 0);
                 unknown.insert(Stream::new(sequence))
             }
         };
@@ -131,7 +132,10 @@ impl Connection {
             Some(known) if is_opaque && known.repeats_head(sequence, head.len()) => return None,
             Some(known) if !is_opaque && known.has_gone_on(sequence) => return None,
             Some(known) if known.sequence() == sequence => known,
-            unknown => unknown.insert(Stream::new(sequence)),
+            unknown => {
+                self.unfinished = (0, 0);
+                unknown.insert(Stream::new(sequence))
+            }
         };
         let head = Zeroizing::new(head.to_vec());
         actions.release(stream.skip_request(head, body.into()));
@@ -173,7 +177,11 @@ impl Connection {
         let rest = (head.body == Body::Unknown).then(|| Rest::after(lines, &self.key_headers));
         match rewrite(stream.ready(), &head, &self.key_headers, decision) {
             Some(bytes) => actions.release(Some(stream.replace(bytes))),
-            None => actions.release(stream.pass(head.length as u64)),
+            // Remembered as well: where it comes again, nothing of it is another request.
+            None => {
+                let own = Zeroizing::new(stream.ready()[..head.length].to_vec());
+                actions.release(Some(stream.replace(own)));
+            }
         }
         match rest {
             Some(rest) => self.state = State::Rest(rest),

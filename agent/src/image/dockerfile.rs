@@ -148,11 +148,14 @@ impl Stages {
 
 /// The words behind a command that makes users or groups; their names are among them.
 fn made_users(instruction: &str) -> impl Iterator<Item = String> {
+    const MAKE: [&str; 4] = ["adduser", "useradd", "addgroup", "groupadd"];
     let in_name = |it: char| it.is_ascii_alphanumeric() || "_.-".contains(it);
-    let words = instruction.split(move |it| !in_name(it));
-    let makes = ["adduser", "useradd", "addgroup", "groupadd"];
-    let behind = words.skip_while(move |word| !makes.contains(word)).skip(1);
-    behind.filter(|word| !word.is_empty()).map(str::to_owned)
+    let commands = instruction.split(['&', ';', '|']);
+    commands.flat_map(move |command| {
+        let words = command.split(move |it| !in_name(it));
+        let behind = words.skip_while(|word| !MAKE.contains(word)).skip(1);
+        behind.filter(|word| !word.is_empty()).map(str::to_owned)
+    })
 }
 
 fn is_manifest_at_top(source: &str) -> bool {

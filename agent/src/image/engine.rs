@@ -9,7 +9,7 @@ use std::{
 
 use bollard::{
     Docker,
-    models::{ContainerCreateBody, ImageConfig, SystemInfo},
+    models::{ContainerCreateBody, ContainerSummary, ImageConfig, SystemInfo},
     query_parameters::{
         CreateContainerOptions, ListContainersOptionsBuilder, ListImagesOptionsBuilder,
         PushImageOptionsBuilder, RemoveContainerOptions, RemoveImageOptionsBuilder,
@@ -64,10 +64,14 @@ impl Engine {
         Ok(Self(docker))
     }
 
-    /// Pushes an image to its registry, with the login that this user has there.
+    /// Pushes an image to its registry, with the login that this user has there. Many want none: one that cannot be used
+    /// is told only where the push fails.
     pub(crate) async fn push(&self, image: &Reference) -> Result<(), ImageError> {
         let options = PushImageOptionsBuilder::new().tag(&image.tag).build();
-        let login = login::of(image).await?;
+        let (login, unusable) = match login::of(image).await {
+            Ok(login) => (login, None),
+            Err(error) => (None, Some(error)),
+        };
         let mut stream = std::pin::pin!(self.0.push_image(&image.repository, Some(options), login));
         while let Some(progress) = stream.next().await {
             let error = match progress {
@@ -79,7 +83,7 @@ impl Engine {
             if let Some(said) = error {
                 return Err(ImageError::Push {
                     image: image.to_string(),
-                    said,
+                    said: login::explain(said, unusable.as_slice()),
                 });
             }
         }
@@ -130,21 +134,28 @@ impl Engine {
 
     /// The same with the containers that were made of it.
     pub(super) async fn remove_with_containers(&self, image: &str) -> Result<(), ImageError> {
-        for container in self.containers_of(image).await? {
-            self.remove_container(&container).await?;
+        // Other names may stand for the same image.
+        let by_name = |it: &ContainerSummary| it.image.as_deref() == Some(image);
+        for container in self
+            .containers_of(image)
+            .await?
+            .iter()
+            .filter(|it| by_name(it))
+        {
+            if let Some(id) = &container.id {
+                self.remove_container(id).await?;
+            }
         }
         self.remove(image).await.map(drop)
     }
 
-    /// The IDs of an image's containers, running or not.
-    async fn containers_of(&self, image: &str) -> Result<Vec<String>, ImageError> {
+    /// An image's containers, running or not.
+    async fn containers_of(&self, image: &str) -> Result<Vec<ContainerSummary>, ImageError> {
         let filters = HashMap::from([("ancestor", vec![image])]);
         let options = ListContainersOptionsBuilder::new()
             .all(true)
             .filters(&filters);
-        let containers = self.0.list_containers(Some(options.build())).await?;
-        let ids = containers.into_iter().filter_map(|container| container.id);
-        Ok(ids.collect())
+        Ok(self.0.list_containers(Some(options.build())).await?)
     }
 
     /// Waits until no container uses an image, or for so long.

@@ -11,7 +11,7 @@ use docker_credential::{CredentialRetrievalError, DockerCredential};
 use serde::{Deserialize, de::IgnoredAny};
 use zeroize::Zeroizing;
 
-use super::{ImageError, Reference};
+use super::Reference;
 
 /// What Docker Hub's login is kept under.
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";
@@ -20,7 +20,7 @@ const NOT_FOUND: &str = "credentials not found in native keychain";
 
 /// Why a login cannot be used. Says nothing of what is in it.
 #[derive(Debug, thiserror::Error)]
-pub enum LoginError {
+pub(super) enum LoginError {
     /// The file cannot be read.
     #[error("cannot read the docker logins in {path}: {source}")]
     Read {
@@ -55,10 +55,10 @@ pub(super) struct Logins {
 }
 
 /// The login for an image's registry; none where there is none.
-pub(super) async fn of(image: &Reference) -> Result<Option<DockerCredentials>, ImageError> {
+pub(super) async fn of(image: &Reference) -> Result<Option<DockerCredentials>, LoginError> {
     let server = server(image);
     let login = move || Config::read(folder())?.map_or(Ok(None), |config| config.login(&server));
-    Ok(blocking(login).await?)
+    blocking(login).await
 }
 
 /// Every login.
@@ -71,6 +71,12 @@ pub(super) async fn all() -> Logins {
         },
     };
     blocking(logins).await
+}
+
+/// What was said of a failure, with the logins that could not be used: one of them may be the reason.
+pub(super) fn explain(said: String, unusable: &[LoginError]) -> String {
+    let lines = unusable.iter().map(|error| format!("\n{error}"));
+    lines.fold(said, |said, line| said + &line)
 }
 
 /// Helpers are programs that are waited for.

@@ -25,7 +25,6 @@ pub use base::{BaseImage, Preparation, Prepared};
 pub use containerd::remove_pulled;
 pub use engine::Engine;
 pub use locked::build_locked;
-pub use login::LoginError;
 pub(crate) use park::GATE_PATH;
 pub use purge::{Leftover, Purge, Purged, Traces};
 pub(crate) use purge_command::PurgeCommand;
@@ -57,9 +56,6 @@ pub enum ImageError {
         /// What the engine or the registry said.
         said: String,
     },
-    /// A registry's login cannot be used.
-    #[error(transparent)]
-    Login(#[from] LoginError),
     /// An image could not be removed from its registry.
     #[error("removing {image} from its registry failed: {said}")]
     Registry {

@@ -44,6 +44,8 @@ pub struct Driver {
     last_error: Option<String>,
     /// Whether nothing is left of an earlier agent.
     is_swept: bool,
+    /// Who wants everything locked before that is so.
+    until_swept: Vec<Locked>,
     stopping: bool,
 }
 
@@ -91,6 +93,7 @@ impl Driver {
             unlocks: 0,
             last_error: None,
             is_swept: false,
+            until_swept: Vec::new(),
             stopping: false,
         }
     }
@@ -106,6 +109,7 @@ impl Driver {
         let rebuilder = Arc::clone(&self.rebuilder);
         self.meanwhile(rebuilder.sweep(), &mut messages).await;
         self.is_swept = true;
+        self.until_swept.clear();
         self.take_postponed();
         if !self.stopping {
             self.rebuilder.refill();
@@ -159,6 +163,9 @@ impl Driver {
                     lease.tell_when_gone(waiter.clone());
                 }
                 self.removals.tell_when_over(&waiter);
+                if !self.is_swept {
+                    self.until_swept.push(waiter);
+                }
                 self.end_all();
             }
             Message::Status(reply) => {

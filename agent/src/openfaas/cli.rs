@@ -260,7 +260,7 @@ mod tests {
         assert!(!Path::new(written("folder").trim()).exists());
         std::fs::remove_file(&credentials).unwrap();
         let error = cli.remove("pydict").await.unwrap_err();
-        assert!(matches!(error, FaasError::Login { .. }), "{error}");
+        assert!(matches!(error, FaasError::LoginFile { .. }), "{error}");
     }
 
     #[tokio::test]

@@ -48,12 +48,7 @@ pub(super) fn authorization(
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => Zeroizing::new(text),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => {
-            return Err(FaasError::Login {
-                path,
-                what: error.to_string(),
-            });
-        }
+        Err(source) => return Err(FaasError::LoginFile { path, source }),
     };
     let file: Option<File> = serde_norway::from_str(&text).map_err(|_| FaasError::Login {
         path,
@@ -77,17 +72,20 @@ fn same(one: &str, other: &str) -> bool {
 
 /// The text of a `user:password` file.
 fn read_pair(credentials: &Path) -> Result<Zeroizing<String>, FaasError> {
-    let failed = |what: String| FaasError::Login {
-        path: credentials.to_owned(),
-        what,
-    };
+    let path = || credentials.to_owned();
     let text = std::fs::read_to_string(credentials)
         .map(Zeroizing::new)
-        .map_err(|error| failed(error.to_string()))?;
+        .map_err(|source| FaasError::LoginFile {
+            path: path(),
+            source,
+        })?;
     if text.contains(':') {
         Ok(text)
     } else {
-        Err(failed("it must be `user:password`".into()))
+        Err(FaasError::Login {
+            path: path(),
+            what: "it must be `user:password`".into(),
+        })
     }
 }
 

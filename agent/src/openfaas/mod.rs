@@ -74,7 +74,15 @@ pub enum FaasError {
         /// How long it was waited for.
         waited: std::time::Duration,
     },
-    /// The login cannot be read.
+    /// The file of the login cannot be read.
+    #[error("cannot read the login in {path}: {source}")]
+    LoginFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The login has mistakes.
     #[error("cannot read the login in {path}: {what}")]
     Login {
         /// The file.

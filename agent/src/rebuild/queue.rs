@@ -24,6 +24,8 @@ pub(super) struct Queue<T, E> {
     waiting: VecDeque<Waiting<T, E>>,
     /// Containers on their way.
     coming: usize,
+    /// Those that came for nobody, and are being removed.
+    leaving: usize,
     /// How many have been ordered.
     ordered: u64,
     /// So many are parked at most.
@@ -39,6 +41,7 @@ impl<T, E> Queue<T, E> {
             parked: VecDeque::new(),
             waiting: VecDeque::new(),
             coming: 0,
+            leaving: 0,
             ordered: 0,
             room: standby.max(1),
             closed: false,
@@ -93,14 +96,15 @@ impl<T, E> Queue<T, E> {
     /// One that was on its way has come; it comes back where nobody is to have it, and is awaited still until
     /// [`Self::gone`].
     pub(super) fn came(&mut self, container: T) -> Option<T> {
+        self.coming -= 1;
         let back = self.put(container);
-        self.coming -= usize::from(back.is_none());
+        self.leaving += usize::from(back.is_some());
         back
     }
 
     /// One that came back is removed.
     pub(super) fn gone(&mut self) {
-        self.coming -= 1;
+        self.leaving -= 1;
     }
 
     /// Gives one to whoever is next, or parks it; it comes back where nobody is to have it.
@@ -154,7 +158,7 @@ impl<T, E> Queue<T, E> {
 
     /// Whether something is on its way.
     pub(super) fn is_awaited(&self) -> bool {
-        self.coming > 0
+        self.coming + self.leaving > 0
     }
 }
 

@@ -164,9 +164,7 @@ fn change(message: &LinkMessage) -> Option<InterfaceChange> {
         | LinkLayerType::Rawip
         | LinkLayerType::Tunnel
         | LinkLayerType::Tunnel6
-        | LinkLayerType::Sit
-        | LinkLayerType::Ipgre
-        | LinkLayerType::Ip6gre => false,
+        | LinkLayerType::Sit => false,
         other => {
             tracing::info!(
                 index,

@@ -138,6 +138,14 @@ impl Flows {
         self.set(flow, value)
     }
 
+    /// Drops a flow's segments until the one with this sequence number comes again.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn set_missed(&mut self, flow: &FlowKey, sequence: u32) -> Result<(), SpotError> {
+        self.set(flow, Flow::missed(sequence, monotonic_now()))
+    }
+
     /// What is known of a flow by now, of which something has just come.
     fn known(&self, flow: &FlowKey) -> Result<Flow, SpotError> {
         let now = monotonic_now();

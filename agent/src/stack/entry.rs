@@ -1,10 +1,10 @@
 //! A function's entry, with every scalar that faas-cli takes for text as the text that stands in the file: `3.10` is
 //! no number there.
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, marker::PhantomData};
 
 use serde::{
     Deserialize,
-    de::{Deserializer, MapAccess, Visitor},
+    de::{Deserializer, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 use serde_json::{Map, Value};
 
@@ -38,7 +38,7 @@ impl<'de> Visitor<'de> for EntryVisitor {
         while let Some(field) = map.next_key::<String>()? {
             let value = match field.as_str() {
                 MERGE => {
-                    merged = map.next_value::<Entry>()?.0;
+                    merged = map.next_value::<Merged<Entry>>()?.fields;
                     continue;
                 }
                 "lang" | "handler" | "image" | "fprocess" | "namespace" | "platforms" => {
@@ -79,7 +79,7 @@ impl<'de> Visitor<'de> for TextsVisitor {
         let (mut own, mut merged) = (BTreeMap::new(), Map::new());
         while let Some(name) = map.next_key::<String>()? {
             if name == MERGE {
-                merged = map.next_value::<Texts>()?.0;
+                merged = map.next_value::<Merged<Texts>>()?.fields;
             } else {
                 let text = map.next_value::<Option<String>>()?;
                 own.insert(name, text.unwrap_or_default());
@@ -87,6 +87,58 @@ impl<'de> Visitor<'de> for TextsVisitor {
         }
         merged.extend(own.into_iter().map(|(name, text)| (name, text.into())));
         Ok(Texts(merged))
+    }
+}
+
+/// What a merge key brings in: a map, or a list of them, the first of which that has a field counts.
+struct Merged<T> {
+    fields: Map<String, Value>,
+    of: PhantomData<T>,
+}
+
+impl From<Entry> for Map<String, Value> {
+    fn from(entry: Entry) -> Self {
+        entry.0
+    }
+}
+
+impl From<Texts> for Map<String, Value> {
+    fn from(texts: Texts) -> Self {
+        texts.0
+    }
+}
+
+impl<'de, T: Deserialize<'de> + Into<Map<String, Value>>> Deserialize<'de> for Merged<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let fields = deserializer.deserialize_any(MergedVisitor(PhantomData::<T>))?;
+        Ok(Self {
+            fields,
+            of: PhantomData,
+        })
+    }
+}
+
+struct MergedVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de> + Into<Map<String, Value>>> Visitor<'de> for MergedVisitor<T> {
+    type Value = Map<String, Value>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("fields, or a list of them")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Into::into)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut merged = Map::new();
+        while let Some(next) = list.next_element::<T>()? {
+            for (name, value) in next.into() {
+                merged.entry(name).or_insert(value);
+            }
+        }
+        Ok(merged)
     }
 }
 
@@ -137,12 +189,16 @@ mod tests {
             f:
               <<: *base
               environment: {<<: {B: 3.0, C: 3.0}, B: 4.0}
-            g: {<<: *base}";
+            g: {<<: *base}
+            h:
+              <<: [{lang: node, environment: {D: 1.0}}, *base, {fprocess: 1.0}]";
         let entries: BTreeMap<String, Entry> = serde_norway::from_str(text).unwrap();
         let entry = |name: &str| Value::from(entries[name].0.clone());
         let f = json!({"lang": "python3", "environment": {"B": "4.0", "C": "3.0"}});
         assert_eq!(entry("f"), f);
         assert_eq!(entry("g"), entry("base"));
+        let h = json!({"lang": "node", "environment": {"D": "1.0"}, "fprocess": "1.0"});
+        assert_eq!(entry("h"), h);
     }
 
     #[test]

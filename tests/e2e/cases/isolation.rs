@@ -64,8 +64,7 @@ pub(super) fn a_connection_beyond_the_bound_is_served_when_another_has_ended(
 ) -> Result<(), Error> {
     isolate(world, SMALL, true)?;
     world.agent.restart_with("standby = 0\nisolated = 1")?;
-    // One that serves, and two whose removal is not over yet.
-    let bound = 3;
+    let bound = 1;
     let request = Request::call(SMALL, NIGHT)
         .key(&world.author.key(SMALL)?)
         .bytes();

@@ -184,8 +184,8 @@ fn is_locked_until_an_agent_starts(world: &World) -> Result<(), Error> {
 
 /// The containers, by their mount namespaces, in which processes of the agent's own are.
 fn containers_with_processes(world: &World) -> Result<BTreeSet<PathBuf>, Error> {
-    let suffix = fs::read_to_string(world.agent.state_dir().join("suffix"))?;
-    let token = format!("RSFAAS_PARK_TOKEN={}-", suffix.trim()).into_bytes();
+    let host = fs::read_to_string(world.agent.state_dir().join("host-id"))?;
+    let token = format!("RSFAAS_PARK_TOKEN={}-", host.trim()).into_bytes();
     let mut containers = BTreeSet::new();
     for entry in fs::read_dir("/proc")? {
         let process = entry?.path();
@@ -225,10 +225,16 @@ fn unlocked_functions(world: &World) -> Result<Vec<String>, Error> {
             "OPENFAAS_URL",
             format!("http://127.0.0.1:{}", world.host.port),
         ))?;
-    let suffix = fs::read_to_string(world.agent.state_dir().join("suffix"))?;
     Ok(text
         .split_whitespace()
-        .filter(|name| name.contains(suffix.trim()))
+        .filter(|name| is_unlocked(name))
         .map(str::to_owned)
         .collect())
+}
+
+/// Whether a function's name is `NAME-SUFFIX-SLOT`.
+fn is_unlocked(name: &str) -> bool {
+    let mut parts = name.rsplitn(3, '-');
+    let slot = parts.next().and_then(|slot| slot.parse::<usize>().ok());
+    slot.is_some() && parts.next().is_some_and(|suffix| suffix.len() == 9)
 }

@@ -10,6 +10,9 @@ use crate::{
     stack::{Function, StackFile},
 };
 
+/// Where OpenFaaS's own providers put functions for which no namespace is named.
+const DEFAULT_NAMESPACE: &str = "openfaas-fn";
+
 /// Why a function of a stack file is not sealed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CheckError {
@@ -70,7 +73,7 @@ pub(super) fn check(
     for function in functions {
         let (name, handler) = (&function.name, &function.handler);
         let namespace = function.entry["namespace"].as_str().unwrap_or_default();
-        if !namespace.is_empty() {
+        if !["", DEFAULT_NAMESPACE].contains(&namespace) {
             return Err(CheckError::Namespace {
                 function: name.clone(),
                 namespace: namespace.to_owned(),
@@ -247,6 +250,9 @@ functions:
     fn a_namespace_is_refused() {
         let error = refused("r/pydict", "r/pydict, namespace: staging");
         assert!(error.contains("`namespace: staging`"), "{error}");
-        checked("r/pydict", "r/pydict, namespace: ''", "a.key", "state").unwrap();
+        for default in ["''", "openfaas-fn"] {
+            let entry = format!("r/pydict, namespace: {default}");
+            checked("r/pydict", &entry, "a.key", "state").unwrap();
+        }
     }
 }

@@ -17,9 +17,9 @@ pub(super) fn way(name: &str, base: &BaseImage, built: Option<&Built>) {
         Park::Gate => "at the gate, before its process starts",
         Park::Container => "at the gate, before the container starts anything",
     };
-    eprintln!("{name}: parked {place}: {}", base.why);
+    tell!("{name}: parked {place}: {}", base.why);
     match built {
-        None => eprintln!(
+        None => tell!(
             "{name}: delivered: the handler's files into {}",
             base.handler_dir.display()
         ),
@@ -29,7 +29,7 @@ pub(super) fn way(name: &str, base: &BaseImage, built: Option<&Built>) {
                 .iter()
                 .map(|place| place.display().to_string())
                 .collect();
-            eprintln!(
+            tell!(
                 "{name}: delivered: what the build makes of the handler, {} files, over {}",
                 built.files.len(),
                 places.join(", ")
@@ -41,32 +41,32 @@ pub(super) fn way(name: &str, base: &BaseImage, built: Option<&Built>) {
 /// Says what has become of the handler folder.
 pub(super) fn report(name: &str, report: &Report) {
     match report.outcome {
-        Outcome::Done => eprintln!(
+        Outcome::Done => tell!(
             "{name}: handler encrypted to {FILE_NAME}, key {}",
             report.key_id
         ),
         Outcome::Completed => {
-            eprintln!(
+            tell!(
                 "{name}: an interrupted sealing was finished, key {}",
                 report.key_id
             );
         }
-        Outcome::Already => eprintln!("{name}: the handler is sealed, key {}", report.key_id),
+        Outcome::Already => tell!("{name}: the handler is sealed, key {}", report.key_id),
     }
     for manifest in &report.manifests {
-        eprintln!(
+        tell!(
             "{name}: {} stays readable: the image is built from it",
             manifest.display()
         );
     }
     if let Some(history) = &report.history {
-        eprintln!(
+        tell!(
             "warning: {name}: {} may still hold the source",
             history.display()
         );
     }
     for file in &report.hard_linked {
-        eprintln!(
+        tell!(
             "warning: {name}: {} has another name elsewhere, still readable",
             file.display()
         );
@@ -76,6 +76,6 @@ pub(super) fn report(name: &str, report: &Report) {
 /// Warns of what is left.
 pub(super) fn left(name: &str, left: &[Leftover]) {
     for Leftover { what, how } in left {
-        eprintln!("warning: {name}: left: {what}; to remove it: {how}");
+        tell!("warning: {name}: left: {what}; to remove it: {how}");
     }
 }

@@ -87,12 +87,9 @@ impl Engine {
             };
             if let Some(error) = error {
                 let start = output.len().saturating_sub(SAID);
-                let mut said = format!("{error}\n{}", output[start..].concat().trim());
+                let said = format!("{error}\n{}", output[start..].concat().trim());
                 // Only where it may be the reason: most builds need no login.
-                for login in &unusable {
-                    said.push_str(&format!("\n{login}"));
-                }
-                return Err(failed(said));
+                return Err(failed(login::explain(said, &unusable)));
             }
         }
         Ok(())

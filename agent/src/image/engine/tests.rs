@@ -22,7 +22,7 @@ use crate::{
 /// What was asked.
 type Asked = Arc<Mutex<Vec<String>>>;
 
-/// An engine that has one container of each image.
+/// An engine that has a container of the image in question, and one that somebody has made of it by another name.
 fn engine(folder: &Path) -> (Engine, Asked) {
     let socket = folder.join("docker.sock");
     let listener = UnixListener::bind(&socket).unwrap();
@@ -37,7 +37,9 @@ fn engine(folder: &Path) -> (Engine, Asked) {
             let (method, path) = line.trim_end_matches(" HTTP/1.1").split_once(' ').unwrap();
             log.lock().unwrap().push(format!("{method} {path}"));
             let body = match method {
-                "GET" => r#"[{"Id":"c1"}]"#,
+                "GET" => {
+                    r#"[{"Id":"c1","Image":"r/f:rsfaas-sealing-f"},{"Id":"c2","Image":"r/f:1"}]"#
+                }
                 _ => "[]",
             };
             let length = body.len();
