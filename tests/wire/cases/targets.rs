@@ -1,5 +1,5 @@
 //! Keyed requests that cannot, or must not, be led to the unlocked container.
-use std::fs;
+use rsfaas::{rebuild::UnlockedNames, state::StateDir};
 
 use super::cases;
 use crate::{
@@ -70,10 +70,10 @@ fn a_target_in_another_form_goes_on_without_the_key(world: &World) -> Outcome {
 }
 
 fn an_unlocked_containers_name_leads_nowhere(world: &World) -> Outcome {
-    let suffix = fs::read_to_string(world.agent.state_dir().join("suffix"))?;
+    let names = UnlockedNames::of_host(&StateDir::new(world.agent.state_dir()))?;
     let function = world.a()?;
     for slot in 0..4 {
-        let name = format!("{}-{suffix}-{slot}", function.name);
+        let name = names.of(&function.name, slot);
         let plain = Request::line(&format!("GET /function/{name} HTTP/1.1"));
         for request in [plain, keyed(function, &format!("/function/{name}/path"))] {
             let (status, head) = ask(world, &request)?;
