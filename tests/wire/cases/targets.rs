@@ -73,7 +73,7 @@ fn an_unlocked_containers_name_leads_nowhere(world: &World) -> Outcome {
     let names = UnlockedNames::of_host(&StateDir::new(world.agent.state_dir()))?;
     let function = world.a()?;
     for slot in 0..4 {
-        let name = names.of(&function.name, slot);
+        let name = names.of(function.name, slot);
         let plain = Request::line(&format!("GET /function/{name} HTTP/1.1"));
         for request in [plain, keyed(function, &format!("/function/{name}/path"))] {
             let (status, head) = ask(world, &request)?;
