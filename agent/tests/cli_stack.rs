@@ -9,6 +9,7 @@ use std::{
 
 use rsfaas::{
     seal::{FILE_NAME, folder::seal_folder, key::Key},
+    stack::StackFile,
     state::{SealedFunction, StateDir},
 };
 
@@ -54,11 +55,17 @@ impl Project {
 
     /// As an earlier run has left it that was killed when the handler was encrypted.
     fn begin(&self) -> SealedFunction {
+        let stack = StackFile::read(&self.path("stack.yaml")).unwrap();
+        self.begin_with(&stack.functions(None).unwrap()[0].entry)
+    }
+
+    /// The same with an entry of the stack file that was there then.
+    fn begin_with(&self, entry: &serde_json::Value) -> SealedFunction {
         seal_folder(&self.path("f"), "f", &self.key, 1).unwrap();
         let record = serde_json::json!({
             "name": "f", "sealed": self.path("f").join(FILE_NAME), "base_image": "registry.invalid/f:base",
             "locked_image": "registry.invalid/f:locked", "handler_dir": "/app", "park": "container",
-            "upstream_port": 8080, "stack": {},
+            "upstream_port": 8080, "stack": entry,
         });
         let record: SealedFunction = serde_json::from_value(record).unwrap();
         self.state().begin(&record).unwrap();
@@ -89,6 +96,18 @@ fn a_sealing_that_was_killed_goes_on_without_building_and_is_not_finished_before
     let said = String::from_utf8_lossy(&again.stderr);
     assert_eq!(again.status.code(), Some(8), "{said}");
     assert!(said.contains("run `rsfaas seal` again"), "{said}");
+}
+
+#[test]
+fn a_sealing_that_was_begun_with_another_entry_begins_again() {
+    let project = Project::new();
+    let record = project.begin_with(&serde_json::json!({"limits": {"memory": "64q"}}));
+    let output = project.run("seal");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(8), "{said}");
+    assert!(said.contains("building and pushing"), "{said}");
+    assert_eq!(project.state().begun("f").unwrap(), Some(record));
+    assert_eq!(project.state().function("f").unwrap(), None);
 }
 
 #[test]
