@@ -9,7 +9,10 @@ mod watch;
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout},
+};
 
 use self::{
     commands::Asked,
@@ -39,6 +42,8 @@ const TIMELINES: usize = 32;
 const EVENTS_AT_ONCE: usize = 256;
 /// Between two looks for connections on which nothing happens.
 const REST: Duration = Duration::from_secs(1);
+/// For how long a stop looks for what could not be removed before.
+const LAST_SWEEP: Duration = Duration::from_secs(15);
 
 /// Why the agent could not start, or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -97,7 +102,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let gateway = config.gateway();
     let faas = FaasCli::new(&config.faas_cli, &gateway, config.credentials.as_deref())?;
     let faas = Arc::new(faas);
-    let gateway = Gateway::new(&gateway, config.credentials.as_deref())?;
+    let gateway = Arc::new(Gateway::new(&gateway, config.credentials.as_deref())?);
     state.remove_leftovers()?;
     let swept = rebuild::sweep(&names, &gateway, &faas).await?;
     if let Some(advice) = swept.advice() {
@@ -121,9 +126,9 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
         Surroundings {
             config: config.clone(),
             host: Host {
-                faas,
-                gateway: Arc::new(gateway),
-                names,
+                faas: Arc::clone(&faas),
+                gateway: Arc::clone(&gateway),
+                names: names.clone(),
                 standby: config.standby,
                 isolated: config.isolated,
                 purge_command: config.purge_command.clone(),
@@ -255,6 +260,14 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     // Whoever asks for something from here on is told that the agent is stopping.
     drop(command_inbox);
     registry.stop_all().await;
+    // What could not be removed in its time may be now.
+    match timeout(LAST_SWEEP, rebuild::sweep(&names, &gateway, &faas)).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "containers are left; the next start removes them");
+        }
+        Err(_) => tracing::warn!("the gateway is slow; the next start removes what is left"),
+    }
     switchboard.close().await;
     control.abort();
     tracing::info!("stopped");

@@ -38,7 +38,7 @@ impl Swept {
 }
 
 /// Kills what runs in the containers that this host's agent has left, then has the provider remove them. To be
-/// called where no agent runs.
+/// called where no agent runs, or has anything unlocked or parked.
 ///
 /// # Errors
 /// When a process outlives its end, or the provider does not remove a container: the processes are dead then.
@@ -52,7 +52,7 @@ pub async fn sweep(
         && strays.count() > 0
     {
         let processes = strays.count();
-        tracing::info!(processes, "left running by an earlier agent; ended");
+        tracing::info!(processes, "left running; ended");
     }
     match strays {
         Ok(strays) => Ok(strays.removed_by(remove(names, gateway, faas)).await?),
@@ -74,7 +74,7 @@ async fn remove(
     for attempt in 1.. {
         match try_remove(names, gateway, faas, &mut swept).await {
             Err(error) if attempt < TRIES => {
-                tracing::warn!(%error, "not everything that an earlier agent left is removed; once more");
+                tracing::warn!(%error, "not everything that was left is removed; once more");
                 tokio::time::sleep(PAUSE).await;
             }
             result => {
@@ -101,7 +101,7 @@ async fn try_remove(
     swept.others = others;
     let mut removals = stream::iter(own)
         .map(|name| async move {
-            tracing::info!(container = name, "left behind by an earlier agent; removed");
+            tracing::info!(container = name, "left behind; removed");
             faas.remove(&name).await.map(|()| name)
         })
         .buffer_unordered(AT_A_TIME);
