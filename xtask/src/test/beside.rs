@@ -64,7 +64,8 @@ fn start(arguments: &[&str], file: Option<&Path>, log: &str) -> Result<Backgroun
     Background::start(command, &output)
 }
 
-fn folder() -> Result<PathBuf, Error> {
+/// Where is written what they print.
+pub(super) fn folder() -> Result<PathBuf, Error> {
     let folder = workspace::root().join("target/test");
     fs::create_dir_all(&folder).at(&folder)?;
     Ok(folder)

@@ -6,11 +6,15 @@ use std::{
     process::Command,
 };
 
-use super::report::{Report, Stop};
+use super::{
+    beside,
+    report::{Report, Stop},
+};
 use crate::{
     build, canary,
     error::{At as _, Error},
-    process, setup,
+    process::{self, Background},
+    setup,
     testbed::{self, Testbed},
     workspace,
 };
@@ -80,12 +84,15 @@ pub(super) fn run(report: &mut Report, built: &Built, existing: bool, keep: bool
     });
     if let Some(testbed) = found {
         if let Some(agent) = &built.plain {
+            // It needs a processor, and the next ones wait for containers.
+            let program = built.routing.as_ref();
+            let routing = program.map(|program| routing(&testbed, program));
             if !existing {
                 report.step("the testbed's own parts", || go_tests(&testbed));
             }
-            if let Some(program) = &built.routing {
+            if let Some(routing) = routing {
                 report.step("where a real gateway leads requests", || {
-                    routing(&testbed, program)
+                    Ok(routing?.finish()?)
                 });
             }
             report.step("end-to-end tests", || built.run(&testbed, agent, &[]));
@@ -110,11 +117,12 @@ pub(super) fn take_down(report: &mut Report) {
     report.step("the testbed goes", || Ok(testbed::down()?));
 }
 
-/// What spotter and agent make of requests, beside what the testbed's gateway does with them.
-fn routing(testbed: &Testbed, program: &Path) -> Result<(), Stop> {
+/// Starts to ask what spotter and agent make of requests, beside what the testbed's gateway does with them.
+fn routing(testbed: &Testbed, program: &Path) -> Result<Background, Error> {
     let mut command = Command::new(program);
     testbed.lend(&mut command);
-    Ok(process::run(command.current_dir(workspace::root()))?)
+    command.current_dir(workspace::root());
+    Background::start(command, &beside::folder()?.join("routing.log"))
 }
 
 fn go_tests(testbed: &Testbed) -> Result<(), Stop> {
