@@ -45,6 +45,8 @@ pub(crate) enum Notice {
     Answer,
     /// The connection ended.
     Closed,
+    /// Heads that are let in are known to the programs from here on, or none is.
+    Remembers,
     /// It cannot go on.
     Failed(Failure),
 }
@@ -116,7 +118,11 @@ impl Agent {
 
     /// Has the heads that are let in from here on known to the programs, or none any more.
     pub(crate) fn remember(&self, heads: bool) -> Result<(), Failure> {
-        self.order(Order::Remember(heads))
+        self.order(Order::Remember(heads))?;
+        // Before a request comes that would be taken for a known one.
+        self.expect("the heads to be known, or none", |notice| {
+            matches!(notice, Notice::Remembers).then_some(())
+        })
     }
 
     fn order(&self, order: Order) -> Result<(), Failure> {
@@ -278,6 +284,7 @@ impl State<'_> {
         } else {
             self.admissions.close(SEALED)?;
         }
+        self.notify(Notice::Remembers);
         Ok(())
     }
 
