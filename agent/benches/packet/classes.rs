@@ -7,7 +7,7 @@ use std::{
 
 use agent_ebpf::NameKind;
 use aya::{
-    programs::{SchedClassifier, TcAttachType},
+    programs::{SchedClassifier, TcAttachType, TestRun as _, TestRunOptions},
     sys::{Stats, enable_stats},
 };
 use nix::sys::socket::{
@@ -65,6 +65,7 @@ pub(super) fn measure() -> BTreeMap<&'static str, f64> {
         .unwrap()
         .attach("gw1", TcAttachType::Ingress)
         .unwrap();
+    accept(&mut spotter);
     let mut names = spotter.names().unwrap();
     fill(&mut names, 0, FEW);
     let _counted = enable_stats(Stats::RunTime).unwrap();
@@ -113,6 +114,23 @@ fn link(Hooked { near, far, net, .. }: Hooked) {
     ip(&format!(
         "neighbour add 198.18.{net}.1 lladdr 02:00:00:00:00:99 dev {far} nud permanent"
     ));
+}
+
+/// Has the programs know the packets' connection, as they know every one that they have seen begin.
+fn accept(spotter: &mut Spotter) {
+    const SYN_ACK: u8 = 0x12;
+    let mut accepted = packet(SPOTTED.net, PORT, b"");
+    // The other way round: addresses and ports.
+    accepted[12..20].rotate_left(4);
+    accepted[20..24].rotate_left(2);
+    accepted[33] = SYN_ACK;
+    let frame = [[0; 12].as_slice(), &[8, 0], &accepted].concat();
+    let program: &mut SchedClassifier = spotter.classifier("watch_ethernet").unwrap();
+    let options = TestRunOptions {
+        data_in: Some(&frame),
+        ..TestRunOptions::default()
+    };
+    program.test_run(options).unwrap();
 }
 
 /// The first is the function that is called.
