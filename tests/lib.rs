@@ -2,5 +2,6 @@
 //! their own (`wire/`). The library is what they and `cargo xtask canary` share.
 pub mod bpf;
 pub mod canary;
+pub mod check;
 pub mod kernel;
 pub mod random;

@@ -1,42 +1,10 @@
 //! The host under test, as `cargo xtask test e2e` describes it in the environment.
-use std::{
-    env, fmt,
-    path::PathBuf,
-    process::Command,
-    thread,
-    time::{Duration, Instant},
+use std::{env, path::PathBuf, process::Command, thread, time::Duration};
+
+pub(crate) use rsfaas_tests::{
+    check,
+    check::{Error, fail, run},
 };
-
-/// What a test says when something does not hold.
-#[derive(Debug)]
-pub(crate) struct Error(pub(crate) String);
-
-impl fmt::Display for Error {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
-
-impl<E: std::error::Error> From<E> for Error {
-    fn from(error: E) -> Self {
-        Self(error.to_string())
-    }
-}
-
-/// Fails the test with a text.
-pub(crate) fn fail<T>(what: impl Into<String>) -> Result<T, Error> {
-    Err(Error(what.into()))
-}
-
-/// Fails the test unless a condition holds.
-macro_rules! check {
-    ($condition:expr, $($text:tt)+) => {
-        if !$condition {
-            return $crate::host::fail(format!($($text)+));
-        }
-    };
-}
-pub(crate) use check;
 
 /// Where the parts are.
 pub(crate) struct Host {
@@ -90,36 +58,16 @@ fn variable(name: &str) -> Result<String, Error> {
     env::var(name).map_err(|_| Error(format!("{name} is not set; run `cargo xtask test e2e`")))
 }
 
-/// Runs a command to its end; its standard output, or what it said when it failed.
-pub(crate) fn run(command: &mut Command) -> Result<String, Error> {
-    let output = command
-        .output()
-        .map_err(|error| Error(format!("{}: {error}", command.get_program().display())))?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    fail(format!(
-        "{:?} ended with {}:\n{}{}",
-        command,
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    ))
-}
-
-/// Waits until something holds; the deadline is for hangs only and says nothing about speed.
+/// Waits until something holds.
 pub(crate) fn eventually(
     what: &str,
-    mut holds: impl FnMut() -> Result<bool, Error>,
+    holds: impl FnMut() -> Result<bool, Error>,
 ) -> Result<(), Error> {
-    let deadline = Instant::now() + Duration::from_secs(120);
-    while !holds()? {
-        if Instant::now() > deadline {
-            return fail(format!("in vain waited for: {what}"));
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
-    Ok(())
+    check::eventually(
+        what,
+        (Duration::from_secs(120), Duration::from_millis(20)),
+        holds,
+    )
 }
 
 /// What a thread has come to.
