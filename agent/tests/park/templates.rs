@@ -45,8 +45,8 @@ def handle(word):
 
 /// The same in Node.js.
 pub(crate) const INDEX_JS: &str = r#"
-pub(crate) const http = require("http");
-pub(crate) const handler = require("./function/handler");
+const http = require("http");
+const handler = require("./function/handler");
 http.createServer((request, response) => {
   Promise.resolve(handler(request.url.slice(1))).then((result) => response.end(JSON.stringify(result)));
 }).listen(process.env.TEST_PORT, "127.0.0.1");
@@ -62,9 +62,9 @@ http.createServer((request, response) => {
 "#;
 
 pub(crate) const HANDLER_JS: &str = r#"
-pub(crate) const words = require("./words");
-pub(crate) const fs = require("fs");
-pub(crate) const hidden = ["RSFAAS_PARK_TOKEN", "RSFAAS_HANDLER_DIR", "NODE_OPTIONS"];
+const words = require("./words");
+const fs = require("fs");
+const hidden = ["RSFAAS_PARK_TOKEN", "RSFAAS_HANDLER_DIR", "NODE_OPTIONS"];
 module.exports = (word) => {
   if (word === "environment") return hidden.filter((name) => name in process.env);
   if (word === "data") return fs.readFileSync(__dirname + "/words/data.txt", "utf8");
