@@ -44,8 +44,6 @@ pub struct Connection {
     key_headers: KeyHeaders,
     stream: Option<Stream>,
     state: State,
-    /// How many bytes were held of a head that goes on, when it was last looked at; and its sequence number.
-    unfinished: (u32, usize),
 }
 
 enum State {
@@ -71,7 +69,6 @@ impl Connection {
             key_headers: key_headers.into(),
             stream: None,
             state: State::Head,
-            unfinished: (0, 0),
         }
     }
 
@@ -100,7 +97,6 @@ impl Connection {
             // itself.
             unknown => {
                 self.state = start;
-                self.unfinished = (0, 0);
                 unknown.insert(Stream::new(sequence))
             }
         };
@@ -132,10 +128,7 @@ impl Connection {
             Some(known) if is_opaque && known.repeats_head(sequence, head.len()) => return None,
             Some(known) if !is_opaque && known.has_gone_on(sequence) => return None,
             Some(known) if known.sequence() == sequence => known,
-            unknown => {
-                self.unfinished = (0, 0);
-                unknown.insert(Stream::new(sequence))
-            }
+            unknown => unknown.insert(Stream::new(sequence)),
         };
         let head = Zeroizing::new(head.to_vec());
         actions.release(stream.skip_request(head, body.into()));

@@ -27,6 +27,8 @@ pub(super) struct Stream {
     cursor: u64,
     /// What is held from the cursor on, without a gap.
     ready: Buffer,
+    /// So many of these have been looked at, in vain.
+    looked: usize,
     /// What is held behind a gap.
     ahead: BTreeMap<u64, Zeroizing<Vec<u8>>>,
     /// Heads that went on in another form.
@@ -44,6 +46,7 @@ impl Stream {
             base,
             cursor: 0,
             ready: Buffer::default(),
+            looked: 0,
             ahead: BTreeMap::new(),
             rewritten: VecDeque::new(),
             forgotten: 0,
@@ -54,6 +57,16 @@ impl Stream {
     /// What is held from the cursor on.
     pub(super) fn ready(&self) -> &[u8] {
         self.ready.as_slice()
+    }
+
+    /// How many of these have been looked at, in vain.
+    pub(super) fn looked(&self) -> usize {
+        self.looked
+    }
+
+    /// Notes that all of them have been.
+    pub(super) fn note_look(&mut self) {
+        self.looked = self.ready.len();
     }
 
     /// How many bytes are held.
@@ -223,6 +236,7 @@ impl Stream {
     pub(super) fn skip(&mut self, length: u64) -> Vec<Piece> {
         let start = self.cursor;
         let ready = self.ready.take();
+        self.looked = 0;
         if !ready.is_empty() {
             self.ahead.insert(start, ready);
         }
@@ -252,6 +266,7 @@ impl Stream {
     fn advance(&mut self, length: usize) {
         self.cursor += length as u64;
         self.ready.advance(length);
+        self.looked = 0;
     }
 }
 

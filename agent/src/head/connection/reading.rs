@@ -85,14 +85,14 @@ impl Connection {
 
     /// Reads a head; `false` where it has to wait.
     fn read_head(&mut self, actions: &mut Actions) -> bool {
-        let Some(stream) = &self.stream else {
+        let Some(stream) = &mut self.stream else {
             return false;
         };
         let length = stream.ready().len();
-        if self.is_unfinished_still(stream) {
+        if is_unfinished_still(stream) {
             return false;
         }
-        self.unfinished = (stream.sequence(), length);
+        stream.note_look();
         match request::parse(stream.ready(), &self.key_headers) {
             Parsed::Incomplete if length >= HEAD_LEN => return self.judge_start(actions),
             Parsed::Incomplete if length >= KEYED_HEAD_LEN => {
@@ -107,21 +107,6 @@ impl Connection {
             Parsed::Whole(head) => self.judge(head, actions),
         }
         true
-    }
-
-    /// Whether all that has come of a head since it was last looked at leaves it as it was. A client may send it byte
-    /// by byte, and each time all of it would be read.
-    fn is_unfinished_still(&self, stream: &Stream) -> bool {
-        let (sequence, known) = self.unfinished;
-        let ready = stream.ready();
-        let is_new = |limit| (known..ready.len()).contains(&(limit - 1));
-        let fresh = match ready.get(known..) {
-            Some(fresh) if known > 0 && sequence == stream.sequence() => fresh,
-            _ => return false,
-        };
-        !is_new(HEAD_LEN)
-            && !is_new(KEYED_HEAD_LEN)
-            && !fresh.iter().any(|byte| matches!(byte, b' ' | b'\n'))
     }
 
     /// Asks for a decision.
@@ -182,4 +167,17 @@ impl Connection {
         }
         actions.push(Action::Opaque);
     }
+}
+
+/// Whether all that has come of a head since it was last looked at leaves it as it was. A client may send it byte
+/// by byte, and each time all of it would be read.
+fn is_unfinished_still(stream: &Stream) -> bool {
+    let (known, ready) = (stream.looked(), stream.ready());
+    let is_new = |limit| (known..ready.len()).contains(&(limit - 1));
+    known > 0
+        && !is_new(HEAD_LEN)
+        && !is_new(KEYED_HEAD_LEN)
+        && !ready[known..]
+            .iter()
+            .any(|byte| matches!(byte, b' ' | b'\n'))
 }
