@@ -192,10 +192,8 @@ impl Switchboard {
             }
             return;
         }
-        // It may just have been forgotten, with a connection between the same ports.
-        if is_new && matches!(self.table.get(&held.flow), Ok(None)) {
-            let result = self.table.move_window(&held.flow, (0, 0));
-            self.note(result);
+        if is_new {
+            self.keep(&held.flow, (0, 0));
         }
         // At XDP nothing goes on by itself.
         let is_at_tc = self.way(held.interface).hook == Hook::Tc;
@@ -306,6 +304,15 @@ impl Switchboard {
                 // A function that has just been unsealed has no lease left to tell.
                 let _ = lease.send(message(*key));
             }
+        }
+    }
+
+    /// Makes sure that the kernel has a flow that has come here: it may just have been forgotten, since nothing happened
+    /// on it, or with a connection between the same ports.
+    fn keep(&mut self, key: &FlowKey, window: (u32, u32)) {
+        if matches!(self.table.get(key), Ok(None)) {
+            let result = self.table.move_window(key, window);
+            self.note(result);
         }
     }
 

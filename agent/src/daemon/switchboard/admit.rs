@@ -49,10 +49,9 @@ impl Switchboard {
         flow.window = (end, end.wrapping_add(known.body));
         flow.functions.insert(known.function.clone());
         flow.set_deadline(self.head_timeout);
-        // It may just have been forgotten, since nothing happened on it.
-        if is_new && matches!(self.table.get(&key), Ok(None)) {
-            let result = self.table.move_window(&key, flow.window);
-            self.note(result);
+        let window = flow.window;
+        if is_new {
+            self.keep(&key, window);
         }
         if let Some(door) = registry.door(&known.function) {
             door.note(key);
