@@ -194,21 +194,14 @@ impl Built {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        rebuild::{UnlockedNames, example},
-        script,
-        state::StateDir,
-    };
+    use crate::rebuild::example;
 
     #[tokio::test]
     async fn a_close_whose_container_stays_has_failed_and_its_name_is_not_free() {
         let folder = tempfile::tempdir().unwrap();
         let text = "[ $1 = deploy ] || until [ -e \"$0.up\" ]; do sleep 0.05; done";
-        let program = script::write(&folder.path().join("faas-cli"), text);
-        let faas = Arc::new(FaasCli::new(&program, "http://g", None).unwrap());
+        let (slots, faas) = example::host(folder.path(), 1, text);
         let gateway = Arc::new(Gateway::new("http://g", None).unwrap());
-        let names = UnlockedNames::of_host(&StateDir::new(folder.path())).unwrap();
-        let slots = Slots::new(names, "pydict", 1);
         let (slot, token) = (slots.take().await.unwrap(), slots.token().unwrap());
         let name = slot.name.clone();
         let function = example::function(folder.path());

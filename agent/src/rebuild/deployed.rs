@@ -103,22 +103,8 @@ impl Deployed {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
-    use crate::{
-        rebuild::{UnlockedNames, names::Slots},
-        script,
-        state::StateDir,
-    };
-
-    /// The only name of a function, and a faas-cli that does as it is told.
-    fn host(folder: &Path, text: &str) -> (Arc<Slots>, Arc<FaasCli>) {
-        let names = UnlockedNames::of_host(&StateDir::new(folder)).unwrap();
-        let program = script::write(&folder.join("faas-cli"), text);
-        let faas = FaasCli::new(&program, "http://g", None).unwrap();
-        (Slots::new(names, "pydict", 1), Arc::new(faas))
-    }
+    use crate::rebuild::{example, names::Slots};
 
     async fn begin(slots: &Arc<Slots>, faas: &Arc<FaasCli>) -> Deployed {
         let (slot, token) = (slots.take().await.unwrap(), slots.token().unwrap());
@@ -128,8 +114,9 @@ mod tests {
     #[tokio::test]
     async fn a_container_that_is_not_removed_keeps_its_name_until_it_is() {
         let folder = tempfile::tempdir().unwrap();
-        let (slots, faas) = host(
+        let (slots, faas) = example::host(
             folder.path(),
+            1,
             "[ $1 = deploy ] || [ -e \"$0.up\" ] || { touch \"$0.failed\"; exit 1; }; touch \"$0.$1d\"",
         );
         let mut deployed = begin(&slots, &faas).await;
@@ -152,8 +139,9 @@ mod tests {
     #[tokio::test]
     async fn a_deployment_that_was_given_up_is_removed_once_it_has_come() {
         let folder = tempfile::tempdir().unwrap();
-        let (slots, faas) = host(
+        let (slots, faas) = example::host(
             folder.path(),
+            1,
             "[ $1 = remove ] || { touch \"$0.asked\"; sleep 0.3; }; echo $1 >> \"$0.done\"",
         );
         let mut deployed = begin(&slots, &faas).await;

@@ -1,9 +1,22 @@
 //! What tests rebuild.
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use serde_json::json;
 
-use crate::state::SealedFunction;
+use super::names::{Slots, UnlockedNames};
+use crate::{
+    openfaas::FaasCli,
+    script,
+    state::{SealedFunction, StateDir},
+};
+
+/// So many names of the function, and a faas-cli that does as it is told.
+pub(super) fn host(folder: &Path, count: usize, text: &str) -> (Arc<Slots>, Arc<FaasCli>) {
+    let names = UnlockedNames::of_host(&StateDir::new(folder)).unwrap();
+    let program = script::write(&folder.join("faas-cli"), text);
+    let faas = FaasCli::new(&program, "http://g", None).unwrap();
+    (Slots::new(names, "pydict", count), Arc::new(faas))
+}
 
 /// A function each of whose connections has its own container. It has no handler.
 pub(super) fn function(folder: &Path) -> SealedFunction {

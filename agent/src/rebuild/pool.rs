@@ -333,25 +333,18 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        rebuild::{UnlockedNames, example},
-        script,
-        state::StateDir,
-    };
+    use crate::rebuild::example;
 
     #[tokio::test]
     async fn nothing_more_than_the_standby_is_deployed_for_callers_who_have_given_up() {
         let folder = tempfile::tempdir().unwrap();
-        let program = script::write(&folder.path().join("faas-cli"), "echo $1 >> \"$0.calls\"");
-        let faas = FaasCli::new(&program, "http://g", None).unwrap();
-        let names = UnlockedNames::of_host(&StateDir::new(folder.path())).unwrap();
-        let slots = Slots::new(names, "pydict", 3);
+        let (slots, faas) = example::host(folder.path(), 3, "echo $1 >> \"$0.calls\"");
         let mut taken = Vec::new();
         for _ in 0..3 {
             taken.push(slots.take().await.unwrap());
         }
         let function = example::function(folder.path());
-        let pool = Arc::new(Pool::new(function, slots, Arc::new(faas), 1));
+        let pool = Arc::new(Pool::new(function, slots, faas, 1));
         let burst = join_all((0..3).map(|_| pool.take()));
         let burst = tokio::time::timeout(Duration::from_millis(50), burst).await;
         assert!(burst.is_err(), "there is no name for any of them");

@@ -19,6 +19,17 @@ cases![
     a_function_whose_containers_are_slow_to_go_still_answers,
 ];
 
+/// Waits until the agent serves a function whose record is there again.
+fn is_served_again(world: &World) -> Outcome {
+    eventually("the function to be served again", || {
+        let parked = world
+            .agent
+            .function(functions::B)
+            .map(|it| it["parked"].clone());
+        Ok(parked.is_ok_and(|parked| parked.as_array().is_some_and(|all| !all.is_empty())))
+    })
+}
+
 /// The watch is on the folder, wherever it is moved: the agent learns of the change, and finds a file in its place.
 fn an_agent_whose_state_folder_cannot_be_read_serves_on_and_follows_it_later(
     world: &World,
@@ -47,13 +58,7 @@ fn an_agent_whose_state_folder_cannot_be_read_serves_on_and_follows_it_later(
         Ok(world.agent.function(functions::B).is_err())
     });
     fs::rename(&kept, records.join(&record))?;
-    eventually("the function to be served again", || {
-        let parked = world
-            .agent
-            .function(functions::B)
-            .map(|it| it["parked"].clone());
-        Ok(parked.is_ok_and(|parked| parked.as_array().is_some_and(|all| !all.is_empty())))
-    })?;
+    is_served_again(world)?;
     told?;
     served?;
     check!(is_there, "what could not be looked at is no longer served");
@@ -92,13 +97,7 @@ fn a_function_whose_containers_are_slow_to_go_still_answers(world: &World) -> Ou
         Ok(answer)
     });
     fs::write(&record, kept)?;
-    eventually("the function to be served again", || {
-        let parked = world
-            .agent
-            .function(functions::B)
-            .map(|it| it["parked"].clone());
-        Ok(parked.is_ok_and(|parked| parked.as_array().is_some_and(|all| !all.is_empty())))
-    })?;
+    is_served_again(world)?;
     // By the locked function, which says why.
     expect_status(423, &answered?)
 }
