@@ -3,5 +3,4 @@
 pub mod bpf;
 pub mod canary;
 pub mod check;
-pub mod kernel;
 pub mod random;

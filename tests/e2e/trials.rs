@@ -1,6 +1,6 @@
 //! Every test, in sections that follow each other.
 use libtest_mimic::{Failed, Trial};
-use rsfaas_tests::kernel;
+use rsfaas::spot;
 
 use crate::{
     author, cases, clients,
@@ -67,7 +67,7 @@ fn named(
     cases: impl IntoIterator<Item = &'static cases::Case>,
 ) -> impl Iterator<Item = Trial> {
     cases.into_iter().map(move |case| {
-        let outlived = !kernel::has_tcx() && cases::NEED_TCX.contains(&case.name);
+        let outlived = !spot::has_tcx() && cases::NEED_TCX.contains(&case.name);
         trial(case.name.to_owned(), world, case.functions, case.run).with_ignored_flag(outlived)
     })
 }
@@ -96,7 +96,7 @@ fn parts(world: Option<&'static World>) -> impl Iterator<Item = Trial> {
 
 fn faults(world: Option<&'static World>, times: u32) -> Vec<Trial> {
     let faults = cases::faults::all().into_iter().map(|fault| {
-        let outlived = !kernel::has_tcx() && fault.is_of_agent();
+        let outlived = !spot::has_tcx() && fault.is_of_agent();
         let title = fault.title();
         let strike = move |world: &World| fault.strike(world, times);
         trial(title, world, &[], strike).with_ignored_flag(outlived)

@@ -20,7 +20,7 @@ mod world;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use rsfaas_tests::kernel;
+use rsfaas::spot;
 
 use crate::world::World;
 
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
 }
 
 fn trials(world: Option<&'static World>) -> Vec<Trial> {
-    let has_tcx = kernel::has_tcx();
+    let has_tcx = spot::has_tcx();
     cases::all()
         .map(|(name, case)| {
             Trial::test(name, move || {

@@ -70,7 +70,8 @@ impl UnlockedNames {
     }
 
     /// Whether a container's name is of this host.
-    pub(super) fn is_own(&self, name: &str) -> bool {
+    #[must_use]
+    pub fn is_own(&self, name: &str) -> bool {
         name.rsplit_once('-')
             .filter(|(_, slot)| slot.parse::<usize>().is_ok())
             .and_then(|(rest, _)| rest.rsplit_once('-'))

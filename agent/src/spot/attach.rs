@@ -176,9 +176,10 @@ pub(super) fn xdp(ebpf: &mut Ebpf) -> Result<&mut Xdp, SpotError> {
     Ok(program)
 }
 
-/// TCX came with Linux 6.6. A kernel whose version cannot be read is taken for an older one: the
-/// clsact qdisc works there too.
-fn has_tcx() -> bool {
+/// Whether programs at TC are attached by links, which end with whoever holds them, and beside others: TCX came with
+/// Linux 6.6. A kernel whose version cannot be read is taken for an older one: the clsact qdisc works there too.
+#[must_use]
+pub fn has_tcx() -> bool {
     KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(6, 6, 0))
 }
 

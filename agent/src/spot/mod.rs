@@ -27,6 +27,8 @@ mod tables;
 #[cfg(feature = "host")]
 pub use admissions::{AdmissionKey, Admissions, HeadName, Known};
 #[cfg(feature = "host")]
+pub use attach::has_tcx;
+#[cfg(feature = "host")]
 pub use error::SpotError;
 pub use event::{Admitted, BadEvent, Event, HeldFrame};
 #[cfg(feature = "host")]

@@ -18,6 +18,8 @@ mod templates;
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
+use rsfaas::{rebuild::UnlockedNames, state::StateDir};
+
 pub(crate) use templates::TEMPLATES;
 
 use crate::{
@@ -182,10 +184,15 @@ fn is_locked_until_an_agent_starts(world: &World) -> Result<(), Error> {
     world.agent.wait_until_locked("pydict")
 }
 
+/// How the agent calls its containers.
+fn names(world: &World) -> Result<UnlockedNames, Error> {
+    let state = StateDir::new(world.agent.state_dir());
+    Ok(UnlockedNames::of_host(&state)?)
+}
+
 /// The containers, by their mount namespaces, in which processes of the agent's own are.
 fn containers_with_processes(world: &World) -> Result<BTreeSet<PathBuf>, Error> {
-    let host = fs::read_to_string(world.agent.state_dir().join("host-id"))?;
-    let token = format!("RSFAAS_PARK_TOKEN={}-", host.trim()).into_bytes();
+    let token = format!("RSFAAS_PARK_TOKEN={}-", names(world)?.host_id()).into_bytes();
     let mut containers = BTreeSet::new();
     for entry in fs::read_dir("/proc")? {
         let process = entry?.path();
@@ -225,16 +232,10 @@ fn unlocked_functions(world: &World) -> Result<Vec<String>, Error> {
             "OPENFAAS_URL",
             format!("http://127.0.0.1:{}", world.host.port),
         ))?;
+    let names = names(world)?;
     Ok(text
         .split_whitespace()
-        .filter(|name| is_unlocked(name))
+        .filter(|name| names.is_own(name))
         .map(str::to_owned)
         .collect())
-}
-
-/// Whether a function's name is `NAME-SUFFIX-SLOT`.
-fn is_unlocked(name: &str) -> bool {
-    let mut parts = name.rsplitn(3, '-');
-    let slot = parts.next().and_then(|slot| slot.parse::<usize>().ok());
-    slot.is_some() && parts.next().is_some_and(|suffix| suffix.len() == 9)
 }
