@@ -30,7 +30,7 @@ use crate::{
     hold::Place,
     maps::{FLOWS, Scratch, count},
     packet::{Direction, Link, Segment},
-    turn::{Answer, Turn},
+    turn::{Answer, Arrival, Turn},
 };
 
 /// What becomes of a packet.
@@ -177,8 +177,8 @@ fn judge(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Judged
         notice_progress(segment);
         return Judged::Pass;
     }
-    let is_early = turn::is_early(segment);
-    if let Some(flow) = FLOWS.get_ptr_mut(&segment.flow) {
+    let arrival = turn::arrived(segment);
+    if let Some(flow) = known(segment, &arrival) {
         // SAFETY: the entry stays in memory while the program runs; a concurrent change shows as the
         // old or the new numbers, and a segment judged by either is held or passed rightly.
         let flow = unsafe { &mut *flow };
@@ -187,7 +187,7 @@ fn judge(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Judged
             return owned(segment, flow);
         }
     }
-    if is_early && turn::waits(segment) {
+    if arrival.is_early && turn::waits(segment) {
         count(Counter::DroppedEarly);
         return Judged::Early;
     }
@@ -197,6 +197,16 @@ fn judge(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Judged
             Judged::Pass
         }
         Verdict::Hold(counter) => Judged::First(counter),
+    }
+}
+
+/// What the agent has told of a segment's flow.
+#[inline(always)]
+fn known(segment: &Segment, arrival: &Arrival) -> Option<*mut Flow> {
+    if arrival.may_be_held {
+        FLOWS.get_ptr_mut(&segment.flow)
+    } else {
+        None
     }
 }
 
@@ -260,6 +270,7 @@ fn take(frame: &impl Frame, segment: &Segment, counter: Counter) -> Option<Place
         }
         return None;
     }
+    turn::given(segment);
     // The answer may have gone out on another CPU before the entry was there to tell of it.
     let unanswered = doubtful && turn::of(segment) == Turn::Gateway;
     Some(Place::First { unanswered })

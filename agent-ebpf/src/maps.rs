@@ -30,6 +30,8 @@ pub(crate) struct Start {
     pub(crate) reached: u32,
     /// Since when a segment waits for that start, by the kernel's monotonic clock; zero where none does.
     pub(crate) waits: u64,
+    /// Zero where the agent has not had the flow since its connection was opened: it need not be looked for in `FLOWS`.
+    pub(crate) may_be_held: u64,
 }
 
 /// Held frames and ends of flows, for the agent.

@@ -4,7 +4,7 @@
 use crate::{
     frame::Frame,
     hold::now,
-    maps::{STARTS, Start},
+    maps::{FLOWS, STARTS, Start},
     packet::Segment,
 };
 
@@ -37,19 +37,42 @@ pub(crate) fn of(segment: &Segment) -> Turn {
     }
 }
 
-/// Notes that a segment has come. Whether the start of its request has not: without that, nothing can be told of it.
+/// What is known of a segment's flow when it comes.
+pub(crate) struct Arrival {
+    /// Whether the start of its request has not come: without that, nothing can be told of it.
+    pub(crate) is_early: bool,
+    /// Whether the agent may have the flow.
+    pub(crate) may_be_held: bool,
+}
+
+/// Notes that a segment has come.
 #[inline(always)]
-pub(crate) fn is_early(segment: &Segment) -> bool {
+pub(crate) fn arrived(segment: &Segment) -> Arrival {
     let Some(start) = STARTS.get_ptr_mut(&segment.flow) else {
-        return false;
+        return Arrival {
+            is_early: false,
+            may_be_held: true,
+        };
     };
     // SAFETY: the entry stays in memory while the program runs; only this flow's segments change it.
     let start = unsafe { &mut *start };
-    if start.reached == start.next && is_before(start.next, segment.sequence) {
-        return true;
+    let is_early = start.reached == start.next && is_before(start.next, segment.sequence);
+    if !is_early {
+        reach(start, segment);
     }
-    reach(start, segment);
-    false
+    Arrival {
+        is_early,
+        may_be_held: start.may_be_held != 0,
+    }
+}
+
+/// Notes that the agent has a flow, once that can be found in `FLOWS`.
+#[inline(always)]
+pub(crate) fn given(segment: &Segment) {
+    if let Some(start) = STARTS.get_ptr_mut(&segment.flow) {
+        // SAFETY: the entry stays in memory while the program runs; the number is only ever raised but by `opened`.
+        unsafe { (*start).may_be_held = 1 };
+    }
 }
 
 /// Whether a segment whose request's start has not come waits for that still.
@@ -94,7 +117,11 @@ pub(crate) fn opened(segment: &Segment) -> bool {
     let is_known = unsafe { STARTS.get(&segment.flow) }.is_some_and(|start| start.next == next);
     // One that comes again must not undo what has come since.
     if !is_known {
-        set(segment, next, next);
+        set(segment, next, next, false);
+        // The agent may have an earlier one, or this one's first segment by now.
+        if FLOWS.get_ptr(&segment.flow).is_some() {
+            given(segment);
+        }
     }
     !is_known
 }
@@ -151,17 +178,18 @@ pub(crate) fn answered(frame: &impl Frame, segment: &Segment) -> Answer {
     if answer != Answer::Interim {
         // What has come of the next request was not seen: its start may be among it.
         let next = segment.acknowledged;
-        set(segment, next, next.wrapping_add(1));
+        set(segment, next, next.wrapping_add(1), true);
     }
     answer
 }
 
 #[inline(always)]
-fn set(segment: &Segment, next: u32, reached: u32) {
+fn set(segment: &Segment, next: u32, reached: u32, may_be_held: bool) {
     let start = Start {
         next,
         reached,
         waits: 0,
+        may_be_held: u64::from(may_be_held),
     };
     // A full LRU map makes room by itself; where the insertion fails all the same, nothing is known of
     // the flow.
