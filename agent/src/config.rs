@@ -49,7 +49,7 @@ pub struct Config {
     pub linger: u64,
     /// Seconds that an unlock may take before its callers are told that it failed.
     pub unlock_timeout: u64,
-    /// Seconds that an incomplete request head is held before its connection is left alone.
+    /// Seconds that an incomplete request head is held before it is judged by the lines that are there.
     pub head_timeout: u64,
     /// Wrong keys a minute and function after which keys are no longer looked at.
     pub wrong_keys: usize,

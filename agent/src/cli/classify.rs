@@ -104,7 +104,8 @@ impl Classify for ReleaseError {
     fn exit(&self) -> Exit {
         match self {
             Self::Spot(error) => error.exit(),
-            Self::Pair(_) | Self::Socket(_) | Self::Loopback(_) => Exit::Kernel,
+            Self::Claimed { .. } => Exit::Exists,
+            Self::Claim(_) | Self::Pair(_) | Self::Socket(_) | Self::Loopback(_) => Exit::Kernel,
         }
     }
 }

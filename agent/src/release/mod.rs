@@ -2,6 +2,8 @@
 //! veth pair to the ingress of the interface on which they were caught, or over loopback again.
 mod checksum;
 #[cfg(feature = "host")]
+mod claim;
+#[cfg(feature = "host")]
 mod loopback;
 #[cfg(feature = "host")]
 mod port;

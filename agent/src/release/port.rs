@@ -15,6 +15,7 @@ use nix::{
 use rtnetlink::{LinkUnspec, LinkVeth};
 
 use super::{
+    claim::Claim,
     loopback::{self, Loopback},
     template::Frame,
 };
@@ -28,6 +29,15 @@ const MTU: u32 = 65_535;
 /// The way back could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum ReleaseError {
+    /// Another agent is at work.
+    #[error("an agent runs already in this network namespace: {by}; one host has one agent")]
+    Claimed {
+        /// Who, in words.
+        by: String,
+    },
+    /// It cannot be told whether another agent is at work.
+    #[error("cannot take the network namespace: {0}")]
+    Claim(io::Error),
     /// The pair could not be made.
     #[error("cannot make the pair of interfaces {NEAR} and {FAR}: {0}; is the veth module there?")]
     Pair(String),
@@ -51,6 +61,7 @@ pub struct Port {
     /// Source address of frames for XDP.
     source: [u8; 6],
     handle: rtnetlink::Handle,
+    _claim: Claim,
 }
 
 impl Port {
@@ -58,8 +69,9 @@ impl Port {
     /// The signs of released packets are those that the spotter knows.
     ///
     /// # Errors
-    /// When the kernel refuses.
+    /// When another agent has the network namespace, or the kernel refuses.
     pub async fn open(spotter: &mut Spotter, sign: &ReleaseSign) -> Result<Self, ReleaseError> {
+        let claim = Claim::take()?;
         let (connection, handle, _) =
             rtnetlink::new_connection().map_err(|error| ReleaseError::Pair(error.to_string()))?;
         tokio::spawn(connection);
@@ -87,6 +99,7 @@ impl Port {
             loopback,
             source: sign.source,
             handle,
+            _claim: claim,
         })
     }
 
