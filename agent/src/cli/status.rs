@@ -36,10 +36,21 @@ impl Socket {
             Some(path) => path.clone(),
             None => Config::read(None)?.control_socket,
         };
-        match control::ask(&path, command)? {
-            Reply::Error(what) => Err(Failure::new(Exit::Unexpected, what)),
-            reply => Ok(reply),
+        accepted(control::ask(&path, command)?)
+    }
+}
+
+fn accepted(reply: Reply) -> Result<Reply, Failure> {
+    match reply {
+        Reply::Error(what) => Err(Failure::new(Exit::Unexpected, what)),
+        Reply::NotServed(name) => {
+            let what = format!(
+                "no sealed function {name:?} is served here; `rsfaas status` lists those that are"
+            );
+            Err(Failure::new(Exit::NotSealed, what))
         }
+        Reply::Stopping => Err(Failure::new(Exit::NoAgent, "the agent is stopping")),
+        reply => Ok(reply),
     }
 }
 
@@ -174,6 +185,15 @@ mod tests {
 
     use super::*;
     use crate::secrecy::Swap;
+
+    #[test]
+    fn what_the_agent_refuses_has_the_code_of_its_reason() {
+        let exit = |reply| accepted(reply).unwrap_err().exit();
+        assert_eq!(exit(Reply::NotServed("pydict".into())), Exit::NotSealed);
+        assert_eq!(exit(Reply::Stopping), Exit::NoAgent);
+        assert_eq!(exit(Reply::Error("?".into())), Exit::Unexpected);
+        assert!(accepted(Reply::Locked).is_ok());
+    }
 
     #[test]
     fn a_function_that_does_not_answer_is_shown_as_busy() {

@@ -32,6 +32,10 @@ pub enum Reply {
     Locked,
     /// To the same, where something of it failed: each with its function's name. All the rest was done.
     NotLocked(Vec<String>),
+    /// To the same: no sealed function of this name is served.
+    NotServed(String),
+    /// To anything, where the agent ends.
+    Stopping,
     /// The command could not be carried out.
     Error(String),
 }

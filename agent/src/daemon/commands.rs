@@ -21,11 +21,10 @@ pub(super) type Asked = (Command, oneshot::Sender<Reply>);
 /// Has the agent answer a command.
 pub(super) async fn ask(commands: &mpsc::Sender<Asked>, command: Command) -> Reply {
     let (reply, answer) = oneshot::channel();
-    let stopping = || Reply::Error("the agent is stopping".into());
     if commands.send((command, reply)).await.is_err() {
-        return stopping();
+        return Reply::Stopping;
     }
-    answer.await.unwrap_or_else(|_| stopping())
+    answer.await.unwrap_or(Reply::Stopping)
 }
 
 /// Ends the lease of a function, or of all.
@@ -36,9 +35,7 @@ pub(super) fn lock(registry: &Registry, function: Option<&str>, reply: oneshot::
     };
     if let (Some(name), true) = (function, leases.is_empty()) {
         // Whoever asked may have gone.
-        let _ = reply.send(Reply::Error(format!(
-            "no sealed function {name:?} is served here"
-        )));
+        let _ = reply.send(Reply::NotServed(name.to_owned()));
         return;
     }
     // Whoever comes from now on waits for the next unlock.

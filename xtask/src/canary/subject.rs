@@ -98,8 +98,8 @@ impl Subject {
             .current_dir(project.folder())
             .args(["seal", "-f", "stack.yaml", "--key-file", "-"])
             .args(["--function", &self.name, "--rebuild", rebuild])
-            .arg("--state-dir")
-            .arg(agent.state_dir());
+            .arg("--config")
+            .arg(agent.config());
         feed(&mut command, self.key.as_bytes()).map(drop)
     }
 

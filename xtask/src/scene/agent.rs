@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     thread,
@@ -9,7 +10,10 @@ use std::{
 };
 
 use nix::{
-    sys::signal::{Signal, kill},
+    sys::{
+        signal::{Signal, kill},
+        socket::{getsockopt, sockopt::PeerCredentials},
+    },
     unistd::Pid,
 };
 use serde_json::Value;
@@ -21,6 +25,11 @@ use crate::{
     testbed::Testbed,
 };
 
+/// Its folder in the project's.
+const FOLDER: &str = "agent";
+const CONFIG: &str = "agent.toml";
+const SOCKET: &str = "agent.sock";
+
 pub(crate) struct Agent {
     folder: PathBuf,
     program: PathBuf,
@@ -28,20 +37,36 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
+    /// Refuses to go on where the agent of an earlier run, which was kept, still answers: its folder is its state.
+    pub(super) fn none_runs_in(project: &Path) -> Result<(), Error> {
+        let socket = project.join(FOLDER).join(SOCKET);
+        let Ok(stream) = UnixStream::connect(&socket) else {
+            return Ok(());
+        };
+        let agent = getsockopt(&stream, PeerCredentials).map_or_else(
+            |_| "PID".to_owned(),
+            |credentials| credentials.pid().to_string(),
+        );
+        Err(Error::Needs(format!(
+            "the agent of an earlier run still answers on {}; end it: kill {agent}",
+            socket.display()
+        )))
+    }
+
     /// Starts it with so many parked containers a function, and waits until it answers.
     pub(crate) fn start(
         testbed: &Testbed,
         project: &Project,
         standby: usize,
     ) -> Result<Self, Error> {
-        let folder = project.folder().join("agent");
+        let folder = project.folder().join(FOLDER);
         fs::create_dir_all(&folder).at(&folder)?;
-        let config = folder.join("agent.toml");
+        let config = folder.join(CONFIG);
         let mut text = format!(
             "standby = {standby}\nport = {}\nstate_dir = {:?}\ncontrol_socket = {:?}\nfaas_cli = {:?}\n",
             testbed.port()?,
             folder.join("state"),
-            folder.join("agent.sock"),
+            folder.join(SOCKET),
             testbed.faas_cli,
         );
         if !testbed.gateway.starts_with("http://127.0.0.1") {
@@ -108,8 +133,12 @@ impl Agent {
         )
     }
 
+    pub(crate) fn config(&self) -> PathBuf {
+        self.folder.join(CONFIG)
+    }
+
     fn socket(&self) -> PathBuf {
-        Path::join(&self.folder, "agent.sock")
+        self.folder.join(SOCKET)
     }
 
     fn status(&self) -> Result<Value, Error> {
@@ -223,4 +252,30 @@ fn wait_for(what: &str, holds: impl Fn() -> Result<bool, Error>) -> Result<(), E
         thread::sleep(Duration::from_millis(10));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn the_folder_of_an_agent_that_still_answers_is_left_alone() {
+        let project = std::env::temp_dir().join(format!("xtask-agent-{}", std::process::id()));
+        fs::create_dir_all(project.join(FOLDER)).unwrap();
+        let socket = project.join(FOLDER).join(SOCKET);
+        let listener = UnixListener::bind(&socket).unwrap();
+        let refused = Agent::none_runs_in(&project).unwrap_err().to_string();
+        assert!(
+            refused.ends_with(&format!("kill {}", std::process::id())),
+            "{refused}"
+        );
+        drop(listener);
+        assert!(
+            Agent::none_runs_in(&project).is_ok(),
+            "a socket that nobody answers on"
+        );
+        fs::remove_dir_all(project).unwrap();
+    }
 }

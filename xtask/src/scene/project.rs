@@ -28,6 +28,7 @@ impl Project {
     /// A fresh project in a folder below `target`, for an rsfaas that was built.
     pub(crate) fn new(testbed: &Testbed, name: &str, program: &Path) -> Result<Self, Error> {
         let folder = workspace::root().join("target").join(name);
+        Agent::none_runs_in(&folder)?;
         files::remove_folder(&folder)?;
         fs::create_dir_all(&folder).at(&folder)?;
         let functions = workspace::root().join("tests/functions");
@@ -160,8 +161,8 @@ impl Project {
             ])
             .arg(self.key_file())
             .args(arguments)
-            .arg("--state-dir")
-            .arg(agent.state_dir());
+            .arg("--config")
+            .arg(agent.config());
         run(&mut command)
     }
 
