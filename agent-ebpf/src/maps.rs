@@ -67,6 +67,8 @@ struct Work {
 pub(crate) struct Scratch {
     pub(crate) name: NameKey,
     pub(crate) cursor: u32,
+    /// Bytes of the line ends before the request.
+    pub(crate) skip: u32,
     pub(crate) prefix: Bytes<PREFIX_LEN>,
     pub(crate) chunk: Bytes<CHUNK_LEN>,
     pub(crate) tag: Tag,
@@ -80,6 +82,13 @@ impl Scratch {
     pub(crate) fn head_length(&self) -> u32 {
         // SAFETY: a reference's field.
         unsafe { core::ptr::read_volatile(&raw const self.cursor) }
+    }
+
+    /// Where the request starts in the payload, read anew for the same reason.
+    #[inline(always)]
+    pub(crate) fn start(&self) -> u32 {
+        // SAFETY: a reference's field.
+        unsafe { core::ptr::read_volatile(&raw const self.skip) }
     }
 }
 

@@ -29,8 +29,10 @@ pub(crate) fn find_key_header(
     let Some(table) = maps::search_table() else {
         return Found::Neither;
     };
-    let offset = segment.payload_offset;
-    let length = segment.payload_length;
+    // A line end before the request would be taken for the head's last one.
+    let skip = scratch.start();
+    let offset = segment.payload_offset + skip;
+    let length = segment.payload_length - skip;
     let mut state = search::LINE_START;
     for chunk in 0..CHUNKS {
         let start = chunk * CHUNK_LEN as u32;

@@ -39,6 +39,7 @@ pub(crate) enum Start {
 /// usual form, else from a copy.
 #[inline(always)]
 pub(crate) fn read(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Start {
+    scratch.skip = 0;
     if let Some(start) = usual(frame, segment, scratch) {
         return start;
     }
@@ -58,6 +59,7 @@ fn copied(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Start
     if skip >= segment.payload_length {
         return Start::Incomplete;
     }
+    scratch.skip = skip;
     // Loaded anew, so that what follows starts at a fixed place.
     if skip != 0 && !load(frame, segment, scratch, skip) {
         return Start::Other;

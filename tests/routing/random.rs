@@ -101,6 +101,18 @@ impl Random {
         format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").into_bytes()
     }
 
+    /// What stands before a request, and what comes before that on its connection.
+    pub(crate) fn before(&mut self) -> (&'static str, &'static str) {
+        let before = self.mostly("", &["\r\n", "\n\n", "\r\n\r\n", " "]);
+        // Line ends before a request are skipped on a connection that has seen a POST.
+        let first = if before.is_empty() {
+            ""
+        } else {
+            "POST /function/other HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"
+        };
+        (first, before)
+    }
+
     /// A request that may be odd in every part, and what comes before it on its connection.
     pub(crate) fn odd_request(&mut self, name: &str) -> (Vec<u8>, Vec<u8>) {
         let end = self.mostly("\r\n", &["\n"]);
@@ -109,13 +121,7 @@ impl Random {
         } else {
             format!("/function/{name}")
         };
-        let before = self.mostly("", &["\r\n", "\n\n", "\r\n\r\n", " "]);
-        // Line ends before a request are skipped on a connection that has seen a POST.
-        let first = if before.is_empty() {
-            ""
-        } else {
-            "POST /function/other HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"
-        };
+        let (first, before) = self.before();
         let mut bytes = before.to_owned();
         let method = self.mostly(
             "GET",

@@ -64,11 +64,13 @@ pub(crate) fn keyed_is_held(gateway: &Gateway) -> Result<(), Failed> {
     let key = format!("\r\n{HEADER}: k\r\n\r\n");
     let requests: Vec<_> = (0..CASES)
         .map(|_| {
-            let mut request = random.plain_request(SEALED);
+            let (first, before) = random.before();
+            let mut request = before.as_bytes().to_vec();
+            request.extend(random.plain_request(SEALED));
             // In place of the line that ends the head.
             request.truncate(request.len() - 4);
             request.extend_from_slice(key.as_bytes());
-            (Vec::new(), request)
+            (first.as_bytes().to_vec(), request)
         })
         .collect();
     held(&mut random, gateway, SEALED, &requests)

@@ -16,6 +16,7 @@ at_both_hooks! {
     targets_that_are_not_in_plain_form_are_held_for_the_agent,
     a_request_that_names_an_unlocked_function_is_held_even_without_a_key,
     no_method_and_no_empty_line_hides_a_request,
+    no_empty_line_hides_a_key,
     a_name_that_is_removed_is_no_longer_looked_for,
 }
 
@@ -134,6 +135,23 @@ fn no_method_and_no_empty_line_hides_a_request(mut rig: Rig) {
         assert_eq!(rig.request(head), HOLD, "{head}");
         rig.forget();
     }
+}
+
+fn no_empty_line_hides_a_key(mut rig: Rig) {
+    for before in ["\r\n", "\n", "\r\n\r\n", "\n\n\n\n", "\r"] {
+        let held = rig.count("held_keyed");
+        for request in with_and_without_body(&[&format!("{before}{KEYED}")]) {
+            assert_eq!(rig.request(&request), HOLD, "{request:?}");
+            rig.forget();
+        }
+        assert_eq!(rig.count("held_keyed"), held + 2, "{before:?}");
+    }
+    // The next one's line ends are its own.
+    assert_eq!(rig.request(KEYED), HOLD);
+    rig.forget();
+    let keyless = "\r\nPOST /function/pydict HTTP/1.1\r\nHost: a\r\n\r\nX-RsFaaS-Key: body";
+    assert_eq!(rig.request(keyless), PASS);
+    assert_eq!(rig.count("passed_keyless"), 1);
 }
 
 fn a_name_that_is_removed_is_no_longer_looked_for(mut rig: Rig) {
