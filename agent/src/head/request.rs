@@ -151,7 +151,7 @@ struct RequestLine {
 
 /// Reads the request line. The gateway's server skips empty lines before it.
 fn request_line(bytes: &[u8]) -> Line {
-    let Some(start) = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n')) else {
+    let Some(start) = bytes.iter().position(|byte| !is_line_end(*byte)) else {
         return Line::Incomplete { target: None };
     };
     let method = start..end_of_word(bytes, start);
@@ -196,6 +196,11 @@ fn end_of_word(bytes: &[u8], start: usize) -> usize {
         .iter()
         .position(|byte| matches!(byte, b' ' | b'\n'))
         .map_or(bytes.len(), |length| start + length)
+}
+
+/// A byte of a line end.
+pub(super) fn is_line_end(byte: u8) -> bool {
+    matches!(byte, b'\r' | b'\n')
 }
 
 /// A byte of a method (RFC 9110, section 5.6.2).

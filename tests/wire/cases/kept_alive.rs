@@ -1,4 +1,6 @@
 //! Several requests on one connection.
+use std::{thread, time::Duration};
+
 use super::cases;
 use crate::{
     check::{During as _, Outcome, check},
@@ -19,7 +21,11 @@ cases![
     a_keyed_request_sent_ahead_in_a_segment_of_its_own_is_answered_in_turn,
     a_key_pipelined_behind_a_keyless_request_is_not_seen,
     a_request_line_that_is_cut_on_a_kept_connection_is_held,
+    line_ends_behind_a_body_keep_no_later_request,
 ];
+
+/// By then a client's TCP has sent again what was not acknowledged, and sends nothing new before that is.
+const SENT_AGAIN: Duration = Duration::from_millis(600);
 
 fn keyless_and_keyed_requests_take_turns_on_a_connection(world: &World) -> Outcome {
     let function = world.a()?;
@@ -171,6 +177,37 @@ fn a_request_line_that_is_cut_on_a_kept_connection_is_held(world: &World) -> Out
         client.write(&bytes[cut..])?;
         expect_status(200, &client.answer()?).during(format!("cut at {cut}"))?;
         is_rewritten(function, &keyed, &world.gateway.seen(client.address()?)?[1])?;
+    }
+    Ok(())
+}
+
+/// Some clients send them, and the gateway skips them: with the body, and behind the answer.
+fn line_ends_behind_a_body_keep_no_later_request(world: &World) -> Outcome {
+    let function = world.a()?;
+    let (keyless, keyed) = (Request::to(function), Request::keyed(function));
+    for (request, status) in [(keyless, 423), (keyed, 200)] {
+        let request = request.body(b"body");
+        for at_once in [true, false] {
+            let mut client = Client::open(world.route()?)?;
+            for _ in 0..2 {
+                let mut bytes = request.bytes();
+                if at_once {
+                    bytes.extend_from_slice(b"\r\n");
+                }
+                client.write(&bytes)?;
+                expect_status(status, &client.answer()?)?;
+                if !at_once {
+                    client.write(b"\r\n")?;
+                }
+                thread::sleep(SENT_AGAIN);
+            }
+            let last = Request::keyed(function).body(b"last");
+            client.write(&last.bytes())?;
+            expect_status(200, &client.answer()?)
+                .during(format!("behind {status}, at once: {at_once}"))?;
+            let seen = world.gateway.seen(client.address()?)?;
+            check!(seen.len() == 3, "{} requests", seen.len());
+        }
     }
     Ok(())
 }

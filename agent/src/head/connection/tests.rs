@@ -287,6 +287,36 @@ fn a_request_behind_an_empty_line_is_hidden_and_unlocked_like_any_other() {
 }
 
 #[test]
+fn line_ends_alone_wait_for_no_request() {
+    for ends in ["\r\n", "\r", "\n", "\r\n\r\n"] {
+        let mut connection = connection();
+        let text = keyed("Content-Length: 4\r\n\r\nbody") + ends;
+        let actions = connection.segment(0, text.as_bytes());
+        let actions = connection.decide(judged(&actions), &Decision::Unlock("other".into()));
+        let bytes = released(0, &actions);
+        assert_eq!(bytes.len(), text.len(), "{ends:?}");
+        assert!(bytes.ends_with(ends.as_bytes()), "{ends:?}");
+        assert!(!connection.awaits_head() && connection.held() == 0);
+        // More of them, and the next request behind.
+        let behind = place(&text);
+        let actions = connection.segment(behind, ends.as_bytes());
+        assert_eq!(released(behind, &actions), ends.as_bytes());
+        let actions = connection.segment(behind + place(ends), text.as_bytes());
+        assert!(matches!(&actions[..], [Action::Judge { request, .. }] if request.keys.len() == 1));
+    }
+}
+
+#[test]
+fn line_ends_that_start_a_flow_go_on_and_the_request_behind_them_is_judged() {
+    let mut connection = connection();
+    let actions = connection.segment(7, b"\r\n");
+    assert_eq!(released(7, &actions), b"\r\n");
+    let again = connection.segment(7, b"\r\n");
+    assert_eq!(released(7, &again), b"\r\n");
+    judged(&connection.segment(9, keyed("\r\n").as_bytes()));
+}
+
+#[test]
 fn a_key_on_a_folded_line_is_taken_out_too() {
     let mut connection = connection();
     let text = format!("GET /function/a HTTP/1.1\r\nX-RsFaaS-Key:\r\n {TEXT}\r\nHost: a\r\n\r\n");
