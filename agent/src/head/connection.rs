@@ -6,7 +6,7 @@ mod reading;
 
 use super::{
     action::{Action, Actions, RequestId},
-    framing::Chunked,
+    framing::Chunks,
     headers::KeyHeaders,
     request::{self, Body, Head},
     rest::Rest,
@@ -56,7 +56,7 @@ enum State {
     /// Behind the start of a head that was judged by it.
     Rest(Rest),
     /// Inside a chunked body.
-    Chunks(Chunked),
+    Chunks(Chunks),
     /// Not looked at, until a segment is held again.
     Opaque,
 }

@@ -4,51 +4,62 @@
 const LINE: usize = 4096;
 
 /// What comes next in a chunked body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Chunked {
+#[derive(Debug, Default)]
+pub(super) struct Chunks {
+    part: Part,
+    /// What of the line that comes next has gone on already.
+    gone: Vec<u8>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+enum Part {
     /// The line that gives a chunk's size.
+    #[default]
     Size,
     /// A trailer line, or the empty line that ends the body.
     Trailer,
 }
 
-/// What the start of the buffered bytes is.
+/// What becomes of the next bytes. None waits for its line's end: a client that has had to send its bytes again
+/// sends no further ones before those are acknowledged.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// A line that goes on.
-    Incomplete,
+    /// So many go on, of which some may be still to come.
+    Pass(u64),
+    /// So many end the body.
+    End(u64),
     /// No chunked framing: the gateway will say so.
     Invalid,
-    /// So many bytes belong together: a size line with its chunk and the chunk's line end.
-    Chunk(u64),
-    /// The last size line, of so many bytes; trailers follow.
-    Last(u64),
-    /// A trailer line of so many bytes.
-    TrailerLine(u64),
-    /// The empty line at the end, of so many bytes.
-    End(u64),
 }
 
-/// Reads one step of the framing.
-pub(super) fn step(state: Chunked, bytes: &[u8]) -> Step {
-    let Some(end) = bytes.iter().take(LINE).position(|byte| *byte == b'\n') else {
-        return if bytes.len() < LINE {
-            Step::Incomplete
-        } else {
-            Step::Invalid
+impl Chunks {
+    /// Reads on, one byte at least.
+    pub(super) fn step(&mut self, bytes: &[u8]) -> Step {
+        let room = LINE - self.gone.len();
+        let Some(end) = bytes.iter().take(room).position(|byte| *byte == b'\n') else {
+            if bytes.len() >= room {
+                return Step::Invalid;
+            }
+            self.gone.extend_from_slice(bytes);
+            return Step::Pass(bytes.len() as u64);
         };
-    };
-    let length = end as u64 + 1;
-    let line = bytes[..end].strip_suffix(b"\r").unwrap_or(&bytes[..end]);
-    match state {
-        Chunked::Trailer if line.is_empty() => Step::End(length),
-        Chunked::Trailer => Step::TrailerLine(length),
-        Chunked::Size => match size(line) {
-            Some(0) => Step::Last(length),
-            // The line end behind the chunk is two bytes; whoever sends one is refused by gateways.
-            Some(size) => Step::Chunk(length + size + 2),
-            None => Step::Invalid,
-        },
+        let length = end as u64 + 1;
+        self.gone.extend_from_slice(&bytes[..end]);
+        let line = std::mem::take(&mut self.gone);
+        let line = line.strip_suffix(b"\r").unwrap_or(&line);
+        match self.part {
+            Part::Trailer if line.is_empty() => Step::End(length),
+            Part::Trailer => Step::Pass(length),
+            Part::Size => match size(line) {
+                Some(0) => {
+                    self.part = Part::Trailer;
+                    Step::Pass(length)
+                }
+                // The line end behind the chunk is two bytes; whoever sends one is refused by gateways.
+                Some(size) => Step::Pass(length + size + 2),
+                None => Step::Invalid,
+            },
+        }
     }
 }
 
@@ -66,32 +77,57 @@ fn size(line: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
+    /// Behind the last chunk's size.
+    fn at_trailers() -> Chunks {
+        let mut chunks = Chunks::default();
+        assert_eq!(chunks.step(b"0\r\n"), Step::Pass(3));
+        chunks
+    }
+
     #[test]
     fn a_chunk_is_its_size_line_its_bytes_and_a_line_end() {
-        assert_eq!(
-            step(Chunked::Size, b"1a;x=y\r\nabc"),
-            Step::Chunk(8 + 26 + 2)
-        );
-        assert_eq!(step(Chunked::Size, b"0\r\n"), Step::Last(3));
+        let mut chunks = Chunks::default();
+        assert_eq!(chunks.step(b"1a;x=y\r\nabc"), Step::Pass(8 + 26 + 2));
+        assert_eq!(chunks.step(b"2\n"), Step::Pass(2 + 2 + 2));
     }
 
     #[test]
     fn trailers_end_with_an_empty_line() {
-        assert_eq!(step(Chunked::Trailer, b"A: b\r\n"), Step::TrailerLine(6));
-        assert_eq!(step(Chunked::Trailer, b"\r\nGET"), Step::End(2));
+        let mut chunks = at_trailers();
+        assert_eq!(chunks.step(b"A: b\r\n"), Step::Pass(6));
+        assert_eq!(chunks.step(b"\r\nGET"), Step::End(2));
+    }
+
+    #[test]
+    fn no_byte_of_a_line_waits_for_its_end() {
+        let mut chunks = Chunks::default();
+        for part in [b"1".as_slice(), b"a;x", b"\r"] {
+            assert_eq!(chunks.step(part), Step::Pass(part.len() as u64));
+        }
+        assert_eq!(chunks.step(b"\nabc"), Step::Pass(1 + 26 + 2));
+
+        let mut chunks = at_trailers();
+        assert_eq!(chunks.step(b"A: "), Step::Pass(3));
+        assert_eq!(chunks.step(b"b\r"), Step::Pass(2));
+        assert_eq!(chunks.step(b"\n\r"), Step::Pass(1));
+        assert_eq!(chunks.step(b"\r"), Step::Pass(1));
+        assert_eq!(chunks.step(b"\nGET"), Step::End(1));
     }
 
     #[test]
     fn what_is_no_framing_is_told_from_what_goes_on() {
-        assert_eq!(step(Chunked::Size, b"1"), Step::Incomplete);
         for line in [
             b"x\r\n".as_slice(),
             b"\r\n",
             b"-1\r\n",
             b"fffffffffffffffff\r\n",
         ] {
-            assert_eq!(step(Chunked::Size, line), Step::Invalid);
+            assert_eq!(Chunks::default().step(line), Step::Invalid);
         }
-        assert_eq!(step(Chunked::Size, &[b'1'; LINE]), Step::Invalid);
+        assert_eq!(Chunks::default().step(&[b'1'; LINE]), Step::Invalid);
+        let mut chunks = Chunks::default();
+        let most = [b'1'; LINE - 1];
+        assert_eq!(chunks.step(&most), Step::Pass(most.len() as u64));
+        assert_eq!(chunks.step(b"1"), Step::Invalid);
     }
 }

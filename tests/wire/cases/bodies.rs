@@ -1,4 +1,6 @@
 //! What follows a keyed head arrives byte for byte, whatever it looks like.
+use std::{thread, time::Duration};
+
 use nix::sys::signal::Signal;
 
 use super::cases;
@@ -15,6 +17,7 @@ cases![
     a_body_of_known_length_arrives,
     a_body_in_chunks_arrives,
     a_body_in_chunks_cut_after_any_byte_arrives,
+    a_body_in_chunks_that_pauses_within_its_framing_arrives,
     a_body_that_waits_to_be_asked_for_arrives,
     an_upload_of_ten_mebibytes_arrives,
     reordered_segments_arrive_in_order,
@@ -72,6 +75,24 @@ fn a_body_in_chunks_cut_after_any_byte_arrives(world: &World) -> Outcome {
         world
             .is_served(world.route()?, function, &request, [first, second])
             .during(format!("cut after {cut} of {} bytes", bytes.len()))?;
+    }
+    Ok(())
+}
+
+/// Long enough for the client's TCP to send again what was not acknowledged; it sends nothing new before that is.
+fn a_body_in_chunks_that_pauses_within_its_framing_arrives(world: &World) -> Outcome {
+    let function = world.a()?;
+    let request = Request::keyed(function).chunks([b"hello".as_slice()]);
+    let (bytes, head) = (request.bytes(), request.head().len());
+    // In the size line, behind its carriage return, in the last line.
+    for cut in [head + 1, head + 2, bytes.len() - 1] {
+        let mut client = Client::open(world.route()?)?;
+        client.write(&bytes[..head])?;
+        client.write(&bytes[head..cut])?;
+        thread::sleep(Duration::from_millis(600));
+        client.write(&bytes[cut..])?;
+        expect_status(200, &client.answer()?).during(format!("cut after {cut} bytes"))?;
+        is_rewritten(function, &request, &world.gateway.only(client.address()?)?)?;
     }
     Ok(())
 }

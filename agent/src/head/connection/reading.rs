@@ -3,7 +3,7 @@ use super::{BODY_LEN, Connection, HEAD_LEN, KEYED_HEAD_LEN, State};
 use crate::head::{
     Target,
     action::{Action, Actions, RequestId},
-    framing::{self, Chunked, Step},
+    framing::{Chunks, Step},
     request::{self, Body, Head, Lengths, Parsed, Request},
     rest::{self, Rest},
     stream::Stream,
@@ -58,21 +58,13 @@ impl Connection {
                         return;
                     }
                 }
-                State::Chunks(state) => {
+                State::Chunks(chunks) => {
                     if stream.ready().is_empty() {
                         return;
                     }
-                    match framing::step(*state, stream.ready()) {
-                        Step::Incomplete => return,
+                    match chunks.step(stream.ready()) {
                         Step::Invalid => self.make_opaque(actions),
-                        Step::Chunk(length) => {
-                            self.pass(length, actions);
-                        }
-                        Step::Last(length) => {
-                            self.pass(length, actions);
-                            self.state = State::Chunks(Chunked::Trailer);
-                        }
-                        Step::TrailerLine(length) => self.pass(length, actions),
+                        Step::Pass(length) => self.pass(length, actions),
                         Step::End(length) => {
                             self.pass(length, actions);
                             self.state = State::Head;
@@ -139,7 +131,7 @@ impl Connection {
         self.state = State::Head;
         match body {
             Body::Length(length) => self.pass(length, actions),
-            Body::Chunked => self.state = State::Chunks(Chunked::Size),
+            Body::Chunked => self.state = State::Chunks(Chunks::default()),
             Body::Unknown | Body::Opaque => self.make_opaque(actions),
         }
     }

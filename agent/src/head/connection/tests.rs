@@ -126,6 +126,23 @@ fn a_chunked_body_is_followed_to_its_end() {
 }
 
 #[test]
+fn no_part_of_a_chunked_body_waits_for_what_follows() {
+    let mut connection = connection();
+    let head = keyed("Transfer-Encoding: chunked\r\n\r\n");
+    let actions = connection.segment(0, head.as_bytes());
+    connection.decide(judged(&actions), &Decision::Unlock("other".into()));
+    let mut next = place(&head);
+    for byte in b"5;a=b\r\nGET /\r\n0\r\nA: b\r\n\r\n" {
+        let actions = connection.segment(next, &[*byte]);
+        assert_eq!(released(next, &actions), [*byte]);
+        assert_eq!(connection.held(), 0);
+        next += 1;
+    }
+    let actions = connection.segment(next, keyed("\r\n").as_bytes());
+    assert!(matches!(&actions[..], [Action::Judge { .. }]));
+}
+
+#[test]
 fn an_upgraded_connection_is_left_alone_after_its_head() {
     let mut connection = connection();
     let text = keyed("Connection: upgrade\r\nUpgrade: websocket\r\n\r\n");
