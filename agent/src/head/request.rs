@@ -100,7 +100,7 @@ pub(super) fn parse_start(bytes: &[u8], key_headers: &KeyHeaders) -> Option<Box<
 /// How a body is framed, by a head's request line and those of its lines that count for it.
 pub(super) fn framing(lines: &[u8]) -> Body {
     match request_line(lines) {
-        Line::Whole(line) => body(&lines[line.method], &headers(&lines[line.end..])),
+        Line::Whole(line) => body(lines, &line, &headers(&lines[line.end..])),
         Line::Incomplete { .. } | Line::Invalid => Body::Opaque,
     }
 }
@@ -236,7 +236,7 @@ fn head(bytes: &[u8], line: &RequestLine, length: usize, key_headers: &KeyHeader
         target,
         keys: keys(&key_headers.key),
         next_keys: keys(&key_headers.next),
-        body: body(method, &headers),
+        body: body(bytes, line, &headers),
         target_range: line.target.clone(),
         name_range: name.map(|name| place + name.start..place + name.end),
     }
@@ -259,12 +259,14 @@ fn header(line: &[u8]) -> Option<Header<'_>> {
     Some((&line[..colon], line[colon + 1..].trim_ascii()))
 }
 
-/// How the body is framed (RFC 9112, section 6.3).
-fn body(method: &[u8], headers: &[Header<'_>]) -> Body {
-    if method == b"CONNECT" || values(headers, "upgrade").next().is_some() {
+/// How the body is framed (RFC 9112, section 6.3), in some bytes with this request line.
+fn body(bytes: &[u8], line: &RequestLine, headers: &[Header<'_>]) -> Body {
+    if &bytes[line.method.clone()] == b"CONNECT" || values(headers, "upgrade").next().is_some() {
         return Body::Opaque;
     }
-    let mut encodings = values(headers, "transfer-encoding");
+    // The gateway's server does not look at it in a request of HTTP/1.0, whatever it says.
+    let is_looked_at = !bytes[line.target.end..line.end].starts_with(b" HTTP/1.0");
+    let mut encodings = values(headers, "transfer-encoding").filter(|_| is_looked_at);
     let mut lengths = values(headers, "content-length");
     match (encodings.next(), lengths.next()) {
         (None, None) => Body::Length(0),
@@ -407,6 +409,26 @@ mod tests {
         for (headers, expected) in cases {
             let head = whole(&format!("POST / HTTP/1.1\r\n{headers}\r\n"));
             assert_eq!(head.body, expected, "{headers}");
+        }
+    }
+
+    #[test]
+    fn in_http_1_0_the_length_alone_frames_a_body() {
+        let chunked = "Transfer-Encoding: chunked\r\n";
+        let cases = [
+            (chunked, Body::Length(0)),
+            ("Transfer-Encoding: gzip\r\n", Body::Length(0)),
+            ("Content-Length: 12\r\n", Body::Length(12)),
+            (
+                &format!("{chunked}Content-Length: 12\r\n{chunked}"),
+                Body::Length(12),
+            ),
+            ("Content-Length: x\r\n", Body::Opaque),
+        ];
+        for (headers, expected) in cases {
+            let text = format!("POST / HTTP/1.0\r\n{headers}\r\n");
+            assert_eq!(whole(&text).body, expected, "{headers}");
+            assert_eq!(framing(text.as_bytes()), expected, "{headers}");
         }
     }
 
