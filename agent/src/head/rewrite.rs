@@ -5,6 +5,7 @@ use zeroize::Zeroizing;
 use super::{
     headers::KeyHeaders,
     request::{Body, Head},
+    target::Target,
 };
 
 /// Fills room; gateways pass it on, functions may ignore it.
@@ -27,7 +28,7 @@ pub(super) fn to_function(
     assemble(bytes, head, key_headers, line, None)
 }
 
-/// To the locked function, with the reason in the key's place.
+/// To the locked function, with the reason in the key's place. What was to go through the queue goes there at once.
 pub(super) fn refused(
     bytes: &[u8],
     head: &Head,
@@ -35,9 +36,14 @@ pub(super) fn refused(
     refusal: Refusal,
 ) -> Result<Zeroizing<Vec<u8>>, NoRoom> {
     let mut line = request_line(bytes, head);
-    let asynchronous = head.target_range.start..head.target_range.start + "/async-function/".len();
-    if line.get(asynchronous.clone()) == Some(b"/async-function/") {
-        line.splice(asynchronous, "/function/".bytes());
+    if let Target::Async { name } = &head.target {
+        let all = head.target_range.clone();
+        let (range, path) = match &head.name_range {
+            Some(name) => (all.start..name.start, "/function/".to_owned()),
+            // Not in plain form, which is longer than the plain one.
+            None => (all, format!("/function/{name}")),
+        };
+        line.splice(range, path.into_bytes());
     }
     assemble(bytes, head, key_headers, line, Some(refusal))
 }
@@ -263,6 +269,25 @@ mod tests {
         .unwrap();
         assert!(bytes.starts_with(b"POST /function/pydict HTTP/1.1\r\n"));
         assert_eq!(bytes.len(), text.len());
+    }
+
+    #[test]
+    fn a_refused_asynchronous_request_in_any_spelling_goes_to_the_function_itself() {
+        for path in [
+            "http://host/async-function/pydict",
+            "/%61sync-function/pydict/more",
+            "//async-function/pydict?a=b",
+            "/async-function/x/../pydict.openfaas-fn",
+            "/async-function%2Fpydict",
+            "/async-function/py%64ict",
+        ] {
+            let text = keyed(path);
+            let head = head(text.as_bytes());
+            let bytes = refused(text.as_bytes(), &head, KEY, Refusal::AsyncUnsupported).unwrap();
+            let start = b"POST /function/pydict HTTP/1.1\r\n";
+            assert!(bytes.starts_with(start), "{path}");
+            assert_eq!(bytes.len(), text.len(), "{path}");
+        }
     }
 
     #[test]

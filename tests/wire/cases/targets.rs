@@ -40,13 +40,20 @@ fn keyed(function: &Function, path: &str) -> Request {
 
 fn a_key_for_the_queue_is_refused_by_the_locked_function(world: &World) -> Outcome {
     let function = world.a()?;
-    let request = keyed(function, &format!("/async-function/{}", function.name));
-    let (status, head) = ask(world, &request)?;
-    check!(
-        status == 423 && head.contains("\r\nX-RsFaaS: "),
-        "{status}:\n{head}"
-    );
-    check!(!head.contains(KEY_HEADER), "the key is there:\n{head}");
+    let name = function.name;
+    for path in [
+        format!("/async-function/{name}"),
+        format!("/%61sync-function/{name}"),
+        format!("//async-function/{name}/more?a=b"),
+        format!("http://gateway/async-function/{name}"),
+    ] {
+        let (status, head) = ask(world, &keyed(function, &path)).during(&path)?;
+        check!(
+            status == 423 && head.contains("\r\nX-RsFaaS: "),
+            "{path}: {status}:\n{head}"
+        );
+        check!(!head.contains(KEY_HEADER), "the key is there:\n{head}");
+    }
     Ok(())
 }
 

@@ -1,7 +1,6 @@
 //! Reading on, as far as the held bytes go: heads that are to be judged, and the bodies behind them.
 use super::{BODY_LEN, Connection, HEAD_LEN, KEYED_HEAD_LEN, State};
 use crate::head::{
-    Target,
     action::{Action, Actions, RequestId},
     framing::{Chunks, Step},
     request::{self, Body, Head, Lengths, Parsed, Request},
@@ -110,7 +109,7 @@ impl Connection {
     fn judge(&mut self, mut head: Box<Head>, actions: &mut Actions) {
         let id = RequestId::next();
         let request = Request {
-            target: std::mem::replace(&mut head.target, Target::Other),
+            target: head.target.clone(),
             plain: head.name_range.is_some(),
             keys: std::mem::take(&mut head.keys),
             next_keys: std::mem::take(&mut head.next_keys),

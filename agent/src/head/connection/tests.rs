@@ -242,6 +242,22 @@ fn a_key_of_which_only_the_first_line_was_judged_does_not_go_on_folded() {
 }
 
 #[test]
+fn an_asynchronous_request_is_refused_by_the_function_itself_in_any_spelling() {
+    for path in ["/async-function/pydict", "x:/%61sync-function/pydict"] {
+        let mut connection = connection();
+        let text = keyed("\r\n").replace("/function/pydict", path);
+        let actions = connection.segment(0, text.as_bytes());
+        let decision = Decision::Refuse(Refusal::AsyncUnsupported);
+        let bytes = released(0, &connection.decide(judged(&actions), &decision));
+        assert_eq!(bytes.len(), text.len());
+        assert!(
+            bytes.starts_with(b"POST /function/pydict HTTP/1.1\r\n"),
+            "{path}"
+        );
+    }
+}
+
+#[test]
 fn an_unfinished_head_for_an_unlocked_container_leads_nowhere() {
     let mut connection = connection();
     connection.segment(0, b"POST /function/pydict-abc123-0 HTTP/1.1\r\nHost: a");
