@@ -1,6 +1,7 @@
 //! Function names and the key header's name, as the maps and globals hold them.
 
-/// Longest function name the maps hold, in bytes; OpenFaaS names are DNS labels of at most 63.
+/// Bytes that the programs look at for a name, and the longest name of a header. A function's is shorter: OpenFaaS
+/// names are DNS labels of at most 63, and the byte behind it has to be seen too.
 pub const NAME_LEN: usize = 64;
 
 /// Key of the map of names: a hash of the name (FNV-1a,
@@ -19,7 +20,7 @@ impl NameKey {
     #[must_use]
     pub fn new(name: &str) -> Option<Self> {
         let bytes = name.as_bytes();
-        (1..=NAME_LEN)
+        (1..NAME_LEN)
             .contains(&bytes.len())
             .then(|| bytes.iter().fold(Self::EMPTY, |key, byte| key.and(*byte)))
     }
@@ -79,8 +80,8 @@ mod tests {
 
     #[test]
     fn a_name_that_does_not_fit_is_no_key() {
-        assert!(NameKey::new(&"a".repeat(NAME_LEN)).is_some());
-        assert!(NameKey::new(&"a".repeat(NAME_LEN + 1)).is_none());
+        assert!(NameKey::new(&"a".repeat(NAME_LEN - 1)).is_some());
+        assert!(NameKey::new(&"a".repeat(NAME_LEN)).is_none());
         assert!(NameKey::new("").is_none());
     }
 

@@ -48,7 +48,7 @@ pub enum SpotError {
         source: MapError,
     },
     /// A name does not fit into the map of names.
-    #[error("function name {0:?} is empty or longer than {max} bytes", max = agent_ebpf::NAME_LEN)]
+    #[error("function name {0:?} is empty or longer than {max} bytes", max = agent_ebpf::NAME_LEN - 1)]
     Name(String),
     /// The key header's name does not fit.
     #[error("header name {0:?} is empty or longer than {max} bytes", max = agent_ebpf::NAME_LEN)]

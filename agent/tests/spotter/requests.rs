@@ -1,4 +1,6 @@
 //! Which requests are held.
+use agent_ebpf::NameKind;
+
 use crate::{
     packet::KEYED,
     rig::{
@@ -17,6 +19,7 @@ at_both_hooks! {
     a_request_that_names_an_unlocked_function_is_held_even_without_a_key,
     no_method_and_no_empty_line_hides_a_request,
     no_empty_line_hides_a_key,
+    a_name_of_any_length_that_functions_have_is_found,
     a_name_that_is_removed_is_no_longer_looked_for,
 }
 
@@ -152,6 +155,21 @@ fn no_empty_line_hides_a_key(mut rig: Rig) {
     let keyless = "\r\nPOST /function/pydict HTTP/1.1\r\nHost: a\r\n\r\nX-RsFaaS-Key: body";
     assert_eq!(rig.request(keyless), PASS);
     assert_eq!(rig.count("passed_keyless"), 1);
+}
+
+fn a_name_of_any_length_that_functions_have_is_found(mut rig: Rig) {
+    for length in [1, 32, 62, 63] {
+        let name = "n".repeat(length);
+        rig.names.insert(&name, NameKind::Sealed).unwrap();
+        for request in with_and_without_body(&[&KEYED.replace("pydict", &name)]) {
+            let held = rig.count("held_keyed");
+            assert_eq!(rig.request(&request), HOLD, "{request}");
+            assert_eq!(rig.count("held_keyed"), held + 1, "{request}");
+            rig.forget();
+        }
+        rig.names.remove(&name).unwrap();
+    }
+    assert!(rig.names.insert(&"n".repeat(64), NameKind::Sealed).is_err());
 }
 
 fn a_name_that_is_removed_is_no_longer_looked_for(mut rig: Rig) {
