@@ -220,6 +220,11 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                         commands::tell_status(&registry, status, reply);
                     }
                 },
+                changed = watch.changed() => {
+                    changed.map_err(DaemonError::system("the state folder"))?;
+                    registry.keep_up(&state);
+                }
+                () = registry.ended() => registry.keep_up(&state),
                 Some(verdict) = verdict_inbox.recv() => switchboard.verdict(verdict, &registry),
                 held = events.next(EVENTS_AT_ONCE) => {
                     expiry = switchboard.events(held?, &registry);
@@ -227,11 +232,6 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                 () = admissions.wanted() => {}
                 logged = program_log.forward() => logged?,
                 () = at(expiry) => expiry = switchboard.expire(Instant::now(), &registry),
-                changed = watch.changed() => {
-                    changed.map_err(DaemonError::system("the state folder"))?;
-                    registry.keep_up(&state);
-                }
-                () = registry.ended() => registry.keep_up(&state),
                 Some(timeline) = timeline_inbox.recv() => {
                     if leases.len() == TIMELINES {
                         leases.pop_front();
