@@ -2,6 +2,7 @@
 mod commands;
 mod counters;
 mod limits;
+mod records;
 mod registry;
 mod stop;
 mod switchboard;

@@ -1,6 +1,6 @@
 //! The sealed functions that the agent serves, kept in step with the state folder.
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -10,6 +10,7 @@ use tokio::{
     task::{Id, JoinSet},
 };
 
+use super::records::Records;
 use crate::{
     config::Config,
     lease::{Door, Driver, Message, Timeline, Verdict},
@@ -36,6 +37,8 @@ pub(super) struct Registry {
     drivers: JoinSet<()>,
     /// Whether there is something in the state folder that could not be read.
     is_behind: bool,
+    /// What is said of it already.
+    told: BTreeSet<String>,
 }
 
 struct Served {
@@ -54,6 +57,7 @@ impl Registry {
             unlocked: HashMap::new(),
             drivers: JoinSet::new(),
             is_behind: false,
+            told: BTreeSet::new(),
         }
     }
 
@@ -102,26 +106,21 @@ impl Registry {
     /// takes its time. To be called again after [`Self::ended`], for what has changed.
     ///
     /// # Errors
-    /// When the folder cannot be read. A single record that cannot is logged, and its function, which
-    /// still has its locked answer, left out.
+    /// When the folder cannot be read. A single record that the system does not give is logged, and its function
+    /// stays as it is, which [is to be tried again](Self::is_behind); one that is damaged is logged, and its
+    /// function, which still has its locked answer, left out.
     pub(super) fn follow(&mut self, state: &StateDir) -> Result<(), StateError> {
-        let mut records = BTreeMap::new();
-        for record in state.all()? {
-            match record {
-                Ok(record) => {
-                    records.insert(record.name.clone(), record);
-                }
-                Err(error) => tracing::error!(%error, "a function is left out"),
-            }
-        }
+        let records = Records::read(state, &mut self.told)?;
+        self.is_behind = !records.are_all();
         for (name, served) in &self.functions {
-            if records.get(name) != Some(&served.record) {
+            if !records.keep(&served.record) {
                 self.bar_one(name, served);
                 // A driver that is stopping already needs no second word.
                 let _ = served.messages.send(Message::Stop);
             }
         }
-        for (name, record) in records {
+        for record in records.into_found() {
+            let name = record.name.clone();
             if !self.functions.contains_key(&name)
                 && let Err(error) = self.start(record)
             {
@@ -134,14 +133,13 @@ impl Registry {
     /// The same for an agent that runs: where the folder cannot be read, what is served stays so, and
     /// [it is to be tried again](Self::is_behind).
     pub(super) fn keep_up(&mut self, state: &StateDir) {
-        match self.follow(state) {
-            Ok(()) => self.is_behind = false,
-            // It was told before.
-            Err(_) if self.is_behind => {}
-            Err(error) => {
-                tracing::error!(%error, "the state folder is not followed until it can be read again");
-                self.is_behind = true;
-            }
+        let Err(error) = self.follow(state) else {
+            return;
+        };
+        self.is_behind = true;
+        let failure = error.to_string();
+        if self.told.insert(failure) {
+            tracing::error!(%error, "the state folder is not followed until it can be read again");
         }
     }
 

@@ -209,24 +209,27 @@ impl StateDir {
     /// Every record, by name; a record that cannot be read stands as its error.
     ///
     /// # Errors
-    /// When the folder is there and cannot be read.
+    /// When the folder is there and cannot be read to its end.
     pub fn all(&self) -> Result<Vec<Result<SealedFunction, StateError>>, StateError> {
         let folder = self.functions();
+        let io = |source| StateError::Io {
+            path: folder.clone(),
+            source,
+        };
         let entries = match std::fs::read_dir(&folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(source) => {
-                return Err(StateError::Io {
-                    path: folder,
-                    source,
-                });
-            }
+            Err(source) => return Err(io(source)),
         };
-        let mut names: Vec<String> = entries
-            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-            .filter_map(|file| Some(file.strip_suffix(".json")?.to_owned()))
-            .filter(|name| !name.starts_with('.'))
-            .collect();
+        let mut names = Vec::new();
+        for entry in entries {
+            // What is no text is no function's name.
+            let file = entry.map_err(io)?.file_name().into_string();
+            let name = file
+                .ok()
+                .and_then(|file| Some(file.strip_suffix(".json")?.to_owned()));
+            names.extend(name.filter(|name| !name.starts_with('.')));
+        }
         names.sort();
         Ok(names
             .iter()
