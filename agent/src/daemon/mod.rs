@@ -2,6 +2,7 @@
 mod commands;
 mod counters;
 mod limits;
+mod listing;
 mod records;
 mod registry;
 mod stop;

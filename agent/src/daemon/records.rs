@@ -63,8 +63,8 @@ impl Records {
     }
 
     /// Those that were read.
-    pub(super) fn into_found(self) -> impl Iterator<Item = SealedFunction> {
-        self.found.into_values()
+    pub(super) fn found(&self) -> impl Iterator<Item = &SealedFunction> {
+        self.found.values()
     }
 }
 
@@ -97,7 +97,7 @@ mod tests {
         assert!(records.is_unread("unread") && !records.is_unread("damaged"));
         assert!(!records.are_all(), "it is to be tried again");
         assert_eq!(told.len(), 2);
-        let found: Vec<String> = records.into_found().map(|it| it.name).collect();
+        let found: Vec<String> = records.found().map(|it| it.name.clone()).collect();
         assert_eq!(found, ["goods", "pydict"]);
     }
 

@@ -1,16 +1,15 @@
 //! The sealed functions that the agent serves, kept in step with the state folder.
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
-use agent_ebpf::NameKind;
 use tokio::{
     sync::mpsc,
     task::{Id, JoinSet},
 };
 
-use super::records::Records;
+use super::{listing::Listing, records::Records};
 use crate::{
     config::Config,
     lease::{Door, Driver, Message, Timeline, Verdict},
@@ -31,9 +30,8 @@ pub(super) struct Surroundings {
 /// The functions, by name.
 pub(super) struct Registry {
     surroundings: Surroundings,
-    table: Names,
+    listing: Listing,
     functions: BTreeMap<String, Served>,
-    unlocked: HashMap<String, String>,
     drivers: JoinSet<()>,
     /// Whether there is something in the state folder that could not be read.
     is_behind: bool,
@@ -52,23 +50,27 @@ impl Registry {
     pub(super) fn new(surroundings: Surroundings, table: Names) -> Self {
         Self {
             surroundings,
-            table,
+            listing: Listing::new(table),
             functions: BTreeMap::new(),
-            unlocked: HashMap::new(),
             drivers: JoinSet::new(),
             is_behind: false,
             told: BTreeSet::new(),
         }
     }
 
-    /// Whether a name is a sealed function's.
+    /// Whether a name is a sealed function's, served or not.
     pub(super) fn is_sealed(&self, name: &str) -> bool {
-        self.functions.contains_key(name)
+        self.functions.contains_key(name) || self.is_left(name)
     }
 
     /// Whether a name is an unlocked container's.
     pub(super) fn is_unlocked(&self, name: &str) -> bool {
-        self.unlocked.contains_key(name)
+        self.listing.is_unlocked(name)
+    }
+
+    /// Whether a name is a function's that is not served at the moment, and that may be sealed.
+    pub(super) fn is_left(&self, name: &str) -> bool {
+        self.listing.is_left(name)
     }
 
     /// Where a sealed function's lease takes messages.
@@ -119,13 +121,16 @@ impl Registry {
                 let _ = served.messages.send(Message::Stop);
             }
         }
-        for record in records.into_found() {
-            let name = record.name.clone();
-            if !self.functions.contains_key(&name)
-                && let Err(error) = self.start(record)
+        for record in records.found() {
+            let name = &record.name;
+            if !self.functions.contains_key(name)
+                && let Err(error) = self.start(record.clone())
             {
                 tracing::error!(function = name, %error, "a function is left out");
             }
+        }
+        for function in self.listing.settle(|name| records.is_unread(name)) {
+            tracing::info!(function, "no longer served");
         }
         Ok(())
     }
@@ -148,8 +153,8 @@ impl Registry {
         self.is_behind
     }
 
-    /// Waits until a driver has ended, and forgets its function; forever where there is none. Safe to
-    /// cancel.
+    /// Waits until a driver has ended; forever where there is none. Its function's requests are held until
+    /// [`Self::follow`] has found that there is nothing to start again. Safe to cancel.
     pub(super) async fn ended(&mut self) {
         match self.drivers.join_next_with_id().await {
             Some(Ok((id, ()))) => self.forget(id),
@@ -189,12 +194,10 @@ impl Registry {
             verdicts.clone(),
             timelines.clone(),
         );
-        for slot in 0..host.slots(&record) {
-            let container = host.names.of(&record.name, slot);
-            self.table.insert(&container, NameKind::Unlocked)?;
-            self.unlocked.insert(container, record.name.clone());
-        }
-        self.table.insert(&record.name, NameKind::Sealed)?;
+        let containers: Vec<String> = (0..host.slots(&record))
+            .map(|slot| host.names.of(&record.name, slot))
+            .collect();
+        self.listing.list(&record.name, &containers)?;
         let (messages, inbox) = mpsc::unbounded_channel();
         let door = driver.door();
         let driver = self.drivers.spawn(driver.run(inbox)).id();
@@ -222,18 +225,6 @@ impl Registry {
         self.functions.remove(&name);
         // Its driver has done so, unless it was broken off.
         let _ = self.surroundings.admissions.close(&name);
-        let gone: Vec<String> = self
-            .unlocked
-            .iter()
-            .filter(|(_, function)| **function == name)
-            .map(|(container, _)| container.clone())
-            .collect();
-        for container in gone.iter().chain([&name]) {
-            self.unlocked.remove(container);
-            if let Err(error) = self.table.remove(container) {
-                tracing::warn!(container, %error, "the table of names");
-            }
-        }
-        tracing::info!(function = name, "no longer served");
+        self.listing.leave(&name);
     }
 }

@@ -32,6 +32,9 @@ impl Switchboard {
             }
             Target::Async { .. } => Decision::Pass,
             Target::Function { name } => match (registry.lease(name), keys::of(&request)) {
+                (None, _) if registry.is_left(name) && keys::are_in(&request) => {
+                    self.refuse(Refusal::RebuildFailed)
+                }
                 (None, _) => Decision::Pass,
                 (Some(_), _) if !keys::are_in(&request) => Decision::Pass,
                 // The gateway redirects to the plain form, or the locked function answers.
