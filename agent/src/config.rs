@@ -8,10 +8,14 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::{head::KeyHeaders, spot::Attach, state::StateDir};
+use crate::{head::KeyHeaders, rebuild::UnlockedNames, spot::Attach, state::StateDir};
 
 /// Longest time that may be set, in seconds: a year. No clock that it is added to gets near its end.
 const LONGEST: u64 = 365 * 24 * 60 * 60;
+
+/// Names that unlocked containers of one function may have: a number of two digits at their end, with which the longest
+/// function's name is as long as a DNS label may be.
+const MOST_CONTAINERS: usize = 100;
 
 /// What an operator may set; `deploy/agent.toml` explains each key.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -202,6 +206,13 @@ impl Config {
         if config.isolated == 0 {
             return wrong("`isolated` must be at least 1, or no call could ever be served");
         }
+        let serving = config.standby.saturating_add(config.isolated);
+        if serving > MOST_CONTAINERS - UnlockedNames::slots(0, 0) {
+            return wrong(
+                "`standby` and `isolated` must be at most 98 together: a function has names for 100 containers, two of \
+                 which may be on their way out",
+            );
+        }
         Ok(config)
     }
 
@@ -314,6 +325,9 @@ mod tests {
             "next_key_header = \"a:\"",
             "next_key_header = \"x-rsfaas-KEY\"",
             "isolated = 0",
+            "isolated = 98",
+            "standby = 91",
+            "standby = 9223372036854775807\nisolated = 9223372036854775807",
             "lease_limit = 31536001",
             "idle_limit = 9223372036854775807",
             "linger = 9223372036854775807",
@@ -322,6 +336,17 @@ mod tests {
         ] {
             assert!(parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_function_has_no_more_containers_than_there_are_names_and_an_error_says_so() {
+        assert!(parse("standby = 0\nisolated = 98").is_ok());
+        let most = MOST_CONTAINERS - UnlockedNames::slots(0, 0);
+        let error = parse("standby = 1\nisolated = 98").unwrap_err();
+        assert!(
+            error.contains(&format!("at most {most} together")),
+            "{error}"
+        );
     }
 
     #[test]
