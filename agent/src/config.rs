@@ -8,7 +8,12 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::{head::KeyHeaders, rebuild::UnlockedNames, spot::Attach, state::StateDir};
+use crate::{
+    head::KeyHeaders,
+    rebuild::UnlockedNames,
+    spot::{self, Attach},
+    state::StateDir,
+};
 
 /// Longest time that may be set, in seconds: a year. No clock that it is added to gets near its end.
 const LONGEST: u64 = 365 * 24 * 60 * 60;
@@ -203,6 +208,11 @@ impl Config {
         {
             return wrong("`key_header` and `next_key_header` must not be the same");
         }
+        if spot::check_headers(&config.key_header, &config.next_key_header()).is_err() {
+            return wrong(
+                "`key_header` and `next_key_header` are too long, one of them or both together; choose shorter names",
+            );
+        }
         if config.isolated == 0 {
             return wrong("`isolated` must be at least 1, or no call could ever be served");
         }
@@ -347,6 +357,22 @@ mod tests {
             error.contains(&format!("at most {most} together")),
             "{error}"
         );
+    }
+
+    #[test]
+    fn headers_that_the_programs_cannot_look_for_are_refused() {
+        let parse_names = |key: usize, next: usize| {
+            let (key, next) = ("K".repeat(key), "N".repeat(next));
+            parse(&format!(
+                "key_header = \"{key}\"\nnext_key_header = \"{next}\""
+            ))
+        };
+        assert!(parse_names(20, 20).is_ok());
+        for (key, next) in [(40, 40), (200, 2), (2, 200)] {
+            assert!(parse_names(key, next).unwrap_err().contains("too long"));
+        }
+        let alone = format!("key_header = \"{}\"", "K".repeat(60));
+        assert!(parse(&alone).unwrap_err().contains("both together"));
     }
 
     #[test]

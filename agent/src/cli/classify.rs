@@ -94,7 +94,7 @@ impl Classify for SpotError {
     fn exit(&self) -> Exit {
         match self {
             Self::NotPermitted { .. } => Exit::Permission,
-            Self::Name(_) | Self::Header(_) => Exit::Config,
+            Self::Name(_) | Self::Header(_) | Self::Headers(..) => Exit::Config,
             _ => Exit::Kernel,
         }
     }

@@ -202,6 +202,14 @@ impl Spotter {
     }
 }
 
+/// Checks that the programs can look for headers of these names.
+///
+/// # Errors
+/// When one is too long, or both together are.
+pub fn check_headers(key: &str, next: &str) -> Result<(), SpotError> {
+    search_table(key, next).map(drop)
+}
+
 /// The automaton that finds the headers of these names.
 fn search_table(key: &str, next: &str) -> Result<Box<[u8; search::TABLE_LEN]>, SpotError> {
     let header = |name| HeaderName::new(name).ok_or_else(|| SpotError::Header(name.to_owned()));

@@ -38,7 +38,7 @@ pub use hook::{Attach, Hook};
 #[cfg(feature = "host")]
 pub use interfaces::{Interface, InterfaceChange, Interfaces};
 #[cfg(feature = "host")]
-pub use load::{Options, Spotter};
+pub use load::{Options, Spotter, check_headers};
 #[cfg(feature = "host")]
 pub use log::ProgramLog;
 #[cfg(feature = "host")]
