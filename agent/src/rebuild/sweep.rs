@@ -1,7 +1,7 @@
 //! What an agent that is gone has left: its containers, parked and unlocked.
 use std::time::Duration;
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, stream};
 
 use super::{RebuildError, UnlockedNames, mount::Strays};
 use crate::openfaas::{FaasCli, FaasError, Gateway};
@@ -105,10 +105,15 @@ async fn try_remove(
             faas.remove(&name).await.map(|()| name)
         })
         .buffer_unordered(AT_A_TIME);
-    while let Some(name) = removals.try_next().await? {
-        swept.removed.push(name);
+    let mut result = Ok(());
+    // One that stays keeps none of the others.
+    while let Some(removed) = removals.next().await {
+        match removed {
+            Ok(name) => swept.removed.push(name),
+            Err(error) => result = result.and(Err(error)),
+        }
     }
-    Ok(())
+    result
 }
 
 #[cfg(test)]
@@ -151,5 +156,36 @@ mod tests {
             others.iter().all(|other| advice.contains(other)) && advice.contains("faas-cli remove"),
             "{advice}"
         );
+    }
+
+    #[tokio::test]
+    async fn a_container_that_cannot_be_removed_keeps_none_of_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = UnlockedNames::of_host(&StateDir::new(folder.path())).unwrap();
+        let own: Vec<_> = (0..3 * AT_A_TIME)
+            .map(|slot| names.of("pydict", slot))
+            .collect();
+        let listed: Vec<_> = own
+            .iter()
+            .map(
+                |name| serde_json::json!({"name": name, "labels": {"com.rsfaas.role": "unlocked"}}),
+            )
+            .collect();
+        let listed = serde_json::Value::from(listed);
+        let answer = format!("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{listed}").leak();
+        let address = format!("http://{}", answering(answer).await);
+        let gateway = Gateway::new(&address, None).unwrap();
+        let program = script::write(
+            &folder.path().join("faas-cli"),
+            "case \"$2\" in *-0) echo it stays; exit 1;; esac",
+        );
+        let faas = FaasCli::new(&program, &address, None).unwrap();
+        let mut swept = Swept::default();
+        let error = try_remove(&names, &gateway, &faas, &mut swept).await;
+        assert!(error.unwrap_err().to_string().contains("it stays"));
+        swept.removed.sort();
+        let mut others = own[1..].to_vec();
+        others.sort();
+        assert_eq!(swept.removed, others);
     }
 }
