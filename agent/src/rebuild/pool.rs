@@ -298,14 +298,21 @@ impl Pool {
         if !self.queue().confirm() {
             return Ok(None);
         }
-        self.faas.deploy(&deployment).await?;
+        let deployed = self.faas.deploy(&deployment).await;
         drop(turn);
-        fault::pass(Point::ParkDeployed);
-        match wait_parked(token, PARK_TIMEOUT).await {
+        let parked = match deployed {
+            Ok(()) => {
+                fault::pass(Point::ParkDeployed);
+                wait_parked(token, PARK_TIMEOUT).await.map_err(Into::into)
+            }
+            // It may be there all the same: faas-cli fails too where it is given no answer.
+            Err(error) => Err(error.into()),
+        };
+        match parked {
             Ok(parked) => Ok(Some((slot, parked))),
             Err(error) => {
                 self.discard(slot).await;
-                Err(error.into())
+                Err(error)
             }
         }
     }
@@ -357,5 +364,17 @@ mod tests {
         tokio::time::sleep(Duration::from_millis(200)).await;
         let calls = std::fs::read_to_string(calls).unwrap();
         assert_eq!(calls.trim(), "deploy");
+    }
+
+    #[tokio::test]
+    async fn what_a_failed_deployment_has_left_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "echo $1 >> \"$0.calls\"; [ $1 = remove ]";
+        let (slots, faas) = example::host(folder.path(), 1, text);
+        let function = example::function(folder.path());
+        let pool = Arc::new(Pool::new(function, slots, faas, 0));
+        assert!(matches!(pool.take().await, Err(RebuildError::Faas(_))));
+        let calls = std::fs::read_to_string(folder.path().join("faas-cli.calls")).unwrap();
+        assert_eq!(calls, "deploy\nremove\n");
     }
 }
