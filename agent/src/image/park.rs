@@ -3,7 +3,10 @@ use bollard::models::ImageConfig;
 use serde_json::Value;
 
 use super::{Reference, context::Context};
-use crate::{stack, state::Park};
+use crate::{
+    stack::{self, PROCESS},
+    state::Park,
+};
 
 static GATE: &[u8] = include_bytes!("../../../target/artifacts/gate");
 static PYTHON_HOOK: &[u8] = include_bytes!("../../shim/python/sitecustomize.py");
@@ -30,11 +33,19 @@ pub(super) struct Settings<'a> {
 impl Settings<'_> {
     /// A variable of the container.
     fn variable(&self, name: &str) -> Option<&str> {
-        let own = match name {
-            "fprocess" => self.entry["fprocess"].as_str(),
-            _ => self.entry["environment"][name].as_str(),
-        };
+        let own = self.entry["environment"][name].as_str();
         own.or_else(|| variable(self.config, name))
+    }
+
+    /// The function's own process.
+    fn process(&self) -> Option<&str> {
+        let entry = self.entry["fprocess"].as_str();
+        let entry = entry.filter(|process| !process.is_empty());
+        let [first, second] = PROCESS;
+        self.variable(first)
+            .or_else(|| self.entry["environment"][second].as_str())
+            .or(entry)
+            .or_else(|| variable(self.config, second))
     }
 
     /// Chooses; `source` where the handler's own files are delivered, and loaded one by one.
@@ -43,12 +54,18 @@ impl Settings<'_> {
             park,
             why: why.to_owned(),
         };
-        let Some(process) = self.variable("fprocess") else {
+        let Some(process) = self.process() else {
             return choice(Park::Container, "the container starts the function itself");
         };
         if self.variable("mode") != Some("http") {
             let why =
                 "the watchdog starts a process for each request, so it is started late itself";
+            return choice(Park::Container, why);
+        }
+        // They are read at each deployment, by faas-cli: nothing of theirs can be put behind the gate.
+        if PROCESS.iter().any(|name| stack::in_files(self.entry, name)) {
+            let why =
+                "a file of `environment_file` names the function's process, or cannot be read";
             return choice(Park::Container, why);
         }
         let program = process.split_whitespace().next().unwrap_or_default();
@@ -59,6 +76,10 @@ impl Settings<'_> {
                     Park::Gate,
                     "the function's program itself comes with the handler",
                 );
+            }
+            _ if self.is_in_environment() => {
+                let why = "the stack file's `environment` names the function's process, which not every provider heeds";
+                return choice(Park::Gate, why);
             }
             "node" | "nodejs" => (Park::Node, "NODE_OPTIONS"),
             python if python.starts_with("python") => (Park::Python, "PYTHONPATH"),
@@ -77,6 +98,12 @@ impl Settings<'_> {
             (Park::Python, _) => choice(Park::Python, "python loads the handler by an import"),
             (park, _) => choice(park, "node loads the handler by a require"),
         }
+    }
+
+    /// Whether the entry's environment names the function's process, instead of its `fprocess`.
+    fn is_in_environment(&self) -> bool {
+        let environment = &self.entry["environment"];
+        PROCESS.iter().any(|name| environment.get(name).is_some())
     }
 
     /// The port of `upstream_url`, else the watchdog's or the container's own.
@@ -135,10 +162,11 @@ pub(super) fn dockerfile(plain: &Reference, config: &ImageConfig, park: Park) ->
             Some(options) => set("NODE_OPTIONS", &format!("{NODE_OPTION} {options}")),
             None => set("NODE_OPTIONS", NODE_OPTION),
         },
-        Park::Gate => {
-            let process = others("fprocess").unwrap_or_default();
-            set("fprocess", &format!("{GATE_PATH} {process}"))
-        }
+        // Those of the stack file are put there at each deployment.
+        Park::Gate => PROCESS
+            .iter()
+            .filter_map(|name| Some(set(name, &format!("{GATE_PATH} {}", others(name)?))))
+            .collect(),
         Park::Container => {
             let all = [vec![GATE_PATH.to_owned()], command(config)].concat();
             format!("ENTRYPOINT {}\nCMD []\n", Value::from(all))
@@ -209,6 +237,38 @@ mod tests {
     }
 
     #[test]
+    fn a_process_in_the_environment_waits_behind_the_gate() {
+        let image = ["fprocess=node x", "mode=http"];
+        for name in PROCESS {
+            let entry = json!({"fprocess": "python y", "environment": {name: "python index.py"}});
+            assert_eq!(choose(&image, &entry, true), Park::Gate, "{name}");
+            assert_eq!(choose(&["mode=http"], &entry, true), Park::Gate, "{name}");
+            assert_eq!(choose(&[], &entry, true), Park::Container, "{name}");
+        }
+        let image = ["fprocess=node x", "function_process=python y", "mode=http"];
+        assert_eq!(choose(&image, &Value::Null, true), Park::Python);
+        assert_eq!(
+            choose(&image[..1], &json!({"fprocess": ""}), true),
+            Park::Container
+        );
+    }
+
+    #[test]
+    fn a_process_in_an_environment_file_leaves_the_container_to_wait() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let entry = json!({"environment_file": [file.path()]});
+        let image = ["fprocess=node x", "mode=http"];
+        for (text, park) in [
+            ("A: b", Park::Node),
+            ("fprocess: python y", Park::Container),
+            ("function_process: ./y", Park::Container),
+        ] {
+            std::fs::write(&file, format!("environment:\n  {text}\n")).unwrap();
+            assert_eq!(choose(&image, &entry, true), park, "{text}");
+        }
+    }
+
+    #[test]
     fn each_way_of_waiting_has_its_layer() {
         for (env, park, expected) in [
             (
@@ -225,6 +285,11 @@ mod tests {
                 &["fprocess=./handler"],
                 Park::Gate,
                 "ENV fprocess=\"/.rsfaas/gate ./handler\"\n",
+            ),
+            (
+                &["function_process=./a", "fprocess=./b"],
+                Park::Gate,
+                "ENV function_process=\"/.rsfaas/gate ./a\"\nENV fprocess=\"/.rsfaas/gate ./b\"\n",
             ),
             (
                 &[],

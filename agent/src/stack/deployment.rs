@@ -1,7 +1,7 @@
 //! A stack file of one function, made from a sealed function's entry.
 use serde_json::{Map, Value, json};
 
-use super::substitute;
+use super::{environment::PROCESS, substitute};
 use crate::state::SealedFunction;
 
 /// Keys of an entry that only building needs, or that are set anew.
@@ -88,12 +88,23 @@ impl Deployment {
         self
     }
 
-    /// With the entry's own process behind a program, where the entry names a process.
+    /// With the entry's own process behind a program, wherever the entry names a process: providers differ in which
+    /// place counts.
     #[must_use]
     pub fn behind(mut self, program: &str) -> Self {
-        if let Some(process) = self.entry.get("fprocess").and_then(Value::as_str) {
-            let process = format!("{program} {process}");
-            self.entry.insert("fprocess".into(), process.into());
+        let put = |process: &mut Value| {
+            if let Some(own) = process.as_str().filter(|own| !own.is_empty()) {
+                *process = format!("{program} {own}").into();
+            }
+        };
+        if let Some(process) = self.entry.get_mut("fprocess") {
+            put(process);
+        }
+        for name in PROCESS {
+            let environment = self.entry.get_mut("environment");
+            if let Some(process) = environment.and_then(|it| it.get_mut(name)) {
+                put(process);
+            }
         }
         self
     }
@@ -193,6 +204,26 @@ mod tests {
         assert_eq!(entry["labels"]["com.rsfaas.role"], "unlocked");
         assert_eq!(entry["labels"]["com.rsfaas.function"], "pydict");
         assert!(entry["build_args"].is_null());
+    }
+
+    #[test]
+    fn a_process_is_behind_the_gate_wherever_the_entry_names_it() {
+        let mut function = function();
+        function.stack["environment"] =
+            json!({"function_process": "./a", "fprocess": "./b", "PROCESS": "c"});
+        let deployment = Deployment::of(&function, "http://g").behind("/gate");
+        let entry = entry(&deployment);
+        let expected =
+            json!({"function_process": "/gate ./a", "fprocess": "/gate ./b", "PROCESS": "c"});
+        assert_eq!(entry["environment"], expected);
+        assert_eq!(entry["fprocess"], "/gate python x");
+        function.stack = json!({"fprocess": ""});
+        let deployment = Deployment::of(&function, "http://g").behind("/gate");
+        assert_eq!(
+            self::entry(&deployment)["fprocess"],
+            "",
+            "the image's counts"
+        );
     }
 
     #[test]

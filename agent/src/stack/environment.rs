@@ -1,16 +1,23 @@
 //! What a stack file's entry says of its function's environment.
 use serde_json::Value;
 
-/// Whether an entry sets a variable, itself or in one of its environment files. A file that cannot be
-/// read is taken to.
+/// The variables that name a function's own process, the one that counts first: a watchdog that knows both takes that.
+pub(crate) const PROCESS: [&str; 2] = ["function_process", "fprocess"];
+
+/// Whether an entry sets a variable, itself or in one of its environment files.
 #[must_use]
 pub fn sets(entry: &Value, variable: &str) -> bool {
+    entry["environment"].get(variable).is_some() || in_files(entry, variable)
+}
+
+/// Whether one of an entry's environment files sets a variable. A file that cannot be read is taken to.
+pub(crate) fn in_files(entry: &Value, variable: &str) -> bool {
     let in_file = |file: &Value| {
         let text = file.as_str().map(std::fs::read_to_string);
         !matches!(text, Some(Ok(text)) if !text.contains(variable))
     };
     let files = entry["environment_file"].as_array();
-    entry["environment"].get(variable).is_some() || files.into_iter().flatten().any(in_file)
+    files.into_iter().flatten().any(in_file)
 }
 
 #[cfg(test)]
@@ -26,6 +33,7 @@ mod tests {
         let entry = json!({"environment": {"A": 1}, "environment_file": [file.path()]});
         assert!(sets(&entry, "A") && sets(&entry, "NODE_OPTIONS"));
         assert!(!sets(&entry, "PYTHONPATH"));
+        assert!(!in_files(&entry, "A") && in_files(&entry, "NODE_OPTIONS"));
         assert!(sets(
             &json!({"environment_file": ["/nonexistent"]}),
             "PYTHONPATH"

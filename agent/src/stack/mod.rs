@@ -8,5 +8,6 @@ mod substitute;
 
 pub use deployment::Deployment;
 pub use environment::sets;
+pub(crate) use environment::{PROCESS, in_files};
 pub use error::StackError;
 pub use file::{Function, StackFile};
