@@ -81,6 +81,8 @@ async fn remove(image: &Reference) -> Result<Option<Held>, ImageError> {
     let tagged = format!("/v2/{path}/manifests/{}", image.tag);
     let (status, digest) = ask(host, Method::HEAD, &tagged).await.map_err(failed)?;
     if status == StatusCode::NOT_FOUND {
+        let missed = answer(host, Method::GET, &tagged).await.map_err(failed)?;
+        believe(host, &missed).await.map_err(failed)?;
         return Ok(None);
     }
     let refused = |status: StatusCode| failed(format!("the registry answered {status}"));
@@ -117,16 +119,14 @@ struct Held {
     blobs: BTreeSet<String>,
 }
 
-/// What an image's name stands for; nothing where the registry has no such image.
+/// What an image's name stands for; nothing where there is no such image.
 async fn held(image: &Reference) -> Result<Held, String> {
     let (host, path) = image.registry().ok_or("the image's name has no registry")?;
     let mut held = Held::default();
     let mut names = vec![image.tag.clone()];
     while let Some(name) = names.pop() {
         let path = format!("/v2/{path}/manifests/{name}");
-        let answer = http::ask(host, Method::GET, &path, &[(header::ACCEPT, MANIFESTS)])
-            .await
-            .map_err(|error| error.to_string())?;
+        let answer = answer(host, Method::GET, &path).await?;
         if answer.status == StatusCode::NOT_FOUND {
             // Indexes may list manifests for machines that nobody has pushed for.
             continue;
@@ -168,16 +168,19 @@ pub(in crate::image) async fn pushed_tags(image: &Reference) -> Result<Vec<Strin
     let Some((host, path)) = image.registry() else {
         return Err(failed("the image's name has no registry".into()));
     };
-    let answer = http::ask(host, Method::GET, &format!("/v2/{path}/tags/list"), &[])
+    let answer = answer(host, Method::GET, &format!("/v2/{path}/tags/list"))
         .await
-        .map_err(|error| failed(error.to_string()))?;
+        .map_err(failed)?;
     match answer.status {
         StatusCode::OK => {
             let listed: Tags =
                 serde_json::from_slice(&answer.body).map_err(|error| failed(error.to_string()))?;
             Ok(listed.tags.unwrap_or_default())
         }
-        StatusCode::NOT_FOUND => Ok(Vec::new()),
+        StatusCode::NOT_FOUND => {
+            believe(host, &answer).await.map_err(failed)?;
+            Ok(Vec::new())
+        }
         status => Err(failed(format!("the registry answered {status}"))),
     }
 }
@@ -201,12 +204,53 @@ async fn ask(
     method: Method,
     path: &str,
 ) -> Result<(StatusCode, Option<String>), String> {
-    let answer = http::ask(host, method, path, &[(header::ACCEPT, MANIFESTS)])
-        .await
-        .map_err(|error| error.to_string())?;
+    let answer = answer(host, method, path).await?;
     let digest = answer.headers.get("docker-content-digest");
     let digest = digest.and_then(|digest| digest.to_str().ok());
     Ok((answer.status, digest.map(str::to_owned)))
+}
+
+async fn answer(host: &str, method: Method, path: &str) -> Result<http::Answer, String> {
+    http::ask(host, method, path, &[(header::ACCEPT, MANIFESTS)])
+        .await
+        .map_err(|error| error.to_string())
+}
+
+/// Whether a registry says that it has something not. Whatever else serves at that address, a web server that sends
+/// everybody on to TLS say, knows nothing of images, and has no such path either.
+async fn believe(host: &str, missed: &http::Answer) -> Result<(), String> {
+    if missed.status != StatusCode::NOT_FOUND {
+        return Err(format!("the registry answered {}", missed.status));
+    }
+    if names_itself(missed) || is_registry_error(&missed.body) {
+        return Ok(());
+    }
+    let root = answer(host, Method::GET, "/v2/").await?;
+    let speaks = [StatusCode::OK, StatusCode::UNAUTHORIZED].contains(&root.status);
+    if speaks && names_itself(&root) {
+        return Ok(());
+    }
+    Err(format!(
+        "what answers {} by plain HTTP at {host} is no registry",
+        missed.status
+    ))
+}
+
+/// Whether an answer has the header of Docker's own registry, and of many others.
+fn names_itself(answer: &http::Answer) -> bool {
+    answer
+        .headers
+        .contains_key("docker-distribution-api-version")
+}
+
+/// Whether a body is an error as every registry tells it
+/// (<https://github.com/opencontainers/distribution-spec/blob/main/spec.md#error-codes>).
+fn is_registry_error(body: &[u8]) -> bool {
+    let told: Result<Value, _> = serde_json::from_slice(body);
+    told.is_ok_and(|told| {
+        let errors = told["errors"].as_array();
+        errors.is_some_and(|errors| errors.iter().any(|error| error["code"].is_string()))
+    })
 }
 
 #[cfg(test)]

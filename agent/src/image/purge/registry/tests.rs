@@ -45,7 +45,10 @@ fn answer(head: &str, manifests: &mut BTreeMap<&'static str, String>) -> String 
         "DELETE" => manifests.remove(digest),
         _ => manifests.get(digest).cloned(),
     };
-    let (status, body) = body.map_or(("404 Not Found", String::new()), |body| ("200 OK", body));
+    let missed = r#"{"errors": [{"code": "MANIFEST_UNKNOWN"}]}"#;
+    let (status, body) = body.map_or(("404 Not Found", missed.to_owned()), |body| {
+        ("200 OK", body)
+    });
     let length = body.len();
     let body = if method == "HEAD" { "" } else { &body };
     format!(
@@ -105,4 +108,80 @@ async fn nothing_is_proved_of_layers_that_are_not_known() {
     }
     let (purged, _) = purged(&[]).await;
     assert!(purged.left.is_empty() && purged.proved.is_empty());
+}
+
+/// Something that answers every path but `/v2/` with that, and this one with the other.
+async fn server(any: &'static str, root: &'static str) -> Reference {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut buffer = vec![0; 4096];
+            let read = stream.read(&mut buffer).await.unwrap();
+            let is_root = String::from_utf8_lossy(&buffer[..read]).starts_with("GET /v2/ ");
+            let head = if is_root { root } else { any };
+            let answer = format!("HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    Reference::parse(&format!("{host}/f:1"))
+}
+
+#[tokio::test]
+async fn only_a_registry_is_believed_that_it_has_no_image() {
+    const MISSED: &str = "404 Not Found";
+    const NAMED: &str = "Docker-Distribution-Api-Version: registry/2.0";
+    for root in ["200 OK", "401 Unauthorized"] {
+        let root = format!("{root}\r\n{NAMED}").leak();
+        let image = server(MISSED, root).await;
+        assert!(!remove_manifest(&image).await.unwrap());
+        assert!(pushed_tags(&image).await.unwrap().is_empty());
+    }
+    let named = format!("{MISSED}\r\n{NAMED}").leak();
+    let image = server(named, MISSED).await;
+    assert!(!remove_manifest(&image).await.unwrap());
+    for root in [MISSED, "200 OK", "301 Moved Permanently", named] {
+        let image = server(MISSED, root).await;
+        for error in [
+            remove_manifest(&image).await.unwrap_err(),
+            pushed_tags(&image).await.unwrap_err(),
+        ] {
+            assert!(error.to_string().contains("no registry"), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_image_that_something_else_than_a_registry_denies_counts_as_left() {
+    let image = server("404 Not Found", "404 Not Found").await;
+    let engine = Engine(Docker::connect_with_http("127.0.0.1:1", 1, API_DEFAULT_VERSION).unwrap());
+    let purge = Purge {
+        engine: &engine,
+        image: &image,
+        context: None,
+        base: &image.tagged("base"),
+        traces: Traces::default(),
+        command: None,
+    };
+    let mut purged = Purged::default();
+    super::purge(&purge, &mut purged).await;
+    assert!(
+        purged.left[0].what.contains("no registry") && purged.proved.is_empty(),
+        "{purged:?}"
+    );
+}
+
+#[test]
+fn errors_are_told_as_registries_tell_them() {
+    assert!(is_registry_error(
+        br#"{"errors": [{"code": "NAME_UNKNOWN"}]}"#
+    ));
+    for body in [
+        r#"{"errors": []}"#,
+        r#"{"error": "not found"}"#,
+        "[1]",
+        "<p>",
+    ] {
+        assert!(!is_registry_error(body.as_bytes()), "{body}");
+    }
 }
