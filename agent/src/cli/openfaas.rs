@@ -1,10 +1,10 @@
 //! What `seal` and `unseal` share: a stack file, and the OpenFaaS that it is deployed to.
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use super::exit::{Exit, Failure};
 use crate::{
     config::Config,
-    openfaas::{FaasCli, Gateway},
+    openfaas::{FaasCli, FaasError, Gateway},
     stack::{Function, StackFile},
     state::StateDir,
 };
@@ -85,6 +85,14 @@ impl Setting {
             gateway.check().await?;
         }
         Ok(())
+    }
+
+    /// The images that are deployed, by the functions' names; none where the gateway's API is not spoken.
+    pub(super) async fn deployed_images(&self) -> Result<BTreeMap<String, String>, FaasError> {
+        match &self.gateway {
+            Some(gateway) => gateway.images().await,
+            None => Ok(BTreeMap::new()),
+        }
     }
 }
 

@@ -1,9 +1,11 @@
 //! `rsfaas seal`: from a plain function to a sealed one.
 mod check;
+mod images;
 mod tell;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use self::images::Images;
 use super::{
     exit::Failure,
     key_file::KeyFile,
@@ -144,6 +146,7 @@ async fn seal(
     fault::pass(Point::SealNoted);
     let report = seal_built(&function.handler, name, key, now, built)?;
     tell::report(name, &report);
+    let images = images(setting, function).await;
     tell!("{name}: deploying the locked function");
     let locked = Deployment::of(&record, setting.faas.gateway())
         .bare()
@@ -161,7 +164,7 @@ async fn seal(
     setting.state.register(&record)?;
     fault::pass(Point::SealRegistered);
     // Only now does no container of the plain function use it.
-    let purged = purge(setting, function, &record, &handler).await;
+    let purged = purge(setting, function, &record, &handler, images).await;
     fault::pass(Point::SealPurged);
     if purged.is_ok() {
         setting.state.finish(name)?;
@@ -214,17 +217,32 @@ async fn prepare(
     Ok((record, source.zip(built)))
 }
 
+/// The images that the plain function has beside the one that is known, while it may still be deployed.
+async fn images(setting: &Setting, function: &Function) -> Images {
+    let name = &function.name;
+    let deployed = setting.deployed_images().await.inspect_err(|error| {
+        tell!("warning: {name}: the image that is deployed is not known, and may be left: {error}");
+    });
+    let deployed = deployed.unwrap_or_default();
+    let others = setting.stack.entries().filter(|(other, _)| other != name);
+    let others = others.filter_map(|(_, entry)| entry.get("image")?.as_str());
+    Images::of(name, &Reference::parse(&function.image), &deployed, others)
+}
+
 /// Removes what plain builds left, and says what was proved and what is left.
 async fn purge(
     setting: &Setting,
     function: &Function,
     record: &SealedFunction,
     handler: &Archive,
+    images: Images,
 ) -> Result<(), ImageError> {
     let name = &function.name;
     let image = Reference::parse(&function.image);
-    if let Err(error) = image::remove_pulled(&image).await {
-        tell!("warning: {name}: {error}");
+    for image in images.further.iter().chain([&image]) {
+        if let Err(error) = image::remove_pulled(image).await {
+            tell!("warning: {name}: {error}");
+        }
     }
     let context = setting.stack.build_folder(name);
     let context = context.canonicalize().unwrap_or(context);
@@ -233,6 +251,8 @@ async fn purge(
             let purge = Purge {
                 engine: &engine,
                 image: &image,
+                further: &images.further,
+                taken: &images.taken,
                 context: (!function.handler.starts_with(&context)).then_some(context),
                 base: &Reference::parse(&record.base_image),
                 traces: Traces::of(handler),
@@ -250,6 +270,7 @@ async fn purge(
         proved,
         failure,
     } = purged;
+    left.extend(images.left);
     if failure.is_some() {
         left.push(Leftover {
             what: "whatever earlier builds have left in Docker Engine".to_owned(),

@@ -123,13 +123,7 @@ fn socket() -> PathBuf {
 
 /// An image's name with the registry that containerd adds where none is written.
 fn full_name(image: &Reference) -> String {
-    if image.registry().is_some() {
-        image.to_string()
-    } else if image.repository.contains('/') {
-        format!("docker.io/{image}")
-    } else {
-        format!("docker.io/library/{image}")
-    }
+    format!("{}:{}", image.full_repository(), image.tag)
 }
 
 #[cfg(test)]

@@ -1,5 +1,8 @@
 //! Names of images (<https://github.com/distribution/reference>).
 
+/// What every tag starts with that this program gives.
+const OWN: &str = "rsfaas-";
+
 /// An image's name, apart from its tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference {
@@ -36,6 +39,30 @@ impl Reference {
         }
     }
 
+    /// Whether this program has made the image, and no build of the author's.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.tag.starts_with(OWN)
+    }
+
+    /// Whether both have one repository, with or without the registry that stands for none.
+    #[must_use]
+    pub fn is_beside(&self, other: &Self) -> bool {
+        self.full_repository() == other.full_repository()
+    }
+
+    /// The repository with the registry that stands for none.
+    pub(super) fn full_repository(&self) -> String {
+        let repository = &self.repository;
+        if self.registry().is_some() {
+            repository.clone()
+        } else if repository.contains('/') {
+            format!("docker.io/{repository}")
+        } else {
+            format!("docker.io/library/{repository}")
+        }
+    }
+
     /// Host and path of the registry, where the name has one (it has a dot, a port, or is localhost).
     #[must_use]
     pub fn registry(&self) -> Option<(&str, &str)> {
@@ -68,6 +95,14 @@ mod tests {
                 (repository, tag)
             );
         }
+    }
+
+    #[test]
+    fn a_repository_is_the_same_however_it_is_written() {
+        let image = Reference::parse("user/f:1");
+        assert!(image.is_beside(&Reference::parse("docker.io/user/f")));
+        assert!(!image.is_beside(&Reference::parse("docker.io/library/f")));
+        assert!(!image.is_beside(&Reference::parse("user/f/g:1")));
     }
 
     #[test]

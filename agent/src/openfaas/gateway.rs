@@ -1,4 +1,4 @@
-//! The gateway's API, as far as faas-cli does not show it: labels and replicas of what is deployed.
+//! The gateway's API, as far as faas-cli does not show it: images, labels and replicas of what is deployed.
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -26,6 +26,8 @@ pub struct Gateway {
 #[serde(rename_all = "camelCase")]
 struct Listed {
     name: String,
+    #[serde(default)]
+    image: String,
     #[serde(default)]
     labels: Option<BTreeMap<String, String>>,
     #[serde(default)]
@@ -80,6 +82,17 @@ impl Gateway {
                     .is_some_and(|is| is == value)
             })
             .map(|listed| listed.name)
+            .collect())
+    }
+
+    /// The images that are deployed, by the functions' names.
+    ///
+    /// # Errors
+    /// When the gateway cannot be asked.
+    pub async fn images(&self) -> Result<BTreeMap<String, String>, FaasError> {
+        let functions = self.functions().await?.into_iter();
+        Ok(functions
+            .map(|listed| (listed.name, listed.image))
             .collect())
     }
 
@@ -166,6 +179,17 @@ mod tests {
         ))
         .await;
         assert_eq!(gateway.functions_with_label("r", "u").await.unwrap(), ["a"]);
+    }
+
+    #[tokio::test]
+    async fn a_deployed_function_is_known_with_its_image() {
+        let gateway = gateway(concat!(
+            "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n",
+            r#"[{"name":"a","image":"r/a:latest-1f","replicas":1},{"name":"b"}]"#,
+        ))
+        .await;
+        let images = gateway.images().await.unwrap();
+        assert_eq!((&*images["a"], &*images["b"]), ("r/a:latest-1f", ""));
     }
 
     #[tokio::test]

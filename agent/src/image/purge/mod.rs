@@ -3,6 +3,7 @@
 //! file that it keeps.
 mod cache;
 mod context;
+mod others;
 mod registry;
 mod traces;
 
@@ -34,8 +35,12 @@ pub struct Leftover {
 pub struct Purge<'a> {
     /// The engine that has built.
     pub engine: &'a Engine,
-    /// The plain function's image.
+    /// The plain function's image, as its stack file names it.
     pub image: &'a Reference,
+    /// Its images under other tags.
+    pub further: &'a [Reference],
+    /// Tags of the repository that other functions have.
+    pub taken: &'a BTreeSet<String>,
     /// Where faas-cli may have left the context of a plain build; none where that is the handler's own place.
     pub context: Option<PathBuf>,
     /// The function's base image, whose layers stay.
@@ -63,15 +68,22 @@ impl Purge<'_> {
         let mut purged = Purged::default();
         self.context(&mut purged);
         registry::purge(&self, &mut purged).await;
+        others::name(&self, &mut purged).await;
         purged.failure = self.engine(&mut purged).await.err();
         purged
     }
 
+    /// The plain function's images.
+    fn images(&self) -> impl Iterator<Item = &Reference> {
+        std::iter::once(self.image).chain(self.further)
+    }
+
     async fn engine(&self, purged: &mut Purged) -> Result<(), ImageError> {
-        self.engine
-            .wait_unused(&self.image.to_string(), PATIENCE)
-            .await?;
-        self.engine.remove(&self.image.to_string()).await?;
+        for image in self.images() {
+            let image = image.to_string();
+            self.engine.wait_unused(&image, PATIENCE).await?;
+            self.engine.remove(&image).await?;
+        }
         let Storage {
             root,
             in_containerd,

@@ -17,17 +17,22 @@ const MANIFESTS: &str = "application/vnd.docker.distribution.manifest.v2+json, \
                          application/vnd.oci.image.manifest.v1+json, \
                          application/vnd.oci.image.index.v1+json";
 
-/// Removes the plain function's image, and looks whether its layers have gone with it.
+/// Removes the plain function's images, and looks whether their layers have gone with them.
 pub(super) async fn purge(purge: &Purge<'_>, purged: &mut Purged) {
-    let image = purge.image;
     let shared = held(purge.base).await.unwrap_or_default();
+    for image in purge.images() {
+        purge_image(purge, image, &shared, purged).await;
+    }
+}
+
+async fn purge_image(purge: &Purge<'_>, image: &Reference, shared: &Held, purged: &mut Purged) {
     let own = match remove(image).await {
         Ok(None) => return,
         Ok(Some(own)) => own,
         Err(error) => {
             purged.left.push(Leftover {
                 what: format!("image {image} in the registry ({error})"),
-                how: "delete the tag with the registry's own means, then collect garbage".into(),
+                how: "delete the tag, and those of other builds, with the registry's own means, then collect garbage".into(),
             });
             return;
         }

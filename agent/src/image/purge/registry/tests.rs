@@ -64,6 +64,8 @@ async fn purged(manifests: &[(&'static str, String)]) -> (Purged, Vec<&'static s
     let purge = Purge {
         engine: &engine,
         image: &Reference::parse(&format!("{host}/f:1")),
+        further: &[],
+        taken: &BTreeSet::new(),
         context: None,
         base: &Reference::parse(&format!("{host}/f:base")),
         traces: Traces::default(),
@@ -158,6 +160,8 @@ async fn an_image_that_something_else_than_a_registry_denies_counts_as_left() {
     let purge = Purge {
         engine: &engine,
         image: &image,
+        further: &[],
+        taken: &BTreeSet::new(),
         context: None,
         base: &image.tagged("base"),
         traces: Traces::default(),

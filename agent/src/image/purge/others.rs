@@ -1,0 +1,88 @@
+//! Other images of a function's repository. Whether they are earlier builds of it nobody can tell: they are named, and
+//! stay.
+use super::{Leftover, NAMED, Purge, Purged, registry::pushed_tags};
+use crate::image::containerd::pulled_tags;
+
+/// Names those that are none of this program's, and that no other function has.
+pub(super) async fn name(purge: &Purge<'_>, purged: &mut Purged) {
+    // Whoever cannot be asked did not remove the function's own image either, and that is told.
+    let pushed = pushed_tags(purge.image).await.unwrap_or_default();
+    let pulled = pulled_tags(purge.image).await.unwrap_or_default();
+    let repository = &purge.image.repository;
+    let places = [
+        (
+            "in the registry",
+            pushed,
+            "delete the tags with the registry's own means, then collect garbage".to_owned(),
+        ),
+        (
+            "in containerd",
+            pulled,
+            format!("ctr --namespace NAMESPACE images rm --sync {repository}:TAG"),
+        ),
+    ];
+    for (place, tags, how) in places {
+        if let Some(tags) = named(purge, tags) {
+            purged.left.push(Leftover {
+                what: format!(
+                    "other images of {repository} {place}, which may hold the handler: {tags}"
+                ),
+                how,
+            });
+        }
+    }
+}
+
+/// The tags in question, in words.
+fn named(purge: &Purge<'_>, mut tags: Vec<String>) -> Option<String> {
+    tags.retain(|tag| {
+        let image = purge.image.tagged(tag);
+        let is_told = purge.images().any(|purged| purged.tag == *tag);
+        !image.is_own() && !is_told && !purge.taken.contains(tag)
+    });
+    tags.sort_unstable();
+    tags.dedup();
+    let more = tags.len().saturating_sub(NAMED);
+    tags.truncate(NAMED);
+    let named = (!tags.is_empty()).then(|| tags.join(", "))?;
+    Some(match more {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use bollard::{API_DEFAULT_VERSION, Docker};
+
+    use super::*;
+    use crate::image::{Engine, Reference, Traces};
+
+    #[tokio::test]
+    async fn tags_are_named_but_for_those_that_are_known() {
+        let docker = Docker::connect_with_http("127.0.0.1:1", 1, API_DEFAULT_VERSION).unwrap();
+        let image = Reference::parse("r/f:1");
+        let purge = Purge {
+            engine: &Engine(docker),
+            image: &image,
+            further: &[image.tagged("1-abc")],
+            taken: &BTreeSet::from(["g".to_owned()]),
+            context: None,
+            base: &image.tagged("rsfaas-base-0"),
+            traces: Traces::default(),
+            command: None,
+        };
+        let tags = |tags: &[&str]| tags.iter().map(|&tag| tag.to_owned()).collect();
+        let known = ["1", "1-abc", "g", "rsfaas-base-0", "rsfaas-locked-0"];
+        assert_eq!(named(&purge, tags(&known)), None);
+        let found = [&known[..], &["0.9", "0.8"]].concat();
+        assert_eq!(named(&purge, tags(&found)).unwrap(), "0.8, 0.9");
+        let many = ["a", "b", "c", "d", "e", "f", "g", "h"];
+        assert_eq!(
+            named(&purge, tags(&many)).unwrap(),
+            "a, b, c, d, e and 2 more"
+        );
+    }
+}
