@@ -3,7 +3,7 @@
 //! the engine's and the registry's disks meanwhile, which is why it must be asked for.
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, task::JoinHandle};
 
 use super::{READY_TIMEOUT, RebuildError, deployed::Deployed, mount, names::Slots};
 use crate::{
@@ -96,7 +96,22 @@ pub(super) struct Built {
 #[derive(Default)]
 struct Serving {
     image: Option<Reference>,
+    /// Its build, then its push, until that has been waited for.
+    making: Option<JoinHandle<Result<(), ImageError>>>,
     deployed: Option<Deployed>,
+}
+
+impl Serving {
+    /// Waits for a step of the image. Safe to give up: it goes on in a task of its own, since the engine may come to an
+    /// image that nobody waits for any more.
+    async fn make(
+        &mut self,
+        step: impl Future<Output = Result<(), ImageError>> + Send + 'static,
+    ) -> Result<(), RebuildError> {
+        let made = self.making.insert(tokio::spawn(step)).await;
+        self.making = None;
+        Ok(made.map_err(|_| RebuildError::BrokenOff)??)
+    }
 }
 
 impl Built {
@@ -115,19 +130,29 @@ impl Built {
     ) -> Result<String, RebuildError> {
         let ByImage { function, faas, .. } = &*self.way;
         let mut serving = self.serving.lock().await;
-        let engine = Engine::connect().await?;
+        let engine = Arc::new(Engine::connect().await?);
         let base = Reference::parse(&function.base_image);
         let tag = Unlocked::tag(self.way.slots.host_id())?;
-        let image = serving.image.insert(base.tagged(&tag));
-        Unlocked {
-            base: &base,
-            handler_dir: &function.handler_dir,
-            user: &function.user,
-        }
-        .build(&engine, image, handler)
-        .await?;
+        let image = base.tagged(&tag);
+        serving.image = Some(image.clone());
+        let build = {
+            let (way, engine, image) = (Arc::clone(&self.way), Arc::clone(&engine), image.clone());
+            async move {
+                let unlocked = Unlocked {
+                    base: &base,
+                    handler_dir: &way.function.handler_dir,
+                    user: &way.function.user,
+                };
+                unlocked.build(&engine, &image, handler).await
+            }
+        };
+        serving.make(build).await?;
         timeline.note(Step::Built);
-        engine.push(image).await?;
+        let push = {
+            let image = image.clone();
+            async move { engine.push(&image).await }
+        };
+        serving.make(push).await?;
         timeline.note(Step::Pushed);
         let image = image.to_string();
         let slot = self.way.slots.take().await?;
@@ -161,7 +186,16 @@ impl Built {
     }
 
     async fn wipe_within(&self, patience: Duration) -> Result<(), RebuildError> {
-        let Serving { image, deployed } = std::mem::take(&mut *self.serving.lock().await);
+        let Serving {
+            image,
+            making,
+            deployed,
+        } = std::mem::take(&mut *self.serving.lock().await);
+        if let Some(mut making) = making
+            && tokio::time::timeout(patience, &mut making).await.is_err()
+        {
+            return Err(self.purge_late(image, making));
+        }
         let (name, mut end) = match deployed {
             Some(deployed) => (
                 deployed.name().to_owned(),
@@ -189,33 +223,32 @@ impl Built {
         });
         Err(RebuildError::NotRemoved { name })
     }
+
+    /// Purges an image once the engine is done with it; gives what is told until then.
+    fn purge_late(
+        &self,
+        image: Option<Reference>,
+        making: JoinHandle<Result<(), ImageError>>,
+    ) -> RebuildError {
+        let error = ImageError::Unpurged {
+            image: image.as_ref().map(Reference::to_string).unwrap_or_default(),
+            said: "the engine is still building or pushing it; it is purged when that ends (or by the agent's next \
+                   start)"
+                .to_owned(),
+        };
+        let way = Arc::clone(&self.way);
+        tokio::spawn(async move {
+            // What it comes to matters to nobody any more; there may be an image in any case.
+            let _ = making.await;
+            let function = &way.function.name;
+            match way.purge_any(image.as_ref()).await {
+                Ok(()) => tracing::info!(function, "an image that came late is purged"),
+                Err(error) => tracing::error!(function, %error, "an image that came late"),
+            }
+        });
+        error.into()
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::rebuild::example;
-
-    #[tokio::test]
-    async fn a_close_whose_container_stays_has_failed_and_its_name_is_not_free() {
-        let folder = tempfile::tempdir().unwrap();
-        let text = "[ $1 = deploy ] || until [ -e \"$0.up\" ]; do sleep 0.05; done";
-        let (slots, faas) = example::host(folder.path(), 1, text);
-        let gateway = Arc::new(Gateway::new("http://g", None).unwrap());
-        let (slot, token) = (slots.take().await.unwrap(), slots.token().unwrap());
-        let name = slot.name.clone();
-        let function = example::function(folder.path());
-        let mut deployed = Deployed::begin(slot, Arc::new(token), &faas, Deployment::example());
-        deployed.come().await.unwrap();
-        let way = ByImage::new(function, Arc::clone(&slots), faas, gateway, None);
-        let built = Built::new(&Arc::new(way));
-        built.serving.lock().await.deployed = Some(deployed);
-        let patience = Duration::from_millis(50);
-        let error = built.wipe_within(patience).await.unwrap_err();
-        assert!(error.to_string().contains(&name), "{error}");
-        let mut next = std::pin::pin!(slots.take());
-        assert!(futures_util::poll!(&mut next).is_pending());
-        std::fs::write(folder.path().join("faas-cli.up"), "").unwrap();
-        assert_eq!(next.await.unwrap().name, name);
-    }
-}
+mod tests;

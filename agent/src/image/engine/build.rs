@@ -1,7 +1,10 @@
 //! Builds, and the end of everything that a build has left.
 use std::collections::HashMap;
 
-use bollard::{body_full, query_parameters::BuildImageOptions};
+use bollard::{
+    body_full,
+    query_parameters::{BuildImageOptions, ListImagesOptionsBuilder},
+};
 use futures_util::StreamExt as _;
 
 use super::{Engine, is_missing};
@@ -120,6 +123,47 @@ impl Engine {
             }
         }
         Ok(left)
+    }
+
+    /// Every image with a label, steps of builds included: its ID, and what the label says.
+    pub(in crate::image) async fn labelled(
+        &self,
+        label: &str,
+    ) -> Result<Vec<(String, String)>, ImageError> {
+        let filters = HashMap::from([("label", vec![label])]);
+        let options = ListImagesOptionsBuilder::new().all(true).filters(&filters);
+        let images = self.0.list_images(Some(options.build())).await?;
+        let labelled = images.into_iter().filter_map(|mut image| {
+            let says = image.labels.remove(label)?;
+            Some((image.id, says))
+        });
+        Ok(labelled.collect())
+    }
+
+    /// Removes every image whose label says so, with or without a name.
+    pub(in crate::image) async fn remove_labelled(
+        &self,
+        label: &str,
+        says: &str,
+    ) -> Result<(), ImageError> {
+        let mut images = self.labelled(label).await?;
+        images.retain(|(_, found)| found == says);
+        // A step goes after the one that was made of it, and often with it.
+        loop {
+            let mut kept = Vec::new();
+            let mut refused = None;
+            for image in &images {
+                if let Err(error) = self.remove(&image.0).await {
+                    kept.push(image.clone());
+                    refused = Some(error);
+                }
+            }
+            match refused {
+                None => return Ok(()),
+                Some(error) if kept.len() == images.len() => return Err(error),
+                Some(_) => images = kept,
+            }
+        }
     }
 }
 
