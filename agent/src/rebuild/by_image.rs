@@ -7,6 +7,7 @@ use tokio::{sync::Mutex, task::JoinHandle};
 
 use super::{READY_TIMEOUT, RebuildError, deployed::Deployed, mount, names::Slots};
 use crate::{
+    chain,
     image::{Engine, ImageError, PurgeCommand, Reference, Unlocked},
     lease::{Step, Timeline},
     openfaas::{FaasCli, Gateway},
@@ -205,8 +206,13 @@ impl Built {
         };
         let ended = tokio::time::timeout(patience, &mut end).await;
         let purged = self.way.purge_any(image.as_ref()).await;
-        if ended.is_ok() {
-            return purged;
+        let function = &self.way.function.name;
+        if let Ok(ended) = ended {
+            let ended = ended.map_err(|_| RebuildError::BrokenOff);
+            return chain::first(function, [ended, purged]);
+        }
+        if let Err(error) = &purged {
+            tracing::warn!(function, %error, "tried again when the container is removed");
         }
         let way = Arc::clone(&self.way);
         tokio::spawn(async move {

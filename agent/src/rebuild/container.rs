@@ -14,6 +14,7 @@ use super::{
     RebuildError, SealedHandler, Way, by_image::Built, by_mount::Mounted, mount::Delivered,
 };
 use crate::{
+    chain,
     fault::{self, Point},
     lease::{Serving, Step, Timeline},
     seal::key::Key,
@@ -110,7 +111,7 @@ impl Container {
         };
         timeline.note(Step::Reencrypted);
         fault::pass(Point::LockReencrypted);
-        wiped.and(resealed)
+        chain::first(&self.sealed.name(), [wiped, resealed])
     }
 
     fn set_turn(&self, turn: Option<OwnedSemaphorePermit>) {

@@ -56,6 +56,11 @@ impl SealedHandler {
         }
     }
 
+    /// The function's name.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Whether a key is this handler's, in constant time.
     ///
     /// # Errors

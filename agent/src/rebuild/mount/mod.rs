@@ -49,6 +49,7 @@ pub use self::{
     strays::Strays,
     token::ParkToken,
 };
+use crate::chain;
 
 /// First and longest pause between two looks for a parked process: each look reads all of `/proc`.
 const LOOK: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(80));
@@ -267,7 +268,7 @@ impl Delivered {
     ///
     /// # Errors
     /// [`MountError::Survivors`] when processes are still there after two seconds, [`MountError::Wipe`]
-    /// when the files could not be overwritten. Both parts are tried in any case.
+    /// when the files could not be overwritten. Both parts are tried in any case; a second error is logged.
     pub async fn wipe_and_kill(&mut self) -> Result<(), MountError> {
         let stopped = self.first.as_ref().map_or(Ok(()), Process::stop);
         // What fails at once, because a program is still running from it, is tried again at the end.
@@ -282,7 +283,8 @@ impl Delivered {
             self.namespace = None;
         }
         let wiped = self.wipe_patiently().await;
-        ended.and(killed).and(wiped).and(stopped)
+        let of = format_args!("process {}", self.pid());
+        chain::first(&of, [ended, killed, wiped, stopped])
     }
 
     /// A program that was killed is written to once the last of its threads has gone, a moment after its
