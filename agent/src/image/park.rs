@@ -68,8 +68,7 @@ impl Settings<'_> {
                 "a file of `environment_file` names the function's process, or cannot be read";
             return choice(Park::Container, why);
         }
-        let program = process.split_whitespace().next().unwrap_or_default();
-        let name = program.rsplit('/').next().unwrap_or_default();
+        let name = program(process);
         let hook = match name {
             _ if !source => {
                 return choice(
@@ -81,8 +80,14 @@ impl Settings<'_> {
                 let why = "the stack file's `environment` names the function's process, which not every provider heeds";
                 return choice(Park::Gate, why);
             }
-            "node" | "nodejs" => (Park::Node, "NODE_OPTIONS"),
-            python if python.starts_with("python") => (Park::Python, "PYTHONPATH"),
+            node if is_node(node) => (Park::Node, "NODE_OPTIONS"),
+            python if self.is_python_2(python) => {
+                return choice(
+                    Park::Gate,
+                    "Python 2 does not know what the hook is written in",
+                );
+            }
+            python if is_python(python) => (Park::Python, "PYTHONPATH"),
             other => {
                 return Choice {
                     park: Park::Gate,
@@ -106,6 +111,13 @@ impl Settings<'_> {
         PROCESS.iter().any(|name| environment.get(name).is_some())
     }
 
+    /// Whether a program of that name is Python 2. The official images say which version they have.
+    fn is_python_2(&self, name: &str) -> bool {
+        let of_image =
+            || variable(self.config, "PYTHON_VERSION").is_some_and(|it| it.starts_with("2."));
+        name.starts_with("python2") || is_python(name) && !name.starts_with("python3") && of_image()
+    }
+
     /// The port of `upstream_url`, else the watchdog's or the container's own.
     pub(super) fn upstream_port(&self) -> u16 {
         let upstream = ["upstream_url", "http_upstream_url"]
@@ -115,6 +127,20 @@ impl Settings<'_> {
         let own = || self.variable("port").and_then(|port| port.parse().ok());
         upstream.or_else(own).unwrap_or(8080)
     }
+}
+
+/// The name of the program that a command starts.
+fn program(command: &str) -> &str {
+    let path = command.split_whitespace().next().unwrap_or_default();
+    path.rsplit('/').next().unwrap_or_default()
+}
+
+fn is_node(name: &str) -> bool {
+    ["node", "nodejs"].contains(&name)
+}
+
+fn is_python(name: &str) -> bool {
+    name.starts_with("python")
 }
 
 /// A variable of an image.
@@ -208,6 +234,21 @@ mod tests {
         assert_eq!(choose(&python, &Value::Null, true), Park::Python);
         let node = ["fprocess=/usr/bin/node index.js", "mode=http"];
         assert_eq!(choose(&node, &Value::Null, true), Park::Node);
+    }
+
+    #[test]
+    fn python_2_waits_behind_the_gate() {
+        for (process, version, park) in [
+            ("python index.py", "2.7.18", Park::Gate),
+            ("/usr/bin/python2.7 index.py", "", Park::Gate),
+            ("python3 index.py", "2.7.18", Park::Python),
+            ("python index.py", "3.12.2", Park::Python),
+        ] {
+            let process = format!("fprocess={process}");
+            let version = format!("PYTHON_VERSION={version}");
+            let env = [process.as_str(), version.as_str(), "mode=http"];
+            assert_eq!(choose(&env, &Value::Null, true), park, "{env:?}");
+        }
     }
 
     #[test]
