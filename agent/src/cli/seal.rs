@@ -114,7 +114,9 @@ async fn seal(
     if is_built && rebuild == Rebuild::Image {
         return Err(ImageError::Unparkable {
             function: name.clone(),
-            why: "rebuild by image is for templates that load the handler's own files".to_owned(),
+            why: "rebuild by image copies the author's files alone over the base image, and this function's build \
+                  makes more of them (a program, say); seal it with `--rebuild mount`"
+                .to_owned(),
         }
         .into());
     }

@@ -1,9 +1,12 @@
 //! The base image: everything that is built, but no handler; and what makes its process wait. Where the
-//! container runs something else than the handler's files, also what a build makes of them.
+//! container runs something else than the handler's files, also what a build makes of them: unless these are in the
+//! image and Python or Node.js loads them, only a build with them tells.
 use std::{
     collections::{BTreeSet, HashMap},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
+
+use bollard::models::ImageConfig;
 
 use super::{
     Engine, ImageError, Leftover, Reference, arguments,
@@ -112,31 +115,47 @@ impl Preparation<'_> {
             }
             Recipe::Dockerfile { .. } => None,
         };
-        if let Some(folder) = folder {
-            let base = self.finish(image, plain, folder, None).await?;
-            return Ok(Prepared {
-                base,
-                built: None,
-                left: Vec::new(),
-            });
-        }
-        let (built, layer, left) = self.build_handler(recipe, image, plain, steps).await?;
-        let watched = built.places.last().cloned().unwrap_or_default();
-        Ok(Prepared {
-            base: self.finish(image, plain, watched, Some(&layer)).await?,
-            built: Some(built),
-            left,
-        })
+        let (_, config) = self.engine.inspect(&plain.to_string()).await?;
+        let settings = Settings {
+            config: &config,
+            entry: &self.function.entry,
+        };
+        let (made, left) = match &folder {
+            Some(_) if settings.is_interpreted() => (None, Vec::new()),
+            _ => {
+                self.build_handler(recipe, image, plain, steps, folder.as_deref())
+                    .await?
+            }
+        };
+        let choice = settings.choose(folder.is_some());
+        let (built, layer) = made.unzip();
+        let watched = match &built {
+            Some(built) => built.places.last().cloned(),
+            None => folder,
+        };
+        let base = BaseImage {
+            image: self
+                .finish(image, plain, &config, choice.park, layer.as_ref())
+                .await?,
+            handler_dir: watched.unwrap_or_default(),
+            park: choice.park,
+            why: choice.why,
+            upstream_port: settings.upstream_port(),
+            user: config.user.clone().unwrap_or_default(),
+        };
+        Ok(Prepared { base, built, left })
     }
 
-    /// Builds the image with the handler, takes out what it has and the base has not, and removes it again.
+    /// Builds the image with the handler, takes out what it has and the base has not, and removes it again. Gives
+    /// nothing where that is the author's files alone, in the handler's folder of the image.
     async fn build_handler(
         &self,
         recipe: &Recipe,
         image: &Reference,
         plain: &Reference,
         base_steps: &[String],
-    ) -> Result<(Built, Layer, Vec<Leftover>), ImageError> {
+        folder: Option<&Path>,
+    ) -> Result<(Option<(Built, Layer)>, Vec<Leftover>), ImageError> {
         let source = self.plain_source()?;
         let whole = self.whole(image);
         let built = self
@@ -148,29 +167,34 @@ impl Preparation<'_> {
             )
             .await;
         let separated = match &built.outcome {
-            Ok(()) => self.separate(plain, &whole).await,
+            Ok(()) => self.separate(plain, &whole, folder).await,
             Err(_) => Ok(None),
         };
         let known: BTreeSet<&String> = base_steps.iter().collect();
         let own = built.steps.iter().filter(|step| !known.contains(step));
         let left = self.engine.forget(&whole, own.rev()).await?;
         built.outcome?;
-        let (built, layer) =
-            separated?.ok_or_else(|| self.unparkable("nothing was built".into()))?;
-        Ok((built, layer, left))
+        Ok((separated?, left))
     }
 
     async fn separate(
         &self,
         plain: &Reference,
         whole: &Reference,
+        folder: Option<&Path>,
     ) -> Result<Option<(Built, Layer)>, ImageError> {
         let base = export::read(self.engine, &plain.to_string(), Tree::read).await?;
-        let separate = move |archive| {
+        let compare = move |archive| {
             let difference = base.difference(archive)?;
-            Ok(built::separate(&base, difference))
+            Ok((base, difference))
         };
-        let separated = export::read(self.engine, &whole.to_string(), separate).await?;
+        let (base, difference) = export::read(self.engine, &whole.to_string(), compare).await?;
+        if let Some(folder) = folder
+            && difference.is_source(folder, self.plain_source()?)
+        {
+            return Ok(None);
+        }
+        let separated = built::separate(&base, difference);
         separated.map(Some).map_err(|why| self.unparkable(why))
     }
 
@@ -179,18 +203,13 @@ impl Preparation<'_> {
         &self,
         image: &Reference,
         plain: &Reference,
-        handler_dir: PathBuf,
+        config: &ImageConfig,
+        park: Park,
         layer: Option<&Layer>,
-    ) -> Result<BaseImage, ImageError> {
+    ) -> Result<Reference, ImageError> {
         let failed = || ImageError::context(&self.function.name);
-        let (_, config) = self.engine.inspect(&plain.to_string()).await?;
-        let settings = Settings {
-            config: &config,
-            entry: &self.function.entry,
-        };
-        let choice = settings.choose(layer.is_none());
-        let mut dockerfile = park::dockerfile(plain, &config, choice.park);
-        let mut context = park::files(Context::new(), choice.park).map_err(failed())?;
+        let mut dockerfile = park::dockerfile(plain, config, park);
+        let mut context = park::files(Context::new(), park).map_err(failed())?;
         if let Some(tar) = layer
             .map(Layer::tar)
             .transpose()
@@ -213,14 +232,7 @@ impl Preparation<'_> {
         self.engine.tag(&building, &base).await?;
         self.engine.remove(&building.to_string()).await?;
         self.engine.push(&base).await?;
-        Ok(BaseImage {
-            image: base,
-            handler_dir,
-            park: choice.park,
-            why: choice.why,
-            upstream_port: settings.upstream_port(),
-            user: config.user.clone().unwrap_or_default(),
-        })
+        Ok(base)
     }
 
     /// The image with the handler, which is there for as long as it takes to be looked into. It has the same name each
@@ -249,30 +261,4 @@ impl Preparation<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use bollard::{API_DEFAULT_VERSION, Docker};
-
-    use super::*;
-
-    #[tokio::test]
-    async fn files_that_faas_cli_would_copy_into_the_handler_are_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("stack.yaml");
-        let text = "provider: {name: openfaas}\nconfiguration: {copy: [./common]}\nfunctions:\n  f: {lang: \
-                    python3, handler: ., image: r/f}\n";
-        std::fs::write(&path, text).unwrap();
-        let stack = StackFile::read(&path).unwrap();
-        let functions = stack.functions(None).unwrap();
-        let preparation = Preparation {
-            engine: &Engine(
-                Docker::connect_with_http("127.0.0.1:1", 1, API_DEFAULT_VERSION).unwrap(),
-            ),
-            faas: &FaasCli::new("/nonexistent/faas-cli".as_ref(), "http://g", None).unwrap(),
-            stack: &stack,
-            function: &functions[0],
-            source: None,
-        };
-        let error = preparation.run().await.err().unwrap().to_string();
-        assert!(error.contains("`configuration.copy`"), "{error}");
-    }
-}
+mod tests;

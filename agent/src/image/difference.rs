@@ -11,6 +11,8 @@ use sha2::{Digest as _, Sha256};
 use tar::EntryType;
 use zeroize::Zeroizing;
 
+use crate::seal::archive::{self, Archive};
+
 /// So much of an image may be somebody's handler, in bytes: at each unlock it is held in memory, twice.
 const MAX_SECRET: u64 = 256 << 20;
 /// Files that every container has, written by the engine.
@@ -99,6 +101,31 @@ impl Tree {
 }
 
 impl Difference {
+    /// Whether it is nothing but the author's files, as they are, in a folder of the image.
+    pub(super) fn is_source(&self, folder: &Path, source: &Archive) -> bool {
+        let own = |path: &Path| path.strip_prefix(folder).ok().and_then(|it| source.get(it));
+        let is_own_file = |(path, content): (&PathBuf, &Content)| {
+            own(path).is_some_and(|entry| {
+                entry.content == archive::Content::File(&content.bytes)
+                    && entry.mode == content.node.mode
+            })
+        };
+        // The base has the manifests already, with rights that faas-cli has given them.
+        let is_manifest = |path: &Path| {
+            path.parent() == Some(folder) && path.file_name().is_some_and(archive::is_manifest)
+        };
+        let is_own_node = |(path, node): (&PathBuf, &Node)| match (&node.kind, own(path)) {
+            (Kind::Folder, Some(entry)) => entry.content == archive::Content::Folder,
+            (Kind::Link(to), Some(entry)) => entry.content == archive::Content::Link(to),
+            _ => false,
+        };
+        let mut changed = self.changed.iter();
+        self.refused.is_none()
+            && self.secret.iter().all(is_own_file)
+            && changed.all(|file| is_manifest(file.0) || is_own_file(file))
+            && self.frame.iter().all(is_own_node)
+    }
+
     fn note(&mut self, path: PathBuf, found: Found, base: Option<&Kind>) {
         let Found {
             node,

@@ -1,5 +1,11 @@
 //! Images made by hand, and what they differ in.
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt as _, symlink},
+};
+
 use super::*;
+use crate::seal::archive::Survey;
 
 /// An entry made by hand: path, type, mode, content or target.
 pub(in crate::image) type Made<'a> = (&'a str, EntryType, u32, &'a str);
@@ -87,5 +93,66 @@ fn what_a_delivered_file_cannot_be_is_refused_by_name() {
         let base: Vec<_> = base.into_iter().collect();
         let refused = difference(&base, &[all]).refused.unwrap_or_default();
         assert!(refused.starts_with(part), "{refused}");
+    }
+}
+
+/// Whether what is in an image beside the base is a handler of `handler.rb`, `run` and `data/`, as it is.
+fn is_source(all: &[Made<'_>]) -> bool {
+    let handler = tempfile::tempdir().unwrap();
+    let in_handler = |name: &str| handler.path().join(name);
+    fs::create_dir(in_handler("data")).unwrap();
+    for (name, mode) in [("handler.rb", 0o644), ("run", 0o755), ("data/a", 0o644)] {
+        fs::write(in_handler(name), "author").unwrap();
+        fs::set_permissions(in_handler(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    symlink("run", in_handler("link")).unwrap();
+    let source = Survey::of(handler.path()).unwrap().read().unwrap();
+    let base = [
+        ("app/", FOLDER, 0o755, ""),
+        ("app/Gemfile", FILE, 0o600, "gems"),
+        ("app/handler.rb", FILE, 0o644, "stub"),
+        ("app/run", FILE, 0o644, "author"),
+        ("bin/", FOLDER, 0o755, ""),
+        ("bin/program", FILE, 0o755, "made of the stub"),
+    ];
+    let mut image = base.to_vec();
+    for entry in all {
+        image.retain(|it| it.0 != entry.0);
+        image.push(*entry);
+    }
+    difference(&base, &image).is_source(Path::new("/app"), &source)
+}
+
+const AUTHORS: [Made<'_>; 6] = [
+    ("app/Gemfile", FILE, 0o644, "gems"),
+    ("app/handler.rb", FILE, 0o644, "author"),
+    ("app/run", FILE, 0o755, "author"),
+    ("app/data/", FOLDER, 0o755, ""),
+    ("app/data/a", FILE, 0o644, "author"),
+    ("app/link", EntryType::Symlink, 0o777, "run"),
+];
+
+#[test]
+fn a_build_that_only_copies_the_authors_files_is_told_by_them() {
+    assert!(is_source(&AUTHORS));
+    assert!(is_source(&[]), "a handler that is the stub");
+}
+
+#[test]
+fn whatever_else_a_build_makes_is_not_the_authors() {
+    for other in [
+        ("bin/program", FILE, 0o755, "made of the handler"),
+        ("app/classes", FILE, 0o644, "made of the handler"),
+        ("app/handler.rb", FILE, 0o644, "made of the handler"),
+        ("app/handler.rb", FILE, 0o755, "author"),
+        ("app/Gemfile", FILE, 0o644, "other gems"),
+        ("bin/program", FILE, 0o700, "made of the stub"),
+        ("handler.rb", FILE, 0o644, "author"),
+        ("app/cache/", FOLDER, 0o755, ""),
+        ("app/link", EntryType::Symlink, 0o777, "handler.rb"),
+        ("app/pipe", EntryType::Fifo, 0o644, ""),
+    ] {
+        let all: Vec<_> = AUTHORS.into_iter().chain([other]).collect();
+        assert!(!is_source(&all), "{other:?}");
     }
 }

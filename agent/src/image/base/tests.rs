@@ -1,0 +1,232 @@
+//! What is built and delivered of a function, with an engine whose images are made by hand.
+use std::{
+    fs,
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    os::unix::{
+        fs::PermissionsExt as _,
+        net::{UnixListener, UnixStream},
+    },
+    path::Path,
+    sync::{Arc, Mutex},
+    thread,
+};
+
+use bollard::{API_DEFAULT_VERSION, Docker};
+use serde_json::json;
+
+use super::{
+    super::difference::tests::{FILE, FOLDER, Made, image},
+    *,
+};
+use crate::seal::archive::Survey;
+
+/// Images that an engine has built: the base, and the one with the handler.
+#[derive(Default)]
+struct Images {
+    env: Vec<&'static str>,
+    base: Vec<u8>,
+    whole: Vec<u8>,
+}
+
+impl Images {
+    /// The answer to a request; a container bears the name of its image.
+    fn answer(&self, request: &str, body: &str) -> Vec<u8> {
+        let is_whole = request.contains("rsfaas-sealing");
+        let image = match body.contains("rsfaas-sealing") {
+            true => "rsfaas-sealing",
+            false => "base",
+        };
+        let (call, _) = request.split_once('?').unwrap_or((request, ""));
+        let json = match call.split('/').next_back() {
+            Some("export") if is_whole => return self.whole.clone(),
+            Some("export") => return self.base.clone(),
+            Some("create") => json!({"Id": image, "Warnings": []}),
+            Some("json") if call.starts_with("GET /images/") => {
+                json!({"Id": "sha256:0123456789abcdef", "Config": {"Env": self.env}})
+            }
+            Some("build" | "push") => json!({}),
+            _ => json!([]),
+        };
+        json.to_string().into_bytes()
+    }
+
+    /// Answers one request, and notes it.
+    fn serve(&self, mut stream: &UnixStream, asked: &Mutex<Vec<String>>) -> io::Result<()> {
+        let mut reader = BufReader::new(stream);
+        let mut request = String::new();
+        reader.read_line(&mut request)?;
+        let request = request.trim_end_matches(" HTTP/1.1\r\n");
+        asked.lock().unwrap().push(request.to_owned());
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line)?;
+            match line.trim().to_lowercase().split_once(": ") {
+                Some(("content-length", value)) => length = value.parse().unwrap_or_default(),
+                Some(_) => {}
+                None => break,
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body)?;
+        let answer = self.answer(request, &String::from_utf8_lossy(&body));
+        let length = answer.len();
+        write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+        )?;
+        stream.write_all(&answer)?;
+        // The rest of a build's context: who closes before has the client fail.
+        io::copy(&mut reader, &mut io::sink()).map(drop)
+    }
+
+    /// An engine that has them, and what it is asked.
+    fn engine(self, folder: &Path) -> (Engine, Arc<Mutex<Vec<String>>>) {
+        let socket = folder.join("docker.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let asked = Arc::<Mutex<Vec<String>>>::default();
+        let log = Arc::clone(&asked);
+        let images = Arc::new(self);
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (images, log) = (Arc::clone(&images), Arc::clone(&log));
+                thread::spawn(move || images.serve(&stream.unwrap(), &log));
+            }
+        });
+        let docker = Docker::connect_with_unix(socket.to_str().unwrap(), 10, API_DEFAULT_VERSION);
+        (Engine(docker.unwrap()), asked)
+    }
+}
+
+/// A function `f` of `handler.x`, in a folder of its own.
+struct Project {
+    folder: tempfile::TempDir,
+    stack: StackFile,
+    function: Function,
+    source: Archive,
+}
+
+impl Project {
+    fn new(lang: &str, configuration: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let handler = folder.path().join("f");
+        fs::create_dir(&handler).unwrap();
+        fs::write(handler.join("handler.x"), "author").unwrap();
+        fs::write(handler.join("Dockerfile"), "FROM x\nCOPY . .\n").unwrap();
+        let path = folder.path().join("stack.yaml");
+        let text = format!(
+            "provider: {{name: openfaas}}\n{configuration}\nfunctions:\n  f: {{lang: {lang}, handler: ./f, \
+             image: r/f}}\n"
+        );
+        fs::write(&path, text).unwrap();
+        let stack = StackFile::read(&path).unwrap();
+        let function = stack.functions(None).unwrap().remove(0);
+        let source = Survey::of(&function.handler).unwrap().read().unwrap();
+        Self {
+            folder,
+            stack,
+            function,
+            source,
+        }
+    }
+
+    fn preparation<'a>(&'a self, engine: &'a Engine, faas: &'a FaasCli) -> Preparation<'a> {
+        Preparation {
+            engine,
+            faas,
+            stack: &self.stack,
+            function: &self.function,
+            source: Some(&self.source),
+        }
+    }
+
+    /// The recipe of a template that has the handler folder in its context.
+    fn recipe(&self) -> Recipe {
+        let project = tempfile::tempdir_in(self.folder.path()).unwrap();
+        let function = project.path().join("build/function");
+        fs::create_dir_all(&function).unwrap();
+        fs::write(function.join(".marker"), "").unwrap();
+        Recipe::Template {
+            project,
+            context: "build".into(),
+            marker: ".marker".into(),
+        }
+    }
+}
+
+fn faas() -> FaasCli {
+    FaasCli::new("/nonexistent/faas-cli".as_ref(), "http://g", None).unwrap()
+}
+
+/// Prepares a function whose template keeps the handler folder in its image, where it also has this program; tells
+/// whether it was built with the handler.
+async fn prepare(env: &[&'static str], program: &str) -> (Prepared, bool) {
+    let project = Project::new("x", "");
+    let of = |handler, program| -> [Made<'_>; 4] {
+        [
+            ("app/", FOLDER, 0o755, ""),
+            ("app/handler.x", FILE, 0o644, handler),
+            ("app/.marker", FILE, 0o644, ""),
+            ("program", FILE, 0o755, program),
+        ]
+    };
+    let handler = project.function.handler.join("handler.x");
+    let mode = fs::Permissions::from_mode(0o644);
+    fs::set_permissions(handler, mode).unwrap();
+    let images = Images {
+        env: env.to_vec(),
+        base: image(&of("stub", "made of the stub")),
+        whole: image(&of("author", program)),
+    };
+    let (engine, asked) = images.engine(project.folder.path());
+    let faas = faas();
+    let reference = Reference::parse("r/f:1");
+    let plain = reference.tagged("rsfaas-building");
+    let prepared = project
+        .preparation(&engine, &faas)
+        .prepare(&project.recipe(), &reference, &plain, &[])
+        .await
+        .unwrap();
+    let asked = asked.lock().unwrap();
+    let is_built = asked.iter().any(|it| it.contains("rsfaas-sealing"));
+    (prepared, is_built)
+}
+
+#[tokio::test]
+async fn a_program_that_is_compiled_beside_its_source_is_delivered() {
+    let env = ["fprocess=/program", "mode=http"];
+    let (prepared, is_built) = prepare(&env, "made of the handler").await;
+    assert!(is_built);
+    let places = prepared.built.unwrap().places;
+    assert_eq!(places, ["/app/handler.x", "/program"].map(PathBuf::from));
+    assert_eq!(prepared.base.handler_dir, Path::new("/program"));
+    assert_eq!(prepared.base.park, Park::Gate);
+}
+
+#[tokio::test]
+async fn scripts_of_which_a_build_makes_nothing_are_delivered_as_they_are() {
+    let env = ["fprocess=bash /app/handler.x", "mode=http"];
+    let (prepared, is_built) = prepare(&env, "made of the stub").await;
+    assert!(is_built && prepared.built.is_none());
+    assert_eq!(prepared.base.handler_dir, Path::new("/app"));
+    assert_eq!(prepared.base.park, Park::Gate);
+}
+
+#[tokio::test]
+async fn a_python_handler_is_never_built() {
+    let env = ["fprocess=python index.py", "mode=http"];
+    let (prepared, is_built) = prepare(&env, "made of the handler").await;
+    assert!(!is_built && prepared.built.is_none());
+    assert_eq!(prepared.base.handler_dir, Path::new("/app"));
+    assert_eq!(prepared.base.park, Park::Python);
+}
+
+#[tokio::test]
+async fn files_that_faas_cli_would_copy_into_the_handler_are_refused() {
+    let project = Project::new("python3", "configuration: {copy: [./common]}");
+    let (engine, _) = Images::default().engine(project.folder.path());
+    let faas = faas();
+    let preparation = project.preparation(&engine, &faas);
+    let error = preparation.run().await.err().unwrap().to_string();
+    assert!(error.contains("`configuration.copy`"), "{error}");
+}
