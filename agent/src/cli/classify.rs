@@ -69,6 +69,7 @@ impl Classify for ImageError {
             | Self::Purge { .. }
             | Self::Cache { .. }
             | Self::Pulled { .. } => Exit::Images,
+            Self::Base { source, .. } => source.exit(),
             Self::Context { source, .. } | Self::Export { source, .. } => io_exit(source),
             Self::Unparkable { .. } | Self::SealedBuild { .. } => Exit::Stack,
             // It puts the template together, which no gateway takes part in.

@@ -96,7 +96,8 @@ impl Preparation<'_> {
         let steps = self
             .engine
             .build(&plain, recipe.base(function)?, arguments)
-            .await?;
+            .await
+            .map_err(|error| self.without_handler(error))?;
         let result = self.prepare(&recipe, &image, &plain, &steps).await;
         self.engine.remove(&plain.to_string()).await?;
         result
@@ -250,6 +251,17 @@ impl Preparation<'_> {
     fn arguments(&self) -> Result<HashMap<String, String>, ImageError> {
         arguments::of(self.function, &self.stack.folder().join("template"))
             .map_err(|error| self.unparkable(error.to_string()))
+    }
+
+    /// A build that fails may do so for want of the author's files.
+    fn without_handler(&self, error: ImageError) -> ImageError {
+        match error {
+            ImageError::Build { .. } => ImageError::Base {
+                function: self.function.name.clone(),
+                source: Box::new(error),
+            },
+            other => other,
+        }
     }
 
     fn unparkable(&self, why: String) -> ImageError {

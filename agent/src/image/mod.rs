@@ -45,6 +45,17 @@ pub enum ImageError {
         /// What the engine said.
         said: String,
     },
+    /// The image without the handler could not be built.
+    #[error(
+        "the image of {function} without the handler cannot be built: of the handler folder its build has nothing but \
+         the dependency manifests, since the rest is encrypted, a `vendor/` folder too; nothing was changed"
+    )]
+    Base {
+        /// The function.
+        function: String,
+        /// How the build failed.
+        source: Box<Self>,
+    },
     /// An image could not be pushed.
     #[error(
         "pushing {image} failed: {said}; where its registry wants a login: `docker login` as the user who runs this \

@@ -26,6 +26,8 @@ struct Images {
     env: Vec<&'static str>,
     base: Vec<u8>,
     whole: Vec<u8>,
+    /// What each build says in the end.
+    failure: Option<&'static str>,
 }
 
 impl Images {
@@ -43,6 +45,9 @@ impl Images {
             Some("create") => json!({"Id": image, "Warnings": []}),
             Some("json") if call.starts_with("GET /images/") => {
                 json!({"Id": "sha256:0123456789abcdef", "Config": {"Env": self.env}})
+            }
+            Some("build") if self.failure.is_some() => {
+                json!({"errorDetail": {"message": self.failure}})
             }
             Some("build" | "push") => json!({}),
             _ => json!([]),
@@ -177,6 +182,7 @@ async fn prepare(env: &[&'static str], program: &str) -> (Prepared, bool) {
         env: env.to_vec(),
         base: image(&of("stub", "made of the stub")),
         whole: image(&of("author", program)),
+        failure: None,
     };
     let (engine, asked) = images.engine(project.folder.path());
     let faas = faas();
@@ -229,4 +235,24 @@ async fn files_that_faas_cli_would_copy_into_the_handler_are_refused() {
     let preparation = project.preparation(&engine, &faas);
     let error = preparation.run().await.err().unwrap().to_string();
     assert!(error.contains("`configuration.copy`"), "{error}");
+}
+
+#[tokio::test]
+async fn a_build_that_fails_without_the_handler_is_told_as_such() {
+    let project = Project::new("dockerfile", "");
+    let images = Images {
+        failure: Some("cannot find module providing package shop"),
+        ..Images::default()
+    };
+    let (engine, _) = images.engine(project.folder.path());
+    let faas = faas();
+    let preparation = project.preparation(&engine, &faas);
+    let error = crate::chain::of(&preparation.run().await.err().unwrap());
+    for part in [
+        "without the handler",
+        "vendor/",
+        "cannot find module providing package shop",
+    ] {
+        assert!(error.contains(part), "{error}");
+    }
 }
