@@ -23,7 +23,7 @@ use crate::{
         folder::seal_built,
         key::Key,
     },
-    stack::{Deployment, Function},
+    stack::{Deployment, Function, StackFile},
     state::{Isolation, Rebuild, SealedFunction},
 };
 
@@ -90,7 +90,7 @@ async fn seal(
         Some(handler) => handler.places()?.is_some(),
         None => false,
     };
-    let is_same = |record: &SealedFunction| record.stack == function.entry;
+    let is_same = |record: &SealedFunction| is_same(&setting.stack, function, record);
     let (record, built) = match known {
         // What was begun with another entry begins again, but where that takes the author's files.
         Some(record)
@@ -175,6 +175,18 @@ async fn seal(
     tell!("{name}: sealed");
     // The next run goes on with it.
     Ok(purged?)
+}
+
+/// Whether a record has the entry that is in the stack file now. Which process a template names cannot be told where
+/// the template is not there any more.
+fn is_same(stack: &StackFile, function: &Function, record: &SealedFunction) -> bool {
+    let [mut kept, mut now] = [&record.stack, &function.entry].map(Clone::clone);
+    if !stack.has_template(function) && now["fprocess"].is_null() {
+        for entry in [&mut kept, &mut now] {
+            entry["fprocess"].take();
+        }
+    }
+    kept == now
 }
 
 /// Builds the images and puts the record together; with the author's files and what a build has made of

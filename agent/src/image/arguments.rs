@@ -1,10 +1,8 @@
 //! Build arguments as faas-cli puts them together: the function's own, and the packages that its build options stand for
 //! in its template.
-use std::{collections::HashMap, fs, path::Path};
+use std::{collections::HashMap, path::Path};
 
-use serde::Deserialize;
-
-use crate::stack::Function;
+use crate::stack::{Function, Template};
 
 /// The argument that templates install packages by.
 const PACKAGES: &str = "ADDITIONAL_PACKAGE";
@@ -25,20 +23,6 @@ pub(super) enum ArgumentsError {
     },
 }
 
-/// `template.yml`, as far as it is needed.
-#[derive(Deserialize)]
-struct Template {
-    #[serde(default)]
-    build_options: Vec<BuildOption>,
-}
-
-#[derive(Deserialize)]
-struct BuildOption {
-    name: String,
-    #[serde(default)]
-    packages: Vec<String>,
-}
-
 /// The arguments of a function whose templates are in a folder.
 ///
 /// # Errors
@@ -51,12 +35,8 @@ pub(super) fn of(
     if function.build_options.is_empty() {
         return Ok(arguments);
     }
-    let path = templates.join(&function.lang).join("template.yml");
-    let failed = |error: &dyn std::fmt::Display| {
-        ArgumentsError::Template(format!("{} cannot be read: {error}", path.display()))
-    };
-    let text = fs::read_to_string(&path).map_err(|error| failed(&error))?;
-    let template: Template = serde_norway::from_str(&text).map_err(|error| failed(&error))?;
+    let template = Template::read(&templates.join(&function.lang));
+    let template = template.map_err(ArgumentsError::Template)?;
     let mut packages: Vec<&str> = Vec::new();
     for name in &function.build_options {
         let known = &template.build_options;
@@ -85,6 +65,8 @@ pub(super) fn of(
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const TEMPLATE: &str = "

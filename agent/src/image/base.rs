@@ -20,7 +20,7 @@ use super::{
 use crate::{
     openfaas::FaasCli,
     seal::archive::{Archive, Built},
-    stack::{Function, StackFile},
+    stack::{self, Function, StackFile},
     state::Park,
 };
 
@@ -85,7 +85,7 @@ impl Preparation<'_> {
         // An earlier run that was killed has left it, with the handler in it.
         let left = self.whole(&image).to_string();
         self.engine.remove_with_containers(&left).await?;
-        let recipe = if function.lang.eq_ignore_ascii_case("dockerfile") {
+        let recipe = if stack::is_dockerfile(&function.lang) {
             Recipe::of_dockerfile(function, self.plain_source()?)?
         } else {
             Recipe::of_template(self.faas, self.stack, function).await?
@@ -249,7 +249,7 @@ impl Preparation<'_> {
     }
 
     fn arguments(&self) -> Result<HashMap<String, String>, ImageError> {
-        arguments::of(self.function, &self.stack.folder().join("template"))
+        arguments::of(self.function, &self.stack.templates())
             .map_err(|error| self.unparkable(error.to_string()))
     }
 

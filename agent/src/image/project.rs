@@ -37,7 +37,7 @@ pub(super) fn write(
         }
     }
     fs::write(handler.join(marker), "")?;
-    std::os::unix::fs::symlink(stack.folder().join("template"), project.join("template"))?;
+    std::os::unix::fs::symlink(stack.templates(), project.join("template"))?;
     let text = format!(
         "version: 1.0\nprovider:\n  name: openfaas\nfunctions:\n  {}:\n    lang: {}\n    handler: \
          ./handler\n    image: {}\n",

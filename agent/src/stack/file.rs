@@ -11,6 +11,7 @@ use super::{
     StackError,
     entry::Entry,
     substitute::{Substituted, substitute},
+    template::{Template, is_dockerfile},
 };
 
 /// A stack file.
@@ -38,7 +39,7 @@ pub struct Function {
     pub build_args: BTreeMap<String, String>,
     /// Which of its template's packages it is built with, by their names there.
     pub build_options: Vec<String>,
-    /// Its entry, with paths made absolute.
+    /// Its entry, with paths made absolute, and with the process that its template names where it names none itself.
     pub entry: Value,
 }
 
@@ -117,6 +118,19 @@ impl StackFile {
     #[must_use]
     pub fn build_folder(&self, function: &str) -> PathBuf {
         self.folder().join("build").join(function)
+    }
+
+    /// The folder of the templates.
+    #[must_use]
+    pub fn templates(&self) -> PathBuf {
+        self.folder().join("template")
+    }
+
+    /// Whether a function's template is there, or it needs none.
+    #[must_use]
+    pub fn has_template(&self, function: &Function) -> bool {
+        let folder = self.templates().join(&function.lang);
+        is_dockerfile(&function.lang) || folder.is_dir()
     }
 
     /// The folder of the file, where `template/` is.
@@ -199,6 +213,15 @@ impl StackFile {
                 *file = self.folder().join(path).to_string_lossy().into();
             }
         }
+        let lang = field("lang")?;
+        // As faas-cli has it when it deploys, which is done without the template from here on.
+        if absolute["fprocess"].as_str().is_none_or(str::is_empty)
+            && !is_dockerfile(&lang)
+            && let Ok(template) = Template::read(&self.templates().join(&lang))
+            && let Some(process) = template.fprocess
+        {
+            absolute["fprocess"] = process.into();
+        }
         let build_args = absolute["build_args"]
             .as_object()
             .into_iter()
@@ -210,7 +233,7 @@ impl StackFile {
         Ok(Function {
             build_options: build_options.collect(),
             name: name.to_owned(),
-            lang: field("lang")?,
+            lang,
             handler,
             image: field("image")?,
             build_args,
@@ -235,7 +258,18 @@ mod tests {
 
     fn read(text: &str) -> Result<Vec<Function>, String> {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join("pydict")).unwrap();
+        for (path, text) in [
+            ("pydict/handler.py", ""),
+            (
+                "template/node/template.yml",
+                "language: node\nfprocess: node index.js\n",
+            ),
+            ("template/dockerfile/template.yml", "fprocess: none\n"),
+        ] {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
         let path = folder.path().join("stack.yaml");
         StackFile::parse(path, text, &environment)
             .and_then(|file| file.functions(None))
@@ -287,6 +321,20 @@ functions:
         assert_eq!(function.entry["environment"], expected);
         let file = StackFile::parse("/tmp/s".into(), &format!("{GOOD}# ${{NONE}}"), &environment);
         assert_eq!(file.unwrap().unset(), ["NONE"]);
+    }
+
+    #[test]
+    fn the_process_is_that_of_the_template_where_the_entry_names_none() {
+        let process = |lang: &str, more: &str| {
+            let text = GOOD.replace("python3-flask", &format!("{lang}{more}"));
+            read(&text).unwrap()[0].entry["fprocess"].clone()
+        };
+        assert_eq!(process("node", ""), "node index.js");
+        assert_eq!(process("node", "\n    fprocess: ''"), "node index.js");
+        assert_eq!(process("node", "\n    fprocess: node other"), "node other");
+        for without in ["dockerfile", "Dockerfile", "python3-flask"] {
+            assert_eq!(process(without, ""), Value::Null, "{without}");
+        }
     }
 
     #[test]

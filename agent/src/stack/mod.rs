@@ -5,9 +5,11 @@ mod environment;
 mod error;
 mod file;
 mod substitute;
+mod template;
 
 pub use deployment::Deployment;
 pub use environment::sets;
 pub(crate) use environment::{PROCESS, in_files};
 pub use error::StackError;
 pub use file::{Function, StackFile};
+pub(crate) use template::{Template, is_dockerfile};

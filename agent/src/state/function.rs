@@ -72,7 +72,7 @@ pub struct SealedFunction {
     #[serde(default)]
     pub isolation: Isolation,
     /// The function's entry of the stack file, as written (environment, labels, secrets, limits),
-    /// with paths made absolute.
+    /// with paths made absolute and the template's process where it names none.
     pub stack: serde_json::Value,
     /// `provider.gateway` of the stack file, if it names one.
     #[serde(default)]

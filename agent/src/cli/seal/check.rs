@@ -107,7 +107,7 @@ fn needed(stack: &StackFile, key: Option<&Path>, state: &Path) -> Vec<(&'static 
         .into_iter()
         .chain([
             ("the stack file", stack.path().to_owned()),
-            ("the templates' folder", stack.folder().join("template")),
+            ("the templates' folder", stack.templates()),
             ("the agent's state folder", state.to_owned()),
         ])
         .chain(environment.map(|path| ("the environment file", path)))
