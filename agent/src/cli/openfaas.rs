@@ -9,6 +9,9 @@ use crate::{
     state::StateDir,
 };
 
+/// faas-cli's variable for the gateway's address.
+const VARIABLE: &str = "OPENFAAS_URL";
+
 /// Which functions, and where the agent's folders are.
 #[derive(Debug, clap::Args)]
 pub(super) struct Stack {
@@ -58,10 +61,8 @@ impl Stack {
             );
         }
         let functions = stack.functions(self.function.as_deref())?;
-        // As with faas-cli: what the stack file names comes before what the host is set to.
-        let gateway = stack
-            .gateway()
-            .map_or_else(|| config.gateway(), str::to_owned);
+        let variable = std::env::var(VARIABLE).ok();
+        let gateway = address(stack.gateway(), variable.as_deref(), || config.gateway());
         let faas = FaasCli::new(&config.faas_cli, &gateway, config.credentials.as_deref())?;
         let gateway = Gateway::new(&gateway, config.credentials.as_deref()).ok();
         let state = StateDir::new(self.state_dir.as_ref().unwrap_or(&config.state_dir));
@@ -96,6 +97,20 @@ impl Setting {
     }
 }
 
+/// The gateway's address, by faas-cli's rules: what the stack file names, then the environment, and only then what the
+/// host is set to; `http` where no scheme is written.
+fn address(stack: Option<&str>, variable: Option<&str>, host: impl Fn() -> String) -> String {
+    let Some(named) = stack.or(variable.filter(|variable| !variable.is_empty())) else {
+        return host();
+    };
+    let named = named.trim_end_matches('/').to_lowercase();
+    if named.starts_with("http") {
+        named
+    } else {
+        format!("http://{named}")
+    }
+}
+
 /// Runs work that waits for others.
 pub(super) fn wait_for<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     tokio::runtime::Builder::new_current_thread()
@@ -103,4 +118,25 @@ pub(super) fn wait_for<T>(work: impl Future<Output = Result<T, Failure>>) -> Res
         .build()
         .map_err(|error| Failure::new(Exit::Unexpected, error))?
         .block_on(work)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gateway_is_the_stack_files_then_the_environments_then_the_hosts() {
+        let address =
+            |stack, variable| address(stack, variable, || "http://127.0.0.1:8090".to_owned());
+        for (stack, variable, expected) in [
+            (Some("http://g:8080/"), Some("http://e"), "http://g:8080"),
+            (Some("G:8080"), None, "http://g:8080"),
+            (None, Some("gateway:31112"), "http://gateway:31112"),
+            (None, Some("https://e/"), "https://e"),
+            (None, Some(""), "http://127.0.0.1:8090"),
+            (None, None, "http://127.0.0.1:8090"),
+        ] {
+            assert_eq!(address(stack, variable), expected);
+        }
+    }
 }

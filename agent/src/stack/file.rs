@@ -14,6 +14,9 @@ use super::{
     template::{Template, is_dockerfile},
 };
 
+/// What faas-cli takes for no gateway at all.
+const DEFAULT_GATEWAY: &str = "http://127.0.0.1:8080";
+
 /// A stack file.
 #[derive(Debug, Clone)]
 pub struct StackFile {
@@ -145,10 +148,12 @@ impl StackFile {
         entries.map(|(name, entry)| (name.as_str(), &entry.0))
     }
 
-    /// `provider.gateway`.
+    /// `provider.gateway`, where it is the author's choice: faas-cli writes its default into every new file, and takes
+    /// that for none.
     #[must_use]
     pub fn gateway(&self) -> Option<&str> {
-        self.gateway.as_deref()
+        let named = self.gateway.as_deref();
+        named.filter(|named| !["", DEFAULT_GATEWAY].contains(named))
     }
 
     /// `configuration.copy`: paths that faas-cli puts into every handler folder when it builds.
@@ -321,6 +326,18 @@ functions:
         assert_eq!(function.entry["environment"], expected);
         let file = StackFile::parse("/tmp/s".into(), &format!("{GOOD}# ${{NONE}}"), &environment);
         assert_eq!(file.unwrap().unset(), ["NONE"]);
+    }
+
+    #[test]
+    fn the_gateway_that_every_new_file_names_is_nobodys_choice() {
+        let gateway = |named: &str| {
+            let text = GOOD.replace("http://127.0.0.1:8080", named);
+            let file = StackFile::parse("/tmp/s".into(), &text, &environment).unwrap();
+            file.gateway().map(str::to_owned)
+        };
+        assert_eq!(gateway("http://127.0.0.1:8080"), None);
+        assert_eq!(gateway("''"), None);
+        assert_eq!(gateway("http://g:8080").unwrap(), "http://g:8080");
     }
 
     #[test]
