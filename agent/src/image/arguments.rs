@@ -1,11 +1,21 @@
-//! Build arguments as faas-cli puts them together: the function's own, and the packages that its build options stand for
-//! in its template.
+//! Build arguments as faas-cli puts them together: the function's own, the packages that its build options stand for
+//! in its template, and the proxies that the environment names.
 use std::{collections::HashMap, path::Path};
 
 use crate::stack::{Function, Template};
 
 /// The argument that templates install packages by.
 const PACKAGES: &str = "ADDITIONAL_PACKAGE";
+
+/// The arguments that every Dockerfile has for proxies, without naming them.
+const PROXIES: [&str; 6] = [
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+];
 
 /// Why there are none.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,15 +33,21 @@ pub(super) enum ArgumentsError {
     },
 }
 
-/// The arguments of a function whose templates are in a folder.
+/// The arguments of a function whose templates are in a folder, in an environment.
 ///
 /// # Errors
 /// When it has a build option that its template has not.
 pub(super) fn of(
     function: &Function,
     templates: &Path,
+    variable: &dyn Fn(&str) -> Option<String>,
 ) -> Result<HashMap<String, String>, ArgumentsError> {
     let mut arguments: HashMap<_, _> = function.build_args.clone().into_iter().collect();
+    for name in PROXIES {
+        if let Some(proxy) = variable(name).filter(|proxy| !proxy.is_empty()) {
+            arguments.entry(name.to_owned()).or_insert(proxy);
+        }
+    }
     if function.build_options.is_empty() {
         return Ok(arguments);
     }
@@ -97,7 +113,21 @@ build_options:
             build_options: options.iter().map(ToString::to_string).collect(),
             entry: serde_json::Value::Null,
         };
-        of(&function, folder.path())
+        of(&function, folder.path(), &|name| match name {
+            "https_proxy" | "HTTP_PROXY" => Some(format!("http://{name}:3128")),
+            "no_proxy" => Some(String::new()),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn builds_have_the_proxies_of_the_environment_where_the_stack_file_names_no_others() {
+        let found = arguments(&[], &[("A", "1")]).unwrap();
+        assert_eq!(found["https_proxy"], "http://https_proxy:3128");
+        assert_eq!(found["HTTP_PROXY"], "http://HTTP_PROXY:3128");
+        assert_eq!(found.len(), 3, "{found:?}");
+        let own = arguments(&[], &[("https_proxy", "http://own")]).unwrap();
+        assert_eq!(own["https_proxy"], "http://own");
     }
 
     #[test]

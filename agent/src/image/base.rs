@@ -249,7 +249,8 @@ impl Preparation<'_> {
     }
 
     fn arguments(&self) -> Result<HashMap<String, String>, ImageError> {
-        arguments::of(self.function, &self.stack.templates())
+        let variable = |name: &str| std::env::var(name).ok();
+        arguments::of(self.function, &self.stack.templates(), &variable)
             .map_err(|error| self.unparkable(error.to_string()))
     }
 
