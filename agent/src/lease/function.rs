@@ -1,5 +1,6 @@
 //! The driver of one function's leases: owns their machines, the limiter and the time.
 mod admissions;
+mod ends;
 mod meanwhile;
 mod requests;
 mod stages;
@@ -40,6 +41,8 @@ pub struct Driver {
     ends: JoinSet<()>,
     /// Requests that wait until it is known which key is the right one, or nothing is left of an earlier agent.
     postponed: Vec<Request>,
+    /// For how long the first of them waits.
+    patience: Option<Instant>,
     unlocks: u64,
     last_error: Option<String>,
     /// Whether nothing is left of an earlier agent.
@@ -90,6 +93,7 @@ impl Driver {
             removals: Removals::default(),
             ends: JoinSet::new(),
             postponed: Vec::new(),
+            patience: None,
             unlocks: 0,
             last_error: None,
             is_swept: false,
@@ -116,7 +120,8 @@ impl Driver {
         }
         while !(self.stopping && self.leases.is_empty() && self.removals.is_empty()) {
             self.open_door();
-            let deadline = self.leases.values().filter_map(Lease::deadline).min();
+            let deadlines = self.leases.values().filter_map(Lease::deadline);
+            let deadline = deadlines.chain(self.patience()).min();
             let woken = tokio::select! {
                 message = messages.recv() => Woken::Message(message),
                 Some(Ok((holder, done))) = self.work.join_next() => Woken::Done(holder, done),
@@ -173,42 +178,6 @@ impl Driver {
                 let _ = reply.send(self.status());
             }
             Message::Stop => self.stop(),
-        }
-    }
-
-    fn stop(&mut self) {
-        self.stopping = true;
-        self.end_all();
-    }
-
-    fn end_all(&mut self) {
-        self.refuse_postponed(Refusal::RebuildFailed);
-        for holder in self.leases.keys().copied().collect::<Vec<_>>() {
-            self.end(holder);
-        }
-    }
-
-    fn end(&mut self, holder: Holder) {
-        if let Some(lease) = self.leases.get_mut(&holder) {
-            let actions = lease.end();
-            self.act(holder, actions);
-        }
-    }
-
-    /// Ends the leases whose time is over.
-    fn expire(&mut self) {
-        let now = Instant::now();
-        let over: Vec<Holder> = self
-            .leases
-            .iter()
-            .filter(|(_, lease)| lease.deadline().is_some_and(|deadline| deadline <= now))
-            .map(|(holder, _)| *holder)
-            .collect();
-        for holder in over {
-            if self.leases[&holder].is_expired(now) {
-                tracing::info!(function = self.name(), "the lease has reached its limit");
-            }
-            self.end(holder);
         }
     }
 

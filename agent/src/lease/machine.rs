@@ -75,6 +75,12 @@ impl<C: Copy + Eq + Hash, R> Machine<C, R> {
         self.holders.contains(&connection)
     }
 
+    /// Whether somebody waits until it is locked, and for the unlock after that.
+    #[must_use]
+    pub fn is_kept_waiting(&self) -> bool {
+        self.phase == Phase::Locking && !self.waiting.is_empty()
+    }
+
     /// Whether a container serves nobody.
     #[must_use]
     pub fn is_idle(&self) -> bool {
@@ -154,6 +160,14 @@ impl<C: Copy + Eq + Hash, R> Machine<C, R> {
             Phase::Unlocked => self.lock(),
             Phase::Unlocking | Phase::Locking => self.fail_waiting(),
         }
+    }
+
+    /// The lock takes too long for those who wait for it.
+    pub fn give_up(&mut self) -> Vec<Action<C, R>> {
+        if !self.is_kept_waiting() {
+            return Vec::new();
+        }
+        self.fail_waiting()
     }
 
     /// Everything is ciphertext again.
@@ -241,6 +255,23 @@ mod tests {
         assert_eq!(lease.request(2, 20), []);
         assert_eq!(lease.locked(), [Action::Unlock]);
         assert_eq!(lease.unlocked(), [Action::Serve(2, 20)]);
+    }
+
+    #[test]
+    fn who_has_waited_too_long_for_a_lock_is_told_and_it_goes_on() {
+        let mut lease = unlocked(&[1]);
+        assert_eq!(lease.give_up(), [], "while it serves");
+        lease.end();
+        assert!(!lease.is_kept_waiting());
+        lease.request(2, 20);
+        assert!(lease.is_kept_waiting());
+        assert_eq!(lease.give_up(), [Action::Fail(2, 20)]);
+        assert!(!lease.is_kept_waiting());
+        lease.request(3, 30);
+        assert_eq!(lease.locked(), [Action::Unlock]);
+        assert!(!lease.is_kept_waiting());
+        assert_eq!(lease.give_up(), [], "while it unlocks");
+        assert_eq!(lease.unlocked(), [Action::Serve(3, 30)]);
     }
 
     #[test]

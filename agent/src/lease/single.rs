@@ -65,6 +65,8 @@ pub(super) struct Lease {
     expires: Option<Instant>,
     /// When it ends, since nobody holds it.
     lingers: Option<Instant>,
+    /// For how long the first of those waits who came while it locks.
+    patience: Option<Instant>,
     since: Instant,
     waiters: Vec<Locked>,
 }
@@ -84,9 +86,23 @@ impl Lease {
             refusal: Refusal::RebuildFailed,
             expires: None,
             lingers: None,
+            patience: None,
             since: Instant::now(),
             waiters: Vec::new(),
         }
+    }
+
+    /// A request with a right key, which waits for so long at most until everything is locked.
+    pub(super) fn request(
+        &mut self,
+        flow: FlowKey,
+        id: RequestId,
+        limit: Duration,
+    ) -> Vec<Action<FlowKey, RequestId>> {
+        if !self.machine.is_kept_waiting() {
+            self.patience = Some(Instant::now() + limit);
+        }
+        self.machine.request(flow, id)
     }
 
     /// A container serves, for so long at most.
@@ -113,7 +129,16 @@ impl Lease {
         if self.machine.phase() != Phase::Unlocked {
             self.next_key = None;
         }
+        // Others before may have been told of another.
+        self.refusal = Refusal::RebuildFailed;
         self.machine.end()
+    }
+
+    /// The lock takes too long for those who wait for it: they are told so, and the key stays, as at [`Self::fail`].
+    pub(super) fn give_up(&mut self) -> Vec<Action<FlowKey, RequestId>> {
+        self.next_key = None;
+        self.refusal = Refusal::RebuildTimeout;
+        self.machine.give_up()
     }
 
     /// Whether what serves has ended by itself, or is about to.
@@ -169,6 +194,7 @@ impl Lease {
     /// Everything of it is ciphertext again.
     pub(super) fn locked(&mut self) -> Vec<Action<FlowKey, RequestId>> {
         self.changes_key = false;
+        self.refusal = Refusal::RebuildFailed;
         self.machine.locked()
     }
 
@@ -182,9 +208,11 @@ impl Lease {
         std::mem::take(&mut self.waiters)
     }
 
-    /// When it ends by itself.
+    /// When it ends by itself, or whoever waits for its lock has waited for too long.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.expires.into_iter().chain(self.lingers).min()
+        let patience = self.patience.filter(|_| self.machine.is_kept_waiting());
+        let times = [self.expires, self.lingers, patience];
+        times.into_iter().flatten().min()
     }
 
     /// Whether its limit is reached, whoever holds it.
@@ -274,6 +302,31 @@ mod tests {
         request(&mut lease);
         assert!(matches!(lease.end()[..], [Action::Fail(..)]));
         assert!(!next_key_of(&mut lease));
+    }
+
+    #[test]
+    fn whoever_comes_while_it_locks_waits_for_a_time_at_most_and_the_first_one_counts() {
+        let mut lease = Lease::new();
+        request(&mut lease);
+        lease.serve("pydict-0".to_owned(), LIMIT);
+        lease.end();
+        lease.close();
+        assert_eq!(lease.deadline(), None, "nobody waits");
+        lease.key = Some(Arc::new(Key::from_bytes([8; 32])));
+        lease.next_key = Some(Arc::new(Key::from_bytes([9; 32])));
+        lease.request(flow(), id(), Duration::ZERO);
+        lease.request(flow(), id(), LIMIT);
+        assert!(lease.deadline().is_some_and(|it| it <= Instant::now()));
+        let told = lease.give_up();
+        assert!(matches!(told[..], [Action::Fail(..), Action::Fail(..)]));
+        assert_eq!(lease.refusal, Refusal::RebuildTimeout);
+        assert_eq!(lease.deadline(), None);
+        assert!(lease.next_key.is_none(), "the key stays");
+        lease.request(flow(), id(), LIMIT);
+        assert!(lease.deadline().is_some_and(|it| it > Instant::now()));
+        assert_eq!(lease.locked(), [Action::Unlock]);
+        assert_eq!(lease.refusal, Refusal::RebuildFailed);
+        assert_eq!(lease.deadline(), None, "the unlock has a limit of its own");
     }
 
     #[test]

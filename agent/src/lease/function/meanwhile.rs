@@ -13,13 +13,9 @@ impl Driver {
         messages: &mut mpsc::UnboundedReceiver<Message>,
     ) {
         let mut work = std::pin::pin!(work);
-        let mut patience = None;
         let mut is_open = true;
         loop {
-            patience = match self.postponed.is_empty() {
-                true => None,
-                false => patience.or_else(|| Some(Instant::now() + self.unlock_timeout)),
-            };
+            let patience = self.patience();
             tokio::select! {
                 () = &mut work => return,
                 message = messages.recv(), if is_open => match message {
@@ -37,6 +33,19 @@ impl Driver {
         }
     }
 
+    /// Has a request wait until it can be judged, for as long as an unlock may take at most.
+    pub(super) fn postpone(&mut self, request: Request) {
+        if self.postponed.is_empty() {
+            self.patience = Some(Instant::now() + self.unlock_timeout);
+        }
+        self.postponed.push(request);
+    }
+
+    /// When the first of those who are postponed has waited for too long.
+    pub(super) fn patience(&self) -> Option<Instant> {
+        self.patience.filter(|_| !self.postponed.is_empty())
+    }
+
     /// Tells those who wait that they do so in vain.
     pub(super) fn refuse_postponed(&mut self, refusal: Refusal) {
         for Request { flow, id, .. } in std::mem::take(&mut self.postponed) {
@@ -46,8 +55,11 @@ impl Driver {
 
     /// Judges those who wait: their key, right or wrong, can be told again.
     pub(super) fn take_postponed(&mut self) {
+        let patience = self.patience;
         for request in std::mem::take(&mut self.postponed) {
             self.request(request);
         }
+        // Who is to wait on has waited already.
+        self.patience = patience;
     }
 }

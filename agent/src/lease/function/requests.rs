@@ -44,7 +44,7 @@ impl Driver {
         self.end_crashed(self.holder(request.flow));
         let is_early = !self.is_swept || self.leases.values().any(|lease| lease.changes_key);
         if is_early && !self.stopping {
-            self.postponed.push(request);
+            self.postpone(request);
             return;
         }
         let Request {
@@ -71,7 +71,7 @@ impl Driver {
             timeline.note(Step::KeyChecked);
             timeline
         });
-        let actions = lease.machine.request(flow, id);
+        let actions = lease.request(flow, id, self.unlock_timeout);
         self.act(holder, actions);
     }
 
