@@ -170,7 +170,7 @@ impl Registry {
     pub(super) async fn stop_all(&mut self) {
         for (_, lease) in self.leases() {
             // A driver that has ended needs no stop.
-            let _ = lease.send(Message::Stop);
+            let _ = lease.send(Message::Quit);
         }
         while !self.drivers.is_empty() {
             self.ended().await;

@@ -50,6 +50,8 @@ pub struct Driver {
     /// Who wants everything locked before that is so.
     until_swept: Vec<Locked>,
     stopping: bool,
+    /// Whether the agent stops, and not this function alone.
+    quits: bool,
 }
 
 /// What a driver has waited for.
@@ -99,6 +101,7 @@ impl Driver {
             is_swept: false,
             until_swept: Vec::new(),
             stopping: false,
+            quits: false,
         }
     }
 
@@ -178,6 +181,10 @@ impl Driver {
                 let _ = reply.send(self.status());
             }
             Message::Stop => self.stop(),
+            Message::Quit => {
+                self.quits = true;
+                self.stop();
+            }
         }
     }
 

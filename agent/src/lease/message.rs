@@ -59,8 +59,10 @@ pub enum Message {
     Lock(Locked),
     /// Somebody wants to know.
     Status(oneshot::Sender<FunctionStatus>),
-    /// The agent stops, or the function is no longer sealed: lock, remove what is parked, end.
+    /// The function is no longer sealed, or not as it was: lock, remove what is parked, end.
     Stop,
+    /// The agent stops: the same, but what cannot be removed soon is left to the sweep that follows.
+    Quit,
 }
 
 /// A function's state, as `rsfaas status` shows it.

@@ -249,9 +249,8 @@ impl Pool {
                 let mut queue = self.queue();
                 (queue.close(), queue.is_awaited())
             };
-            for (slot, _) in parked {
-                self.discard(slot).await;
-            }
+            self.discard_all(parked.into_iter().map(|(slot, _)| slot))
+                .await;
             if !awaited {
                 return;
             }
@@ -276,6 +275,11 @@ impl Pool {
         if let Err(error) = self.faas.remove(&slot.name).await {
             tracing::warn!(container = slot.name, %error, "not removed");
         }
+    }
+
+    /// A provider that is slow, or hangs, keeps none of them waiting for the others.
+    async fn discard_all(&self, slots: impl IntoIterator<Item = Slot>) {
+        join_all(slots.into_iter().map(|slot| self.discard(slot))).await;
     }
 
     /// Deploys and parks one, unless it is wanted no longer when its turn comes.
@@ -376,5 +380,23 @@ mod tests {
         assert!(matches!(pool.take().await, Err(RebuildError::Faas(_))));
         let calls = std::fs::read_to_string(folder.path().join("faas-cli.calls")).unwrap();
         assert_eq!(calls, "deploy\nremove\n");
+    }
+
+    #[tokio::test]
+    async fn removals_at_the_end_wait_for_none_of_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        // Each ends when all three have begun.
+        let text = "echo $2 >> \"$0.calls\"\nwhile [ \"$(wc -l < \"$0.calls\")\" -lt 3 ]; do sleep 0.01; done";
+        let (slots, faas) = example::host(folder.path(), 3, text);
+        let function = example::function(folder.path());
+        let pool = Pool::new(function, Arc::clone(&slots), faas, 3);
+        let mut parked = Vec::new();
+        for _ in 0..3 {
+            parked.push(slots.take().await.unwrap());
+        }
+        let removed = pool.discard_all(parked);
+        tokio::time::timeout(Duration::from_secs(20), removed)
+            .await
+            .unwrap();
     }
 }

@@ -1,12 +1,19 @@
 //! What a driver takes in while there are no leases: when it begins, and when it ends.
+use std::time::Duration;
+
 use rsfaas_shim::Refusal;
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{Driver, elapsed};
 use crate::lease::{Message, Request};
 
+/// For how long an agent that stops removes what is parked, and waits for what comes still: with all the rest of a stop
+/// it is less than service managers wait for.
+const CLEAR_LIMIT: Duration = Duration::from_secs(30);
+
 impl Driver {
     /// Does work, and takes messages meanwhile. Requests that are postponed wait for as long as for an unlock at most.
+    /// Where the agent stops, what is parked is removed for a time at most.
     pub(super) async fn meanwhile(
         &mut self,
         work: impl Future<Output = ()>,
@@ -14,7 +21,11 @@ impl Driver {
     ) {
         let mut work = std::pin::pin!(work);
         let mut is_open = true;
+        let mut limit = None;
         loop {
+            if self.quits && self.is_swept {
+                limit = limit.or_else(|| Some(Instant::now() + CLEAR_LIMIT));
+            }
             let patience = self.patience();
             tokio::select! {
                 () = &mut work => return,
@@ -25,6 +36,14 @@ impl Driver {
                         self.stop();
                     }
                 },
+                () = elapsed(limit) => {
+                    tracing::warn!(
+                        function = self.name(),
+                        "not all containers could be removed in {} s; the sweep does the rest",
+                        CLEAR_LIMIT.as_secs()
+                    );
+                    return;
+                }
                 () = elapsed(patience) => {
                     self.failed("what an earlier agent left takes long to remove; callers do not wait any longer");
                     self.refuse_postponed(Refusal::RebuildTimeout);
