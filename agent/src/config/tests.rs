@@ -1,0 +1,114 @@
+use super::*;
+
+fn parse(text: &str) -> Result<Config, String> {
+    Config::parse(Path::new("agent.toml"), text).map_err(|error| error.to_string())
+}
+
+#[test]
+fn an_empty_file_gives_the_defaults() {
+    assert_eq!(parse(""), Ok(Config::default()));
+}
+
+#[test]
+fn a_gateway_on_another_port_is_also_the_one_deployed_to() {
+    assert_eq!(
+        parse("port = 8090").unwrap().gateway(),
+        "http://127.0.0.1:8090"
+    );
+}
+
+#[test]
+fn an_interface_of_its_own_choice_is_attached_apart_from_the_others() {
+    let config = parse("attach = \"tc\"\n[attach_interfaces]\neth0 = \"xdp\"").unwrap();
+    assert_eq!(config.attach_at("eth0"), Attach::Xdp);
+    assert_eq!(config.attach_at("eth1"), Attach::Tc);
+    assert!(parse("attach = \"ebpf\"").unwrap_err().contains("ebpf"));
+}
+
+#[test]
+fn the_next_keys_header_follows_the_key_header_unless_set() {
+    let name = |text| parse(text).unwrap().next_key_header();
+    assert_eq!(name(""), "X-RsFaaS-Next-Key");
+    assert_eq!(name("key_header = \"X-Secret\""), "X-Next-Secret");
+    assert_eq!(name("next_key_header = \"X-Then\""), "X-Then");
+}
+
+#[test]
+fn an_unknown_key_is_an_error_that_names_it() {
+    assert!(parse("prot = 8080").unwrap_err().contains("prot"));
+}
+
+#[test]
+fn values_that_cannot_work_are_refused() {
+    for text in [
+        "port = 0",
+        "lease_limit = 0",
+        "idle_limit = 0",
+        "wrong_keys = 0",
+        "key_header = \"a b\"",
+        "next_key_header = \"a:\"",
+        "next_key_header = \"x-rsfaas-KEY\"",
+        "isolated = 0",
+        "isolated = 98",
+        "standby = 91",
+        "standby = 9223372036854775807\nisolated = 9223372036854775807",
+        "lease_limit = 31536001",
+        "idle_limit = 9223372036854775807",
+        "linger = 9223372036854775807",
+        "unlock_timeout = 9223372036854775807",
+        "head_timeout = 9223372036854775807",
+    ] {
+        assert!(parse(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_function_has_no_more_containers_than_there_are_names_and_an_error_says_so() {
+    assert!(parse("standby = 0\nisolated = 98").is_ok());
+    let most = MOST_CONTAINERS - UnlockedNames::slots(0, 0);
+    let error = parse("standby = 1\nisolated = 98").unwrap_err();
+    assert!(
+        error.contains(&format!("at most {most} together")),
+        "{error}"
+    );
+}
+
+#[test]
+fn headers_that_the_programs_cannot_look_for_are_refused() {
+    let parse_names = |key: usize, next: usize| {
+        let (key, next) = ("K".repeat(key), "N".repeat(next));
+        parse(&format!(
+            "key_header = \"{key}\"\nnext_key_header = \"{next}\""
+        ))
+    };
+    assert!(parse_names(20, 20).is_ok());
+    for (key, next) in [(40, 40), (200, 2), (2, 200)] {
+        assert!(parse_names(key, next).unwrap_err().contains("too long"));
+    }
+    let alone = format!("key_header = \"{}\"", "K".repeat(60));
+    assert!(parse(&alone).unwrap_err().contains("both together"));
+}
+
+#[test]
+fn the_longest_time_is_a_year_and_an_error_says_so() {
+    assert!(parse(&format!("lease_limit = {LONGEST}")).is_ok());
+    let error = parse(&format!("linger = {}", LONGEST + 1)).unwrap_err();
+    assert!(
+        error.contains(&format!("at most {LONGEST} seconds")),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_example_explains_and_repeats_the_defaults() {
+    let example = include_str!("../../../deploy/agent.toml");
+    assert_eq!(parse(example), Ok(Config::default()));
+    let all: String = example
+        .lines()
+        .filter_map(|line| line.strip_prefix("#= "))
+        .fold(String::new(), |text, line| text + line + "\n");
+    let config = parse(&all).unwrap();
+    assert_eq!(config.port, Config::default().port);
+    assert_eq!(config.standby, Config::default().standby);
+    assert_eq!(config.attach, Config::default().attach);
+}
