@@ -187,6 +187,11 @@ fn judge(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Judged
             return owned(segment, flow);
         }
     }
+    // Taken for a request, it would give the agent a flow that may have ended, and of which nothing more comes.
+    if arrival.is_late {
+        count(Counter::Passed);
+        return Judged::Pass;
+    }
     if arrival.is_early && turn::waits(segment) {
         count(Counter::DroppedEarly);
         return Judged::Early;

@@ -41,6 +41,8 @@ pub(crate) fn of(segment: &Segment) -> Turn {
 pub(crate) struct Arrival {
     /// Whether the start of its request has not come: without that, nothing can be told of it.
     pub(crate) is_early: bool,
+    /// Whether the gateway had all of it when it last answered: its TCP throws it away, whatever it is.
+    pub(crate) is_late: bool,
     /// Whether the agent may have the flow.
     pub(crate) may_be_held: bool,
 }
@@ -51,6 +53,7 @@ pub(crate) fn arrived(segment: &Segment) -> Arrival {
     let Some(start) = STARTS.get_ptr_mut(&segment.flow) else {
         return Arrival {
             is_early: false,
+            is_late: false,
             may_be_held: true,
         };
     };
@@ -62,6 +65,7 @@ pub(crate) fn arrived(segment: &Segment) -> Arrival {
     }
     Arrival {
         is_early,
+        is_late: !is_before(start.next, end_of(segment)),
         may_be_held: start.may_be_held != 0,
     }
 }
@@ -95,11 +99,17 @@ pub(crate) fn waits(segment: &Segment) -> bool {
 
 #[inline(always)]
 fn reach(start: &mut Start, segment: &Segment) {
-    let end = segment.sequence.wrapping_add(segment.payload_length);
+    let end = end_of(segment);
     if is_before(start.reached, end) {
         start.reached = end;
         start.waits = 0;
     }
+}
+
+/// The sequence number behind a segment's payload.
+#[inline(always)]
+fn end_of(segment: &Segment) -> u32 {
+    segment.sequence.wrapping_add(segment.payload_length)
 }
 
 /// Whether a sequence number comes before another one; half of them do.

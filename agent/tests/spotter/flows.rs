@@ -31,6 +31,8 @@ at_both_hooks! {
     what_comes_before_the_gateway_has_answered_is_told_apart,
     what_comes_before_the_start_of_its_request_comes_again_behind_it,
     where_a_start_was_not_seen_nothing_waits_for_it,
+    a_head_that_comes_again_when_it_was_answered_gives_the_agent_no_flow,
+    a_head_that_comes_again_while_it_is_held_is_held,
     a_connection_that_is_accepted_again_undoes_nothing,
     a_new_connection_between_the_same_ports_ends_the_one_that_the_agent_has,
     a_reset_ends_a_flow_where_the_client_is_and_nowhere_else,
@@ -187,6 +189,52 @@ fn where_a_start_was_not_seen_nothing_waits_for_it(mut rig: Rig) {
         "nor of what came before the answer"
     );
     assert_eq!(rig.count("dropped_early"), 0);
+}
+
+fn a_head_that_comes_again_when_it_was_answered_gives_the_agent_no_flow(mut rig: Rig) {
+    rig.open();
+    assert_eq!(rig.request(KEYED), HOLD);
+    rig.answer(END, OK);
+    assert_eq!(rig.request(KEYED), HOLD, "the agent has the flow");
+    rig.forget();
+    assert_eq!(rig.request(KEYED), PASS);
+    assert!(rig.flows.get(&flow_key()).unwrap().is_none());
+    rig.flows.set_opaque(&flow_key()).unwrap();
+    assert_eq!(rig.request(KEYED), PASS, "the agent has let go of it");
+    rig.forget();
+    // The next one, and one that brings more than what was answered.
+    let next = Packet {
+        sequence: END,
+        ..Packet::of(KEYED.as_bytes())
+    };
+    assert_eq!(rig.spot(&next), HOLD);
+    rig.forget();
+    assert_eq!(rig.request(&KEYED.repeat(2)), HOLD);
+}
+
+fn a_head_that_comes_again_while_it_is_held_is_held(mut rig: Rig) {
+    rig.open();
+    for _ in 0..3 {
+        assert_eq!(rig.request(KEYED), HOLD);
+    }
+    // Also where the agent has forgotten it.
+    rig.forget();
+    assert_eq!(rig.request(KEYED), HOLD);
+    assert_eq!(rig.count("held_keyed"), 2);
+    // The same behind an answer to what came before.
+    rig.forget();
+    rig.answer(END, OK);
+    let next = Packet {
+        sequence: END,
+        ..Packet::of(KEYED.as_bytes())
+    };
+    for held in [3, 3, 4] {
+        if held == 4 {
+            rig.forget();
+        }
+        assert_eq!(rig.spot(&next), HOLD);
+        assert_eq!(rig.count("held_keyed"), held);
+    }
 }
 
 /// How often the agent is told of the end of the flow.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use agent_ebpf::{Awaited, FlowKey};
 
-use super::Switchboard;
+use super::{Flow, Switchboard};
 use crate::{clock::monotonic_now, daemon::registry::Registry};
 
 /// How often the kernel's whole table is looked through.
@@ -64,20 +64,48 @@ impl Switchboard {
         let Some(flow) = self.flows.get(key) else {
             return false;
         };
-        let waits = flow.connection.is_judged();
+        if flow.connection.is_judged() {
+            return false;
+        }
         match self.table.get(key) {
             Ok(Some(known)) => {
                 let silence = Duration::from_nanos(now.saturating_sub(known.last_seen));
-                let is_answered =
-                    known.awaited == Awaited::Nothing as u32 && known.answered >= flow.served;
-                !waits && is_answered && silence >= self.idle_limit
+                silence >= self.idle_limit && !awaits_answer(flow, &known)
             }
             // The kernel does not know it: nothing of it will come any more.
-            Ok(None) => !waits,
+            Ok(None) => true,
             Err(error) => {
                 tracing::warn!(%error, "the table of flows");
                 false
             }
         }
+    }
+}
+
+/// Whether a lease depends on an answer that has not come. Where none does, an answer that never comes must not keep
+/// what the kernel knows: nothing else may come of the flow, not even its end.
+fn awaits_answer(flow: &Flow, known: &agent_ebpf::Flow) -> bool {
+    let is_answered = known.awaited == Awaited::Nothing as u32 && known.answered >= flow.served;
+    !flow.functions.is_empty() && !is_answered
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::head::Connection;
+
+    #[test]
+    fn an_answer_is_awaited_only_for_a_lease() {
+        let mut flow = Flow::new(Connection::new("X-RsFaaS-Key"), 0);
+        let mut known = agent_ebpf::Flow::held(0);
+        known.awaited = Awaited::Answer as u32;
+        assert!(!awaits_answer(&flow, &known));
+        flow.functions.insert("pydict".into());
+        assert!(awaits_answer(&flow, &known));
+        known.awaited = Awaited::Nothing as u32;
+        assert!(!awaits_answer(&flow, &known));
+        // The one before this request.
+        (known.answered, flow.served) = (1, 2);
+        assert!(awaits_answer(&flow, &known));
     }
 }
