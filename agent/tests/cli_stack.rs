@@ -73,10 +73,19 @@ impl Project {
     }
 
     fn run(&self, command: &str) -> Output {
+        self.run_in("", &[command])
+    }
+
+    /// In a folder of the project, with these arguments.
+    fn run_in(&self, folder: &str, arguments: &[&str]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_rsfaas"))
-            .args([command, "--config", "agent.toml", "--key-file", "f.key"])
+            .args(arguments)
+            .arg("--config")
+            .arg(self.path("agent.toml"))
+            .arg("--key-file")
+            .arg(self.path("f.key"))
             .env("DOCKER_HOST", "unix:///nonexistent/docker.sock")
-            .current_dir(self.root.path())
+            .current_dir(self.path(folder))
             .output()
             .unwrap()
     }
@@ -118,4 +127,33 @@ fn a_sealing_whose_deployment_failed_can_be_gone_on_with() {
     assert_eq!(project.run("seal").status.code(), Some(7));
     assert_eq!(project.state().function("f").unwrap(), None);
     assert_eq!(project.state().begun("f").unwrap(), Some(record));
+}
+
+#[test]
+fn handlers_are_those_of_the_working_folder_and_otherwise_those_beside_the_stack_file() {
+    let project = Project::new();
+    project.begin();
+    for folder in ["deploy", "elsewhere"] {
+        fs::create_dir(project.path(folder)).unwrap();
+    }
+    let begun = |output: Output| {
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("f: sealed"), "{said}");
+        said.contains("those of the working folder")
+    };
+    let beside = project.run_in("elsewhere", &["seal", "-f", "../stack.yaml"]);
+    assert!(!begun(beside));
+    fs::rename(
+        project.path("stack.yaml"),
+        project.path("deploy/stack.yaml"),
+    )
+    .unwrap();
+    let working = project.run_in("", &["seal", "-f", "deploy/stack.yaml"]);
+    assert!(begun(working));
+    let neither = project.run_in("elsewhere", &["seal", "-f", "../deploy/stack.yaml"]);
+    let said = String::from_utf8_lossy(&neither.stderr);
+    assert_eq!(neither.status.code(), Some(10), "{said}");
+    for folder in ["deploy/", "the working folder "] {
+        assert!(said.contains(folder), "{said}");
+    }
 }

@@ -15,7 +15,8 @@ const VARIABLE: &str = "OPENFAAS_URL";
 /// Which functions, and where the agent's folders are.
 #[derive(Debug, clap::Args)]
 pub(super) struct Stack {
-    /// The stack file.
+    /// The stack file. Its paths start in the working folder where its functions' handlers are there, as with
+    /// faas-cli, and otherwise in its own folder.
     #[arg(
         short = 'f',
         long = "yaml",
@@ -52,7 +53,7 @@ pub(super) struct Setting {
 impl Stack {
     pub(super) fn read(&self) -> Result<Setting, Failure> {
         let config = Config::read(self.config.as_deref())?;
-        let stack = StackFile::read(&self.file)?;
+        let stack = self.stack()?;
         for name in stack.unset() {
             tell!(
                 "warning: {}: ${{{name}}} is not set and stands for nothing; sudo keeps variables that are named \
@@ -76,6 +77,26 @@ impl Stack {
             key_header: config.key_header,
             purge_command: config.purge_command,
         })
+    }
+}
+
+impl Stack {
+    /// The stack file, with the folder where its paths start.
+    fn stack(&self) -> Result<StackFile, Failure> {
+        let stack = StackFile::read(&self.file)?;
+        let Ok(working) = std::env::current_dir() else {
+            return Ok(stack);
+        };
+        let own = stack.folder().to_owned();
+        let stack = stack.worked_on_in(&working, self.function.as_deref());
+        if stack.folder() != own {
+            tell!(
+                "{}: handlers, templates and environment files are those of the working folder {}",
+                self.file.display(),
+                stack.folder().display()
+            );
+        }
+        Ok(stack)
     }
 }
 

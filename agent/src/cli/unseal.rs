@@ -49,6 +49,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 
 async fn unseal(setting: &Setting, function: &Function, key: &Key) -> Result<(), Failure> {
     let name = &function.name;
+    is_sealed_here(setting, function)?;
     // What would only fail later on must change nothing.
     let records = (setting.state.function(name), setting.state.begun(name));
     if !matches!(records, (Ok(None), Ok(None))) {
@@ -68,13 +69,34 @@ async fn unseal(setting: &Setting, function: &Function, key: &Key) -> Result<(),
     }
     for step in ["build", "push", "deploy"] {
         tell!("{name}: faas-cli {step}");
+        let stack = &setting.stack;
         setting
             .faas
-            .step(step, setting.stack.path(), name, &[])
+            .step(step, stack.folder(), stack.path(), name, &[])
             .await?;
     }
     tell!("{name}: unsealed");
     Ok(())
+}
+
+/// Refuses where the function was sealed in another folder that is still there: its record would go, and its sealed
+/// file stay.
+fn is_sealed_here(setting: &Setting, function: &Function) -> Result<(), Failure> {
+    let Ok(Some(record)) = setting.state.function(&function.name) else {
+        return Ok(());
+    };
+    let sealed = record.sealed.canonicalize().ok();
+    let elsewhere = sealed.filter(|it| it.parent() != Some(&*function.handler));
+    elsewhere.map_or(Ok(()), |sealed| {
+        let message = format!(
+            "function {:?} is sealed in {}, and by this stack file and working folder its handler is {}: run this where \
+             it was sealed. Nothing was changed",
+            function.name,
+            sealed.display(),
+            function.handler.display()
+        );
+        Err(Failure::new(Exit::Stack, message))
+    })
 }
 
 /// Whether a running agent serves a function, or is still ending its leases.

@@ -49,7 +49,8 @@ impl Recipe {
             })
             .map_err(failed)?;
         let file = project.path().join("stack.yaml");
-        faas.step("build", &file, &function.name, &["--shrinkwrap"])
+        let more = ["--shrinkwrap"];
+        faas.step("build", project.path(), &file, &function.name, &more)
             .await?;
         let context = Path::new("build").join(&function.name);
         Ok(Self::Template {

@@ -111,13 +111,14 @@ impl FaasCli {
         finish("remove", output)
     }
 
-    /// Runs a step on a stack file, in its folder.
+    /// Runs a step on a stack file, in the folder where its paths start.
     ///
     /// # Errors
     /// When faas-cli cannot be run, or fails.
     pub async fn step(
         &self,
         step: &'static str,
+        folder: &Path,
         stack: &Path,
         function: &str,
         more: &[&str],
@@ -127,10 +128,8 @@ impl FaasCli {
             .args([step, "--filter", function])
             .args(more)
             .arg("--yaml")
-            .arg(stack);
-        if let Some(folder) = stack.parent() {
-            command.current_dir(folder);
-        }
+            .arg(stack)
+            .current_dir(folder);
         finish(step, self.run(step, &mut command).await?)
     }
 

@@ -21,6 +21,10 @@ const DEFAULT_GATEWAY: &str = "http://127.0.0.1:8080";
 #[derive(Debug, Clone)]
 pub struct StackFile {
     path: PathBuf,
+    /// Where its paths start.
+    project: PathBuf,
+    /// The working folder, where they do not start there.
+    passed_over: Option<PathBuf>,
     gateway: Option<String>,
     functions: BTreeMap<String, Entry>,
     copied: Vec<String>,
@@ -99,6 +103,8 @@ impl StackFile {
             source,
         })?;
         let file = Self {
+            project: path.parent().unwrap_or(Path::new("/")).to_owned(),
+            passed_over: None,
             path,
             gateway: raw.provider.gateway,
             functions: raw.functions,
@@ -136,10 +142,38 @@ impl StackFile {
         is_dockerfile(&function.lang) || folder.is_dir()
     }
 
-    /// The folder of the file, where `template/` is.
+    /// The project's folder, where its paths start and `template/` is: the file's own unless told otherwise.
     #[must_use]
     pub fn folder(&self) -> &Path {
-        self.path.parent().unwrap_or(Path::new("/"))
+        &self.project
+    }
+
+    /// The same with a working folder as the project's, as faas-cli always has it, if the handlers of all functions
+    /// that are asked for are there. A folder that has the working folder in it is nobody's handler.
+    #[must_use]
+    pub fn worked_on_in(mut self, working: &Path, only: Option<&str>) -> Self {
+        let real = |path: &Path| path.canonicalize().ok();
+        let Some(here) = real(working).filter(|here| real(&self.project).as_ref() != Some(here))
+        else {
+            return self;
+        };
+        let asked = |name: &str| only.is_none_or(|only| only == name);
+        let entries = self.entries().filter(|(name, _)| asked(name));
+        let handlers = entries.filter_map(|(_, entry)| entry.get("handler")?.as_str());
+        let is_there = |handler: &str| {
+            let folder = real(&working.join(handler)).filter(|folder| folder.is_dir());
+            folder.is_some_and(|folder| !here.starts_with(folder))
+        };
+        let found: Vec<bool> = handlers
+            .filter(|path| Path::new(path).is_relative())
+            .map(is_there)
+            .collect();
+        if found.contains(&false) {
+            self.passed_over = Some(working.to_owned());
+        } else if !found.is_empty() {
+            self.project = working.to_owned();
+        }
+        self
     }
 
     /// Every function's name and entry as they are written, whatever mistakes they have.
@@ -206,7 +240,17 @@ impl StackFile {
         };
         let handler = self.folder().join(field("handler")?);
         let handler = std::fs::canonicalize(&handler).map_err(|error| {
-            self.wrong(name, &format!("`handler` {}: {error}", handler.display()))
+            let elsewhere = self.passed_over.as_ref().map(|working| {
+                format!(
+                    "; the working folder {} does not have it either, or not every function's",
+                    working.display()
+                )
+            });
+            let elsewhere = elsewhere.unwrap_or_default();
+            self.wrong(
+                name,
+                &format!("`handler` {}: {error}{elsewhere}", handler.display()),
+            )
         })?;
         let mut absolute = Value::from(entry.clone());
         for file in absolute["environment_file"]
@@ -256,126 +300,4 @@ impl StackFile {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn read(text: &str) -> Result<Vec<Function>, String> {
-        let folder = tempfile::tempdir().unwrap();
-        for (path, text) in [
-            ("pydict/handler.py", ""),
-            (
-                "template/node/template.yml",
-                "language: node\nfprocess: node index.js\n",
-            ),
-            ("template/dockerfile/template.yml", "fprocess: none\n"),
-        ] {
-            let path = folder.path().join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        }
-        let path = folder.path().join("stack.yaml");
-        StackFile::parse(path, text, &environment)
-            .and_then(|file| file.functions(None))
-            .map_err(|error| error.to_string())
-    }
-
-    fn environment(name: &str) -> Option<String> {
-        (name == "REGISTRY").then(|| "registry:5000".to_owned())
-    }
-
-    const GOOD: &str = "
-provider: {name: openfaas, gateway: http://127.0.0.1:8080}
-functions:
-  pydict:
-    lang: python3-flask
-    handler: ./pydict
-    image: registry:5000/pydict:1
-    environment: {A: 1}
-    environment_file: [env.yml]
-    build_args: {TEST: 1}
-    build_options: [dev]
-";
-
-    #[test]
-    fn a_function_is_read_with_its_paths_made_absolute() {
-        let functions = read(GOOD).unwrap();
-        assert_eq!(functions.len(), 1);
-        assert_eq!(functions[0].lang, "python3-flask");
-        assert!(functions[0].handler.is_absolute());
-        assert!(
-            functions[0].entry["environment_file"][0]
-                .as_str()
-                .unwrap()
-                .starts_with('/')
-        );
-        assert_eq!(functions[0].build_args["TEST"], "1");
-        assert_eq!(functions[0].build_options, ["dev"]);
-    }
-
-    #[test]
-    fn variables_are_replaced_before_anything_is_read() {
-        let text = GOOD.replace("registry:5000", "${REGISTRY}").replace(
-            "{A: 1}",
-            "{A: '${REGISTRY}', B: ${B:-3.10}, C: '$${REGISTRY}'}",
-        );
-        let function = read(&text).unwrap().remove(0);
-        assert_eq!(function.image, "registry:5000/pydict:1");
-        let expected = json!({"A": "registry:5000", "B": "3.10", "C": "${REGISTRY}"});
-        assert_eq!(function.entry["environment"], expected);
-        let file = StackFile::parse("/tmp/s".into(), &format!("{GOOD}# ${{NONE}}"), &environment);
-        assert_eq!(file.unwrap().unset(), ["NONE"]);
-    }
-
-    #[test]
-    fn the_gateway_that_every_new_file_names_is_nobodys_choice() {
-        let gateway = |named: &str| {
-            let text = GOOD.replace("http://127.0.0.1:8080", named);
-            let file = StackFile::parse("/tmp/s".into(), &text, &environment).unwrap();
-            file.gateway().map(str::to_owned)
-        };
-        assert_eq!(gateway("http://127.0.0.1:8080"), None);
-        assert_eq!(gateway("''"), None);
-        assert_eq!(gateway("http://g:8080").unwrap(), "http://g:8080");
-    }
-
-    #[test]
-    fn the_process_is_that_of_the_template_where_the_entry_names_none() {
-        let process = |lang: &str, more: &str| {
-            let text = GOOD.replace("python3-flask", &format!("{lang}{more}"));
-            read(&text).unwrap()[0].entry["fprocess"].clone()
-        };
-        assert_eq!(process("node", ""), "node index.js");
-        assert_eq!(process("node", "\n    fprocess: ''"), "node index.js");
-        assert_eq!(process("node", "\n    fprocess: node other"), "node other");
-        for without in ["dockerfile", "Dockerfile", "python3-flask"] {
-            assert_eq!(process(without, ""), Value::Null, "{without}");
-        }
-    }
-
-    #[test]
-    fn mistakes_are_told_with_file_and_function() {
-        for (from, to, expected) in [
-            ("    lang: python3-flask\n", "", "`lang` is missing"),
-            ("./pydict", "./nowhere", "nowhere"),
-            ("pydict:1", "${TAG%0}", "line 7: `${TAG%0}`"),
-            ("  pydict:\n", "  Py_dict:\n", "lower-case"),
-            ("name: openfaas", "name: faas", "provider"),
-            ("functions:", "functions: [", "is not a stack file"),
-        ] {
-            let error = read(&GOOD.replace(from, to)).unwrap_err();
-            assert!(
-                error.contains(expected) && error.contains("stack.yaml"),
-                "{error}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_name_that_is_not_there_is_told_with_those_that_are() {
-        let file = StackFile::parse("/tmp/stack.yaml".into(), GOOD, &environment).unwrap();
-        let error = file.functions(Some("other")).unwrap_err().to_string();
-        assert!(error.contains("pydict"), "{error}");
-    }
-}
+mod tests;

@@ -164,3 +164,15 @@ fn without_an_agent_there_is_nobody_to_wait_for() {
     project.unseal().unwrap();
     assert!(!project.is_registered() && !project.sealed().exists());
 }
+
+#[test]
+fn a_function_that_is_sealed_in_another_folder_stays_as_it_is() {
+    let project = Project::new();
+    fs::create_dir(project.path("other")).unwrap();
+    let stack = fs::read_to_string(project.path("stack.yaml")).unwrap();
+    fs::write(project.path("stack.yaml"), stack.replace("./f", "./other")).unwrap();
+    let failure = project.unseal().unwrap_err();
+    assert_eq!(failure.exit(), Exit::Stack);
+    assert!(failure.to_string().contains("/other"), "{failure}");
+    assert!(project.is_registered() && project.sealed().exists());
+}
