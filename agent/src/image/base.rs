@@ -80,6 +80,16 @@ impl Preparation<'_> {
                        sealed; move them there yourself, and take it out of the stack file";
             return Err(self.unparkable(why.to_owned()));
         }
+        if !self.stack.has_template(function) {
+            return Err(self.unparkable(format!(
+                "its template {:?} is not in {}; in {}, run `{}` (or `faas-cli template pull URL`, for one that is \
+                 elsewhere)",
+                function.lang,
+                self.stack.templates().display(),
+                self.stack.folder().display(),
+                self.stack.template_command(function),
+            )));
+        }
         let mut arguments = self.arguments()?;
         let image = Reference::parse(&function.image);
         // An earlier run that was killed has left it, with the handler in it.

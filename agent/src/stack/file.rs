@@ -28,6 +28,7 @@ pub struct StackFile {
     gateway: Option<String>,
     functions: BTreeMap<String, Entry>,
     copied: Vec<String>,
+    names_templates: bool,
     unset: Vec<String>,
 }
 
@@ -58,9 +59,10 @@ struct Raw {
     configuration: Option<Configuration>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Configuration {
     copy: Option<Vec<String>>,
+    templates: Option<Vec<serde::de::IgnoredAny>>,
 }
 
 #[derive(Deserialize)]
@@ -102,13 +104,15 @@ impl StackFile {
             path: path.clone(),
             source,
         })?;
+        let configuration = raw.configuration.unwrap_or_default();
         let file = Self {
             project: path.parent().unwrap_or(Path::new("/")).to_owned(),
             passed_over: None,
             path,
             gateway: raw.provider.gateway,
             functions: raw.functions,
-            copied: raw.configuration.and_then(|it| it.copy).unwrap_or_default(),
+            copied: configuration.copy.unwrap_or_default(),
+            names_templates: configuration.templates.is_some_and(|it| !it.is_empty()),
             unset,
         };
         if raw.provider.name != "openfaas" {
@@ -140,6 +144,16 @@ impl StackFile {
     pub fn has_template(&self, function: &Function) -> bool {
         let folder = self.templates().join(&function.lang);
         is_dockerfile(&function.lang) || folder.is_dir()
+    }
+
+    /// The command that brings a function's template, which faas-cli would run by itself before it builds.
+    #[must_use]
+    pub fn template_command(&self, function: &Function) -> String {
+        if self.names_templates {
+            format!("faas-cli template pull stack -f {}", self.path.display())
+        } else {
+            format!("faas-cli template store pull {}", function.lang)
+        }
     }
 
     /// The project's folder, where its paths start and `template/` is: the file's own unless told otherwise.

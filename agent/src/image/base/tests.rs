@@ -227,14 +227,39 @@ async fn a_python_handler_is_never_built() {
     assert_eq!(prepared.base.park, Park::Python);
 }
 
-#[tokio::test]
-async fn files_that_faas_cli_would_copy_into_the_handler_are_refused() {
-    let project = Project::new("python3", "configuration: {copy: [./common]}");
+/// What is said of a function in a project without templates, with that configuration in its stack file.
+async fn refused(configuration: &str) -> String {
+    let project = Project::new("python3", configuration);
     let (engine, _) = Images::default().engine(project.folder.path());
     let faas = faas();
-    let preparation = project.preparation(&engine, &faas);
-    let error = preparation.run().await.err().unwrap().to_string();
+    let error = project
+        .preparation(&engine, &faas)
+        .run()
+        .await
+        .err()
+        .unwrap();
+    assert!(matches!(error, ImageError::Unparkable { .. }));
+    error.to_string()
+}
+
+#[tokio::test]
+async fn files_that_faas_cli_would_copy_into_the_handler_are_refused() {
+    let error = refused("configuration: {copy: [./common]}").await;
     assert!(error.contains("`configuration.copy`"), "{error}");
+}
+
+#[tokio::test]
+async fn a_template_that_is_not_there_is_told_with_what_brings_it() {
+    let error = refused("").await;
+    assert!(
+        error.contains("/template; in ") && error.contains("faas-cli template store pull python3`"),
+        "{error}"
+    );
+    let error = refused("configuration: {templates: [{name: python3, source: 'https://x'}]}").await;
+    assert!(
+        error.contains("faas-cli template pull stack -f /") && error.contains("/stack.yaml`"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
