@@ -2,7 +2,7 @@
 //! in memory.
 use std::{path::Path, sync::Arc};
 
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, task::JoinHandle};
 
 use super::{
     ParkedStatus, READY_TIMEOUT, RebuildError, Standby,
@@ -63,7 +63,21 @@ pub(super) struct Mounted {
 /// A container that has been taken, and its handler once it is delivered.
 struct Serving {
     slot: Slot,
+    /// A delivery under way. It goes on where the unlock is given up.
+    delivering: Option<JoinHandle<Result<Delivered, RebuildError>>>,
     delivered: Option<Delivered>,
+}
+
+impl Serving {
+    /// Waits for the delivery, where there is one.
+    async fn delivery(&mut self) -> Result<Option<&mut Delivered>, RebuildError> {
+        if let Some(delivering) = &mut self.delivering {
+            let ended = delivering.await;
+            self.delivering = None;
+            self.delivered = Some(ended.map_err(|_| RebuildError::BrokenOff)??);
+        }
+        Ok(self.delivered.as_mut())
+    }
 }
 
 impl Mounted {
@@ -93,18 +107,18 @@ impl Mounted {
             Step::Deployed
         });
         fault::pass(Point::UnlockTaken);
-        let serving = serving.insert(Serving {
-            slot,
-            delivered: None,
-        });
+        let name = slot.name.clone();
         let function = &self.way.function;
         let folder = function.handler_dir.clone();
         // It enters namespaces and copies files, which is not for the threads that wait for packets.
-        let delivered =
-            tokio::task::spawn_blocking(move || Self::deliver(parked, &folder, &handler))
-                .await
-                .map_err(|_| RebuildError::BrokenOff)??;
-        let delivered = serving.delivered.insert(delivered);
+        let delivering =
+            tokio::task::spawn_blocking(move || Self::deliver(parked, &folder, &handler));
+        let serving = serving.insert(Serving {
+            slot,
+            delivering: Some(delivering),
+            delivered: None,
+        });
+        let delivered = serving.delivery().await?.ok_or(RebuildError::BrokenOff)?;
         timeline.note(Step::Delivered);
         fault::pass(Point::UnlockDelivered);
         delivered
@@ -112,7 +126,7 @@ impl Mounted {
             .await?;
         timeline.note(Step::Ready);
         fault::pass(Point::UnlockReady);
-        Ok(serving.slot.name.clone())
+        Ok(name)
     }
 
     /// Delivers what a build has made of the handler, or the handler itself into its folder.
@@ -143,18 +157,26 @@ impl Mounted {
     /// Overwrites what was delivered, and kills the processes that had it.
     pub(super) async fn wipe(&self) -> Result<(), RebuildError> {
         let mut serving = self.serving.lock().await;
-        match serving
-            .as_mut()
-            .and_then(|serving| serving.delivered.as_mut())
-        {
-            Some(delivered) => Ok(delivered.wipe_and_kill().await?),
-            None => Ok(()),
+        let Some(serving) = serving.as_mut() else {
+            return Ok(());
+        };
+        match serving.delivery().await {
+            Ok(Some(delivered)) => Ok(delivered.wipe_and_kill().await?),
+            Ok(None) => Ok(()),
+            // Its unlock was given up before it could be told.
+            Err(error) => {
+                tracing::warn!(container = serving.slot.name, %error, "not delivered");
+                Ok(())
+            }
         }
     }
 
     /// Removes the container that has served.
     pub(super) async fn remove(&self) -> Result<(), RebuildError> {
-        let Some(Serving { slot, delivered }) = self.serving.lock().await.take() else {
+        let Some(Serving {
+            slot, delivered, ..
+        }) = self.serving.lock().await.take()
+        else {
             return Ok(());
         };
         let removal = self.way.pool.remove(slot);
