@@ -11,7 +11,7 @@ use rtnetlink::{
     Handle, MulticastGroup,
     packet_core::NetlinkPayload,
     packet_route::{
-        RouteNetlinkMessage,
+        AddressFamily, RouteNetlinkMessage,
         link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage},
     },
 };
@@ -110,8 +110,7 @@ impl Interfaces {
                     self.known.extend(change(&link));
                 }
                 NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(link)) => {
-                    let index = link.header.index;
-                    self.known.push_back(InterfaceChange::Gone(index));
+                    self.known.extend(gone(&link));
                 }
                 NetlinkPayload::Overrun(_) => {
                     tracing::warn!(
@@ -148,6 +147,12 @@ fn since(up: &HashSet<u32>, there: Vec<InterfaceChange>) -> Vec<InterfaceChange>
     let mut changes: Vec<_> = gone.map(InterfaceChange::Gone).collect();
     changes.extend(there);
     changes
+}
+
+/// What the end of a link says. That one leaves a bridge is told in the same way, by the bridge: it is still there then.
+fn gone(message: &LinkMessage) -> Option<InterfaceChange> {
+    let is_of_bridge = message.header.interface_family == AddressFamily::Bridge;
+    (!is_of_bridge).then_some(InterfaceChange::Gone(message.header.index))
 }
 
 /// What a link message says; `None` for kinds of links whose packets the programs cannot read.
@@ -204,6 +209,15 @@ mod tests {
             loopback: false,
             mtu: 1500,
         })
+    }
+
+    #[test]
+    fn an_interface_that_leaves_a_bridge_has_not_gone() {
+        let mut message = LinkMessage::default();
+        message.header.index = 7;
+        assert_eq!(gone(&message), Some(InterfaceChange::Gone(7)));
+        message.header.interface_family = AddressFamily::Bridge;
+        assert_eq!(gone(&message), None);
     }
 
     #[test]
