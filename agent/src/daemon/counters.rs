@@ -63,3 +63,21 @@ impl Counters {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_for_users_tells_of_every_counter() {
+        let page = include_str!("../../../docs/counters.md");
+        let mut counters = Counters::default();
+        for refusal in Refusal::ALL {
+            counters.refused(refusal);
+        }
+        let programs = agent_ebpf::Counter::ALL.iter().map(|(_, name)| *name);
+        for name in counters.all().keys().map(String::as_str).chain(programs) {
+            assert!(page.contains(&format!("`{name}`")), "{name}");
+        }
+    }
+}
