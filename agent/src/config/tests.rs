@@ -107,8 +107,29 @@ fn the_example_explains_and_repeats_the_defaults() {
         .lines()
         .filter_map(|line| line.strip_prefix("#= "))
         .fold(String::new(), |text, line| text + line + "\n");
-    let config = parse(&all).unwrap();
-    assert_eq!(config.port, Config::default().port);
-    assert_eq!(config.standby, Config::default().standby);
-    assert_eq!(config.attach, Config::default().attach);
+    let default = Config::default();
+    let repeated = Config {
+        next_key_header: Some(default.next_key_header()),
+        gateway: Some(default.gateway()),
+        // Of these the example names one that would do.
+        credentials: Some("/etc/rsfaas/gateway".into()),
+        purge_command: Some("/etc/rsfaas/purge".into()),
+        attach_interfaces: [("eth0".to_owned(), Attach::Auto)].into(),
+        ..default
+    };
+    assert_eq!(parse(&all), Ok(repeated));
+}
+
+#[test]
+fn the_example_has_every_key() {
+    let example = include_str!("../../../deploy/agent.toml");
+    let error = parse("x = 1").unwrap_err();
+    let (_, keys) = error.split_once("expected one of ").unwrap();
+    let keys: Vec<&str> = keys.split('`').skip(1).step_by(2).collect();
+    assert!(keys.contains(&"port") && keys.contains(&"attach_interfaces"));
+    for key in keys {
+        let has =
+            |line: &str| line.starts_with(&format!("#= {key} = ")) || line == format!("#= [{key}]");
+        assert!(example.lines().any(has), "{key}");
+    }
 }

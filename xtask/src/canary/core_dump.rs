@@ -6,7 +6,7 @@
 use std::{
     fs,
     os::unix::{fs::PermissionsExt as _, process::ExitStatusExt as _},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -15,6 +15,7 @@ use nix::sys::signal::Signal;
 use crate::{
     error::{At as _, Error},
     scene::Agent,
+    workspace,
 };
 
 const PATTERN: &str = "/proc/sys/kernel/core_pattern";
@@ -47,6 +48,8 @@ pub(super) fn force(agent: Agent, folder: &Path) -> Result<Vec<String>, Error> {
 /// Cores go to a program that takes them while this lives.
 struct Pattern {
     before: String,
+    /// Where that is kept, for the next one, should this be killed.
+    kept: PathBuf,
 }
 
 impl Pattern {
@@ -54,9 +57,16 @@ impl Pattern {
         let taker = folder.join("take-core");
         fs::write(&taker, "#!/bin/sh\nexec cat >/dev/null\n").at(&taker)?;
         fs::set_permissions(&taker, fs::Permissions::from_mode(0o755)).at(&taker)?;
-        let before = fs::read_to_string(PATTERN).at(PATTERN)?;
-        fs::write(PATTERN, format!("|{}", taker.display())).at(PATTERN)?;
-        Ok(Self { before })
+        let own = format!("|{}", taker.display());
+        let kept = workspace::root().join("target/core_pattern");
+        let mut before = fs::read_to_string(PATTERN).at(PATTERN)?;
+        if before.trim_end() == own {
+            before = fs::read_to_string(&kept).at(&kept)?;
+        } else {
+            fs::write(&kept, &before).at(&kept)?;
+        }
+        fs::write(PATTERN, own).at(PATTERN)?;
+        Ok(Self { before, kept })
     }
 }
 
@@ -64,6 +74,9 @@ impl Drop for Pattern {
     fn drop(&mut self) {
         if let Err(error) = fs::write(PATTERN, &self.before) {
             eprintln!("warning: {PATTERN} is not as it was: {error}");
+            return;
         }
+        // Nobody needs it any more, and the next one does not read it.
+        let _ = fs::remove_file(&self.kept);
     }
 }
