@@ -16,7 +16,10 @@ pub(super) fn run(report: &mut Report) {
             "cargo-fmt",
             "`rustup component add rustfmt`, or Debian's rustfmt-web",
         )?;
-        cargo_run(&["fmt", "--all", "--check"])
+        cargo_run(&["fmt", "--all", "--check"])?;
+        // A workspace of its own.
+        let fuzz = ["--manifest-path", "tests/fuzz/Cargo.toml"];
+        cargo_run(&[&["fmt", "--check"], &fuzz[..]].concat())
     });
     report.step("clippy", || clippy(&["--workspace", "--all-targets"]));
     report.step("clippy, with fault points", || {
