@@ -78,9 +78,7 @@ impl Stack {
             purge_command: config.purge_command,
         })
     }
-}
 
-impl Stack {
     /// The stack file, with the folder where its paths start.
     fn stack(&self) -> Result<StackFile, Failure> {
         let stack = StackFile::read(&self.file)?;

@@ -118,8 +118,30 @@ async fn try_remove(
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::{http::tests::answering, script, state::StateDir};
+
+    /// A gateway that lists these as unlocked containers, and a faas-cli that is this script.
+    async fn openfaas(
+        folder: &Path,
+        unlocked: impl Iterator<Item = &String>,
+        script: &str,
+    ) -> (Gateway, FaasCli) {
+        let listed: Vec<_> = unlocked
+            .map(
+                |name| serde_json::json!({"name": name, "labels": {"com.rsfaas.role": "unlocked"}}),
+            )
+            .collect();
+        let listed = serde_json::Value::from(listed);
+        let answer = format!("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{listed}").leak();
+        let address = format!("http://{}", answering(answer).await);
+        let gateway = Gateway::new(&address, None).unwrap();
+        let program = script::write(&folder.join("faas-cli"), script);
+        let faas = FaasCli::new(&program, &address, None).unwrap();
+        (gateway, faas)
+    }
 
     #[tokio::test]
     async fn containers_of_another_host_stay_and_are_told_of() {
@@ -131,22 +153,8 @@ mod tests {
             format!("{own}-x"),
             names.of("pydict", 0).replace("pydict-", "pydict"),
         ];
-        let listed: Vec<_> = others
-            .iter()
-            .chain([&own])
-            .map(
-                |name| serde_json::json!({"name": name, "labels": {"com.rsfaas.role": "unlocked"}}),
-            )
-            .collect();
-        let listed = serde_json::Value::from(listed);
-        let answer = format!("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{listed}").leak();
-        let address = format!("http://{}", answering(answer).await);
-        let gateway = Gateway::new(&address, None).unwrap();
-        let program = script::write(
-            &folder.path().join("faas-cli"),
-            "echo \"$2\" >> \"$0.removed\"",
-        );
-        let faas = FaasCli::new(&program, &address, None).unwrap();
+        let script = "echo \"$2\" >> \"$0.removed\"";
+        let (gateway, faas) = openfaas(folder.path(), others.iter().chain([&own]), script).await;
         let swept = sweep(&names, &gateway, &faas).await.unwrap();
         let removed = std::fs::read_to_string(folder.path().join("faas-cli.removed")).unwrap();
         assert_eq!(removed.trim(), own);
@@ -165,21 +173,8 @@ mod tests {
         let own: Vec<_> = (0..3 * AT_A_TIME)
             .map(|slot| names.of("pydict", slot))
             .collect();
-        let listed: Vec<_> = own
-            .iter()
-            .map(
-                |name| serde_json::json!({"name": name, "labels": {"com.rsfaas.role": "unlocked"}}),
-            )
-            .collect();
-        let listed = serde_json::Value::from(listed);
-        let answer = format!("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{listed}").leak();
-        let address = format!("http://{}", answering(answer).await);
-        let gateway = Gateway::new(&address, None).unwrap();
-        let program = script::write(
-            &folder.path().join("faas-cli"),
-            "case \"$2\" in *-0) echo it stays; exit 1;; esac",
-        );
-        let faas = FaasCli::new(&program, &address, None).unwrap();
+        let script = "case \"$2\" in *-0) echo it stays; exit 1;; esac";
+        let (gateway, faas) = openfaas(folder.path(), own.iter(), script).await;
         let mut swept = Swept::default();
         let error = try_remove(&names, &gateway, &faas, &mut swept).await;
         assert!(error.unwrap_err().to_string().contains("it stays"));

@@ -21,14 +21,18 @@ type Manifests = Arc<Mutex<BTreeMap<&'static str, String>>>;
 
 /// A registry in which the tag `1` is `sha256:top`, and whose blobs go with its last manifest; its `HOST:PORT`.
 async fn registry(manifests: Manifests) -> String {
+    serving(move |head| answer(head, &mut manifests.lock().unwrap())).await
+}
+
+/// A server that answers each head so; its `HOST:PORT`.
+async fn serving(answer: impl Fn(&str) -> String + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = listener.local_addr().unwrap().to_string();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut buffer = vec![0; 4096];
             let read = stream.read(&mut buffer).await.unwrap();
-            let head = String::from_utf8_lossy(&buffer[..read]).into_owned();
-            let answer = answer(&head, &mut manifests.lock().unwrap());
+            let answer = answer(&String::from_utf8_lossy(&buffer[..read]));
             stream.write_all(answer.as_bytes()).await.unwrap();
         }
     });
@@ -114,19 +118,12 @@ async fn nothing_is_proved_of_layers_that_are_not_known() {
 
 /// Something that answers every path but `/v2/` with that, and this one with the other.
 async fn server(any: &'static str, root: &'static str) -> Reference {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let host = listener.local_addr().unwrap().to_string();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let mut buffer = vec![0; 4096];
-            let read = stream.read(&mut buffer).await.unwrap();
-            let is_root = String::from_utf8_lossy(&buffer[..read]).starts_with("GET /v2/ ");
-            let head = if is_root { root } else { any };
-            let answer = format!("HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n");
-            stream.write_all(answer.as_bytes()).await.unwrap();
-        }
+    let host = serving(move |asked| {
+        let is_root = asked.starts_with("GET /v2/ ");
+        let head = if is_root { root } else { any };
+        format!("HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n")
     });
-    Reference::parse(&format!("{host}/f:1"))
+    Reference::parse(&format!("{}/f:1", host.await))
 }
 
 #[tokio::test]
