@@ -37,6 +37,15 @@ pub(crate) fn of(segment: &Segment) -> Turn {
     }
 }
 
+/// What is noted of a segment's flow.
+#[inline(always)]
+fn noted<'a>(segment: &Segment) -> Option<&'a mut Start> {
+    // SAFETY: the entry stays in memory while the program runs; only this flow's segments change it.
+    STARTS
+        .get_ptr_mut(&segment.flow)
+        .map(|start| unsafe { &mut *start })
+}
+
 /// What is known of a segment's flow when it comes.
 pub(crate) struct Arrival {
     /// Whether the start of its request has not come: without that, nothing can be told of it.
@@ -50,15 +59,13 @@ pub(crate) struct Arrival {
 /// Notes that a segment has come.
 #[inline(always)]
 pub(crate) fn arrived(segment: &Segment) -> Arrival {
-    let Some(start) = STARTS.get_ptr_mut(&segment.flow) else {
+    let Some(start) = noted(segment) else {
         return Arrival {
             is_early: false,
             is_late: false,
             may_be_held: true,
         };
     };
-    // SAFETY: the entry stays in memory while the program runs; only this flow's segments change it.
-    let start = unsafe { &mut *start };
     let is_early = start.reached == start.next && is_before(start.next, segment.sequence);
     if !is_early {
         reach(start, segment);
@@ -73,20 +80,17 @@ pub(crate) fn arrived(segment: &Segment) -> Arrival {
 /// Notes that the agent has a flow, once that can be found in `FLOWS`.
 #[inline(always)]
 pub(crate) fn given(segment: &Segment) {
-    if let Some(start) = STARTS.get_ptr_mut(&segment.flow) {
-        // SAFETY: the entry stays in memory while the program runs; the number is only ever raised but by `opened`.
-        unsafe { (*start).may_be_held = 1 };
+    if let Some(start) = noted(segment) {
+        start.may_be_held = 1;
     }
 }
 
 /// Whether a segment whose request's start has not come waits for that still.
 #[inline(always)]
 pub(crate) fn waits(segment: &Segment) -> bool {
-    let Some(start) = STARTS.get_ptr_mut(&segment.flow) else {
+    let Some(start) = noted(segment) else {
         return false;
     };
-    // SAFETY: as above.
-    let start = unsafe { &mut *start };
     if start.waits == 0 {
         start.waits = now();
     }
@@ -166,10 +170,7 @@ pub(crate) enum Answer {
 /// Notes that the gateway has sent payload.
 #[inline(always)]
 pub(crate) fn answered(frame: &impl Frame, segment: &Segment) -> Answer {
-    if let Some(start) = STARTS.get_ptr_mut(&segment.flow) {
-        // SAFETY: the entry stays in memory while the program runs; only this flow's segments change
-        // it.
-        let start = unsafe { &mut *start };
+    if let Some(start) = noted(segment) {
         // The answer goes on.
         if start.next == segment.acknowledged {
             return Answer::GoesOn;
