@@ -20,21 +20,52 @@ pub(crate) const WAKE: u64 = BPF_RB_FORCE_WAKEUP as u64;
 pub(crate) const QUIET: u64 = BPF_RB_NO_WAKEUP as u64;
 
 /// What is known of a segment that is to be held.
+#[repr(u32)]
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// The first that the agent gets of the flow; whether the gateway owes an answer to what came before.
-    First { unanswered: bool },
-    /// One that follows.
+    /// One that follows others which the agent has of the flow.
     Further,
+    /// The first of them.
+    First,
+    /// The first of them, where the gateway owes an answer to what came before.
+    FirstUnanswered,
+}
+
+/// How a segment is held. It is put into working memory: the verifier would follow all that comes after once more for
+/// each manner that it knows.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Manner {
+    counter: u32,
+    place: u32,
+}
+
+impl Manner {
+    #[inline(always)]
+    pub(crate) fn set(&mut self, counter: Counter, place: Place) {
+        let manner = Self {
+            counter: counter as u32,
+            place: place as u32,
+        };
+        // SAFETY: a reference. Volatile, or the compiler would go on with what it knows.
+        unsafe { (&raw mut *self).write_volatile(manner) };
+    }
+
+    #[inline(always)]
+    fn get(&self) -> Self {
+        // SAFETY: as above.
+        unsafe { (&raw const *self).read_volatile() }
+    }
 }
 
 /// Copies a segment's frame into the ring buffer. Whether there was room or not, the caller drops
 /// the packet: what found no room comes again with the client's retransmission, and the flow waits for
 /// that where this would have been its first.
 #[inline(always)]
-pub(crate) fn hold(frame: &impl Frame, segment: &Segment, counter: Counter, place: Place) {
+pub(crate) fn hold(frame: &impl Frame, segment: &Segment, manner: &Manner) {
+    let Manner { counter, place } = manner.get();
     let length = segment.payload_offset + segment.payload_length;
-    let flags = if place == (Place::First { unanswered: true }) {
+    let flags = if place == Place::FirstUnanswered as u32 {
         flag::UNANSWERED
     } else {
         0
@@ -47,9 +78,9 @@ pub(crate) fn hold(frame: &impl Frame, segment: &Segment, counter: Counter, plac
         capture::<{ room::LARGE }>(frame, segment, length, flags)
     };
     if copied.is_some() {
-        count(counter);
+        maps::count_in(counter);
     } else {
-        if place != Place::Further {
+        if place != Place::Further as u32 {
             // The entry was there a moment ago; where it cannot be replaced, the agent gets what
             // follows, and leaves the flow alone.
             let _ = FLOWS.insert(&segment.flow, Flow::missed(segment.sequence, now()), 0);

@@ -151,10 +151,11 @@ fn spot(frame: &impl Frame, link: Link) -> Fate {
             None => return Fate::Hold,
         },
     };
+    scratch.manner.set(counter, place);
     if is_head && admit::admit(frame, segment, scratch) {
         return notice_end(frame, segment);
     }
-    hold::hold(frame, segment, counter, place);
+    hold::hold(frame, segment, &scratch.manner);
     Fate::Hold
 }
 
@@ -277,8 +278,11 @@ fn take(frame: &impl Frame, segment: &Segment, counter: Counter) -> Option<Place
     }
     turn::given(segment);
     // The answer may have gone out on another CPU before the entry was there to tell of it.
-    let unanswered = doubtful && turn::of(segment) == Turn::Gateway;
-    Some(Place::First { unanswered })
+    if doubtful && turn::of(segment) == Turn::Gateway {
+        Some(Place::FirstUnanswered)
+    } else {
+        Some(Place::First)
+    }
 }
 
 /// Tells the agent of a client's FIN or RST on a flow that it has.

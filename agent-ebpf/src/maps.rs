@@ -6,7 +6,7 @@ use aya_ebpf::{
     maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
 
-use crate::{frame::Frame, packet::Segment};
+use crate::{frame::Frame, hold::Manner, packet::Segment};
 
 /// Sealed functions and unlocked containers, by name; the value is a `NameKind`.
 #[map]
@@ -72,6 +72,7 @@ pub(crate) struct Scratch {
     pub(crate) prefix: Bytes<PREFIX_LEN>,
     pub(crate) chunk: Bytes<CHUNK_LEN>,
     pub(crate) tag: Tag,
+    pub(crate) manner: Manner,
     pub(crate) head: Bytes<HEAD_LEN>,
 }
 
@@ -164,7 +165,13 @@ pub(crate) fn search_table() -> Option<&'static [u8; search::TABLE_LEN]> {
 /// Adds one, and gives the new number.
 #[inline(always)]
 pub(crate) fn count(counter: Counter) -> u64 {
-    let Some(slot) = COUNTERS.get_ptr_mut(counter as u32) else {
+    count_in(counter as u32)
+}
+
+/// The same for a counter that is known by its slot.
+#[inline(always)]
+pub(crate) fn count_in(slot: u32) -> u64 {
+    let Some(slot) = COUNTERS.get_ptr_mut(slot) else {
         return 0;
     };
     // SAFETY: the slot is this CPU's own.

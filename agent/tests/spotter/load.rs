@@ -90,9 +90,9 @@ fn the_programs_stay_well_below_the_verifiers_limit() {
         ("spot_xdp", rig.spotter.xdp().unwrap().info().unwrap()),
     ] {
         let instructions = info.verified_instruction_count();
-        // The limit is a million; kernels differ in how many instructions they go through.
+        // The limit is a million, and kernels differ by a factor in how many instructions they go through.
         assert!(
-            instructions.is_some_and(|count| count < 750_000),
+            instructions.is_some_and(|count| count < 400_000),
             "{name}: {instructions:?}"
         );
     }
