@@ -9,6 +9,9 @@ use crate::{
     workspace,
 };
 
+/// The fuzz targets are a workspace of their own.
+const OF_FUZZING: &[&str] = &["--manifest-path", "tests/fuzz/Cargo.toml"];
+
 /// Runs them.
 pub(super) fn run(report: &mut Report) {
     report.step("formatting", || {
@@ -17,9 +20,12 @@ pub(super) fn run(report: &mut Report) {
             "`rustup component add rustfmt`, or Debian's rustfmt-web",
         )?;
         cargo_run(&["fmt", "--all", "--check"])?;
-        // A workspace of its own.
-        let fuzz = ["--manifest-path", "tests/fuzz/Cargo.toml"];
-        cargo_run(&[&["fmt", "--check"], &fuzz[..]].concat())
+        cargo_run(&[&["fmt", "--check"], OF_FUZZING].concat())
+    });
+    // This workspace's own is up to date once cargo has run this program.
+    report.step("the lock file of the fuzz targets", || {
+        let check = &["tree", "--locked", "--quiet", "--depth", "0"];
+        cargo_run(&[check, OF_FUZZING].concat())
     });
     report.step("clippy", || clippy(&["--workspace", "--all-targets"]));
     report.step("clippy, with fault points", || {
