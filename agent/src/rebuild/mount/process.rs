@@ -305,7 +305,9 @@ mod tests {
     fn a_process_that_follows_its_mount_table_waits() {
         let process = Process::open(std::process::id().cast_signed()).unwrap();
         let table = File::open("/proc/self/mountinfo").unwrap();
-        assert!(process.is_waiting().unwrap());
+        // Other tests close files of this process all the while.
+        let told = (0..1000).find_map(|_| process.is_waiting().ok());
+        assert_eq!(told, Some(true));
         drop(table);
     }
 
