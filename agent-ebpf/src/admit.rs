@@ -11,11 +11,12 @@ use aya_ebpf::{
 };
 
 use crate::{
-    frame::Frame,
-    hold,
-    maps::{self, EVENTS, FLOWS, Scratch, count},
+    frame::{Frame, at_least_one},
+    globals, hold,
+    maps::{EVENTS, FLOWS, count},
     packet::Segment,
     turn::{self, Turn},
+    work::Scratch,
 };
 
 /// Numbers of admissions, by the names of the heads.
@@ -120,7 +121,7 @@ fn name_head(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> bo
     if head == 0 || head > length || !scratch.head.load(frame, offset, head) {
         return false;
     }
-    let mut hash = SipHash::new(maps::admission_key());
+    let mut hash = SipHash::new(globals::admission_key());
     let (words, _) = scratch.head.bytes.as_chunks::<8>();
     for index in 0..WORDS {
         if index as u32 >= scratch.head_length() / 8 {
@@ -147,7 +148,7 @@ fn go_on(frame: &impl Frame, segment: &Segment, scratch: &Scratch) -> Option<u32
     let admission = ADMISSIONS.get(slot)?;
     // SAFETY: a reference's field; volatile, as `at_least_one` asks for.
     let last = unsafe { core::ptr::read_volatile(&raw const admission.last) };
-    let length = maps::at_least_one(last, HEAD_LEN as u32);
+    let length = at_least_one(last, HEAD_LEN as u32);
     // The number may have been another head's, whose name was taken away at this moment; its admission stays as it is
     // until this record was read.
     let Tag([first, second]) = admission.tag;
@@ -163,7 +164,8 @@ fn go_on(frame: &impl Frame, segment: &Segment, scratch: &Scratch) -> Option<u32
     // SAFETY: the admission has room for the longest head, and the length is at most that.
     if !unsafe {
         frame.rewrite(
-            segment,
+            segment.transport,
+            segment.payload_offset,
             admission.head.as_ptr(),
             length,
             admission.difference,

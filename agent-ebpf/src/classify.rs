@@ -6,11 +6,12 @@ use agent_ebpf::{Counter, NameKind};
 
 use crate::{
     frame::Frame,
-    maps::{NAMES, Scratch},
+    maps::NAMES,
     packet::Segment,
     scan::{self, Found},
     start::{self, Start},
     turn::{self, Turn},
+    work::Scratch,
 };
 
 /// What is to be done with a segment, and the counter that tells so.

@@ -9,7 +9,7 @@ use aya_ebpf::{
     programs::{TcContext, XdpContext},
 };
 
-use crate::{maps, packet::Segment};
+use crate::globals;
 
 /// Where the checksum is in TCP's header (RFC 9293, section 3.1).
 const CHECKSUM: u32 = 16;
@@ -41,14 +41,16 @@ pub(crate) trait Frame: EbpfContext {
     /// Whether packets can be written to here, with the checksum that stands for them.
     const REWRITES: bool;
 
-    /// Writes bytes over the start of a segment's payload, whose sum differs by so much, and makes its checksum theirs.
-    /// Where that cannot be done, the payload is as before, but the checksum may not.
+    /// Writes bytes at an offset into a segment's payload, whose sum differs by so much, and makes the checksum of the
+    /// segment, whose TCP header is at `transport`, theirs. Where that cannot be done, the payload is as before, but the
+    /// checksum may not.
     ///
     /// # Safety
     /// There must be `length` bytes behind the pointer, and `length` must not be zero.
     unsafe fn rewrite(
         &self,
-        segment: &Segment,
+        transport: u32,
+        offset: u32,
         from: *const u8,
         length: u32,
         difference: u32,
@@ -103,16 +105,16 @@ impl Frame for TcContext {
     #[inline(always)]
     unsafe fn rewrite(
         &self,
-        segment: &Segment,
+        transport: u32,
+        offset: u32,
         from: *const u8,
         length: u32,
         difference: u32,
     ) -> bool {
         let skb = self.as_ptr().cast();
-        let (checksum, difference) = (segment.transport + CHECKSUM, u64::from(difference));
+        let (checksum, difference) = (transport + CHECKSUM, u64::from(difference));
         // SAFETY: the helper touches no memory of ours.
         let replaced = unsafe { bpf_l4_csum_replace(skb, checksum, 0, difference, 0) };
-        let offset = segment.payload_offset;
         // SAFETY: the caller vouches for the bytes.
         replaced == 0 && unsafe { bpf_skb_store_bytes(skb, offset, from.cast(), length, 0) } == 0
     }
@@ -140,7 +142,7 @@ impl Frame for TcContext {
     /// By the packet's mark.
     #[inline(always)]
     fn take_release(&self) -> bool {
-        if mark(self) != maps::release_mark() {
+        if mark(self) != globals::release_mark() {
             return false;
         }
         // Nobody behind this program is to take it for a mark of theirs.
@@ -181,7 +183,7 @@ impl Frame for XdpContext {
     const REWRITES: bool = false;
 
     #[inline(always)]
-    unsafe fn rewrite(&self, _: &Segment, _: *const u8, _: u32, _: u32) -> bool {
+    unsafe fn rewrite(&self, _: u32, _: u32, _: *const u8, _: u32, _: u32) -> bool {
         false
     }
 
@@ -199,7 +201,7 @@ impl Frame for XdpContext {
     /// By the source address, which the stack does not look at: there are no marks before it.
     #[inline(always)]
     fn take_release(&self) -> bool {
-        source(self).is_some_and(|source| source == maps::release_source())
+        source(self).is_some_and(|source| source == globals::release_source())
     }
 }
 
@@ -229,29 +231,10 @@ pub(crate) fn load<T: Copy>(frame: &impl Frame, offset: usize) -> Option<T> {
     Some(unsafe { core::ptr::read_unaligned(start as *const T) })
 }
 
-/// Furthest payload whose bytes are referred to in place: behind the longest headers. A mask.
-const PEEK_MAX: u32 = 1023;
-
-/// Refers to bytes of a segment's payload in the linear part, some way behind its start. A single byte's
-/// check would be turned into a comparison that the verifier does not know: `N` is more than one.
+/// A length, from the number before it, that is at least one and at most `room`. Older verifiers
+/// (Linux 6.1 among them) learn nothing from a comparison with zero, but from this; the caller has to
+/// read the number back from memory, or the compiler would make that comparison of it.
 #[inline(always)]
-pub(crate) fn peek<'a, const N: usize>(
-    frame: &'a impl Frame,
-    segment: &Segment,
-    behind: u32,
-) -> Option<&'a [u8; N]> {
-    // SAFETY: a reference's field.
-    let offset = || unsafe { core::ptr::read_volatile(&raw const segment.payload_offset) };
-    if offset() > PEEK_MAX {
-        return None;
-    }
-    // Read again, and masked, which changes nothing: of a copy that the compiler has put aside before the
-    // comparison older verifiers know nothing.
-    let start = frame.data() + (offset() & PEEK_MAX) as usize + behind as usize;
-    if start + N > frame.data_end() {
-        return None;
-    }
-    // SAFETY: the bytes lie between the packet's start and the end of its linear part, as checked
-    // just before, and nothing writes to the packet while the reference is in use.
-    Some(unsafe { &*(start as *const [u8; N]) })
+pub(crate) fn at_least_one(last: u32, room: u32) -> u32 {
+    if last < room { last + 1 } else { room }
 }

@@ -8,7 +8,7 @@ use aya_ebpf::{
 use aya_log_ebpf::warn;
 
 use crate::{
-    frame::Frame,
+    frame::{Frame, at_least_one},
     maps::{self, EVENTS, FLOWS, count},
     packet::{Link, Segment},
 };
@@ -112,7 +112,7 @@ fn capture<const N: usize>(
     unsafe { (&raw mut (*capture).header).write(header) };
     // SAFETY: written just before.
     let last = unsafe { core::ptr::read_volatile(&raw const (*capture).header.length) };
-    let length = maps::at_least_one(last, room);
+    let length = at_least_one(last, room);
     // SAFETY: as for the header.
     unsafe { (&raw mut (*capture).header.length).write(length) };
     // SAFETY: the length is at most the room behind the pointer, as checked just before.

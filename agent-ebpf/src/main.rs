@@ -7,6 +7,7 @@
 mod admit;
 mod classify;
 mod frame;
+mod globals;
 mod hold;
 mod maps;
 mod packet;
@@ -14,6 +15,7 @@ mod scan;
 mod start;
 mod turn;
 mod wipe;
+mod work;
 
 use agent_ebpf::{Awaited, Counter, EventKind, Flow, FlowState};
 use aya_ebpf::{
@@ -28,9 +30,10 @@ use crate::{
     classify::Verdict,
     frame::Frame,
     hold::Place,
-    maps::{FLOWS, Scratch, count},
+    maps::{FLOWS, count},
     packet::{Direction, Link, Segment},
     turn::{Answer, Arrival, Turn},
+    work::Scratch,
 };
 
 /// What becomes of a packet.
@@ -99,8 +102,12 @@ pub(crate) fn release(ctx: TcContext) -> i32 {
     if interface == 0 {
         return TC_ACT_SHOT;
     }
-    let by_source = frame::source(&ctx) == Some(maps::release_source());
-    ctx.set_mark(if by_source { 0 } else { maps::release_mark() });
+    let by_source = frame::source(&ctx) == Some(globals::release_source());
+    ctx.set_mark(if by_source {
+        0
+    } else {
+        globals::release_mark()
+    });
     // SAFETY: the helper reads two numbers and touches no memory of ours.
     unsafe { bpf_redirect(interface, u64::from(BPF_F_INGRESS)) as i32 }
 }
@@ -139,7 +146,7 @@ fn spot(frame: &impl Frame, link: Link) -> Fate {
         return Fate::Pass;
     }
     // Every CPU has its own; without one, nothing could be told.
-    let Some((segment, scratch)) = maps::keep(segment) else {
+    let Some((segment, scratch)) = work::keep(segment) else {
         return Fate::Hold;
     };
     let (counter, place, is_head) = match judge(frame, segment, scratch) {

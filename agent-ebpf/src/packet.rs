@@ -4,7 +4,7 @@ use agent_ebpf::FlowKey;
 
 use crate::{
     frame::{Frame, load},
-    maps,
+    globals,
 };
 
 const ETHERNET_LEN: usize = 14;
@@ -226,7 +226,7 @@ fn tcp(frame: &impl Frame, link: Link, direction: Direction, network: Network) -
         Direction::ToGateway => destination_port,
         Direction::FromGateway => source_port,
     };
-    if gateway != maps::gateway_port() {
+    if gateway != globals::gateway_port() {
         return Some(Parsed::NotOurs);
     }
     // In words: of single bytes the compiler would put each number together again.
@@ -297,4 +297,31 @@ fn mapped(address: u32) -> [u8; 16] {
     let words = [0, 0, 0xffff_u32.to_be(), address];
     // SAFETY: both are plain bytes, as many of them.
     unsafe { core::mem::transmute::<[u32; 4], [u8; 16]>(words) }
+}
+
+/// Furthest payload whose bytes are referred to in place: behind the longest headers. A mask.
+const PEEK_MAX: u32 = 1023;
+
+/// Refers to bytes of a segment's payload in the linear part, some way behind its start. A single byte's
+/// check would be turned into a comparison that the verifier does not know: `N` is more than one.
+#[inline(always)]
+pub(crate) fn peek<'a, const N: usize>(
+    frame: &'a impl Frame,
+    segment: &Segment,
+    behind: u32,
+) -> Option<&'a [u8; N]> {
+    // SAFETY: a reference's field.
+    let offset = || unsafe { core::ptr::read_volatile(&raw const segment.payload_offset) };
+    if offset() > PEEK_MAX {
+        return None;
+    }
+    // Read again, and masked, which changes nothing: of a copy that the compiler has put aside before the
+    // comparison older verifiers know nothing.
+    let start = frame.data() + (offset() & PEEK_MAX) as usize + behind as usize;
+    if start + N > frame.data_end() {
+        return None;
+    }
+    // SAFETY: the bytes lie between the packet's start and the end of its linear part, as checked
+    // just before, and nothing writes to the packet while the reference is in use.
+    Some(unsafe { &*(start as *const [u8; N]) })
 }

@@ -4,8 +4,9 @@ use agent_ebpf::search;
 
 use crate::{
     frame::Frame,
-    maps::{self, CHUNK_LEN, Scratch},
+    maps,
     packet::Segment,
+    work::{CHUNK_LEN, Scratch},
 };
 
 /// Chunks of a head that are searched, 4 KiB in all. A longer head is held for the agent to look at:

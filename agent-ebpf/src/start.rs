@@ -6,9 +6,9 @@
 use agent_ebpf::{NAME_LEN, NameKey, class};
 
 use crate::{
-    frame::{Frame, peek},
-    maps::{PREFIX_LEN, Scratch},
-    packet::Segment,
+    frame::Frame,
+    packet::{Segment, peek},
+    work::{PREFIX_LEN, Scratch},
 };
 
 /// Line ends before a request that the gateway's server skips; more of them it refuses.

@@ -1,0 +1,113 @@
+//! Working memory: one place a CPU.
+
+use agent_ebpf::{HEAD_LEN, NameKey, Tag};
+use aya_ebpf::{macros::map, maps::PerCpuArray};
+
+use crate::{
+    frame::{Frame, at_least_one},
+    hold::Manner,
+    packet::Segment,
+};
+
+#[map]
+static WORK: PerCpuArray<Work> = PerCpuArray::with_max_entries(1, 0);
+
+/// Bytes of a request's start that are looked at: method, the longer of the two prefixes, a name.
+pub(crate) const PREFIX_LEN: usize = 128;
+/// Bytes that the search for the key header loads at a time.
+pub(crate) const CHUNK_LEN: usize = 256;
+
+/// The segment that is looked at, and working memory.
+#[repr(C, align(8))]
+struct Work {
+    segment: Segment,
+    scratch: Scratch,
+}
+
+/// Working memory: the stack is too small, and what lives in a map is an unknown number to the
+/// verifier, which keeps it from following every value that a loop counter can take. What every request
+/// needs comes first.
+#[repr(C, align(8))]
+pub(crate) struct Scratch {
+    pub(crate) name: NameKey,
+    pub(crate) cursor: u32,
+    /// Bytes of the line ends before the request.
+    pub(crate) skip: u32,
+    pub(crate) prefix: Bytes<PREFIX_LEN>,
+    pub(crate) chunk: Bytes<CHUNK_LEN>,
+    pub(crate) tag: Tag,
+    pub(crate) manner: Manner,
+    pub(crate) head: Bytes<HEAD_LEN>,
+}
+
+impl Scratch {
+    /// The cursor where it is a head's length, read anew each time: the verifier would follow all that comes after
+    /// once more for each number that it knows it to be.
+    #[inline(always)]
+    pub(crate) fn head_length(&self) -> u32 {
+        // SAFETY: a reference's field.
+        unsafe { core::ptr::read_volatile(&raw const self.cursor) }
+    }
+
+    /// Where the request starts in the payload, read anew for the same reason.
+    #[inline(always)]
+    pub(crate) fn start(&self) -> u32 {
+        // SAFETY: a reference's field.
+        unsafe { core::ptr::read_volatile(&raw const self.skip) }
+    }
+}
+
+/// Moves a segment into this CPU's working memory, and gives both; programs on the hook do not interrupt one
+/// another on a CPU. The verifier would follow all that comes after once more for each way in which the headers
+/// can be laid out; of what lives in a map it knows nothing.
+#[inline(always)]
+pub(crate) fn keep(segment: Segment) -> Option<(&'static Segment, &'static mut Scratch)> {
+    let slot = WORK.get_ptr_mut(0)?;
+    // SAFETY: the slot is this CPU's own. Volatile, or the compiler would go on with what it knows.
+    unsafe { (&raw mut (*slot).segment).write_volatile(segment) };
+    // SAFETY: as above, and no other reference to it is alive: each program takes it once.
+    let work = unsafe { &mut *slot };
+    Some((&work.segment, &mut work.scratch))
+}
+
+/// Bytes of a packet, with a zero byte behind them: what an earlier packet left there must not be taken
+/// for this one's.
+#[repr(C, align(8))]
+pub(crate) struct Bytes<const N: usize> {
+    pub(crate) bytes: [u8; N],
+    end: u32,
+}
+
+impl<const N: usize> Bytes<N> {
+    /// Loads as many as fit of those that are there, at least one.
+    #[inline(always)]
+    pub(crate) fn load(&mut self, frame: &impl Frame, offset: u32, available: u32) -> bool {
+        // One less, stored and read back: see `at_least_one`.
+        self.end = available.wrapping_sub(1);
+        // SAFETY: written just before.
+        let last = unsafe { core::ptr::read_volatile(&raw const self.end) };
+        let length = at_least_one(last, N as u32);
+        // The first byte behind the loaded ones; where all are, it is the first of `end`.
+        // SAFETY: the length is at most `N`, and `end` lies behind as many bytes.
+        unsafe { (&raw mut *self).cast::<u8>().add(length as usize).write(0) };
+        // SAFETY: the length is between one and the size of the buffer.
+        unsafe { frame.load_bytes(offset, self.bytes.as_mut_ptr(), length) }
+    }
+
+    /// Leaves nothing behind.
+    #[inline(always)]
+    pub(crate) fn wipe(&mut self) {
+        zero(&mut self.bytes);
+    }
+}
+
+/// Zeroes bytes in words: of single ones the compiler would make a loop, in a function of its own, whose
+/// every step the verifier follows.
+#[inline(always)]
+pub(crate) fn zero<const N: usize>(bytes: &mut [u8; N]) {
+    let (words, _) = bytes.as_chunks_mut::<8>();
+    for word in words {
+        // SAFETY: eight bytes, in an array that is aligned to as many.
+        unsafe { word.as_mut_ptr().cast::<u64>().write_volatile(0) };
+    }
+}
