@@ -11,6 +11,7 @@ use aya_ebpf::{
 };
 
 use crate::{
+    clock::now,
     frame::{Frame, at_least_one},
     globals, hold,
     maps::{EVENTS, FLOWS, count},
@@ -40,7 +41,7 @@ const WORDS: usize = HEAD_LEN / 8;
 #[inline(always)]
 pub(crate) fn failed() {
     if let Some(failed) = ADMITTING.get_ptr_mut(admitting::FAILED) {
-        let now = hold::now();
+        let now = now();
         // SAFETY: the entry stays in memory while the program runs, and nobody but the programs writes to it.
         if unsafe { failed.read_volatile() } < now {
             // SAFETY: as above.

@@ -72,6 +72,33 @@ pub mod flag {
     /// The gateway has not answered what came before the segment: it is the rest of that, or a request
     /// sent ahead.
     pub const UNANSWERED: u32 = 1 << 1;
+    /// The agent had the flow already.
+    pub const FURTHER: u32 = 1 << 2;
+    /// The gateway has answered all that came before the segment.
+    pub const ANSWERED: u32 = 1 << 3;
+}
+
+/// Where a held segment stands, as far as the programs know.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HeldPlace {
+    /// The gateway has not answered what came before, as [`flag::UNANSWERED`].
+    pub is_unanswered: bool,
+    /// The agent had the flow already, as [`flag::FURTHER`].
+    pub is_further: bool,
+    /// The gateway has answered all that came before, as [`flag::ANSWERED`].
+    pub is_answered: bool,
+}
+
+impl HeldPlace {
+    /// What an event's flags tell of it.
+    #[must_use]
+    pub const fn of(flags: u32) -> Self {
+        Self {
+            is_unanswered: flags & flag::UNANSWERED != 0,
+            is_further: flags & flag::FURTHER != 0,
+            is_answered: flags & flag::ANSWERED != 0,
+        }
+    }
 }
 
 /// A request that has gone on by itself.

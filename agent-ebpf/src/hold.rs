@@ -1,16 +1,15 @@
 //! What goes to the agent: held frames and ends of flows.
 
 use agent_ebpf::{Capture, Counter, EventHeader, EventKind, Flow, FlowKey, flag, room};
-use aya_ebpf::{
-    bindings::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
-    helpers::bpf_ktime_get_ns,
-};
+use aya_ebpf::bindings::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
 use aya_log_ebpf::warn;
 
 use crate::{
+    clock::now,
     frame::{Frame, at_least_one},
     maps::{self, EVENTS, FLOWS, count},
     packet::{Link, Segment},
+    turn::{self, Turn},
 };
 
 /// Wakes the agent, although there may be events before this one for which it was not woken: the ring would take it
@@ -65,11 +64,14 @@ impl Manner {
 pub(crate) fn hold(frame: &impl Frame, segment: &Segment, manner: &Manner) {
     let Manner { counter, place } = manner.get();
     let length = segment.payload_offset + segment.payload_length;
-    let flags = if place == Place::FirstUnanswered as u32 {
-        flag::UNANSWERED
-    } else {
-        0
+    let mut flags = match place {
+        place if place == Place::FirstUnanswered as u32 => flag::UNANSWERED,
+        place if place == Place::Further as u32 => flag::FURTHER,
+        _ => 0,
     };
+    if turn::of(segment) == Turn::Client {
+        flags |= flag::ANSWERED;
+    }
     let copied = if length <= room::SMALL as u32 {
         capture::<{ room::SMALL }>(frame, segment, length, flags)
     } else if length <= room::MEDIUM as u32 {
@@ -186,11 +188,4 @@ pub(crate) fn header(
             0
         },
     }
-}
-
-/// The kernel's monotonic clock, in nanoseconds.
-#[inline(always)]
-pub(crate) fn now() -> u64 {
-    // SAFETY: the helper takes no arguments and touches no memory of ours.
-    unsafe { bpf_ktime_get_ns() }
 }

@@ -16,7 +16,7 @@ pub mod sip;
 
 pub use admission::{ADMISSIONS, Admission, HEAD_LEN, Tag, admitting};
 pub use counter::Counter;
-pub use event::{AdmittedEvent, Capture, EventHeader, EventKind, flag, room};
+pub use event::{AdmittedEvent, Capture, EventHeader, EventKind, HeldPlace, flag, room};
 pub use flow::{Awaited, Flow, FlowKey, FlowState};
 pub use name::{HeaderName, NAME_LEN, NameKey, NameKind};
 

@@ -6,6 +6,7 @@
 
 mod admit;
 mod classify;
+mod clock;
 mod frame;
 mod globals;
 mod hold;
@@ -28,6 +29,7 @@ use aya_log_ebpf::warn;
 
 use crate::{
     classify::Verdict,
+    clock::now,
     frame::Frame,
     hold::Place,
     maps::{FLOWS, count},
@@ -162,6 +164,9 @@ fn spot(frame: &impl Frame, link: Link) -> Fate {
     if is_head && admit::admit(frame, segment, scratch) {
         return notice_end(frame, segment);
     }
+    if segment.is_fin() {
+        notice_fin(segment);
+    }
     hold::hold(frame, segment, &scratch.manner);
     Fate::Hold
 }
@@ -190,7 +195,10 @@ fn judge(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Judged
         // SAFETY: the entry stays in memory while the program runs; a concurrent change shows as the
         // old or the new numbers, and a segment judged by either is held or passed rightly.
         let flow = unsafe { &mut *flow };
-        flow.last_seen = hold::now();
+        // What comes again tells nothing; some clients keep an idle connection alive with the last byte that they sent.
+        if !arrival.is_late {
+            flow.last_seen = now();
+        }
         if flow.state != FlowState::Opaque as u32 {
             return owned(segment, flow);
         }
@@ -234,7 +242,7 @@ fn notice_progress(segment: &Segment) {
     let flow = unsafe { &mut *flow };
     if flow.acknowledged != segment.acknowledged {
         flow.acknowledged = segment.acknowledged;
-        flow.last_seen = hold::now();
+        flow.last_seen = now();
     }
 }
 
@@ -271,7 +279,7 @@ fn take(frame: &impl Frame, segment: &Segment, counter: Counter) -> Option<Place
     let flow = Flow {
         awaited: awaited as u32,
         acknowledged: segment.acknowledged,
-        ..Flow::held(hold::now())
+        ..Flow::held(now())
     };
     if FLOWS.insert(&segment.flow, flow, 0).is_err() {
         let total = count(Counter::DroppedFlowsFull);
@@ -292,6 +300,16 @@ fn take(frame: &impl Frame, segment: &Segment, counter: Counter) -> Option<Place
     }
 }
 
+/// Notes that the client has sent its FIN.
+#[inline(always)]
+fn notice_fin(segment: &Segment) {
+    if let Some(flow) = FLOWS.get_ptr_mut(&segment.flow) {
+        // SAFETY: the entry stays in memory while the program runs; a concurrent change shows as the old or the
+        // new number.
+        unsafe { (*flow).finished = 1 };
+    }
+}
+
 /// Tells the agent of a client's FIN or RST on a flow that it has.
 #[inline(always)]
 fn notice_end(frame: &impl Frame, segment: &Segment) -> Fate {
@@ -302,11 +320,7 @@ fn notice_end(frame: &impl Frame, segment: &Segment) -> Fate {
             count(Counter::ForgedReset);
         }
     } else if segment.is_fin() {
-        if let Some(flow) = FLOWS.get_ptr_mut(&segment.flow) {
-            // SAFETY: the entry stays in memory while the program runs; a concurrent change shows as the old or the
-            // new number.
-            unsafe { (*flow).finished = 1 };
-        }
+        notice_fin(segment);
         hold::notice(frame, segment, EventKind::ClientFin);
     }
     Fate::Pass
@@ -326,8 +340,12 @@ fn notice_answer(frame: &impl Frame, segment: &Segment) {
     if answer == Answer::Interim {
         return;
     }
-    let now = hold::now();
+    let now = now();
     flow.answered = now;
+    // Sequence numbers come round: what has been answered is not to let pass what has the same ones then.
+    if turn::is_before(flow.pass_end.wrapping_sub(1), segment.acknowledged) {
+        flow.pass_start = flow.pass_end;
+    }
     if answer != Answer::GoesOn {
         flow.last_seen = now;
     }

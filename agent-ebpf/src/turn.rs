@@ -2,8 +2,8 @@
 //! answered all that came before.
 
 use crate::{
+    clock::now,
     frame::Frame,
-    hold::now,
     maps::{FLOWS, STARTS, Start},
     packet::Segment,
 };
@@ -118,7 +118,7 @@ fn end_of(segment: &Segment) -> u32 {
 
 /// Whether a sequence number comes before another one; half of them do.
 #[inline(always)]
-fn is_before(sequence: u32, other: u32) -> bool {
+pub(crate) fn is_before(sequence: u32, other: u32) -> bool {
     (sequence.wrapping_sub(other) as i32) < 0
 }
 

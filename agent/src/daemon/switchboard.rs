@@ -126,7 +126,7 @@ impl Switchboard {
                 state.served = monotonic_now();
                 if served.is_first {
                     // Before it can come.
-                    let result = self.table.await_answer(&flow, state.window);
+                    let result = self.table.await_answer(&flow);
                     self.note(result);
                 }
                 Decision::Unlock(served.container)
@@ -172,7 +172,7 @@ impl Switchboard {
                 // Dropped: the client sends it again.
                 self.counters.frames_bad += 1;
                 tracing::warn!(%error, "a held frame cannot be read");
-                if !self.flows.contains_key(&held.flow) {
+                if !held.place.is_further {
                     let result = self.table.remove(&held.flow);
                     self.note(result);
                 }
@@ -185,7 +185,7 @@ impl Switchboard {
         let has_gone_on = known.is_some_and(|flow| flow.connection.has_gone_on(sequence));
         if self.held_bytes >= HELD_BYTES && !has_gone_on {
             self.counters.segments_dropped += 1;
-            if is_new {
+            if !held.place.is_further {
                 // What follows is not to be taken for the start.
                 let result = self.table.set_missed(&held.flow, sequence);
                 self.note(result);
@@ -203,15 +203,12 @@ impl Switchboard {
         });
         flow.held = held.time;
         // Of one that is held in part already, these bytes may not be the ones that are judged.
-        let may_come_again = is_at_tc && !held.unanswered && !flow.connection.awaits_head();
+        let may_come_again =
+            is_at_tc && !held.place.is_unanswered && !flow.connection.awaits_head();
         flow.head = may_come_again
             .then(|| self.admission_key.name(payload))
             .flatten();
-        let actions = if held.unanswered {
-            flow.connection.unanswered_segment(sequence, payload)
-        } else {
-            flow.connection.segment(sequence, payload)
-        };
+        let actions = flow.connection.held_segment(sequence, payload, held.place);
         self.counters.segments_dropped += flow.connection.take_dropped();
         flow.template = Some(template);
         flow.set_deadline(self.head_timeout);

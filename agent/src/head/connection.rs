@@ -1,4 +1,5 @@
 //! One connection: its requests are judged one by one, its bytes go on in order.
+use agent_ebpf::HeldPlace;
 use rsfaas_shim::Refusal;
 use zeroize::Zeroizing;
 
@@ -72,21 +73,34 @@ impl Connection {
         }
     }
 
-    /// Takes in a held segment.
+    /// Takes in a held segment of whose place nothing more is known.
     pub fn segment(&mut self, sequence: u32, payload: &[u8]) -> Vec<Action> {
-        self.take_in(sequence, payload, State::Head)
+        self.held_segment(sequence, payload, HeldPlace::default())
     }
 
-    /// Takes in a segment that was held while the gateway owed an answer to what came before it. Where
-    /// nothing is known of that, it waits for [`Connection::answered`].
-    pub fn unanswered_segment(&mut self, sequence: u32, payload: &[u8]) -> Vec<Action> {
-        self.take_in(sequence, payload, State::Doubtful)
-    }
-
-    /// `start` is what a segment is of which nothing before it is known.
-    fn take_in(&mut self, sequence: u32, payload: &[u8], start: State) -> Vec<Action> {
+    /// Takes in a held segment. Where it was held while the gateway owed an answer to what came before it, of which
+    /// nothing is known here, it waits for [`Connection::answered`].
+    pub fn held_segment(&mut self, sequence: u32, payload: &[u8], place: HeldPlace) -> Vec<Action> {
         let mut actions = Actions::default();
         let stream = match &mut self.stream {
+            // Held before the spotter heard that nothing more is looked at. Where it does not follow what has gone on,
+            // it may belong to what was held after that: the client sends it again.
+            Some(known) if place.is_further && matches!(self.state, State::Opaque) => {
+                if !known.has_gone_on(sequence) && known.sequence() != sequence {
+                    known.drop_piece();
+                    return actions.into();
+                }
+                known
+            }
+            // What lies between has passed by itself, and the gateway has it.
+            Some(known)
+                if place.is_answered
+                    && !matches!(self.state, State::Opaque)
+                    && known.is_ahead(sequence) =>
+            {
+                self.state = State::Head;
+                self.stream.insert(Stream::new(sequence))
+            }
             Some(known) if !matches!(self.state, State::Opaque) => known,
             // The spotter has taken the flow for a request, and is to let go of it again.
             Some(known) if known.repeats_head(sequence, payload.len()) => {
@@ -96,7 +110,11 @@ impl Connection {
             // The first one, or the spotter sees a request again, and what came in between has passed by
             // itself.
             unknown => {
-                self.state = start;
+                self.state = if place.is_unanswered {
+                    State::Doubtful
+                } else {
+                    State::Head
+                };
                 unknown.insert(Stream::new(sequence))
             }
         };

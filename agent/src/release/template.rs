@@ -302,7 +302,7 @@ fn write_length(packet: &mut [u8], header: usize) {
 
 #[cfg(test)]
 mod tests {
-    use agent_ebpf::FlowKey;
+    use agent_ebpf::{FlowKey, HeldPlace};
 
     use super::*;
 
@@ -318,7 +318,7 @@ mod tests {
             interface: 3,
             vlan: None,
             ethernet,
-            unanswered: false,
+            place: HeldPlace::default(),
             frame: Zeroizing::new(frame),
         }
     }

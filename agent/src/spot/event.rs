@@ -1,5 +1,5 @@
 //! What the programs tell, and how it is read from a record of the ring buffer. Pure.
-use agent_ebpf::{AdmittedEvent, EventHeader, EventKind, FlowKey, flag};
+use agent_ebpf::{AdmittedEvent, EventHeader, EventKind, FlowKey, HeldPlace, flag};
 use zeroize::Zeroizing;
 
 /// Something that a program saw.
@@ -47,8 +47,8 @@ pub struct HeldFrame {
     pub vlan: Option<u32>,
     /// Whether the frame starts with an Ethernet header (else with the IP header).
     pub ethernet: bool,
-    /// Whether the gateway had not answered what came before, as far as the programs know.
-    pub unanswered: bool,
+    /// Where it stands.
+    pub place: HeldPlace,
     /// The frame; keys pass through it.
     pub frame: Zeroizing<Vec<u8>>,
 }
@@ -103,7 +103,7 @@ fn parse(record: &[u8]) -> Result<Event, BadEvent> {
                 interface: header.interface,
                 vlan: (header.vlan != 0).then_some(header.vlan),
                 ethernet: header.flags & flag::ETHERNET != 0,
-                unanswered: header.flags & flag::UNANSWERED != 0,
+                place: HeldPlace::of(header.flags),
                 frame: Zeroizing::new(frame.to_vec()),
             })
         }
@@ -185,7 +185,7 @@ mod tests {
             (held.time, held.interface, held.vlan),
             (7, 3, Some(0x88a8_0005))
         );
-        assert!(held.ethernet && !held.unanswered);
+        assert!(held.ethernet && held.place == HeldPlace::default());
         assert_eq!(
             (held.flow.source_port, held.flow.destination_port),
             (40_000, 8080)

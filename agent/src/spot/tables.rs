@@ -78,16 +78,14 @@ impl Flows {
             .map_err(SpotError::map("FLOWS"))
     }
 
-    /// Asks to be told when the gateway's next answer on a flow begins, whose window is this one.
+    /// Asks to be told when the gateway's next answer on a flow begins.
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn await_answer(&mut self, flow: &FlowKey, window: (u32, u32)) -> Result<(), SpotError> {
+    pub fn await_answer(&mut self, flow: &FlowKey) -> Result<(), SpotError> {
         let value = Flow {
-            pass_start: window.0,
-            pass_end: window.1,
             awaited: Awaited::Answer as u32,
-            ..Flow::held(monotonic_now())
+            ..self.known(flow)?
         };
         self.set(flow, value)
     }

@@ -1,5 +1,5 @@
 //! What the place in its flow says of a segment.
-use agent_ebpf::Awaited;
+use agent_ebpf::{Awaited, HeldPlace};
 use aya::maps::{MapData, RingBuf};
 use rsfaas::spot::Event;
 
@@ -29,6 +29,10 @@ at_both_hooks! {
     where_the_gateway_has_answered_the_start_of_a_request_line_is_held,
     an_interim_answer_does_not_end_a_request,
     what_comes_before_the_gateway_has_answered_is_told_apart,
+    the_agent_is_told_of_what_follows_and_whether_all_before_it_is_answered,
+    a_window_ends_once_what_lies_in_it_has_been_answered,
+    a_byte_that_keeps_an_idle_connection_alive_is_no_sign_of_the_client,
+    a_fin_on_a_held_segment_is_noted,
     what_comes_before_the_start_of_its_request_comes_again_behind_it,
     where_a_start_was_not_seen_nothing_waits_for_it,
     a_head_that_comes_again_when_it_was_answered_gives_the_agent_no_flow,
@@ -117,14 +121,74 @@ fn behind(payload: &str) -> Packet {
     }
 }
 
-/// Whether the agent is told that the gateway owes an answer.
-fn is_unanswered(rig: &mut Rig, ring: &mut RingBuf<MapData>, packet: &Packet) -> bool {
+/// Where the agent is told that a segment stands.
+fn place(rig: &mut Rig, ring: &mut RingBuf<MapData>, packet: &Packet) -> HeldPlace {
     assert_eq!(rig.spot(packet), HOLD);
     let record = ring.next().expect("nothing is told");
     let Ok(Event::Held(held)) = Event::parse(&record) else {
         panic!("no held frame");
     };
-    held.unanswered
+    held.place
+}
+
+/// Whether the agent is told that the gateway owes an answer.
+fn is_unanswered(rig: &mut Rig, ring: &mut RingBuf<MapData>, packet: &Packet) -> bool {
+    place(rig, ring, packet).is_unanswered
+}
+
+fn the_agent_is_told_of_what_follows_and_whether_all_before_it_is_answered(mut rig: Rig) {
+    rig.open();
+    let mut ring = rig.spotter.ring().unwrap();
+    let first = place(&mut rig, &mut ring, &Packet::of(KEYED.as_bytes()));
+    assert!(first.is_answered && !first.is_further);
+    let next = Packet {
+        sequence: END,
+        ..Packet::of(KEYED.as_bytes())
+    };
+    let ahead = place(&mut rig, &mut ring, &next);
+    assert!(!ahead.is_answered && ahead.is_further);
+    rig.answer(END, OK);
+    let behind = place(&mut rig, &mut ring, &next);
+    assert!(behind.is_answered && behind.is_further);
+}
+
+fn a_window_ends_once_what_lies_in_it_has_been_answered(mut rig: Rig) {
+    rig.open();
+    assert_eq!(rig.request(KEYED), HOLD);
+    rig.flows.move_window(&flow_key(), (END, END + 4)).unwrap();
+    rig.answer(END + 2, OK);
+    let passes = |rig: &Rig| {
+        let known = rig.flows.get(&flow_key()).unwrap().unwrap();
+        known.passes(END, 4)
+    };
+    assert!(passes(&rig), "some of it is to come");
+    rig.answer(END + 4, OK);
+    assert!(!passes(&rig), "sequence numbers come round");
+}
+
+fn a_byte_that_keeps_an_idle_connection_alive_is_no_sign_of_the_client(mut rig: Rig) {
+    rig.open();
+    assert_eq!(rig.request(KEYED), HOLD);
+    rig.answer(END, OK);
+    let before = last_seen(&rig);
+    let probe = Packet {
+        sequence: END - 1,
+        ..Packet::of(b"x")
+    };
+    rig.spot(&probe);
+    assert_eq!(last_seen(&rig), before);
+}
+
+fn a_fin_on_a_held_segment_is_noted(mut rig: Rig) {
+    rig.open();
+    let last = Packet {
+        flags: FIN,
+        ..Packet::of(KEYED.as_bytes())
+    };
+    assert_eq!(rig.spot(&last), HOLD);
+    rig.flows.await_answer(&flow_key()).unwrap();
+    let known = rig.flows.get(&flow_key()).unwrap().unwrap();
+    assert_eq!(known.finished, 1);
 }
 
 fn where_the_gateway_has_answered_the_start_of_a_request_line_is_held(mut rig: Rig) {
@@ -342,7 +406,7 @@ fn count_in(ring: &mut RingBuf<MapData>, is_meant: impl Fn(&Event) -> bool) -> u
 fn the_agent_is_told_once_of_an_answer_that_it_waits_for(mut rig: Rig) {
     rig.open();
     assert_eq!(rig.request(KEYED), HOLD);
-    rig.flows.await_answer(&flow_key(), (0, 0)).unwrap();
+    rig.flows.await_answer(&flow_key()).unwrap();
     rig.answer(END, OK);
     rig.answer(END, OK);
     let known = rig.flows.get(&flow_key()).unwrap().unwrap();
@@ -389,7 +453,7 @@ fn the_agent_is_told_of_a_failure_on_a_flow_that_it_has(mut rig: Rig) {
 fn what_is_awaited_stays_where_the_window_moves(mut rig: Rig) {
     assert_eq!(rig.request(KEYED), HOLD);
     let flow = flow_key();
-    rig.flows.await_answer(&flow, (0, 0)).unwrap();
+    rig.flows.await_answer(&flow).unwrap();
     rig.flows.move_window(&flow, (2000, 2004)).unwrap();
     let known = rig.flows.get(&flow).unwrap().unwrap();
     assert_eq!(known.awaited, Awaited::Answer as u32);

@@ -6,7 +6,7 @@
 
 #![no_main]
 
-use agent_ebpf::FlowKey;
+use agent_ebpf::{FlowKey, HeldPlace};
 use libfuzzer_sys::fuzz_target;
 use rsfaas::{release::Template, spot::HeldFrame};
 
@@ -26,7 +26,7 @@ fn held(frame: &[u8], ethernet: bool, vlan: Option<u32>) -> HeldFrame {
         interface: INTERFACE,
         vlan,
         ethernet,
-        unanswered: false,
+        place: HeldPlace::default(),
         frame: frame.to_vec().into(),
     }
 }

@@ -269,7 +269,7 @@ impl State<'_> {
             return Ok(());
         };
         let actions = connection.decide(id, decision);
-        self.table.await_answer(&flow, (0, 0))?;
+        self.table.await_answer(&flow)?;
         if self.remembers && matches!(decision, Decision::Unlock(_)) {
             self.know(flow, &actions)?;
         }

@@ -3,6 +3,22 @@ use crate::head::Target;
 
 const TEXT: &str = "rsfaas1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq";
 
+const UNANSWERED: HeldPlace = HeldPlace {
+    is_unanswered: true,
+    is_further: false,
+    is_answered: false,
+};
+const FURTHER: HeldPlace = HeldPlace {
+    is_unanswered: false,
+    is_further: true,
+    is_answered: false,
+};
+const ANSWERED: HeldPlace = HeldPlace {
+    is_unanswered: false,
+    is_further: true,
+    is_answered: true,
+};
+
 fn keyed(rest: &str) -> String {
     format!("POST /function/pydict HTTP/1.1\r\nX-RsFaaS-Key: {TEXT}\r\n{rest}")
 }
@@ -416,8 +432,16 @@ fn a_head_cut_anywhere_is_judged_once_and_whole() {
 fn a_request_sent_ahead_is_judged_once_what_came_before_is_answered() {
     let mut connection = connection();
     let text = keyed("\r\n");
-    assert!(connection.unanswered_segment(7, text.as_bytes()).is_empty());
-    assert!(connection.unanswered_segment(7, text.as_bytes()).is_empty());
+    assert!(
+        connection
+            .held_segment(7, text.as_bytes(), UNANSWERED)
+            .is_empty()
+    );
+    assert!(
+        connection
+            .held_segment(7, text.as_bytes(), UNANSWERED)
+            .is_empty()
+    );
     let actions = connection.answered();
     let actions = connection.decide(judged(&actions), &Decision::Unlock("other".into()));
     assert!(released(7, &actions).starts_with(b"POST /function/other "));
@@ -427,7 +451,7 @@ fn a_request_sent_ahead_is_judged_once_what_came_before_is_answered() {
 fn what_no_answer_comes_before_goes_on_as_it_is_and_is_left_alone() {
     let mut connection = connection();
     let text = keyed("\r\n");
-    connection.unanswered_segment(7, text.as_bytes());
+    connection.held_segment(7, text.as_bytes(), UNANSWERED);
     let actions = connection.give_up();
     assert_eq!(released(7, &actions[..1]), text.as_bytes());
     assert!(matches!(actions[1..], [Action::Opaque]));
@@ -441,7 +465,7 @@ fn on_a_connection_that_is_followed_it_is_known_what_a_segment_is() {
     let judging = judged(&connection.segment(0, head.as_bytes()));
     connection.decide(judging, &Decision::Unlock("other".into()));
     let behind = u32::try_from(head.len()).unwrap() + 4;
-    let actions = connection.unanswered_segment(behind, keyed("\r\n").as_bytes());
+    let actions = connection.held_segment(behind, keyed("\r\n").as_bytes(), UNANSWERED);
     assert!(matches!(actions[..], [Action::Judge { .. }]));
 }
 
@@ -492,4 +516,57 @@ fn no_two_requests_have_the_same_name() {
     let second = judged(&other.segment(0, text.as_bytes()));
     assert!(other.decide(first, &Decision::Strip).is_empty());
     assert!(!other.decide(second, &Decision::Strip).is_empty());
+}
+
+#[test]
+fn what_was_held_before_the_spotter_let_go_goes_on_and_nothing_of_it_is_a_head() {
+    let mut connection = connection();
+    let upgrade = keyed("Upgrade: h2c\r\nContent-Length: 6000\r\n\r\n");
+    let id = judged(&connection.segment(0, upgrade.as_bytes()));
+    let body = upgrade.len() as u32;
+    let actions = connection.decide(id, &Decision::Unlock("pydict-x-0".into()));
+    assert!(
+        actions
+            .iter()
+            .any(|action| matches!(action, Action::Opaque))
+    );
+    for sequence in [body, body + 5] {
+        let actions = connection.held_segment(sequence, b"[1,2]", FURTHER);
+        assert_eq!(released(sequence, &actions), b"[1,2]");
+    }
+    // What comes between passes by itself.
+    let next = body + 6000;
+    let actions = connection.segment(next, keyed("\r\n").as_bytes());
+    judged(&actions);
+}
+
+#[test]
+fn what_was_held_after_the_spotter_saw_a_request_again_waits_for_that() {
+    let mut connection = connection();
+    let upgrade = keyed("Upgrade: h2c\r\n\r\n");
+    let id = judged(&connection.segment(0, upgrade.as_bytes()));
+    connection.decide(id, &Decision::Unlock("pydict-x-0".into()));
+    let end = upgrade.len() as u32;
+    let again = keyed("\r\n");
+    let (first, second) = again.split_at(40);
+    let second_at = end + 40;
+    assert!(
+        connection
+            .held_segment(second_at, second.as_bytes(), FURTHER)
+            .is_empty()
+    );
+    assert_eq!(connection.take_dropped(), 1);
+    assert!(connection.segment(end, first.as_bytes()).is_empty());
+    judged(&connection.held_segment(second_at, second.as_bytes(), FURTHER));
+}
+
+#[test]
+fn a_request_behind_bytes_that_never_came_here_is_judged_once_they_are_answered() {
+    let mut connection = connection();
+    let id = judged(&connection.segment(0, keyed("\r\n").as_bytes()));
+    connection.decide(id, &Decision::Pass);
+    let next = keyed("\r\n").len() as u32 + 100;
+    let actions = connection.held_segment(next, keyed("\r\n").as_bytes(), FURTHER);
+    assert!(actions.is_empty(), "what lies between may come still");
+    judged(&connection.held_segment(next, keyed("\r\n").as_bytes(), ANSWERED));
 }
