@@ -293,7 +293,11 @@ fn interface(
                 }
             }
         }
-        InterfaceChange::Gone(index) => spotter.detach(index),
+        InterfaceChange::Down(_) => {}
+        InterfaceChange::Gone(index) => {
+            spotter.detach(index);
+            switchboard.forget_interface(index);
+        }
     }
 }
 

@@ -54,7 +54,7 @@ impl Attached {
     ) -> Result<Self, SpotError> {
         let programs = if interface.ethernet { ETHERNET } else { IP };
         let name = interface.name.clone();
-        let egress = at_tc(ebpf, programs.egress, &name, TcAttachType::Egress)?;
+        // At first what holds requests.
         let (hook, ingress) = match at_xdp_if(ebpf, interface, wanted) {
             Some((hook, link)) => (hook, Ingress::Xdp(link)),
             None => {
@@ -62,30 +62,46 @@ impl Attached {
                 (Hook::Tc, Ingress::Tc(link?))
             }
         };
-        Ok(Self {
-            name,
-            hook,
-            ingress,
-            egress,
-            programs,
-        })
+        match at_tc(ebpf, programs.egress, &name, TcAttachType::Egress) {
+            Ok(egress) => Ok(Self {
+                name,
+                hook,
+                ingress,
+                egress,
+                programs,
+            }),
+            Err(error) => {
+                // Left there, it would be in the way of the next attempt.
+                ingress.detach(ebpf, programs, &name);
+                Err(error)
+            }
+        }
     }
 
     /// Lets go of them. With an interface that is gone the kernel has detached them already, and only
     /// the handles are left.
     pub(super) fn detach(self, ebpf: &mut Ebpf) {
-        let ingress = match self.ingress {
-            Ingress::Tc(link) => classifier(ebpf, self.programs.ingress)
-                .and_then(|program| detached(self.programs.ingress, program.detach(link))),
-            Ingress::Xdp(link) => xdp(ebpf).and_then(|program| detached(XDP, program.detach(link))),
-        };
+        self.ingress.detach(ebpf, self.programs, &self.name);
         let egress = classifier(ebpf, self.programs.egress)
             .and_then(|program| detached(self.programs.egress, program.detach(self.egress)));
-        for result in [ingress, egress] {
-            if let Err(error) = result {
-                tracing::debug!(interface = self.name, %error, "already detached");
-            }
-        }
+        note(&self.name, egress);
+    }
+}
+
+impl Ingress {
+    fn detach(self, ebpf: &mut Ebpf, programs: Programs, interface: &str) {
+        let result = match self {
+            Self::Tc(link) => classifier(ebpf, programs.ingress)
+                .and_then(|program| detached(programs.ingress, program.detach(link))),
+            Self::Xdp(link) => xdp(ebpf).and_then(|program| detached(XDP, program.detach(link))),
+        };
+        note(interface, result);
+    }
+}
+
+fn note(interface: &str, result: Result<(), SpotError>) {
+    if let Err(error) = result {
+        tracing::debug!(interface, %error, "already detached");
     }
 }
 

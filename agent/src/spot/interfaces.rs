@@ -38,7 +38,10 @@ pub struct Interface {
 pub enum InterfaceChange {
     /// An interface is up, newly or still (its MTU may have changed).
     Up(Interface),
-    /// The interface of that index went down or away.
+    /// The interface of that index is there and down. It keeps what it has: connections outlive that, and when it is up
+    /// again their segments come at once.
+    Down(u32),
+    /// The interface of that index went away.
     Gone(u32),
 }
 
@@ -50,8 +53,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Changes of interfaces, the first of which are every interface that is up.
 pub struct Interfaces {
-    /// Those of which it was told last that they are up.
-    up: HashSet<u32>,
+    /// Those that have been up, and are there still.
+    seen: HashSet<u32>,
     known: VecDeque<InterfaceChange>,
     messages: BoxStream<'static, NetlinkPayload<RouteNetlinkMessage>>,
     /// It keeps the connection alive.
@@ -74,7 +77,7 @@ impl Interfaces {
             .await
             .map_err(|error| SpotError::Netlink(error.to_string()))?;
         Ok(Self {
-            up: HashSet::new(),
+            seen: HashSet::new(),
             known: known.into(),
             messages: messages.map(|(message, _)| message.payload).boxed(),
             handle,
@@ -88,8 +91,9 @@ impl Interfaces {
         loop {
             if let Some(change) = self.known.pop_front() {
                 match &change {
-                    InterfaceChange::Up(interface) => self.up.insert(interface.index),
-                    InterfaceChange::Gone(index) => self.up.remove(index),
+                    InterfaceChange::Up(interface) => self.seen.insert(interface.index),
+                    InterfaceChange::Down(_) => false,
+                    InterfaceChange::Gone(index) => self.seen.remove(index),
                 };
                 return Some(change);
             }
@@ -97,7 +101,7 @@ impl Interfaces {
                 let listed = listing.await;
                 self.listing = None;
                 match listed {
-                    Ok(there) => self.known = since(&self.up, there).into(),
+                    Ok(there) => self.known = since(&self.seen, there).into(),
                     Err(error) => {
                         tracing::warn!(%error, "the interfaces cannot be listed; once more");
                         self.listing = Some(list(self.handle.clone(), PAUSE));
@@ -135,15 +139,15 @@ fn list(handle: Handle, pause: Duration) -> Listing {
     list.boxed()
 }
 
-/// What has changed since these were up: what there is, and those that are not among it.
-fn since(up: &HashSet<u32>, there: Vec<InterfaceChange>) -> Vec<InterfaceChange> {
+/// What has changed since these were seen: what there is, and those that are not among it.
+fn since(seen: &HashSet<u32>, there: Vec<InterfaceChange>) -> Vec<InterfaceChange> {
     let is_there = |index: &u32| {
         there.iter().any(|change| match change {
             InterfaceChange::Up(interface) => interface.index == *index,
-            InterfaceChange::Gone(gone) => gone == index,
+            InterfaceChange::Down(other) | InterfaceChange::Gone(other) => other == index,
         })
     };
-    let gone = up.iter().filter(|index| !is_there(index)).copied();
+    let gone = seen.iter().filter(|index| !is_there(index)).copied();
     let mut changes: Vec<_> = gone.map(InterfaceChange::Gone).collect();
     changes.extend(there);
     changes
@@ -159,7 +163,7 @@ fn gone(message: &LinkMessage) -> Option<InterfaceChange> {
 fn change(message: &LinkMessage) -> Option<InterfaceChange> {
     let index = message.header.index;
     if !message.header.flags.contains(LinkFlags::Up) {
-        return Some(InterfaceChange::Gone(index));
+        return Some(InterfaceChange::Down(index));
     }
     let loopback = message.header.link_layer_type == LinkLayerType::Loopback;
     let ethernet = match message.header.link_layer_type {
@@ -221,12 +225,19 @@ mod tests {
     }
 
     #[test]
+    fn an_interface_that_is_down_has_not_gone() {
+        let mut message = LinkMessage::default();
+        message.header.index = 7;
+        assert_eq!(change(&message), Some(InterfaceChange::Down(7)));
+    }
+
+    #[test]
     fn what_is_no_longer_there_when_all_is_listed_again_has_gone() {
         let changes = since(
             &HashSet::from([1, 2, 3]),
-            vec![up(1), InterfaceChange::Gone(3), up(4)],
+            vec![up(1), InterfaceChange::Down(3), up(4)],
         );
-        let [gone, down] = [InterfaceChange::Gone(2), InterfaceChange::Gone(3)];
+        let (gone, down) = (InterfaceChange::Gone(2), InterfaceChange::Down(3));
         assert_eq!(changes, [gone, up(1), down, up(4)]);
     }
 }

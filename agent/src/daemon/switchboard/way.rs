@@ -28,6 +28,11 @@ impl Switchboard {
         self.interfaces.insert(interface, Way { mtu, hook });
     }
 
+    /// Forgets an interface that has gone.
+    pub(in crate::daemon) fn forget_interface(&mut self, interface: u32) {
+        self.interfaces.remove(&interface);
+    }
+
     /// Removes the way back into the host.
     pub(in crate::daemon) async fn close(self) {
         self.port.close().await;
