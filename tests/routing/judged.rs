@@ -7,7 +7,7 @@ use rsfaas::head::{Action, Connection, Decision, Request, Target};
 use crate::{
     CASES, HEADER, SEALED, UNLOCKED,
     gateway::{Gateway, Outcome},
-    random::Random,
+    spellings::Random,
 };
 
 /// What the agent makes of a connection's bytes, and what it lets go on if nobody may be served.

@@ -15,10 +15,10 @@ mod judged;
 #[path = "../../agent/tests/support/packet.rs"]
 #[expect(dead_code, reason = "the programs' own tests use the rest")]
 mod packet;
-mod random;
 #[path = "../../agent/tests/support/rig.rs"]
 #[expect(dead_code, reason = "the programs' own tests use the rest")]
 mod rig;
+mod spellings;
 mod spotted;
 
 use std::{env, process::ExitCode};

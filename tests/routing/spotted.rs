@@ -5,8 +5,8 @@ use crate::{
     CASES, HEADER, SEALED, UNLOCKED,
     gateway::Gateway,
     packet::Packet,
-    random::Random,
     rig::{Fate, Hook, Rig},
+    spellings::Random,
 };
 
 /// Whether a request, cut to a first segment, is held from there on.
