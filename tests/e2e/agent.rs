@@ -249,6 +249,11 @@ impl Agent {
         Ok(())
     }
 
+    /// Removes its folder.
+    pub(crate) fn remove_folder(&self) -> Result<(), Error> {
+        Ok(fs::remove_dir_all(self.folder.path())?)
+    }
+
     /// Its log so far.
     pub(crate) fn log_text(&self) -> String {
         fs::read_to_string(self.log()).unwrap_or_default()

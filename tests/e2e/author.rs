@@ -67,6 +67,11 @@ impl Author {
         self.folder.path()
     }
 
+    /// Removes it.
+    pub(crate) fn remove_folder(&self) -> Result<(), Error> {
+        Ok(fs::remove_dir_all(self.folder.path())?)
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

@@ -76,7 +76,7 @@ impl World {
         Ok(())
     }
 
-    /// Ends the agent and removes the functions.
+    /// Ends the agent, and removes the functions and both folders.
     pub(crate) fn take_down(&self) -> Result<(), Error> {
         let stopped = self.agent.stop();
         let functions = self
@@ -86,6 +86,8 @@ impl World {
         for function in functions.iter() {
             self.author.remove(&self.host, function)?;
         }
+        self.author.remove_folder()?;
+        self.agent.remove_folder()?;
         stopped
     }
 }
