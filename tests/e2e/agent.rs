@@ -5,7 +5,7 @@ use std::{
     os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::Mutex,
+    sync::{Mutex, PoisonError},
 };
 
 use nix::{
@@ -249,6 +249,21 @@ impl Agent {
         Ok(())
     }
 
+    /// Ends it in any case, whatever has gone wrong: by force where it takes too long.
+    pub(crate) fn end(&self) {
+        let mut slot = self.process.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(mut child) = slot.take() else {
+            return;
+        };
+        // What went wrong before is what is told.
+        let ended = signal(&child, Signal::SIGTERM)
+            .and_then(|()| eventually("the agent to end", || Ok(child.try_wait()?.is_some())));
+        if ended.is_err() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
     /// Removes its folder.
     pub(crate) fn remove_folder(&self) -> Result<(), Error> {
         Ok(fs::remove_dir_all(self.folder.path())?)
@@ -278,6 +293,13 @@ impl Agent {
         self.process
             .lock()
             .map_err(|_| Error("a test broke off while it had the agent".into()))
+    }
+}
+
+impl Drop for Agent {
+    /// Where the preparation has failed: else it has been stopped.
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

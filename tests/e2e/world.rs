@@ -8,7 +8,7 @@ use crate::{
     agent::Agent,
     author::{self, Author},
     canary::Canary,
-    host::{self, Error, Host, joined},
+    host::{self, Error, Host, check, joined},
     turns::Turns,
 };
 
@@ -34,28 +34,38 @@ impl World {
             Some(_) => &["pydict"],
             None => author::FUNCTIONS,
         };
-        println!("preparing: building, sealing and parking the test functions");
-        thread::scope(|scope| {
-            let deploying: Vec<_> = functions
-                .iter()
-                .map(|function| scope.spawn(|| author.deploy(&host, function)))
-                .collect();
-            deploying.into_iter().try_for_each(|it| joined(it.join()))
-        })?;
-        for function in functions {
-            author.seal(&host, &agent, function)?;
-        }
-        for function in functions {
-            agent.wait_until_locked(function)?;
-        }
-        Ok(Self {
+        let world = Self {
             host,
             author,
             agent,
             canary,
             turns: Turns::default(),
             functions: Mutex::new(functions.to_vec()),
-        })
+        };
+        if let Err(error) = world.seal(functions) {
+            // Some of them may not be deployed yet, and what went wrong first is what is told.
+            let _ = world.take_down();
+            return Err(error);
+        }
+        Ok(world)
+    }
+
+    fn seal(&self, functions: &[&str]) -> Result<(), Error> {
+        println!("preparing: building, sealing and parking the test functions");
+        thread::scope(|scope| {
+            let deploying: Vec<_> = functions
+                .iter()
+                .map(|function| scope.spawn(|| self.author.deploy(&self.host, function)))
+                .collect();
+            deploying.into_iter().try_for_each(|it| joined(it.join()))
+        })?;
+        for function in functions {
+            self.author.seal(&self.host, &self.agent, function)?;
+        }
+        for function in functions {
+            self.agent.wait_until_locked(function)?;
+        }
+        Ok(())
     }
 
     /// Removes the functions that are not among those that are needed still: each costs a container
@@ -65,29 +75,44 @@ impl World {
             .functions
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let (kept, removed): (Vec<_>, Vec<_>) = functions
+        let (mut kept, removed): (Vec<_>, Vec<_>) = functions
             .iter()
             .partition(|function| needed.contains(function));
-        *functions = kept;
+        let mut results = Vec::new();
         for function in removed {
-            self.agent.forget(function)?;
-            self.author.remove(&self.host, function)?;
+            let removed = self
+                .agent
+                .forget(function)
+                .and_then(|()| self.author.remove(&self.host, function));
+            if removed.is_err() {
+                // Tried again at the end.
+                kept.push(function);
+            }
+            results.push(removed);
         }
-        Ok(())
+        *functions = kept;
+        all(results)
     }
 
-    /// Ends the agent, and removes the functions and both folders.
+    /// Ends the agent, and removes the functions and both folders; what fails keeps nothing else from it.
     pub(crate) fn take_down(&self) -> Result<(), Error> {
-        let stopped = self.agent.stop();
+        let mut results = vec![self.agent.stop()];
+        self.agent.end();
         let functions = self
             .functions
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        for function in functions.iter() {
-            self.author.remove(&self.host, function)?;
-        }
-        self.author.remove_folder()?;
-        self.agent.remove_folder()?;
-        stopped
+        let removed = |function: &&str| self.author.remove(&self.host, function);
+        results.extend(functions.iter().map(removed));
+        results.extend([self.author.remove_folder(), self.agent.remove_folder()]);
+        all(results)
     }
+}
+
+/// Every error among some results.
+fn all(results: Vec<Result<(), Error>>) -> Result<(), Error> {
+    let errors: Vec<_> = results.into_iter().filter_map(Result::err).collect();
+    let told: Vec<_> = errors.iter().map(Error::to_string).collect();
+    check!(told.is_empty(), "{}", told.join("\n"));
+    Ok(())
 }
