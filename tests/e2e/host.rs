@@ -29,9 +29,14 @@ impl Host {
         let gateway = variable("OPENFAAS_URL")?;
         let port = gateway
             .trim_end_matches('/')
-            .rsplit_once(':')
-            .and_then(|(_, port)| port.parse().ok())
-            .ok_or_else(|| Error(format!("OPENFAAS_URL {gateway:?} has no port")))?;
+            .strip_prefix("http://127.0.0.1:")
+            .and_then(|port| port.parse().ok())
+            .ok_or_else(|| {
+                Error(format!(
+                    "OPENFAAS_URL is {gateway:?}, but these tests call the gateway of the host they run on: it has \
+                     to be http://127.0.0.1:PORT"
+                ))
+            })?;
         Ok(Self {
             rsfaas: variable("RSFAAS_BIN")?.into(),
             port,

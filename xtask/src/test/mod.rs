@@ -49,7 +49,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", default_value_t = 1)]
     times: u32,
     /// For e2e and faults: use the OpenFaaS that `OPENFAAS_URL`, `RSFAAS_REGISTRY_PREFIX` and
-    /// `RSFAAS_TEMPLATES` name, and the faas-cli's login
+    /// `RSFAAS_TEMPLATES` name, on 127.0.0.1, and the faas-cli's login
     #[arg(long)]
     existing: bool,
     /// Keeps the summary in a file instead of printing it
