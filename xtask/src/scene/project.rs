@@ -223,9 +223,59 @@ impl Project {
 
     /// Removes deployed functions.
     pub(crate) fn remove(&self, functions: &[&str]) -> Result<(), Error> {
-        for function in functions {
-            output(self.faas().args(["remove", function]))?;
-        }
-        Ok(())
+        remove_each(functions, Duration::from_secs(1), |function| {
+            output(self.faas().args(["remove", function])).map(drop)
+        })
+    }
+}
+
+/// Removes all that can be removed, and tells the first error. faasd gives up on a container that takes longer than
+/// five seconds to end, and has killed it by the next time: each is tried twice.
+fn remove_each(
+    functions: &[&str],
+    pause: Duration,
+    remove: impl Fn(&str) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let twice = |function: &&str| {
+        remove(function).or_else(|_| {
+            thread::sleep(pause);
+            remove(function)
+        })
+    };
+    functions.iter().map(twice).fold(Ok(()), Result::and)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    /// What comes of the removal of three functions, and which were tried, where some fail so often.
+    fn removal(failures: &[(&str, usize)]) -> (Result<(), Error>, Vec<String>) {
+        let tried = RefCell::new(Vec::new());
+        let removed = remove_each(&["a", "b", "c"], Duration::ZERO, |function| {
+            tried.borrow_mut().push(function.to_owned());
+            let times = tried.borrow().iter().filter(|one| *one == function).count();
+            match failures.iter().find(|(name, _)| *name == function) {
+                Some((_, failing)) if times <= *failing => Err(Error::NotSeen(function.to_owned())),
+                _ => Ok(()),
+            }
+        });
+        (removed, tried.into_inner())
+    }
+
+    #[test]
+    fn a_function_that_could_not_be_removed_is_tried_once_more() {
+        let (removed, tried) = removal(&[("b", 1)]);
+        removed.unwrap();
+        assert_eq!(tried, ["a", "b", "b", "c"]);
+    }
+
+    #[test]
+    fn a_function_that_stays_keeps_no_other_one_and_the_first_is_told() {
+        let (removed, tried) = removal(&[("a", 2), ("b", 2)]);
+        assert_eq!(removed.unwrap_err().to_string(), "not seen: a");
+        assert_eq!(tried, ["a", "a", "b", "b", "c"]);
     }
 }
