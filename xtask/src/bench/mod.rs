@@ -67,17 +67,17 @@ impl Place {
     /// Sets up, builds with optimisation, and gives the OpenFaaS to measure on and the program to measure.
     fn prepare(&self) -> Result<(Output, Testbed, PathBuf), Error> {
         let output = Output::new(self.json)?;
+        let existing = self.existing.then(Testbed::existing).transpose()?;
         setup::run(setup::Options {
             existing: self.existing,
             ..setup::Options::default()
         })?;
         let program = build::build(true)?;
-        let testbed = if self.existing {
-            Testbed::existing()
-        } else {
-            testbed::up()
+        let testbed = match existing {
+            Some(testbed) => testbed,
+            None => testbed::up()?,
         };
-        Ok((output, testbed?, program))
+        Ok((output, testbed, program))
     }
 }
 

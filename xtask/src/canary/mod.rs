@@ -37,13 +37,14 @@ const TOLD: usize = 40;
 /// # Errors
 /// When anything was found where it must not be, or not searched.
 pub(crate) fn run(existing: bool) -> Result<(), Error> {
+    let there = existing.then(Testbed::existing).transpose()?;
     setup::run(setup::Options {
         existing,
         ..setup::Options::default()
     })?;
     let program = build::build(false)?;
-    if existing {
-        return on(&Testbed::existing()?, &program);
+    if let Some(testbed) = there {
+        return on(&testbed, &program);
     }
     let keep = testbed::is_up();
     let searched = on(&testbed::up()?, &program);

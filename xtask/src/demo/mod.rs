@@ -26,16 +26,16 @@ pub(crate) struct Options {
 /// # Errors
 /// When anything is not as it should be.
 pub(crate) fn run(options: &Options) -> Result<(), Error> {
+    let existing = options.existing.then(Testbed::existing).transpose()?;
     heading("Set-up: tools, the agent, an OpenFaaS on this host");
     setup::run(setup::Options {
         existing: options.existing,
         ..setup::Options::default()
     })?;
     let program = build::build(false)?;
-    let testbed = if options.existing {
-        Testbed::existing()?
-    } else {
-        testbed::up()?
+    let testbed = match existing {
+        Some(testbed) => testbed,
+        None => testbed::up()?,
     };
     let project = Project::new(&testbed, "demo", &program)?;
     let agent = Agent::start(&testbed, &project, 1)?;

@@ -32,8 +32,11 @@ pub(super) struct Built {
 }
 
 impl Built {
-    /// Builds those that are wanted.
+    /// Builds those that are wanted; where an OpenFaaS that is there is used, only if it has what they need.
     pub(super) fn build(tests: bool, faults: Option<u32>, existing: bool) -> Result<Self, Error> {
+        if existing {
+            check_existing()?;
+        }
         let with_fault_points = faults
             .map(|times| Ok::<_, Error>((build::agent_with_fault_points()?, times)))
             .transpose()?;
@@ -53,11 +56,6 @@ impl Built {
         agent: &Path,
         environment: &[(&str, &str)],
     ) -> Result<(), Stop> {
-        if testbed.templates.is_none() {
-            let needs = "the end-to-end tests need RSFAAS_TEMPLATES: the folder that holds template/, as \
-                         `faas-cli template pull` leaves it";
-            return Err(Error::Needs(needs.into()).into());
-        }
         let mut command = Command::new(&self.tests);
         testbed.lend(&mut command);
         command
@@ -70,6 +68,18 @@ impl Built {
             command.env("RSFAAS_XTASK", xtask);
         }
         Ok(process::run(&mut command)?)
+    }
+}
+
+/// The OpenFaaS that the environment names has all that these checks need.
+pub(super) fn check_existing() -> Result<(), Error> {
+    match Testbed::existing()?.templates {
+        Some(_) => Ok(()),
+        None => Err(Error::Needs(
+            "the end-to-end tests need RSFAAS_TEMPLATES: the folder that holds template/, as \
+             `faas-cli template pull` leaves it"
+                .into(),
+        )),
     }
 }
 

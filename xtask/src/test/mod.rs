@@ -168,7 +168,13 @@ fn prepare(report: &mut Report, options: &Options) -> bool {
         existing: options.existing,
         ..setup::Options::default()
     };
-    if all && report.step("set-up", || Ok(setup::run(set_up)?)).is_none() {
+    let set_up = || {
+        if options.existing {
+            end_to_end::check_existing()?;
+        }
+        Ok(setup::run(set_up)?)
+    };
+    if all && report.step("set-up", set_up).is_none() {
         return false;
     }
     report

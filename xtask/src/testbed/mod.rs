@@ -8,6 +8,7 @@ mod crash;
 mod daemon;
 mod disk;
 mod engine;
+mod existing;
 mod host;
 mod http;
 mod images;
@@ -23,16 +24,11 @@ mod shims;
 mod store;
 mod tools;
 
-use std::{env, path::PathBuf, process::Command};
+use std::{path::PathBuf, process::Command};
 
 use nix::unistd::Uid;
 
-use crate::{
-    error::Error,
-    files,
-    process::{find, path_with},
-    setup, workspace,
-};
+use crate::{error::Error, files, process::path_with, setup, workspace};
 pub(crate) use crash::{Part, crash};
 use disk::Disk;
 use engine::Engine;
@@ -81,35 +77,6 @@ impl Testbed {
             folder: Some(layout.state().to_owned()),
             bin: Some(layout.bin()),
         }
-    }
-
-    /// The OpenFaaS that the environment names: its gateway in `OPENFAAS_URL`, the registry prefix in
-    /// `RSFAAS_REGISTRY_PREFIX`, the faas-cli on the search path and its login; the folder that holds
-    /// `template/` in `RSFAAS_TEMPLATES` and the agent's `purge_command` in `RSFAAS_PURGE_COMMAND`, where
-    /// these are set.
-    ///
-    /// # Errors
-    /// When one of these is missing.
-    pub(crate) fn existing() -> Result<Self, Error> {
-        let variable = |name: &str, what: &str| {
-            env::var(name).map_err(|_| Error::Needs(format!("--existing needs {name}: {what}")))
-        };
-        Ok(Self {
-            gateway: variable("OPENFAAS_URL", "the gateway's address")?,
-            registry_prefix: variable(
-                "RSFAAS_REGISTRY_PREFIX",
-                "what images are named under, such as registry.example/team",
-            )?,
-            faas_cli: find("faas-cli").ok_or_else(|| {
-                Error::Needs("--existing needs faas-cli on the search path, logged in".into())
-            })?,
-            templates: env::var_os("RSFAAS_TEMPLATES").map(PathBuf::from),
-            credentials: None,
-            purge_command: env::var_os("RSFAAS_PURGE_COMMAND").map(PathBuf::from),
-            cli_config: None,
-            folder: None,
-            bin: None,
-        })
     }
 
     /// The gateway's TCP port.
