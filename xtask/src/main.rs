@@ -130,6 +130,7 @@ fn run(task: Task) -> Result<(), Error> {
             dry_run,
             existing,
             build,
+            ..setup::Options::default()
         }),
         Task::Testbed(Bed::Up) => testbed::up().map(drop),
         Task::Testbed(Bed::Status) => {

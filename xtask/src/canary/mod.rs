@@ -40,6 +40,7 @@ pub(crate) fn run(existing: bool) -> Result<(), Error> {
     let there = existing.then(Testbed::existing).transpose()?;
     setup::run(setup::Options {
         existing,
+        no_clients: true,
         ..setup::Options::default()
     })?;
     let program = build::build(false)?;

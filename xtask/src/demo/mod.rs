@@ -30,6 +30,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
     heading("Set-up: tools, the agent, an OpenFaaS on this host");
     setup::run(setup::Options {
         existing: options.existing,
+        no_clients: true,
         ..setup::Options::default()
     })?;
     let program = build::build(false)?;

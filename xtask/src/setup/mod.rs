@@ -30,6 +30,8 @@ pub(crate) struct Options {
     pub(crate) existing: bool,
     /// Leave out all that `cargo xtask build` does not need.
     pub(crate) build: bool,
+    /// Leave out the clients that only tests and benchmarks call functions with.
+    pub(crate) no_clients: bool,
 }
 
 /// Installs what is missing.
@@ -38,10 +40,12 @@ pub(crate) fn run(options: Options) -> Result<(), Error> {
         dry_run,
         existing,
         build,
+        no_clients,
     } = options;
     let steps = plan::plan(&Host {
         existing,
         build,
+        no_clients,
         ..look()
     });
     if !dry_run {

@@ -18,7 +18,7 @@ const TESTBED: &[&str] = &[
     "mmdebstrap",
     "prometheus",
 ];
-/// What the end-to-end tests call functions and set clocks with.
+/// What the end-to-end tests call functions and set clocks with, and `cargo xtask bench packet` loads the gateway with.
 const CLIENTS: &[&str] = &[
     "chromium-headless-shell",
     "libfaketime",
@@ -51,6 +51,8 @@ pub(super) struct Host {
     pub(super) build: bool,
     /// Whether an OpenFaaS that is there already is to be used.
     pub(super) existing: bool,
+    /// Whether the clients are left out, which only tests and benchmarks use.
+    pub(super) no_clients: bool,
     /// Whether there is a Node.js.
     pub(super) node: bool,
     /// Whether `cargo fmt` works.
@@ -104,7 +106,10 @@ pub(super) fn plan(host: &Host) -> Vec<Step> {
     let tests = !host.build;
     let mut wanted = BUILD.to_vec();
     if tests {
-        wanted.extend([BASE, CLIENTS].concat());
+        wanted.extend(BASE);
+    }
+    if tests && !host.no_clients {
+        wanted.extend(CLIENTS);
     }
     if tests && !host.existing {
         wanted.extend(TESTBED);
@@ -154,6 +159,7 @@ mod tests {
             },
             build: false,
             existing: false,
+            no_clients: false,
             node: true,
             formatter: true,
             deny: true,
@@ -182,6 +188,16 @@ mod tests {
         let host = Host {
             existing: true,
             missing: [TESTBED, &["curl"]].concat(),
+            ..complete()
+        };
+        assert_eq!(plan(&host), [Step::Packages(vec!["curl"])]);
+    }
+
+    #[test]
+    fn a_demonstration_gets_no_clients() {
+        let host = Host {
+            no_clients: true,
+            missing: [CLIENTS, &["curl"]].concat(),
             ..complete()
         };
         assert_eq!(plan(&host), [Step::Packages(vec!["curl"])]);
