@@ -45,6 +45,7 @@ impl Proxy {
             .arg("-p")
             .arg(folder.path())
             .stdin(Stdio::null())
+            .stdout(Stdio::null())
             .spawn()?;
         let proxy = Self {
             process,

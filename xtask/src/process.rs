@@ -6,7 +6,7 @@ use std::{
     fs::{self, File},
     io::{BufRead as _, BufReader, Read, Write as _},
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
 };
 
 use crate::error::{At as _, Error};
@@ -33,9 +33,20 @@ pub(crate) fn output(command: &mut Command) -> Result<String, Error> {
     text(command, &output)
 }
 
-/// Runs a program to its end, however that is; what it writes to stdout is shown line by line, and
-/// returned.
+/// Runs a program to its end; what it writes to stdout is shown line by line, and returned.
+pub(crate) fn run_watched(command: &mut Command) -> Result<String, Error> {
+    match watch_to_end(command)? {
+        (all, status) if status.success() => Ok(all),
+        (_, status) => Err(failed(command, &status.to_string(), &[])),
+    }
+}
+
+/// The same, however it ends.
 pub(crate) fn watch(command: &mut Command) -> Result<String, Error> {
+    Ok(watch_to_end(command)?.0)
+}
+
+fn watch_to_end(command: &mut Command) -> Result<(String, ExitStatus), Error> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -47,8 +58,8 @@ pub(crate) fn watch(command: &mut Command) -> Result<String, Error> {
         all.push_str(&line);
         all.push('\n');
     }
-    child.wait().map_err(|source| start(command, source))?;
-    Ok(all)
+    let status = child.wait().map_err(|source| start(command, source))?;
+    Ok((all, status))
 }
 
 /// Lines as they come; what is not UTF-8 in them is replaced.
@@ -237,6 +248,13 @@ mod tests {
             "{error}"
         );
         assert!(error.contains("cargo xtask setup"), "{error}");
+    }
+
+    #[test]
+    fn a_watched_program_is_heard_and_fails_as_it_ends() {
+        let watched = |script| run_watched(Command::new("sh").args(["-c", script]));
+        assert_eq!(watched("echo word").unwrap(), "word\n");
+        watched("echo word; exit 3").unwrap_err();
     }
 
     #[test]

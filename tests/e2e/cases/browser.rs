@@ -131,6 +131,7 @@ impl Browser {
             .arg(format!("--user-data-dir={}", folder.path().display()))
             .arg(url)
             .stdin(Stdio::null())
+            .stdout(Stdio::null())
             .stderr(Stdio::null())
             .process_group(0)
             .spawn()?;

@@ -55,7 +55,7 @@ impl Built {
         testbed: &Testbed,
         agent: &Path,
         environment: &[(&str, &str)],
-    ) -> Result<(), Stop> {
+    ) -> Result<String, Stop> {
         let mut command = Command::new(&self.tests);
         testbed.lend(&mut command);
         command
@@ -67,7 +67,7 @@ impl Built {
             let xtask = env::current_exe().at("/proc/self/exe")?;
             command.env("RSFAAS_XTASK", xtask);
         }
-        Ok(process::run(&mut command)?)
+        Ok(process::run_watched(&mut command)?)
     }
 }
 
@@ -105,13 +105,13 @@ pub(super) fn run(report: &mut Report, built: &Built, existing: bool, keep: bool
                     Ok(routing?.finish()?)
                 });
             }
-            report.step("end-to-end tests", || built.run(&testbed, agent, &[]));
+            report.tests("end-to-end tests", || built.run(&testbed, agent, &[]));
             report.step("the search for canaries", || {
                 Ok(canary::on(&testbed, agent)?)
             });
         }
         if let Some((agent, times)) = &built.with_fault_points {
-            report.step("killed at every step", || {
+            report.tests("killed at every step", || {
                 let times = times.to_string();
                 built.run(&testbed, agent, &[("RSFAAS_FAULT_TIMES", &times)])
             });

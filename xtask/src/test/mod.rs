@@ -1,7 +1,8 @@
 //! `cargo xtask test`: the same checks on every machine, each under a heading, with a summary.
 //!
 //! A check that this machine cannot make is shown as skipped, with the reason; it never counts as
-//! passed. One that was asked for by name fails where something is not installed that it needs.
+//! passed. One that was asked for by name fails where something is not installed that it needs. Of the
+//! tests on an OpenFaaS and on a wire the summary says how many were ignored.
 
 mod beside;
 mod end_to_end;
@@ -157,8 +158,8 @@ fn bpf(report: &mut Report) {
     report.step("kernel tests", || {
         cargo_test(&["--exclude", "rsfaas-tests", "--test", "*"])
     });
-    report.step("wire tests at TC", || wire_tests("tc"));
-    report.step("wire tests at XDP", || wire_tests("xdp"));
+    report.tests("wire tests at TC", || wire_tests("tc"));
+    report.tests("wire tests at XDP", || wire_tests("xdp"));
 }
 
 /// What every check needs. All checks together also set the machine up.
@@ -193,10 +194,10 @@ fn cargo_test(which: &[&str]) -> Result<(), Stop> {
 
 /// The agent between network namespaces, where a recording gateway takes the place of OpenFaaS; `attach` as
 /// in the agent's configuration.
-fn wire_tests(attach: &str) -> Result<(), Stop> {
+fn wire_tests(attach: &str) -> Result<String, Stop> {
     let mut command = tests_of_the_whole("wire");
     command.env("RSFAAS_BIN", build::agent()?);
-    Ok(process::run(command.env("RSFAAS_ATTACH", attach))?)
+    Ok(process::run_watched(command.env("RSFAAS_ATTACH", attach))?)
 }
 
 /// What the canary search finds where something is planted.

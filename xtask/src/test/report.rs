@@ -31,7 +31,10 @@ impl From<Error> for Stop {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 enum Outcome {
-    Passed,
+    Passed {
+        /// Tests of it that were not run.
+        ignored: usize,
+    },
     Failed,
     Skipped(String),
 }
@@ -65,7 +68,7 @@ impl Report {
         let _ = std::io::stdout().flush();
         let start = Instant::now();
         let (outcome, value) = match run() {
-            Ok(value) => (Outcome::Passed, Some(value)),
+            Ok(value) => (Outcome::Passed { ignored: 0 }, Some(value)),
             Err(Stop::Failed(error)) => {
                 println!("failed: {error}");
                 (Outcome::Failed, None)
@@ -81,6 +84,16 @@ impl Report {
         };
         self.steps.push((name.to_owned(), outcome, start.elapsed()));
         value
+    }
+
+    /// Carries out a step of tests, from what these print: some of them may be ignored.
+    pub(super) fn tests(&mut self, name: &str, run: impl FnOnce() -> Result<String, Stop>) {
+        let printed = self.step(name, run);
+        if let (Some(printed), Some((_, outcome, _))) = (printed, self.steps.last_mut()) {
+            *outcome = Outcome::Passed {
+                ignored: ignored(&printed),
+            };
+        }
     }
 
     /// Keeps it in a file, for another report that is to have its steps, too.
@@ -121,15 +134,17 @@ impl Report {
     fn summary(&self) -> String {
         let mut text = String::new();
         for (name, outcome, time) in &self.steps {
-            let outcome = match outcome {
-                Outcome::Passed => "passed",
-                Outcome::Failed => "FAILED",
-                Outcome::Skipped(_) => "skipped",
+            let (outcome, ignored) = match outcome {
+                Outcome::Passed { ignored } => ("passed", *ignored),
+                Outcome::Failed => ("FAILED", 0),
+                Outcome::Skipped(_) => ("skipped", 0),
             };
-            text.push_str(&format!(
-                "{name:<45} {outcome:<8} {:>7.1} s\n",
-                time.as_secs_f64()
-            ));
+            let seconds = time.as_secs_f64();
+            text.push_str(&format!("{name:<45} {outcome:<8} {seconds:>7.1} s"));
+            if ignored > 0 {
+                text.push_str(&format!(", {ignored} of its tests ignored"));
+            }
+            text.push('\n');
         }
         for (name, outcome, _) in &self.steps {
             if let Outcome::Skipped(reason) = outcome {
@@ -146,6 +161,16 @@ impl Report {
     }
 }
 
+/// How many tests were ignored, by the summaries that they print.
+fn ignored(printed: &str) -> usize {
+    printed
+        .lines()
+        .filter_map(|line| line.strip_prefix("test result: "))
+        .flat_map(|result| result.split("; "))
+        .filter_map(|count| count.strip_suffix(" ignored")?.parse::<usize>().ok())
+        .sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,7 +179,7 @@ mod tests {
         let time = Duration::from_millis(1234);
         Report {
             steps: vec![
-                ("formatting".into(), Outcome::Passed, time),
+                ("formatting".into(), Outcome::Passed { ignored: 0 }, time),
                 (
                     "advisories".into(),
                     Outcome::Skipped("no database".into()),
@@ -178,6 +203,24 @@ mod tests {
         );
         assert!(summary.contains("1.2 s"), "{summary}");
         report().finish().unwrap();
+    }
+
+    #[test]
+    fn a_step_of_tests_tells_how_many_of_them_were_ignored() {
+        let printed = "test a ... ignored\n\
+                       test result: ok. 4 passed; 0 failed; 2 ignored; 0 measured; 0 filtered out; finished in 1s\n\
+                       test result: ok. 1 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 1s\n";
+        let mut report = Report::default();
+        report.tests("some", || Ok(printed.into()));
+        report.tests("others", || {
+            Ok("test result: ok. 1 passed; 0 failed; 0 ignored".into())
+        });
+        let summary = report.summary();
+        assert!(
+            summary.contains(" s, 3 of its tests ignored\n"),
+            "{summary}"
+        );
+        assert_eq!(summary.matches("ignored").count(), 1, "{summary}");
     }
 
     #[test]
