@@ -16,7 +16,7 @@ pub enum Refusal {
     NextKeyMalformed,
     /// Another caller has sent another next key, which the function gets when it is locked.
     NextKeyConflict,
-    /// Too many wrong keys from this caller.
+    /// Too many wrong keys were sent for this function, by whomever.
     TooManyWrongKeys,
     /// The key was right, but the container could not be rebuilt.
     RebuildFailed,
