@@ -234,6 +234,21 @@ fn the_command_gets_signals_again() {
 }
 
 #[test]
+fn no_signal_is_blocked_in_the_command_that_was_not_before() {
+    let blocked = |status: &str| {
+        let mask = status.lines().find_map(|it| it.strip_prefix("SigBlk:\t"));
+        u64::from_str_radix(mask.unwrap(), 16).unwrap()
+    };
+    let before = blocked(&fs::read_to_string("/proc/thread-self/status").unwrap());
+    // A shell might set its own.
+    let gate = Gate::waiting(&["cat", "/proc/self/status"]);
+    assert_ne!(gate.first, gate.pid);
+    gate.mount("rsfaas");
+    let (_, status) = gate.end();
+    assert_eq!(blocked(&status), before);
+}
+
+#[test]
 fn misuse_is_explained_and_has_its_own_codes() {
     let run = |arguments: &[&str], folder: Option<&str>| {
         let mut gate = Command::new(GATE);

@@ -3,15 +3,17 @@
 //! removed the container: providers take the network of running containers down only.
 use std::{
     env,
-    ffi::OsStr,
+    ffi::{CString, NulError, OsStr, OsString},
     io,
+    os::unix::ffi::OsStringExt as _,
     path::Path,
-    process::{self, Command},
+    process,
 };
 
 use nix::{
     errno::Errno,
-    sys::signal::{SigSet, Signal, kill},
+    spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn},
+    sys::signal::{SigSet, SigmaskHow, Signal, kill},
     unistd::Pid,
 };
 use rustix::process::{WaitOptions, wait};
@@ -44,15 +46,10 @@ pub(crate) fn stand_by() -> Result<u8, End> {
     let signals: SigSet = Signal::iterator()
         .filter(|signal| !OWN.contains(signal))
         .collect();
-    signals.thread_block().map_err(&system)?;
-    // Blocks no signal in the child.
-    let child = Command::new("/proc/self/exe")
-        .args(env::args_os().skip(1))
-        .spawn()
-        .map_err(|error| End::Exec("the gate itself".into(), error))?;
-    let child = i32::try_from(child.id())
-        .map(Pid::from_raw)
-        .map_err(|error| End::System("the child", io::Error::other(error)))?;
+    let before = signals
+        .thread_swap_mask(SigmaskHow::SIG_BLOCK)
+        .map_err(&system)?;
+    let child = again(&before).map_err(|error| End::Exec("the gate itself".into(), error))?;
     loop {
         match signals.wait().map_err(&system)? {
             Signal::SIGCHLD => {
@@ -67,6 +64,34 @@ pub(crate) fn stand_by() -> Result<u8, End> {
             },
         }
     }
+}
+
+/// Starts this program again, with nothing but these signals blocked: the command would inherit what is blocked here.
+/// A signal that comes meanwhile must not find them let through, since the kernel drops it for process 1.
+fn again(blocked: &SigSet) -> io::Result<Pid> {
+    let mut attributes = PosixSpawnAttr::init()?;
+    attributes.set_sigmask(blocked)?;
+    attributes.set_flags(PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK)?;
+    let arguments = strings(env::args_os())?;
+    let environment = strings(env::vars_os().map(|(mut variable, value)| {
+        variable.push("=");
+        variable.push(value);
+        variable
+    }))?;
+    let files = PosixSpawnFileActions::init()?;
+    let program = Path::new("/proc/self/exe");
+    Ok(posix_spawn(
+        program,
+        &files,
+        &attributes,
+        &arguments,
+        &environment,
+    )?)
+}
+
+/// As the kernel takes them.
+fn strings(texts: impl Iterator<Item = OsString>) -> Result<Vec<CString>, NulError> {
+    texts.map(|text| CString::new(text.into_vec())).collect()
 }
 
 /// Waits for all that have ended; the exit code, if the child is among them.

@@ -12,7 +12,7 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
         prctl,
-        signal::{SigSet, Signal},
+        signal::{SigSet, SigmaskHow, Signal},
         signalfd::{SfdFlags, SignalFd},
     },
 };
@@ -50,7 +50,9 @@ fn wait(mut mounts: File, folder: &Path) -> Result<(), End> {
     .into_iter()
     .collect();
     let signal = End::errno("signals");
-    signals.thread_block().map_err(&signal)?;
+    let before = signals
+        .thread_swap_mask(SigmaskHow::SIG_BLOCK)
+        .map_err(&signal)?;
     let ends = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC).map_err(&signal)?;
 
     let mount = |error| End::System(MOUNTS, error);
@@ -62,7 +64,7 @@ fn wait(mut mounts: File, folder: &Path) -> Result<(), End> {
         mounts.rewind().map_err(mount)?;
         mounts.read_to_end(&mut table).map_err(mount)?;
         if is_delivered(&table, folder) {
-            return signals.thread_unblock().map_err(signal);
+            return before.thread_set_mask().map_err(signal);
         }
         let mut watched = [
             PollFd::new(mounts.as_fd(), PollFlags::POLLPRI),
