@@ -81,7 +81,7 @@ impl Connection {
     ) -> io::Result<bool> {
         let mut body = Remaining::new(head.body);
         // A client that waits for a go-ahead gets the answer in its place.
-        let read = !head.expects_continue && self.discard(&mut body, DRAIN, deadline)?;
+        let read = !head.expects_continue && self.discard_in_time(&mut body, deadline)?;
         let kept = head.keep_alive && (read || body.is_done()) && !slot.is_scarce();
         self.stream.write_all(&locked.answer(head, !kept))?;
         if !kept && !body.is_done() {
@@ -89,6 +89,14 @@ impl Connection {
             self.discard(&mut body, LINGER, Instant::now() + REQUEST)?;
         }
         Ok(kept)
+    }
+
+    /// Reads a body away that is neither too long nor too late; returns whether it ended.
+    fn discard_in_time(&mut self, body: &mut Remaining, deadline: Instant) -> io::Result<bool> {
+        match self.discard(body, DRAIN, deadline) {
+            Err(error) if is_late(&error) => Ok(false),
+            result => result,
+        }
     }
 
     /// Reads the body away, up to `limit` bytes; returns whether it ended.
@@ -127,5 +135,50 @@ impl Connection {
                 Err(error) => return Err(error),
             }
         }
+    }
+}
+
+/// Tells whether nothing came in time: the kernel has a word of its own for that.
+fn is_late(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::TcpListener, sync::Arc, thread};
+
+    use super::*;
+    use crate::load::Load;
+
+    #[test]
+    fn a_client_whose_body_does_not_end_in_time_is_answered_all_the_same() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let mut connection = Connection {
+            stream: listener.accept().unwrap().0,
+            buffer: b"bo".to_vec(),
+        };
+        let Parsed::Complete(head) = parse(b"POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\n") else {
+            panic!("it is a head");
+        };
+        let asked = thread::spawn(move || {
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).unwrap();
+            answer
+        });
+        let locked = Locked {
+            function: "pydict".into(),
+            header: "X-RsFaaS-Key".into(),
+        };
+        let slot = Load::enter(&Arc::new(Load::new(8)));
+        let deadline = Instant::now() + Duration::from_millis(50);
+        let kept = connection.reply(&head, &locked, &slot, deadline);
+        assert!(!kept.unwrap());
+        let answer = asked.join().unwrap();
+        assert!(answer.starts_with("HTTP/1.1 423 Locked\r\n"), "{answer}");
+        assert!(answer.contains("\r\nConnection: close\r\n"), "{answer}");
     }
 }
