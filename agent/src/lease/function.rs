@@ -39,7 +39,8 @@ pub struct Driver {
     removals: Removals,
     /// Those of what serves everybody.
     ends: JoinSet<()>,
-    /// Requests that wait until it is known which key is the right one, or nothing is left of an earlier agent.
+    /// Requests that wait until it is known which key is the right one, nothing is left of an earlier agent, or an
+    /// unlock is over that was ended.
     postponed: Vec<Request>,
     /// For how long the first of them waits.
     patience: Option<Instant>,

@@ -153,7 +153,8 @@ impl<C: Copy + Eq + Hash, R> Machine<C, R> {
     }
 
     /// The lease has reached its limit, or somebody asked for the lock. An unlock that is under way
-    /// locks again as soon as it is done; whoever waits for it is told.
+    /// locks again as soon as it is done; whoever waits for it is told. Until it locks, nobody else is to ask: they
+    /// would be served.
     pub fn end(&mut self) -> Vec<Action<C, R>> {
         match self.phase {
             Phase::Locked => Vec::new(),

@@ -54,6 +54,8 @@ pub(super) struct Lease {
     pub(super) next_key: Option<Arc<Key>>,
     /// Whether the handler is being encrypted under another key.
     pub(super) changes_key: bool,
+    /// Whether it was ended before its unlock was done: what comes of that serves nobody.
+    pub(super) is_ended: bool,
     /// The container that serves.
     pub(super) unlocked: Option<String>,
     pub(super) timeline: Option<Timeline>,
@@ -80,6 +82,7 @@ impl Lease {
             key: None,
             next_key: None,
             changes_key: false,
+            is_ended: false,
             unlocked: None,
             timeline: None,
             answered: false,
@@ -129,6 +132,7 @@ impl Lease {
         if self.machine.phase() != Phase::Unlocked {
             self.next_key = None;
         }
+        self.is_ended |= self.machine.phase() == Phase::Unlocking;
         // Others before may have been told of another.
         self.refusal = Refusal::RebuildFailed;
         self.machine.end()
@@ -183,6 +187,7 @@ impl Lease {
         self.lingers = None;
         self.unlocked = None;
         self.answered = false;
+        self.is_ended = false;
         // Who has come since is told of the next unlock.
         self.refusal = Refusal::RebuildFailed;
         let next = self.next_key.take();
@@ -290,6 +295,23 @@ mod tests {
         assert!(matches!(lease.end()[..], [Action::Fail(..)]));
         assert_eq!(lease.serve("pydict-0".to_owned(), LIMIT), [Action::Lock]);
         assert!(!next_key_of(&mut lease));
+    }
+
+    #[test]
+    fn a_lease_that_was_ended_while_it_unlocks_takes_nobody_until_it_locks() {
+        let mut lease = Lease::new();
+        assert_eq!(request(&mut lease), [Action::Unlock]);
+        assert!(!lease.is_ended);
+        lease.end();
+        assert!(lease.is_ended);
+        assert_eq!(lease.serve("pydict-0".to_owned(), LIMIT), [Action::Lock]);
+        assert!(lease.is_ended);
+        lease.close();
+        assert!(!lease.is_ended, "who comes now waits for the next unlock");
+        request(&mut lease);
+        lease.end();
+        assert!(!lease.is_ended, "the next unlock has not begun");
+        assert_eq!(lease.locked(), []);
     }
 
     #[test]

@@ -39,10 +39,14 @@ impl Driver {
     }
 
     /// Lets a request in, or refuses it. While the handler is being encrypted under another key, which key is
-    /// the right one is not known, and requests wait; so they do while what an earlier agent left is removed.
+    /// the right one is not known, and requests wait; so they do while what an earlier agent left is removed, and
+    /// while an unlock is under way that somebody has ended.
     pub(super) fn request(&mut self, request: Request) {
-        self.end_crashed(self.holder(request.flow));
-        let is_early = !self.is_swept || self.leases.values().any(|lease| lease.changes_key);
+        let holder = self.holder(request.flow);
+        self.end_crashed(holder);
+        let is_early = !self.is_swept
+            || self.leases.values().any(|lease| lease.changes_key)
+            || self.leases.get(&holder).is_some_and(|lease| lease.is_ended);
         if is_early && !self.stopping {
             self.postpone(request);
             return;
@@ -62,7 +66,6 @@ impl Driver {
                 return;
             }
         };
-        let holder = self.holder(flow);
         let lease = self.leases.entry(holder).or_insert_with(Lease::new);
         lease.key = Some(keys.present);
         lease.next_key = keys.next.or(lease.next_key.take());

@@ -22,6 +22,10 @@ impl Driver {
             return;
         };
         let Some(key) = lease.key.clone() else {
+            // A defect; the machine must not be left waiting for it.
+            let actions = lease.fail(Refusal::RebuildFailed);
+            self.failed("there is no key to unlock with");
+            self.act(holder, actions);
             return;
         };
         self.unlocks += 1;
