@@ -12,6 +12,7 @@ use agent_ebpf::FlowKey;
 use rsfaas_shim::Refusal;
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 
+use self::admissions::Drains;
 use super::{
     Action, Door, Limiter, Locked, Message, Request, Served, Step, Timeline, Verdict,
     limiter::WINDOW,
@@ -35,6 +36,7 @@ pub struct Driver {
     leases: HashMap<Holder, Lease>,
     door: Arc<Door>,
     admissions: Arc<Admissions>,
+    drains: Drains,
     work: Work,
     removals: Removals,
     /// Those of what serves everybody.
@@ -92,6 +94,7 @@ impl Driver {
             leases: HashMap::new(),
             door: Arc::default(),
             admissions,
+            drains: Drains::default(),
             work: Work::new(),
             removals: Removals::default(),
             ends: JoinSet::new(),

@@ -2,6 +2,23 @@
 use super::Driver;
 use crate::{chain, lease::single::Holder, spot::SpotError};
 
+/// Questions who was let go on that are not answered yet. Only the last one's answer has everybody in it: behind
+/// those before it somebody may have come and gone.
+#[derive(Default)]
+pub(super) struct Drains(usize);
+
+impl Drains {
+    fn asked(&mut self) {
+        self.0 += 1;
+    }
+
+    /// They are answered in turn; whether this was the last one.
+    fn answered(&mut self) -> bool {
+        self.0 = self.0.saturating_sub(1);
+        self.0 == 0
+    }
+}
+
 impl Driver {
     /// Has the programs let nobody in any more.
     pub(super) fn end_admissions(&mut self) {
@@ -12,10 +29,14 @@ impl Driver {
     /// The same; whether it will be told who was let in until now, by [`Message::Drained`](crate::lease::Message).
     pub(super) fn drain(&mut self) -> bool {
         let drains = self.admissions.drain(self.rebuilder.name());
-        drains.unwrap_or_else(|error| {
+        let is_asked = drains.unwrap_or_else(|error| {
             self.admissions_failed(Some(error));
             false
-        })
+        });
+        if is_asked {
+            self.drains.asked();
+        }
+        is_asked
     }
 
     fn admissions_failed(&mut self, error: Option<SpotError>) {
@@ -29,9 +50,28 @@ impl Driver {
 
     /// It is known who was let go on before the last connection's end.
     pub(super) fn drained(&mut self) {
+        let is_last = self.drains.answered();
         let lease = self.leases.get(&Holder::Everybody);
-        if lease.is_some_and(|lease| lease.machine.is_idle()) {
+        if is_last && lease.is_some_and(|lease| lease.machine.is_idle()) {
             self.idle(Holder::Everybody);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_asked_for_an_earlier_end_does_not_answer_a_later_one() {
+        let mut drains = Drains::default();
+        drains.asked();
+        assert!(drains.answered());
+        drains.asked();
+        drains.asked();
+        assert!(!drains.answered());
+        drains.asked();
+        assert!(!drains.answered());
+        assert!(drains.answered());
     }
 }
