@@ -57,6 +57,12 @@ impl Scan {
         }
         Ok(scan)
     }
+
+    /// The function of a container that nobody waits in: the first process, with which the container ends. A further
+    /// one may be a health check, which is about to end.
+    pub(super) fn into_function(self) -> Option<Process> {
+        self.first.or(self.carrier)
+    }
 }
 
 /// What was seen of a process. One that ends under our hands is as good as never seen; not so one that the agent
@@ -109,6 +115,34 @@ mod tests {
         child.wait().unwrap();
         assert_eq!(scan.carriers, 1);
         assert!(scan.waiting.is_none());
+    }
+
+    #[test]
+    fn a_containers_function_is_its_first_process_whoever_else_carries_the_token() {
+        let token = ParkToken::generate("host").unwrap();
+        // `cat` has started once it copies a line.
+        let mut container = Command::new("unshare")
+            .args(["--pid", "--fork", "--kill-child", "sh", "-c", "cat; :"])
+            .env(PARK_TOKEN, token.expose())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        writeln!(container.stdin.as_ref().unwrap(), "started").unwrap();
+        let mut line = String::new();
+        BufReader::new(container.stdout.as_mut().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let scan = Scan::of(&token).unwrap();
+        container.kill().unwrap();
+        container.wait().unwrap();
+        assert_eq!(
+            scan.carriers, 3,
+            "unshare, the shell, and what it has started"
+        );
+        let first = scan.first.as_ref().map(Process::pid);
+        assert!(first.is_some() && scan.carrier.is_some());
+        assert_eq!(scan.into_function().as_ref().map(Process::pid), first);
     }
 
     #[test]

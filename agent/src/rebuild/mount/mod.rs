@@ -150,7 +150,7 @@ pub async fn wait_listening(
     let scan = tokio::task::spawn_blocking(move || Scan::of(&token))
         .await
         .map_err(|_| MountError::Stopped)??;
-    match scan.carrier.or(scan.first) {
+    match scan.into_function() {
         Some(process) => ready::ready(&process, port, timeout).await.map(|()| true),
         None => Ok(false),
     }
