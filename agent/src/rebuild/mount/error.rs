@@ -1,6 +1,8 @@
 //! What can go wrong between parking and wiping.
 use std::{io, path::PathBuf, time::Duration};
 
+use nix::libc;
+
 /// Why a handler could not be brought into its container, or not be removed from it.
 #[derive(Debug, thiserror::Error)]
 pub enum MountError {
@@ -148,6 +150,14 @@ pub enum MountError {
 }
 
 impl MountError {
+    /// Takes an error for what it is where the agent itself lacks what it needs to look at a process.
+    pub(super) fn exhausted(source: io::Error) -> Result<Self, io::Error> {
+        match source.raw_os_error() {
+            Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM) => Ok(Self::Exhausted { source }),
+            _ => Err(source),
+        }
+    }
+
     /// Wraps a refused system call.
     pub(super) fn kernel<E: Into<io::Error>>(call: &'static str) -> impl FnOnce(E) -> Self {
         move |source| Self::Kernel {

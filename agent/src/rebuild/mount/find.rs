@@ -1,8 +1,6 @@
 //! Finds the processes of a container by the token in their environment: the same with every runtime.
 use std::io;
 
-use nix::libc;
-
 use super::{
     MountError, ParkToken,
     process::{self, Process},
@@ -33,8 +31,7 @@ impl Scan {
             carrier: None,
             carriers: 0,
         };
-        let pids = process::all().map_err(MountError::kernel("reading /proc"))?;
-        for pid in pids {
+        for pid in all()? {
             let is_carrier = |environ: Option<Vec<u8>>| environ.is_some_and(|it| token.is_in(&it));
             if !is_carrier(seen(process::environ_of(pid))?) {
                 continue;
@@ -67,21 +64,23 @@ impl Scan {
 
 /// What was seen of a process. One that ends under our hands is as good as never seen; not so one that the agent
 /// cannot look at for lack of its own.
-fn seen<T>(look: io::Result<T>) -> Result<Option<T>, MountError> {
+pub(super) fn seen<T>(look: io::Result<T>) -> Result<Option<T>, MountError> {
     match look {
         Ok(seen) => Ok(Some(seen)),
-        Err(source) => match source.raw_os_error() {
-            Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM) => {
-                Err(MountError::Exhausted { source })
-            }
-            _ => Ok(None),
-        },
+        Err(source) => MountError::exhausted(source).map_or(Ok(None), Err),
     }
 }
 
-/// Tells whether the process of that number carries the token.
-pub(super) fn carries(pid: i32, token: &ParkToken) -> bool {
-    process::environ_of(pid).is_ok_and(|environ| token.is_in(&environ))
+/// Numbers of all processes, in ascending order.
+pub(super) fn all() -> Result<Vec<i32>, MountError> {
+    process::all().map_err(|source| {
+        MountError::exhausted(source).unwrap_or_else(MountError::kernel("reading /proc"))
+    })
+}
+
+/// Tells whether the environment of the process of that number is such a one.
+pub(super) fn carries(pid: i32, is_carrier: impl Fn(&[u8]) -> bool) -> Result<bool, MountError> {
+    Ok(seen(process::environ_of(pid))?.is_some_and(|environ| is_carrier(&environ)))
 }
 
 #[cfg(test)]
@@ -91,6 +90,7 @@ mod tests {
         process::{Command, Stdio},
     };
 
+    use nix::libc;
     use rsfaas_shim::PARK_TOKEN;
 
     use super::*;

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use super::MountError;
+use super::{MountError, find::seen};
 
 /// A mount namespace, which exists at least as long as this.
 pub(super) struct Namespace {
@@ -33,7 +33,7 @@ impl Namespace {
     pub(super) fn is_hosts(&self) -> Result<bool, MountError> {
         let own = number_in("self").map_err(MountError::kernel("reading /proc/self/ns/mnt"))?;
         // A first process that the agent may not look at is that of a sandbox around both.
-        Ok(own == self.number || number_of(1) == Some(self.number))
+        Ok(own == self.number || seen(number_of(1))? == Some(self.number))
     }
 }
 
@@ -43,9 +43,12 @@ impl AsFd for Namespace {
     }
 }
 
-/// Number of the one that a process lives in; `None` once that has ended.
-pub(super) fn number_of(pid: i32) -> Option<u64> {
-    number_in(&pid.to_string()).ok()
+/// Number of the one that a process lives in.
+///
+/// # Errors
+/// When it has ended.
+pub(super) fn number_of(pid: i32) -> io::Result<u64> {
+    number_in(&pid.to_string())
 }
 
 fn number_in(process: &str) -> io::Result<u64> {
@@ -87,7 +90,8 @@ mod tests {
             let process = Process::open(pid.cast_signed()).unwrap();
             process.namespace().unwrap().is_hosts().unwrap()
         };
-        assert_ne!(number_of(1), number_of(std::process::id().cast_signed()));
+        let own = number_of(std::process::id().cast_signed());
+        assert_ne!(number_of(1).unwrap(), own.unwrap());
         assert!(is_hosts(std::process::id()) && is_hosts(1));
         let mut container = Command::new("unshare");
         // `cat` has its mounts once it copies a line.

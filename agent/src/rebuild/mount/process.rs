@@ -199,10 +199,12 @@ impl Process {
 
     fn failed<E: Into<io::Error>>(&self, what: &'static str) -> impl FnOnce(E) -> MountError {
         let pid = self.pid;
-        move |source| MountError::Process {
-            pid,
-            what,
-            source: source.into(),
+        move |source| {
+            MountError::exhausted(source.into()).unwrap_or_else(|source| MountError::Process {
+                pid,
+                what,
+                source,
+            })
         }
     }
 }

@@ -6,7 +6,14 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use super::{MountError, ParkToken, kill, namespace, process, process::Process, removal};
+use super::{
+    MountError, ParkToken,
+    find::{self, seen},
+    kill,
+    namespace::{self, Namespace},
+    process::Process,
+    removal,
+};
 
 /// As long as a living agent gives processes to end.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -47,20 +54,32 @@ impl Strays {
             firsts: Vec::new(),
             killed: 0,
         };
+        let mut found = Namespaces::new();
         loop {
             let is_carrier = Arc::clone(&is_carrier);
-            let look = tokio::task::spawn_blocking(move || Look::of(&*is_carrier))
-                .await
-                .map_err(|_| MountError::Stopped)??;
-            // Those of the last look are the same ones, or more.
-            strays.firsts = look.firsts;
-            if look.killed.is_empty() {
-                return Ok(strays);
+            let look = tokio::task::spawn_blocking(move || {
+                let look = Look::of(&*is_carrier, &mut found);
+                (found, look)
+            });
+            let (held, look) = look.await.map_err(|_| MountError::Stopped)?;
+            found = held;
+            let is_late = start.elapsed() >= TIMEOUT;
+            match look {
+                Ok(Look { killed, firsts }) => {
+                    // Those of the last look are the same ones, or more.
+                    strays.firsts = firsts;
+                    if killed.is_empty() {
+                        return Ok(strays);
+                    }
+                    if is_late {
+                        return Err(MountError::Survivors { pids: killed });
+                    }
+                    strays.killed = strays.killed.max(killed.len());
+                }
+                // What the agent lacks may be given back.
+                Err(MountError::Exhausted { .. }) if !is_late => {}
+                Err(error) => return Err(error),
             }
-            if start.elapsed() >= TIMEOUT {
-                return Err(MountError::Survivors { pids: look.killed });
-            }
-            strays.killed = strays.killed.max(look.killed.len());
             tokio::time::sleep(PAUSE).await;
         }
     }
@@ -90,6 +109,10 @@ impl Strays {
     }
 }
 
+/// The containers' mount namespaces, by their numbers. Held from one look to the next: who shows the token may be
+/// killed before the others.
+type Namespaces = HashMap<u64, Namespace>;
+
 /// One look at all processes, which ends what it finds.
 struct Look {
     killed: Vec<i32>,
@@ -97,39 +120,40 @@ struct Look {
 }
 
 impl Look {
-    fn of(is_carrier: impl Fn(&[u8]) -> bool) -> Result<Self, MountError> {
-        let all = process::all().map_err(MountError::kernel("reading /proc"))?;
-        let carriers = all.iter().filter_map(|&pid| {
-            kill::hold(pid, |pid| {
-                process::environ_of(pid).is_ok_and(|environ| is_carrier(&environ))
-            })
-        });
-        // Held until the look is over.
-        let mut namespaces = HashMap::new();
-        for carrier in carriers {
-            // A process that has ended meanwhile has none.
-            if let Ok(namespace) = carrier.namespace()
-                // What runs among the agent's mounts or the host's is no container.
-                && !namespace.is_hosts()?
-            {
-                namespaces.insert(namespace.number(), namespace);
+    fn of(is_carrier: impl Fn(&[u8]) -> bool, found: &mut Namespaces) -> Result<Self, MountError> {
+        let all = find::all()?;
+        let carries = |pid| find::carries(pid, &is_carrier);
+        let known = kill::each(all.iter().copied(), carries, |carrier| {
+            let namespace = match carrier.namespace() {
+                Ok(namespace) => namespace,
+                Err(error @ MountError::Exhausted { .. }) => return Err(error),
+                // A process that has ended meanwhile has none.
+                Err(_) => return Ok(()),
+            };
+            // What runs among the agent's mounts or the host's is no container.
+            if !namespace.is_hosts()? {
+                found.insert(namespace.number(), namespace);
             }
-        }
-        let belongs =
-            |pid| namespace::number_of(pid).is_some_and(|number| namespaces.contains_key(&number));
+            Ok(())
+        });
+        let belongs = |pid| {
+            let number = seen(namespace::number_of(pid))?;
+            Ok(number.is_some_and(|number| found.contains_key(&number)))
+        };
         let mut look = Self {
             killed: Vec::new(),
             firsts: Vec::new(),
         };
-        for process in all.into_iter().filter_map(|pid| kill::hold(pid, belongs)) {
-            if process.is_first().unwrap_or(false) {
+        let ended = kill::each(all, belongs, |process| {
+            if seen(process.is_first())?.unwrap_or(false) {
                 process.stop()?;
                 look.firsts.push(process);
             } else {
                 process.kill()?;
                 look.killed.push(process.pid());
             }
-        }
-        Ok(look)
+            Ok(())
+        });
+        known.and(ended).map(|()| look)
     }
 }
