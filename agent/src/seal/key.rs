@@ -15,7 +15,7 @@ use super::derive::{Purpose, derive};
 
 const HRP: Hrp = Hrp::parse_unchecked("rsfaas");
 /// What every key text begins with, in lower case.
-const PREFIX: &str = "rsfaas1";
+pub(super) const PREFIX: &str = "rsfaas1";
 /// Symbols of 5 bits that carry 32 bytes.
 const DATA_SYMBOLS: usize = 52;
 /// Length of a key as text: prefix, data, and a checksum of six symbols.

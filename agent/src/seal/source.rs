@@ -13,10 +13,13 @@ use std::{
 
 use zeroize::Zeroizing;
 
-use super::key::{Key, KeyError};
+use super::key::{Key, KeyError, PREFIX};
 
 /// More than a key file ever holds: what is longer is not a key file.
 const LIMIT: usize = 1024;
+
+/// Bytes that no file's name has that starts as keys do: with a slip of the pen in it a key is still a secret.
+const KEY_LIKE: usize = 40;
 
 /// A key file, or standard input (`-`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +79,7 @@ impl KeySource {
     pub fn read(&self) -> Result<ReadKey, KeyReadError> {
         // Before the path can get into a message.
         if let Self::File(path) = self
-            && Key::parse(path.as_os_str().as_bytes()).is_ok()
+            && is_like_key(path.as_os_str().as_bytes())
         {
             return Err(KeyReadError::KeyInsteadOfFile);
         }
@@ -108,6 +111,14 @@ impl KeySource {
                 source,
             })
     }
+}
+
+/// Whether a path is a key, or one with mistakes.
+fn is_like_key(path: &[u8]) -> bool {
+    let text = path.trim_ascii();
+    let start = text.get(..PREFIX.len());
+    let starts_so = start.is_some_and(|start| start.eq_ignore_ascii_case(PREFIX.as_bytes()));
+    Key::parse(path).is_ok() || starts_so && text.len() >= KEY_LIKE && !text.contains(&b'/')
 }
 
 /// Reads until the buffer is full or the input ends; returns how much.
@@ -194,6 +205,26 @@ mod tests {
         let error = text.parse::<KeySource>().unwrap().read().err().unwrap();
         assert!(matches!(error, KeyReadError::KeyInsteadOfFile));
         assert!(!format!("{error} {error:?}").contains(text.as_str()));
+    }
+
+    #[test]
+    fn a_key_with_a_slip_in_it_is_not_repeated_either() {
+        let text = Key::generate().unwrap().to_text();
+        let mut wrong = text.to_string();
+        wrong.pop();
+        for given in [
+            format!("{wrong}!"),
+            wrong.to_uppercase(),
+            format!(" {wrong}"),
+        ] {
+            let error = given.parse::<KeySource>().unwrap().read().err().unwrap();
+            assert!(matches!(error, KeyReadError::KeyInsteadOfFile));
+            assert!(!format!("{error} {error:?}").contains(&given));
+        }
+        let file = KeySource::File("rsfaas1.key".into());
+        assert!(matches!(file.read(), Err(KeyReadError::Io { .. })));
+        let file = KeySource::File(format!("./{wrong}").into());
+        assert!(matches!(file.read(), Err(KeyReadError::Io { .. })));
     }
 
     #[test]
