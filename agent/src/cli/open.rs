@@ -110,9 +110,14 @@ struct DeferredSignals {
 
 impl DeferredSignals {
     fn new() -> Result<Self, Failure> {
-        let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]
-            .into_iter()
-            .collect();
+        let signals: SigSet = [
+            Signal::SIGINT,
+            Signal::SIGTERM,
+            Signal::SIGHUP,
+            Signal::SIGQUIT,
+        ]
+        .into_iter()
+        .collect();
         let before = signals
             .thread_swap_mask(SigmaskHow::SIG_BLOCK)
             .map_err(|error| Failure::new(Exit::Unexpected, error))?;
