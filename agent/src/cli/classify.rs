@@ -1,4 +1,6 @@
 //! Exit codes of the errors of everything that is not the sealed format.
+use std::io::ErrorKind;
+
 use super::exit::{Classify, Exit, io_exit};
 use crate::{
     config::ConfigError,
@@ -14,7 +16,11 @@ use crate::{
 
 impl Classify for ConfigError {
     fn exit(&self) -> Exit {
-        Exit::Config
+        match self {
+            // What is no text is there, and can be read.
+            Self::Read { source, .. } if source.kind() != ErrorKind::InvalidData => io_exit(source),
+            Self::Read { .. } | Self::Parse { .. } | Self::Value { .. } => Exit::Config,
+        }
     }
 }
 
@@ -144,6 +150,22 @@ impl Classify for DaemonError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_configuration_that_cannot_be_read_has_no_mistakes() {
+        for (kind, exit) in [
+            (ErrorKind::PermissionDenied, Exit::Permission),
+            (ErrorKind::NotFound, Exit::File),
+            // It is no text.
+            (ErrorKind::InvalidData, Exit::Config),
+        ] {
+            let error = ConfigError::Read {
+                path: "/etc/rsfaas/agent.toml".into(),
+                source: kind.into(),
+            };
+            assert_eq!(error.exit(), exit, "{kind:?}");
+        }
+    }
 
     #[test]
     fn what_faas_cli_does_without_the_gateway_is_no_failure_of_the_gateway() {
