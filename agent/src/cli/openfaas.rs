@@ -41,8 +41,8 @@ pub(super) struct Setting {
     pub(super) functions: Vec<Function>,
     pub(super) state: StateDir,
     pub(super) faas: FaasCli,
-    /// The gateway's API; none where it is not plain HTTP, which faas-cli alone speaks.
-    gateway: Option<Gateway>,
+    /// The gateway's API.
+    gateway: Gateway,
     /// Where the agent answers, if one runs.
     pub(super) control_socket: PathBuf,
     pub(super) key_header: String,
@@ -65,7 +65,7 @@ impl Stack {
         let variable = std::env::var(VARIABLE).ok();
         let gateway = address(stack.gateway(), variable.as_deref(), || config.gateway());
         let faas = FaasCli::new(&config.faas_cli, &gateway, config.credentials.as_deref())?;
-        let gateway = Gateway::new(&gateway, config.credentials.as_deref()).ok();
+        let gateway = Gateway::new(&gateway, config.credentials.as_deref())?;
         let state = StateDir::new(self.state_dir.as_ref().unwrap_or(&config.state_dir));
         Ok(Setting {
             stack,
@@ -101,18 +101,12 @@ impl Stack {
 impl Setting {
     /// Asks the gateway something that needs the login, before anything is changed.
     pub(super) async fn check_gateway(&self) -> Result<(), Failure> {
-        if let Some(gateway) = &self.gateway {
-            gateway.check().await?;
-        }
-        Ok(())
+        Ok(self.gateway.check().await?)
     }
 
-    /// The images that are deployed, by the functions' names; none where the gateway's API is not spoken.
+    /// The images that are deployed, by the functions' names.
     pub(super) async fn deployed_images(&self) -> Result<BTreeMap<String, String>, FaasError> {
-        match &self.gateway {
-            Some(gateway) => gateway.images().await,
-            None => Ok(BTreeMap::new()),
-        }
+        self.gateway.images().await
     }
 }
 

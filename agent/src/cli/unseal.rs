@@ -40,11 +40,15 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let key = args.key.read()?;
     wait_for(async {
         setting.check_gateway().await?;
-        for function in &setting.functions {
-            unseal(&setting, function, &key).await?;
-        }
-        Ok(())
+        unseal_all(&setting, &key).await
     })
+}
+
+async fn unseal_all(setting: &Setting, key: &Key) -> Result<(), Failure> {
+    for function in &setting.functions {
+        unseal(setting, function, key).await?;
+    }
+    Ok(())
 }
 
 async fn unseal(setting: &Setting, function: &Function, key: &Key) -> Result<(), Failure> {

@@ -37,7 +37,7 @@ impl Project {
         fs::create_dir(project.path("f")).unwrap();
         fs::write(project.path("f/handler.py"), "source").unwrap();
         seal_folder(&project.path("f"), "f", &key, 1).unwrap();
-        let stack = "provider: {name: openfaas, gateway: 'https://gateway.invalid'}\nfunctions:\n  \
+        let stack = "provider: {name: openfaas, gateway: 'http://gateway.invalid'}\nfunctions:\n  \
                      f: {lang: python3, handler: ./f, image: i}\n";
         fs::write(project.path("stack.yaml"), stack).unwrap();
         let config = format!(
@@ -80,7 +80,11 @@ impl Project {
             "--key-file".into(),
             at("f.key"),
         ];
-        cli::run(Cli::try_parse_from(arguments).unwrap().command)
+        let cli::Command::Unseal(args) = Cli::try_parse_from(arguments).unwrap().command else {
+            panic!("another subcommand");
+        };
+        let (setting, key) = (args.stack.read()?, args.key.read()?);
+        wait_for(unseal_all(&setting, &key))
     }
 
     /// An agent with an open lease: once the function is not registered any more, it replaces the sealed file a
