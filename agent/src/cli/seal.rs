@@ -1,6 +1,7 @@
 //! `rsfaas seal`: from a plain function to a sealed one.
 mod check;
 mod images;
+mod known;
 mod tell;
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -23,7 +24,7 @@ use crate::{
         folder::seal_built,
         key::Key,
     },
-    stack::{Deployment, Function, StackFile},
+    stack::{Deployment, Function},
     state::{Isolation, Rebuild, SealedFunction},
 };
 
@@ -42,13 +43,14 @@ pub(super) struct Args {
     key: KeyFile,
     /// How an unlocked container comes to its handler: `mount`, in memory, or `image`, for hosts where
     /// the agent does not run beside the containers. With `image`, plaintext touches the disks of
-    /// Docker Engine, registry and provider while the function is unlocked.
-    #[arg(long, value_enum, default_value_t)]
-    rebuild: Rebuild,
+    /// Docker Engine, registry and provider while the function is unlocked. Without this `mount`, or what the
+    /// function is sealed with already.
+    #[arg(long, value_enum)]
+    rebuild: Option<Rebuild>,
     /// Who shares an unlocked container: `shared`, every connection with the key, or `connection`, where each
-    /// has a container of its own.
-    #[arg(long, value_enum, default_value_t)]
-    isolation: Isolation,
+    /// has a container of its own. Without this `shared`, or what the function is sealed with already.
+    #[arg(long, value_enum)]
+    isolation: Option<Isolation>,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
@@ -77,7 +79,6 @@ async fn seal(
     key: &Key,
     args: &Args,
 ) -> Result<(), Failure> {
-    let (rebuild, isolation) = (args.rebuild, args.isolation);
     let name = &function.name;
     let file = SealedFile::in_folder(&function.handler);
     // A sealed handler of another key must not be taken for this key's.
@@ -86,11 +87,12 @@ async fn seal(
     let begun = setting.state.begun(name)?.filter(of_file);
     let registered = setting.state.function(name)?.filter(of_file);
     let known = begun.as_ref().or(registered.as_ref()).cloned();
+    let (rebuild, isolation) = known::way(args.rebuild, args.isolation, known.as_ref());
     let is_sealed_build = match &sealed {
         Some(handler) => handler.places()?.is_some(),
         None => false,
     };
-    let is_same = |record: &SealedFunction| is_same(&setting.stack, function, record);
+    let is_same = |record: &SealedFunction| known::has_entry(record, &setting.stack, function);
     let (record, built) = match known {
         // What was begun with another entry begins again, but where that takes the author's files.
         Some(record)
@@ -175,18 +177,6 @@ async fn seal(
     tell!("{name}: sealed");
     // The next run goes on with it.
     Ok(purged?)
-}
-
-/// Whether a record has the entry that is in the stack file now. Which process a template names cannot be told where
-/// the template is not there any more.
-fn is_same(stack: &StackFile, function: &Function, record: &SealedFunction) -> bool {
-    let [mut kept, mut now] = [&record.stack, &function.entry].map(Clone::clone);
-    if !stack.has_template(function) && now["fprocess"].is_null() {
-        for entry in [&mut kept, &mut now] {
-            entry["fprocess"].take();
-        }
-    }
-    kept == now
 }
 
 /// Builds the images and puts the record together; with the author's files and what a build has made of
