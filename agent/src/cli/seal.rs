@@ -66,6 +66,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     setting.state.check_writable()?;
     wait_for(async {
         setting.check_gateway().await?;
+        check::deployed(&setting.functions, &setting.deployed_images().await?)?;
         for function in &setting.functions {
             seal(&setting, function, &key, args).await?;
         }
@@ -243,7 +244,11 @@ async fn purge(
 ) -> Result<(), ImageError> {
     let name = &function.name;
     let image = Reference::parse(&function.image);
-    for image in images.further.iter().chain([&image]) {
+    for image in images
+        .further
+        .iter()
+        .chain((!images.is_shared).then_some(&image))
+    {
         if let Err(error) = image::remove_pulled(image).await {
             tell!("warning: {name}: {error}");
         }

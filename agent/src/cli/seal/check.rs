@@ -1,12 +1,16 @@
 //! What is looked at before `seal` changes anything: whether a handler folder holds more than the handler, and
 //! whether folder and image are the function's alone.
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use serde_json::{Map, Value};
 
 use super::super::exit::{Classify, Exit};
 use crate::{
     image::Reference,
+    seal::FILE_NAME,
     stack::{Function, StackFile},
 };
 
@@ -89,6 +93,31 @@ pub(super) fn check(
         }
         for (other, entry) in stack.entries().filter(|(other, _)| other != name) {
             is_apart(stack, function, other, entry)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether no function that is deployed has the image of one that is yet to be encrypted; `deployed` has an image a
+/// function. Of those that are encrypted the image stays for the other one.
+pub(super) fn deployed(
+    functions: &[Function],
+    deployed: &BTreeMap<String, String>,
+) -> Result<(), CheckError> {
+    let is_plain = |function: &&Function| !function.handler.join(FILE_NAME).exists();
+    for function in functions.iter().filter(is_plain) {
+        let image = Reference::parse(&function.image);
+        let same = |text: &str| {
+            let other = Reference::parse(text);
+            other.is_beside(&image) && other.tag == image.tag
+        };
+        let mut others = deployed.iter().filter(|(name, _)| **name != function.name);
+        if let Some((other, image)) = others.find(|(_, image)| same(image)) {
+            return Err(CheckError::Image {
+                function: function.name.clone(),
+                other: other.clone(),
+                image: image.clone(),
+            });
         }
     }
     Ok(())
@@ -236,6 +265,27 @@ functions:
         let error = refused("r/shop", "r/pydict:latest");
         assert!(error.contains("the same image"), "{error}");
         checked("r/shop", "r/pydict:2", "a.key", "state").unwrap();
+    }
+
+    #[test]
+    fn a_function_whose_image_is_deployed_as_another_one_is_refused_while_it_is_plain() {
+        let project = tempfile::tempdir().unwrap();
+        for folder in ["pydict", "shop"] {
+            fs::create_dir(project.path().join(folder)).unwrap();
+        }
+        let file = project.path().join("stack.yaml");
+        fs::write(&file, STACK).unwrap();
+        let functions = StackFile::read(&file).unwrap().functions(None).unwrap();
+        let checked = |name: &str, image: &str| {
+            let images = BTreeMap::from([(name.to_owned(), image.to_owned())]);
+            deployed(&functions, &images).map_err(|error| error.to_string())
+        };
+        checked("pydict", "r/pydict:latest").unwrap();
+        checked("other", "r/pydict:2").unwrap();
+        let error = checked("other", "docker.io/r/pydict").unwrap_err();
+        assert!(error.contains("\"other\" have the same image"), "{error}");
+        fs::write(project.path().join("pydict").join(FILE_NAME), "").unwrap();
+        checked("other", "r/pydict").unwrap();
     }
 
     #[test]

@@ -9,10 +9,12 @@ use crate::image::{Leftover, Reference};
 pub(super) struct Images {
     /// The function's own under other tags, which go with it.
     pub(super) further: Vec<Reference>,
+    /// Whether another function has the very one, which stays for it.
+    pub(super) is_shared: bool,
     /// Tags that other functions have.
     pub(super) taken: BTreeSet<String>,
     /// What was deployed and is not the function's alone.
-    pub(super) left: Option<Leftover>,
+    pub(super) left: Vec<Leftover>,
 }
 
 impl Images {
@@ -34,6 +36,16 @@ impl Images {
                 .collect(),
             ..Self::default()
         };
+        images.is_shared = images.taken.contains(&image.tag);
+        if images.is_shared {
+            images.left.push(Leftover {
+                what: format!("image {image} (another function has it, too; it holds the handler)"),
+                how: format!(
+                    "give the other function an image of its own, then {}",
+                    by_hand(image)
+                ),
+            });
+        }
         let Some(text) = deployed.get(name).filter(|text| !text.is_empty()) else {
             return images;
         };
@@ -52,15 +64,19 @@ impl Images {
             images.further.push(image.tagged(&found.tag));
             return images;
         };
-        images.left = Some(Leftover {
+        images.left.push(Leftover {
             what: format!("image {text}, which was deployed as {name} ({why})"),
-            how: format!(
-                "if nothing else needs it: docker image rm {text}; delete it with its registry's own means, then \
-                 collect garbage"
-            ),
+            how: format!("if nothing else needs it: {}", by_hand(text)),
         });
         images
     }
+}
+
+/// How people remove an image that stays.
+fn by_hand(image: impl std::fmt::Display) -> String {
+    format!(
+        "docker image rm {image}; delete it with its registry's own means, then collect garbage"
+    )
 }
 
 #[cfg(test)]
@@ -82,7 +98,7 @@ mod tests {
         let images = images(&[("f", "r.example/f:1-abc"), ("g", "r.example/f:g")]);
         assert_eq!(images.further, [Reference::parse("r.example/f:1-abc")]);
         assert_eq!(images.taken, BTreeSet::from(["g".into(), "h".into()]));
-        assert_eq!(images.left, None);
+        assert_eq!(images.left, []);
     }
 
     #[test]
@@ -90,11 +106,34 @@ mod tests {
         for deployed in ["r.example/f:1", "r.example/f:rsfaas-locked-1.0", ""] {
             let images = images(&[("f", deployed)]);
             assert!(
-                images.further.is_empty() && images.left.is_none(),
+                images.further.is_empty() && images.left.is_empty(),
                 "{images:?}"
             );
         }
-        assert!(images(&[]).left.is_none());
+        assert!(images(&[]).left.is_empty());
+    }
+
+    #[test]
+    fn an_image_that_another_function_has_stays_for_it() {
+        for deployed in [
+            &[("f", "r.example/f:1"), ("g", "r.example/f:1")][..],
+            &[
+                ("f", "r.example/f:rsfaas-locked-1.0"),
+                ("g", "r.example/f:1"),
+            ],
+            &[("g", "r.example/f:1")],
+        ] {
+            let images = images(deployed);
+            assert!(images.is_shared && images.further.is_empty(), "{images:?}");
+            let [left] = &images.left[..] else {
+                panic!("{images:?}");
+            };
+            assert!(
+                left.what.contains("r.example/f:1 (another function has it"),
+                "{left:?}"
+            );
+        }
+        assert!(!images(&[("f", "r.example/f:1"), ("g", "r.example/g:1")]).is_shared);
     }
 
     #[test]
@@ -107,7 +146,9 @@ mod tests {
         ] {
             let images = images(&[("f", deployed), ("g", "r.example/f:g")]);
             assert!(images.further.is_empty(), "{images:?}");
-            let left = images.left.unwrap();
+            let [left] = &images.left[..] else {
+                panic!("{images:?}");
+            };
             assert!(
                 left.what.contains(deployed) && left.what.contains(why),
                 "{left:?}"

@@ -39,7 +39,7 @@ pub struct Purge<'a> {
     pub image: &'a Reference,
     /// Its images under other tags.
     pub further: &'a [Reference],
-    /// Tags of the repository that other functions have.
+    /// Tags of the repository that other functions have: their images stay.
     pub taken: &'a BTreeSet<String>,
     /// Where faas-cli may have left the context of a plain build; none where that is the handler's own place.
     pub context: Option<PathBuf>,
@@ -73,9 +73,10 @@ impl Purge<'_> {
         purged
     }
 
-    /// The plain function's images.
+    /// The plain function's images, but for those that other functions have.
     fn images(&self) -> impl Iterator<Item = &Reference> {
-        std::iter::once(self.image).chain(self.further)
+        let all = std::iter::once(self.image).chain(self.further);
+        all.filter(|image| !self.taken.contains(&image.tag))
     }
 
     async fn engine(&self, purged: &mut Purged) -> Result<(), ImageError> {

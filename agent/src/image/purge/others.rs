@@ -60,12 +60,32 @@ mod tests {
     use super::*;
     use crate::image::{Engine, Reference, Traces};
 
+    fn engine() -> Engine {
+        Engine(Docker::connect_with_http("127.0.0.1:1", 1, API_DEFAULT_VERSION).unwrap())
+    }
+
     #[tokio::test]
-    async fn tags_are_named_but_for_those_that_are_known() {
-        let docker = Docker::connect_with_http("127.0.0.1:1", 1, API_DEFAULT_VERSION).unwrap();
+    async fn an_image_that_another_function_has_is_none_of_those_that_go() {
         let image = Reference::parse("r/f:1");
         let purge = Purge {
-            engine: &Engine(docker),
+            engine: &engine(),
+            image: &image,
+            further: &[image.tagged("1-abc")],
+            taken: &BTreeSet::from(["1".to_owned()]),
+            context: None,
+            base: &image.tagged("rsfaas-base-0"),
+            traces: Traces::default(),
+            command: None,
+        };
+        assert!(purge.images().eq([&image.tagged("1-abc")]));
+        assert_eq!(named(&purge, vec!["1".to_owned()]), None);
+    }
+
+    #[tokio::test]
+    async fn tags_are_named_but_for_those_that_are_known() {
+        let image = Reference::parse("r/f:1");
+        let purge = Purge {
+            engine: &engine(),
             image: &image,
             further: &[image.tagged("1-abc")],
             taken: &BTreeSet::from(["g".to_owned()]),
