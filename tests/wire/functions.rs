@@ -53,7 +53,6 @@ pub(crate) fn seal(
         rebuild: Rebuild::Mount,
         isolation: Isolation::Shared,
         stack: json!({}),
-        gateway: None,
     })?;
     let key = key.to_text().to_string();
     Ok(Function { name, key })

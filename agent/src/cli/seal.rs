@@ -217,7 +217,6 @@ async fn prepare(
         rebuild: Rebuild::default(),
         isolation: Isolation::default(),
         stack: function.entry.clone(),
-        gateway: setting.stack.gateway().map(str::to_owned),
     };
     Ok((record, source.zip(built)))
 }

@@ -74,9 +74,6 @@ pub struct SealedFunction {
     /// The function's entry of the stack file, as written (environment, labels, secrets, limits),
     /// with paths made absolute and the template's process where it names none.
     pub stack: serde_json::Value,
-    /// `provider.gateway` of the stack file, if it names one.
-    #[serde(default)]
-    pub gateway: Option<String>,
 }
 
 impl SealedFunction {
