@@ -2,9 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 use std::{
     fs,
+    io::{BufRead as _, BufReader, Write as _},
+    net::{SocketAddr, TcpListener},
     os::unix::fs::PermissionsExt as _,
     path::PathBuf,
     process::{Command, Output},
+    thread,
 };
 
 use rsfaas::{
@@ -12,6 +15,22 @@ use rsfaas::{
     stack::StackFile,
     state::{SealedFunction, StateDir},
 };
+
+/// Where a gateway answers that has no functions, for as long as the tests run.
+fn gateway() -> SocketAddr {
+    const NONE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n[]";
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let lines = BufReader::new(&stream).lines();
+            for _ in lines.take_while(|line| !line.as_ref().unwrap().is_empty()) {}
+            stream.write_all(NONE.as_bytes()).unwrap();
+        }
+    });
+    address
+}
 
 /// A project with the one function `f`, whose image is built from its handler.
 struct Project {
@@ -29,8 +48,11 @@ impl Project {
         fs::write(at("f/Dockerfile"), "FROM scratch\nCOPY . /\n").unwrap();
         fs::write(at("f.key"), project.key.to_text().as_bytes()).unwrap();
         fs::set_permissions(at("f.key"), fs::Permissions::from_mode(0o600)).unwrap();
-        let stack = "provider: {name: openfaas, gateway: 'https://gateway.invalid'}\nfunctions:\n  \
-                     f: {lang: dockerfile, handler: ./f, image: registry.invalid/f}\n";
+        let stack = format!(
+            "provider: {{name: openfaas, gateway: 'http://{}'}}\nfunctions:\n  \
+             f: {{lang: dockerfile, handler: ./f, image: registry.invalid/f}}\n",
+            gateway()
+        );
         fs::write(at("stack.yaml"), stack).unwrap();
         let (faas_cli, state) = (at("faas-cli"), at("state"));
         let config = format!("faas_cli = {faas_cli:?}\nstate_dir = {state:?}\n");

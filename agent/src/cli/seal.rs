@@ -65,7 +65,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     )?;
     setting.state.check_writable()?;
     wait_for(async {
-        setting.check_gateway().await?;
+        // The gateway is asked with the login before anything is changed.
         check::deployed(&setting.functions, &setting.deployed_images().await?)?;
         for function in &setting.functions {
             seal(&setting, function, &key, args).await?;
