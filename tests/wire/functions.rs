@@ -53,6 +53,7 @@ pub(crate) fn seal(
         rebuild: Rebuild::Mount,
         isolation: Isolation::Shared,
         stack: json!({}),
+        manifests: None,
     })?;
     let key = key.to_text().to_string();
     Ok(Function { name, key })

@@ -93,24 +93,31 @@ async fn seal(
         Some(handler) => handler.places()?.is_some(),
         None => false,
     };
-    let is_same = |record: &SealedFunction| known::has_entry(record, &setting.stack, function);
+    let manifests = known::manifests(&function.handler)?;
+    let changed =
+        |record: &SealedFunction| known::changed(record, &setting.stack, function, &manifests);
     let (record, built) = match known {
-        // What was begun with another entry begins again, but where that takes the author's files.
+        // What was begun of something else begins again, but where that takes the author's files.
         Some(record)
-            if sealed.is_some() && (begun.is_none() || is_sealed_build || is_same(&record)) =>
+            if sealed.is_some()
+                && (begun.is_none() || is_sealed_build || changed(&record).is_empty()) =>
         {
-            if !is_same(&record) {
-                tell!(
-                    "warning: {name}: its entry in the stack file is not the one that it was sealed with, which stays; \
-                     unseal and seal have the new one deployed"
-                );
+            for changed in changed(&record) {
+                tell!("warning: {name}: {changed}");
             }
             (record, None)
         }
         _ => {
-            let prepared = prepare(setting, function, &file).await?;
+            let (record, built) = prepare(setting, function, &file).await?;
             fault::pass(Point::SealPrepared);
-            prepared
+            let manifests = Some(manifests);
+            (
+                SealedFunction {
+                    manifests,
+                    ..record
+                },
+                built,
+            )
         }
     };
     let is_built = is_sealed_build || built.is_some();
@@ -217,6 +224,7 @@ async fn prepare(
         rebuild: Rebuild::default(),
         isolation: Isolation::default(),
         stack: function.entry.clone(),
+        manifests: None,
     };
     Ok((record, source.zip(built)))
 }

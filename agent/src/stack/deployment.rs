@@ -176,6 +176,7 @@ mod tests {
                 "environment": {"A": 1}, "secrets": ["token"], "labels": {"team": "a"},
                 "limits": {"memory": "64m"}, "build_args": {"B": 1},
             }),
+            manifests: None,
         }
     }
 

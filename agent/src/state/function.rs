@@ -74,6 +74,10 @@ pub struct SealedFunction {
     /// The function's entry of the stack file, as written (environment, labels, secrets, limits),
     /// with paths made absolute and the template's process where it names none.
     pub stack: serde_json::Value,
+    /// SHA-256 of the dependency manifests that the base image was built from, as hexadecimal; not known of functions
+    /// that were sealed by earlier versions.
+    #[serde(default)]
+    pub manifests: Option<String>,
 }
 
 impl SealedFunction {

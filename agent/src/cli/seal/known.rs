@@ -1,5 +1,11 @@
 //! What an earlier run has noted of a function, beside what this one is told.
+use std::{fmt::Write as _, fs, path::Path};
+
+use sha2::{Digest as _, Sha256};
+
+use super::super::exit::Failure;
 use crate::{
+    seal::archive::Survey,
     stack::{Function, StackFile},
     state::{Isolation, Rebuild, SealedFunction},
 };
@@ -16,9 +22,48 @@ pub(super) fn way(
     (rebuild.unwrap_or_default(), isolation.unwrap_or_default())
 }
 
+/// What of a function is not as it was when it was sealed, each with what follows.
+pub(super) fn changed(
+    record: &SealedFunction,
+    stack: &StackFile,
+    function: &Function,
+    manifests: &str,
+) -> Vec<&'static str> {
+    let entry = (!has_entry(record, stack, function)).then_some(
+        "its entry in the stack file is not the one that it was sealed with, which stays; unseal and seal have the \
+         new one deployed",
+    );
+    // What is not known is no change.
+    let known = record.manifests.as_deref();
+    let manifests = known.is_some_and(|known| known != manifests).then_some(
+        "its dependency manifests are not those that its image was built from, which stays; unseal and seal to build \
+         with them",
+    );
+    entry.into_iter().chain(manifests).collect()
+}
+
+/// SHA-256 of the manifests in a handler folder, as hexadecimal.
+pub(super) fn manifests(folder: &Path) -> Result<String, Failure> {
+    let mut paths = Survey::of(folder)?.manifests;
+    paths.sort_unstable();
+    let mut hash = Sha256::new();
+    for path in paths {
+        let file = folder.join(&path);
+        let text = fs::read(&file).map_err(|error| Failure::io(file.display(), &error))?;
+        hash.update(path.as_os_str().as_encoded_bytes());
+        hash.update(Sha256::digest(&text));
+    }
+    let digest = hash.finalize();
+    Ok(digest.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    }))
+}
+
 /// Whether a record has the entry that is in the stack file now. Which process a template names cannot be told where
 /// the template is not there any more.
-pub(super) fn has_entry(record: &SealedFunction, stack: &StackFile, function: &Function) -> bool {
+fn has_entry(record: &SealedFunction, stack: &StackFile, function: &Function) -> bool {
     let [mut kept, mut now] = [&record.stack, &function.entry].map(Clone::clone);
     if !stack.has_template(function) && now["fprocess"].is_null() {
         for entry in [&mut kept, &mut now] {
@@ -76,6 +121,27 @@ mod tests {
             way(None, Some(Isolation::Shared), Some(&known)),
             (Rebuild::Image, Isolation::Shared)
         );
+    }
+
+    #[test]
+    fn manifests_that_are_not_those_of_the_image_are_told() {
+        let project = tempfile::tempdir().unwrap();
+        let (stack, function) = function(project.path());
+        let now = |text: &str| {
+            fs::write(function.handler.join("requirements.txt"), text).unwrap();
+            manifests(&function.handler).unwrap()
+        };
+        let sealed = now("flask\n");
+        let mut known = record(&function.entry);
+        let told = |known: &SealedFunction, now: &str| changed(known, &stack, &function, now).len();
+        assert_eq!(told(&known, &now("flask==3\n")), 0, "nothing is known");
+        known.manifests = Some(sealed);
+        assert_eq!(told(&known, &now("flask==3\n")), 1);
+        assert_eq!(told(&known, &now("flask\n")), 0);
+        fs::write(function.handler.join("handler.py"), "no manifest").unwrap();
+        assert_eq!(told(&known, &now("flask\n")), 0);
+        fs::write(function.handler.join("package.json"), "{}").unwrap();
+        assert_eq!(told(&known, &now("flask\n")), 1);
     }
 
     #[test]
