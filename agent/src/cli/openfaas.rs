@@ -1,5 +1,8 @@
 //! What `seal` and `unseal` share: a stack file, and the OpenFaaS that it is deployed to.
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use super::exit::{Exit, Failure};
 use crate::{
@@ -15,15 +18,10 @@ const VARIABLE: &str = "OPENFAAS_URL";
 /// Which functions, and where the agent's folders are.
 #[derive(Debug, clap::Args)]
 pub(super) struct Stack {
-    /// The stack file. Its paths start in the working folder where its functions' handlers are there, as with
-    /// faas-cli, and otherwise in its own folder.
-    #[arg(
-        short = 'f',
-        long = "yaml",
-        value_name = "FILE",
-        default_value = "stack.yaml"
-    )]
-    file: PathBuf,
+    /// The stack file; without it stack.yaml, or stack.yml where there is none. Its paths start in the working folder
+    /// where its functions' handlers are there, as with faas-cli, and otherwise in its own folder.
+    #[arg(short = 'f', long = "yaml", value_name = "FILE")]
+    file: Option<PathBuf>,
     /// One function of it; without this, all of them.
     #[arg(long, value_name = "NAME")]
     function: Option<String>,
@@ -53,13 +51,21 @@ pub(super) struct Setting {
 impl Stack {
     pub(super) fn read(&self) -> Result<Setting, Failure> {
         let config = Config::read(self.config.as_deref())?;
-        let stack = self.stack()?;
+        let file = self.file.clone().unwrap_or_else(|| usual(Path::new("")));
+        let stack = self.stack(&file)?;
         for name in stack.unset() {
             tell!(
                 "warning: {}: ${{{name}}} is not set and stands for nothing; sudo keeps variables that are named \
                  in --preserve-env",
-                self.file.display()
+                file.display()
             );
+        }
+        if self.function.is_none() {
+            for name in stack.unbuilt() {
+                tell!(
+                    "{name}: left out: by `skip_build: true` it is never built, so that there is nothing to seal"
+                );
+            }
         }
         let functions = stack.functions(self.function.as_deref())?;
         let variable = std::env::var(VARIABLE).ok();
@@ -80,8 +86,8 @@ impl Stack {
     }
 
     /// The stack file, with the folder where its paths start.
-    fn stack(&self) -> Result<StackFile, Failure> {
-        let stack = StackFile::read(&self.file)?;
+    fn stack(&self, file: &Path) -> Result<StackFile, Failure> {
+        let stack = StackFile::read(file)?;
         let Ok(working) = std::env::current_dir() else {
             return Ok(stack);
         };
@@ -90,7 +96,7 @@ impl Stack {
         if stack.folder() != own {
             tell!(
                 "{}: handlers, templates and environment files are those of the working folder {}",
-                self.file.display(),
+                file.display(),
                 stack.folder().display()
             );
         }
@@ -124,6 +130,16 @@ fn address(stack: Option<&str>, variable: Option<&str>, host: impl Fn() -> Strin
     }
 }
 
+/// The stack file of a folder where none is named, by faas-cli's rules.
+fn usual(folder: &Path) -> PathBuf {
+    let [first, second] = ["stack.yaml", "stack.yml"].map(|name| folder.join(name));
+    if !first.exists() && second.exists() {
+        second
+    } else {
+        first
+    }
+}
+
 /// Runs work that waits for others.
 pub(super) fn wait_for<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     tokio::runtime::Builder::new_current_thread()
@@ -136,6 +152,17 @@ pub(super) fn wait_for<T>(work: impl Future<Output = Result<T, Failure>>) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stack_file_that_is_not_named_has_either_usual_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name| folder.path().join(name);
+        assert_eq!(usual(folder.path()), at("stack.yaml"));
+        std::fs::write(at("stack.yml"), "").unwrap();
+        assert_eq!(usual(folder.path()), at("stack.yml"));
+        std::fs::write(at("stack.yaml"), "").unwrap();
+        assert_eq!(usual(folder.path()), at("stack.yaml"));
+    }
 
     #[test]
     fn the_gateway_is_the_stack_files_then_the_environments_then_the_hosts() {

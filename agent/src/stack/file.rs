@@ -216,11 +216,24 @@ impl StackFile {
         &self.unset
     }
 
-    /// The named function, or all of them.
+    /// Names of functions that are never built (`skip_build: true`): their images come from elsewhere.
+    pub fn unbuilt(&self) -> impl Iterator<Item = &str> {
+        let entries = self.functions.iter();
+        let unbuilt = entries.filter(|(_, entry)| is_unbuilt(entry));
+        unbuilt.map(|(name, _)| name.as_str())
+    }
+
+    /// The named function, or all of them that are built.
     ///
     /// # Errors
-    /// When there is none of that name, or one has mistakes.
+    /// When there is none of that name, it is never built, or one has mistakes.
     pub fn functions(&self, only: Option<&str>) -> Result<Vec<Function>, StackError> {
+        if let Some((name, entry)) = only.and_then(|name| self.functions.get_key_value(name))
+            && is_unbuilt(entry)
+        {
+            let what = "by `skip_build: true` it is never built, so that there is nothing to seal";
+            return Err(self.wrong(name, what));
+        }
         if let Some(name) = only
             && !self.functions.contains_key(name)
         {
@@ -231,9 +244,13 @@ impl StackFile {
                 known: known.join(", "),
             });
         }
+        let asked = |name: &str, entry: &Entry| match only {
+            Some(only) => only == name,
+            None => !is_unbuilt(entry),
+        };
         self.functions
             .iter()
-            .filter(|(name, _)| only.is_none_or(|only| only == *name))
+            .filter(|(name, entry)| asked(name, entry))
             .map(|(name, entry)| self.function(name, entry))
             .collect()
     }
@@ -311,6 +328,11 @@ impl StackFile {
             what: what.to_owned(),
         }
     }
+}
+
+/// Whether faas-cli never builds a function.
+fn is_unbuilt(Entry(entry): &Entry) -> bool {
+    entry.get("skip_build") == Some(&Value::Bool(true))
 }
 
 #[cfg(test)]

@@ -172,3 +172,19 @@ fn a_name_that_is_not_there_is_told_with_those_that_are() {
     let error = file.functions(Some("other")).unwrap_err().to_string();
     assert!(error.contains("pydict"), "{error}");
 }
+
+#[test]
+fn a_function_that_is_never_built_is_left_out_and_refused_by_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("f")).unwrap();
+    let text = "provider: {name: openfaas}\nfunctions:\n  f: {lang: node, handler: ./f, image: i}\n  \
+                figlet: {skip_build: true, image: r/figlet}\n  \
+                g: {lang: node, handler: ./f, image: j, skip_build: false}\n";
+    let file = StackFile::parse(folder.path().join("stack.yaml"), text, &environment).unwrap();
+    let functions = file.functions(None).unwrap();
+    let names: Vec<&str> = functions.iter().map(|it| it.name.as_str()).collect();
+    assert_eq!(names, ["f", "g"]);
+    assert!(file.unbuilt().eq(["figlet"]));
+    let error = file.functions(Some("figlet")).unwrap_err().to_string();
+    assert!(error.contains("`skip_build: true`"), "{error}");
+}
