@@ -179,3 +179,13 @@ fn handlers_are_those_of_the_working_folder_and_otherwise_those_beside_the_stack
         assert!(said.contains(folder), "{said}");
     }
 }
+
+#[test]
+fn a_function_that_could_not_be_built_is_not_unsealed() {
+    let project = Project::new();
+    project.begin();
+    let output = project.run("unseal");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(8), "{said}");
+    assert!(project.path("f").join(FILE_NAME).exists() && !project.path("f/Dockerfile").exists());
+}

@@ -51,6 +51,10 @@ impl Classify for FaasError {
             Self::Cli {
                 step: "build" | "push",
                 ..
+            }
+            | Self::CliTimeout {
+                step: "build" | "push",
+                ..
             } => Exit::Images,
             Self::NoCli { .. }
             | Self::Cli { .. }
@@ -149,6 +153,8 @@ impl Classify for DaemonError {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -176,5 +182,12 @@ mod tests {
         assert_eq!(ImageError::Faas(failed("build")).exit(), Exit::Stack);
         assert_eq!(failed("push").exit(), Exit::Images);
         assert_eq!(failed("deploy").exit(), Exit::Gateway);
+        let hung = |step| FaasError::CliTimeout {
+            step,
+            limit: Duration::ZERO,
+        };
+        assert_eq!(hung("build").exit(), Exit::Images);
+        assert_eq!(hung("push").exit(), Exit::Images);
+        assert_eq!(hung("deploy").exit(), Exit::Gateway);
     }
 }

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     control::{self, ClientError, Command, Reply},
+    image::Engine,
     seal::{
         folder::{Outcome, place_plain, remove_sealed},
         key::Key,
@@ -40,6 +41,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let key = args.key.read()?;
     wait_for(async {
         setting.check_gateway().await?;
+        // Without it no function could be built once it is plain, and none would serve until then.
+        Engine::connect().await?;
         unseal_all(&setting, &key).await
     })
 }
@@ -62,6 +65,22 @@ async fn unseal(setting: &Setting, function: &Function, key: &Key) -> Result<(),
     }
     // The function is served until its plain files are there: if they cannot be, nothing else has changed.
     let outcome = place_plain(&function.handler, name, key)?;
+    let given_back = give_back(setting, function, outcome).await;
+    given_back.map_err(|error| {
+        let message = format!(
+            "{error}; the handler folder of {name} is plain now: run `rsfaas unseal` again once that is mended"
+        );
+        Failure::new(error.exit(), message)
+    })
+}
+
+/// What follows once the plain files are there.
+async fn give_back(
+    setting: &Setting,
+    function: &Function,
+    outcome: Outcome,
+) -> Result<(), Failure> {
+    let name = &function.name;
     setting.state.unregister(name)?;
     // At the end of a lease the agent replaces the sealed file, which would come back.
     wait_until_let_go(&setting.control_socket, name).await?;
@@ -127,8 +146,8 @@ async fn wait_until_let_go(socket: &Path, name: &str) -> Result<(), Failure> {
             Ok(true) | Err(_) if start.elapsed() < PATIENCE => tokio::time::sleep(PAUSE).await,
             Ok(true) => {
                 let message = format!(
-                    "the agent has not let go of {name} within {} s; its handler is plain, and the sealed file \
-                     stays until the agent has: stop the agent, then run this again",
+                    "the agent has not let go of {name} within {} s, and the sealed file stays until the agent has: stop \
+                     the agent",
                     PATIENCE.as_secs()
                 );
                 return Err(Failure::new(Exit::Unexpected, message));

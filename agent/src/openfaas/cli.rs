@@ -13,6 +13,8 @@ use crate::stack::Deployment;
 
 /// For hangs only: a deployment may pull a large image.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(600);
+/// The same for a build or a push, which somebody waits for who can end it: both may take hours.
+const BUILD_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 /// The same for a removal, which pulls nothing: a stop must not wait for longer than service managers do.
 pub(super) const REMOVE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often a deployment over a function that runs is tried, and the pause in between.
@@ -130,7 +132,7 @@ impl FaasCli {
             .arg("--yaml")
             .arg(stack)
             .current_dir(folder);
-        finish(step, self.run(step, &mut command).await?)
+        finish(step, self.run_for(step, &mut command, limit(step)).await?)
     }
 
     fn command(&self) -> Command {
@@ -170,6 +172,14 @@ impl FaasCli {
             }),
             Err(_) => Err(FaasError::CliTimeout { step, limit }),
         }
+    }
+}
+
+/// How long a step on a stack file may take.
+fn limit(step: &str) -> Duration {
+    match step {
+        "build" | "push" => BUILD_TIMEOUT,
+        _ => TIMEOUT,
     }
 }
 
@@ -260,6 +270,14 @@ mod tests {
         std::fs::remove_file(&credentials).unwrap();
         let error = cli.remove("pydict").await.unwrap_err();
         assert!(matches!(error, FaasError::LoginFile { .. }), "{error}");
+    }
+
+    #[test]
+    fn builds_and_pushes_are_not_given_up_after_what_a_deployment_may_take() {
+        for step in ["build", "push"] {
+            assert!(limit(step) > 10 * TIMEOUT, "{step}");
+        }
+        assert_eq!(limit("deploy"), TIMEOUT);
     }
 
     #[tokio::test]

@@ -170,6 +170,20 @@ fn without_an_agent_there_is_nobody_to_wait_for() {
 }
 
 #[test]
+fn a_build_that_fails_says_that_the_folder_is_plain_and_what_to_do() {
+    let project = Project::new();
+    script::write(&project.path("faas-cli"), "echo no space >&2; exit 1");
+    let failure = project.unseal().unwrap_err();
+    assert_eq!(failure.exit(), Exit::Images);
+    let said = failure.to_string();
+    assert!(
+        said.contains("no space") && said.contains("plain now: run `rsfaas unseal` again"),
+        "{said}"
+    );
+    assert!(project.path("f/handler.py").exists());
+}
+
+#[test]
 fn a_function_that_is_sealed_in_another_folder_stays_as_it_is() {
     let project = Project::new();
     fs::create_dir(project.path("other")).unwrap();
