@@ -2,10 +2,11 @@
 //!
 //! `COPY` and `ADD` of the build context go, as do the `RUN`s of the same stage that follow, since these
 //! may work on what was copied, and copies of a stage that has lost something in this way. Copies of
-//! dependency manifests alone stay. Whatever this leaves is built from a context that holds nothing but
+//! dependency manifests alone stay, also where a pattern names them that no other file has. Whatever this leaves is built from a context that holds nothing but
 //! manifests: a mistake here makes a build fail, and lets nothing through.
 use std::{collections::BTreeSet, ffi::OsStr, path::Path};
 
+use super::ignore::matches_name;
 use crate::seal::archive::is_manifest;
 
 /// Why a Dockerfile is not understood.
@@ -25,13 +26,17 @@ pub(super) enum DockerfileError {
     User(String),
 }
 
-/// The Dockerfile's text without the instructions that depend on the author's files.
+/// The Dockerfile's text without the instructions that depend on the author's files; `own` are the names of those at
+/// the top of the handler folder.
 ///
 /// # Errors
 /// When there is nothing to take out, or the text is not understood.
-pub(super) fn strip(text: &str) -> Result<String, DockerfileError> {
+pub(super) fn strip(text: &str, own: &[&OsStr]) -> Result<String, DockerfileError> {
     let mut stripped = String::new();
-    let mut stages = Stages::default();
+    let mut stages = Stages {
+        own,
+        ..Stages::default()
+    };
     let mut removed = false;
     for instruction in instructions(text) {
         if matches!(keyword(&instruction).as_str(), "RUN" | "COPY" | "ADD")
@@ -56,7 +61,9 @@ pub(super) fn strip(text: &str) -> Result<String, DockerfileError> {
 
 /// The stages so far, and which of them have lost something.
 #[derive(Default)]
-struct Stages {
+struct Stages<'a> {
+    /// The author's files and folders at the top of the handler folder.
+    own: &'a [&'a OsStr],
     /// Names and numbers of those that have.
     tainted: BTreeSet<String>,
     count: usize,
@@ -69,7 +76,7 @@ struct Stages {
     user: Option<String>,
 }
 
-impl Stages {
+impl Stages<'_> {
     fn keeps(&mut self, instruction: &str) -> bool {
         match keyword(instruction).as_str() {
             "FROM" => {
@@ -141,8 +148,20 @@ impl Stages {
         };
         !sources.is_empty()
             && sources.iter().all(|source| {
-                source.contains("://") || is_manifest_at_top(source.trim_start_matches("./"))
+                let at_top = source.trim_start_matches("./");
+                source.contains("://")
+                    || is_manifest_at_top(at_top)
+                    || self.is_clean_pattern(at_top)
             })
+    }
+
+    /// Whether a pattern names files at the top, and none of the author's. Classes and variables are not looked into.
+    fn is_clean_pattern(&self, source: &str) -> bool {
+        let pattern = source.as_bytes();
+        let names = |own: &&OsStr| matches_name(pattern, own.as_encoded_bytes());
+        source.contains(['*', '?'])
+            && !source.contains(['/', '[', '\\', '$'])
+            && !self.own.iter().any(names)
     }
 }
 
@@ -221,7 +240,7 @@ mod tests {
                     install -r requirements.txt\n# the rest\nCOPY --chown=app . .\nRUN touch x \\\n  && touch \
                     y\nENV A=1\nUSER app\nCMD [\"python\", \"server.py\"]\n";
         assert_eq!(
-            strip(text).unwrap(),
+            strip(text, &[]).unwrap(),
             "FROM python:3\nWORKDIR /app\nRUN useradd app\nCOPY requirements.txt ./\nRUN pip install -r \
              requirements.txt\nENV A=1\nUSER app\nCMD [\"python\", \"server.py\"]\n"
         );
@@ -234,7 +253,7 @@ mod tests {
                     --from=watchdog /fwatchdog /\nCOPY --chown=app --from=build /handler /\nRUN strip \
                     /handler\nCMD [\"/fwatchdog\"]\n";
         assert_eq!(
-            strip(text).unwrap(),
+            strip(text, &[]).unwrap(),
             "FROM watchdog AS watchdog\nFROM golang AS Build\nFROM build AS tested\nFROM debian\nRUN useradd \
              app\nCOPY --from=watchdog /fwatchdog /\nCMD [\"/fwatchdog\"]\n"
         );
@@ -242,18 +261,30 @@ mod tests {
 
     #[test]
     fn only_manifests_at_the_top_are_none_of_the_authors() {
+        let own = ["a.py", "secret.json", "src"].map(OsStr::new);
         for (copy, clean) in [
             ("COPY package.json package-lock.json ./", true),
             ("COPY [\"./package.json\", \"/app/\"]", true),
             ("ADD https://example.org/x.tar /x/", true),
             ("COPY src/package.json ./", false),
             ("COPY *.json ./", false),
+            ("COPY package*.json ./", true),
+            ("COPY [\"./package*.json\", \"/app/\"]", true),
+            ("COPY package*.json a.py ./", false),
+            ("COPY package*.json s?c ./", false),
+            ("COPY src/package*.json ./", false),
+            ("COPY package[s-].json* ./", false),
+            ("COPY $A* ./", false),
+            ("COPY * ./", false),
             ("COPY [\"a.py\", \"/app/\"]", false),
             ("COPY handler.py requirements.txt ./", false),
             ("COPY --from=other a.py ./", true),
             ("copy . .", false),
         ] {
-            let stages = Stages::default();
+            let stages = Stages {
+                own: &own,
+                ..Stages::default()
+            };
             assert_eq!(stages.is_clean_copy(&format!("{copy}\n")), clean, "{copy}");
         }
     }
@@ -261,7 +292,7 @@ mod tests {
     #[test]
     fn a_dockerfile_with_nothing_of_the_authors_is_refused() {
         assert_eq!(
-            strip("FROM alpine\nRUN apk add curl\n"),
+            strip("FROM alpine\nRUN apk add curl\n", &[]),
             Err(DockerfileError::NothingCopied)
         );
     }
@@ -301,7 +332,7 @@ mod tests {
                 None,
             ),
         ] {
-            let stripped = strip(&format!("FROM alpine\n{text}"));
+            let stripped = strip(&format!("FROM alpine\n{text}"), &[]);
             let missing = missing.map(|user: &str| DockerfileError::User(user.to_owned()));
             assert_eq!(stripped.err(), missing, "{text}");
         }
@@ -310,7 +341,7 @@ mod tests {
     #[test]
     fn here_documents_are_refused() {
         assert_eq!(
-            strip("FROM alpine\nRUN <<EOF\ntouch x\nEOF\nCOPY . .\n"),
+            strip("FROM alpine\nRUN <<EOF\ntouch x\nEOF\nCOPY . .\n", &[]),
             Err(DockerfileError::HereDocument)
         );
     }

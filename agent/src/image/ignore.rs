@@ -61,7 +61,7 @@ fn matches(pattern: &[String], path: &[String]) -> bool {
 }
 
 /// A name against a pattern with `*` and `?`.
-fn matches_name(pattern: &[u8], name: &[u8]) -> bool {
+pub(super) fn matches_name(pattern: &[u8], name: &[u8]) -> bool {
     match (pattern.split_first(), name.split_first()) {
         (None, None) => true,
         (Some((b'*', rest)), _) => {

@@ -70,7 +70,11 @@ impl Recipe {
             Some(Content::File(bytes)) => String::from_utf8_lossy(bytes),
             _ => return Err(refuse("its handler folder has no Dockerfile".to_owned())),
         };
-        let stripped = dockerfile::strip(&text)
+        // Manifests are not among them.
+        let own = source.entries().map(|entry| entry.path);
+        let own = own.filter(|path| path.components().count() == 1);
+        let own: Vec<_> = own.filter_map(Path::file_name).collect();
+        let stripped = dockerfile::strip(&text, &own)
             .map_err(|error| refuse(format!("its Dockerfile cannot be taken apart: {error}")))?;
         Ok(Self::Dockerfile { stripped })
     }
