@@ -1,13 +1,8 @@
 //! `rsfaas agent`: the daemon, in the foreground.
 use std::path::PathBuf;
 
-use tracing_subscriber::EnvFilter;
-
-use super::exit::Failure;
-use crate::{
-    config::{Config, LogFormat},
-    daemon,
-};
+use super::{exit::Failure, log};
+use crate::{config::Config, daemon};
 
 /// Run the agent: hold keyed requests, serve sealed functions, lock them again.
 ///
@@ -24,7 +19,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let config = Config::read(args.config.as_deref())?;
-    start_log(config.log);
+    log::of_agent(config.log);
     // One thread: what is held passes from task to task without waking another, and work that takes long
     // has threads of its own.
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -32,17 +27,4 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         .build()
         .map_err(|error| Failure::io("the agent's threads", &error))?;
     Ok(runtime.block_on(daemon::run(config))?)
-}
-
-fn start_log(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        // A terminal that is gone would have the complaint about it end the agent in the middle of its work.
-        .log_internal_errors(false)
-        .with_writer(std::io::stderr);
-    match format {
-        LogFormat::Text => log.with_ansi(false).init(),
-        LogFormat::Json => log.json().init(),
-    }
 }

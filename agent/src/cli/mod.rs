@@ -18,6 +18,7 @@ mod inspect;
 mod key_file;
 mod keygen;
 mod lock;
+mod log;
 mod open;
 mod openfaas;
 mod output;
@@ -77,6 +78,9 @@ pub fn main() -> ExitCode {
             };
         }
     };
+    if !matches!(cli.command, Command::Agent(_)) {
+        log::of_command();
+    }
     match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

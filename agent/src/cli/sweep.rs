@@ -9,7 +9,7 @@ use super::{
 use crate::{
     config::Config,
     control,
-    openfaas::{FaasCli, Gateway},
+    openfaas::{FaasCli, Gateway, remove_left_logins},
     rebuild::{self, UnlockedNames},
     state::StateDir,
 };
@@ -43,6 +43,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         .map_err(|error| Failure::io(state.root().display(), &error))?;
     let gateway = config.gateway();
     let credentials = config.credentials.as_deref();
+    remove_left_logins();
     let faas = FaasCli::new(&config.faas_cli, &gateway, credentials)?;
     let gateway = Gateway::new(&gateway, credentials)?;
     let swept = wait_for(async { Ok(rebuild::sweep(&names, &gateway, &faas).await?) })?;

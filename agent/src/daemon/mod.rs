@@ -28,7 +28,7 @@ use crate::{
     config::Config,
     control::{self, Command, InterfaceStatus, Server, Status},
     lease::Timeline,
-    openfaas::{FaasCli, Gateway},
+    openfaas::{FaasCli, Gateway, remove_left_logins},
     rebuild::{self, Host, UnlockedNames},
     release::Port,
     secrecy::{self, Swap},
@@ -102,6 +102,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let server = Server::open(&config.control_socket)?;
     let names = UnlockedNames::of_host(&state).map_err(DaemonError::system("the state folder"))?;
     let gateway = config.gateway();
+    remove_left_logins();
     let faas = FaasCli::new(&config.faas_cli, &gateway, config.credentials.as_deref())?;
     let faas = Arc::new(faas);
     let gateway = Arc::new(Gateway::new(&gateway, config.credentials.as_deref())?);

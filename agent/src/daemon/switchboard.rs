@@ -47,6 +47,8 @@ pub(super) struct Switchboard {
     interfaces: HashMap<u32, Way>,
     /// When the kernel's table was last looked through, by its monotonic clock.
     swept: u64,
+    /// Nothing that is waited for is late before this.
+    due: Option<Instant>,
     /// Bytes that all connections hold.
     held_bytes: usize,
     pub(super) counters: Counters,
@@ -72,6 +74,7 @@ impl Switchboard {
             idle_limit: config.idle_limit(),
             interfaces: HashMap::new(),
             swept: 0,
+            due: None,
             held_bytes: 0,
             counters,
         }
@@ -105,7 +108,7 @@ impl Switchboard {
         if flow.connection.is_doubtful() {
             let actions = flow.connection.answered();
             flow.deadline = None;
-            flow.set_deadline(self.head_timeout);
+            flow.set_deadline(self.head_timeout, &mut self.due);
             self.act(key, actions, registry);
         } else {
             self.tell(key, registry, |flow| Message::Answered(flow, time));
@@ -144,6 +147,9 @@ impl Switchboard {
 
     /// Judges what there is of heads that did not come in time; tells when to ask again.
     pub(super) fn expire(&mut self, now: Instant, registry: &Registry) -> Option<Instant> {
+        if self.due.is_none_or(|due| due > now) {
+            return self.due;
+        }
         let late: Vec<FlowKey> = self
             .flows
             .iter()
@@ -162,7 +168,8 @@ impl Switchboard {
                 self.act(&key, actions, registry);
             }
         }
-        self.flows.values().filter_map(|flow| flow.deadline).min()
+        self.due = self.flows.values().filter_map(|flow| flow.deadline).min();
+        self.due
     }
 
     fn held(&mut self, held: &HeldFrame, registry: &Registry) {
@@ -211,7 +218,7 @@ impl Switchboard {
         let actions = flow.connection.held_segment(sequence, payload, held.place);
         self.counters.segments_dropped += flow.connection.take_dropped();
         flow.template = Some(template);
-        flow.set_deadline(self.head_timeout);
+        flow.set_deadline(self.head_timeout, &mut self.due);
         self.act(&held.flow, actions, registry);
     }
 

@@ -1,11 +1,13 @@
 //! faas-cli: deploys, removes, and writes build contexts. Secrets never stand in its arguments.
 use std::{
+    fs::File,
     io::Write as _,
     path::{Path, PathBuf},
     process::{Output, Stdio},
     time::Duration,
 };
 
+use rustix::fs::{MemfdFlags, memfd_create};
 use tokio::process::Command;
 
 use super::{FaasError, login};
@@ -66,15 +68,14 @@ impl FaasCli {
     pub async fn deploy(&self, deployment: &Deployment) -> Result<(), FaasError> {
         let stack = |error: &dyn std::fmt::Display| FaasError::Stack(error.to_string());
         let text = deployment.to_yaml().map_err(|error| stack(&error))?;
-        // Readable by this user alone, as tempfile makes it: the function's environment is in it.
-        let mut file = tempfile::Builder::new()
-            .suffix(".yaml")
-            .tempfile()
+        // In memory: the function's environment is in it, and nobody would remove a file after an agent that was killed.
+        let mut file = memfd_create("deployment", MemfdFlags::CLOEXEC)
+            .map(File::from)
             .map_err(|error| stack(&error))?;
         file.write_all(text.as_bytes())
             .map_err(|error| stack(&error))?;
         let mut command = self.command();
-        command.args(["deploy", "--yaml"]).arg(file.path());
+        command.args(["deploy", "--yaml", "/dev/stdin"]).stdin(file);
         finish("deploy", self.run("deploy", &mut command).await?)
     }
 
@@ -137,7 +138,9 @@ impl FaasCli {
 
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
-        command.env("OPENFAAS_URL", &self.gateway);
+        command
+            .env("OPENFAAS_URL", &self.gateway)
+            .stdin(Stdio::null());
         command
     }
 
@@ -158,7 +161,7 @@ impl FaasCli {
         command: &mut Command,
         limit: Duration,
     ) -> Result<Output, FaasError> {
-        command.stdin(Stdio::null()).kill_on_drop(true);
+        command.kill_on_drop(true);
         // Removed once the command has ended.
         let login = self.login()?;
         if let Some(login) = &login {
@@ -243,6 +246,19 @@ mod tests {
             failures.len() == 1 && failures[0].contains("cannot delete running task"),
             "{failures:?}"
         );
+    }
+
+    #[tokio::test]
+    async fn a_deployment_is_read_from_no_file() {
+        let (folder, cli) =
+            faas_cli("cat \"$3\" > \"$0.read\"; readlink /proc/self/fd/0 > \"$0.from\"");
+        cli.deploy(&Deployment::example()).await.unwrap();
+        let read = |what: &str| std::fs::read_to_string(folder.path().join(what)).unwrap();
+        assert_eq!(
+            read("faas-cli.read"),
+            Deployment::example().to_yaml().unwrap()
+        );
+        assert!(read("faas-cli.from").starts_with("/memfd:"));
     }
 
     #[tokio::test]

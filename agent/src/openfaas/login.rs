@@ -1,8 +1,10 @@
 //! The login to the gateway: faas-cli's own, or one that the agent's configuration names.
 use std::{
     env,
+    ffi::OsStr,
+    fs::Permissions,
     io::Write as _,
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -25,6 +27,9 @@ struct Entry {
     #[serde(default)]
     token: String,
 }
+
+/// Start of the names of folders for logins of faas-cli's; the number of the process that makes one follows.
+const FOLDER: &str = "rsfaas-login-";
 
 /// Where faas-cli keeps its logins: `OPENFAAS_CONFIG`, else `~/.openfaas`.
 fn default_folder() -> PathBuf {
@@ -108,8 +113,11 @@ pub(super) fn folder_for(
     let text = serde_norway::to_string(&file)
         .map(Zeroizing::new)
         .map_err(|_| failed("it cannot be written as YAML".into()))?;
-    // Readable by this user alone, as tempfile makes it.
-    let folder = tempfile::tempdir().map_err(|error| failed(error.to_string()))?;
+    let folder = tempfile::Builder::new()
+        .prefix(&format!("{FOLDER}{}-", std::process::id()))
+        .permissions(Permissions::from_mode(0o700))
+        .tempdir()
+        .map_err(|error| failed(error.to_string()))?;
     std::fs::OpenOptions::new()
         .create_new(true)
         .write(true)
@@ -118,6 +126,40 @@ pub(super) fn folder_for(
         .and_then(|mut file| file.write_all(text.as_bytes()))
         .map_err(|error| failed(error.to_string()))?;
     Ok(folder)
+}
+
+/// Removes the logins that this user's processes had made for faas-cli when they were killed.
+pub(crate) fn remove_left_logins() {
+    remove_left_logins_in(&env::temp_dir());
+}
+
+fn remove_left_logins_in(temporary: &Path) {
+    let own = rustix::process::getuid().as_raw();
+    for entry in std::fs::read_dir(temporary).into_iter().flatten().flatten() {
+        let is_own = || {
+            entry
+                .metadata()
+                .is_ok_and(|it| it.is_dir() && it.uid() == own)
+        };
+        let path = entry.path();
+        if maker(&entry.file_name()).is_some_and(|maker| !is_running(maker))
+            && is_own()
+            && let Err(error) = std::fs::remove_dir_all(&path)
+        {
+            let path = path.display();
+            tracing::warn!(%path, %error, "a login that a killed process has left stays");
+        }
+    }
+}
+
+/// The process that has made a folder of this name for a login.
+fn maker(name: &OsStr) -> Option<u32> {
+    let (maker, _) = name.to_str()?.strip_prefix(FOLDER)?.split_once('-')?;
+    maker.parse().ok()
+}
+
+fn is_running(process: u32) -> bool {
+    Path::new("/proc").join(process.to_string()).exists()
 }
 
 /// Base64 of RFC 4648, section 4.
@@ -159,16 +201,33 @@ mod tests {
     }
 
     #[test]
+    fn logins_that_ended_processes_have_left_go_and_no_others() {
+        let temporary = tempfile::tempdir().unwrap();
+        let mut ended = std::process::Command::new("true").spawn().unwrap();
+        ended.wait().unwrap();
+        let (ended, running) = (ended.id(), std::process::id());
+        let there = |name: &str| temporary.path().join(name);
+        let (left, used, other) = (
+            there(&format!("{FOLDER}{ended}-abc")),
+            there(&format!("{FOLDER}{running}-abc")),
+            there("somebody-1-abc"),
+        );
+        for folder in [&left, &used, &other] {
+            std::fs::create_dir(folder).unwrap();
+            std::fs::write(folder.join("config.yml"), "auths: []").unwrap();
+        }
+        remove_left_logins_in(temporary.path());
+        assert!(!left.exists() && used.exists() && other.exists());
+    }
+
+    #[test]
     fn a_password_file_becomes_a_login_that_only_this_user_reads() {
-        use std::os::unix::fs::PermissionsExt as _;
         let source = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(source.path(), "admin:secret\n").unwrap();
         let folder = folder_for("http://g", source.path()).unwrap();
         let path = folder.path().join("config.yml");
-        assert_eq!(
-            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(folder.path()), mode(&path)), (0o700, 0o600));
         let text = std::fs::read_to_string(path).unwrap();
         assert!(text.contains("YWRtaW46c2VjcmV0") && !text.contains("secret"));
         let header = authorization("http://g", Some(source.path())).unwrap();

@@ -5,6 +5,7 @@ mod login;
 
 pub use cli::FaasCli;
 pub use gateway::Gateway;
+pub(crate) use login::remove_left_logins;
 
 use std::{io, path::PathBuf};
 

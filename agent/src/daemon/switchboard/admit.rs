@@ -48,7 +48,7 @@ impl Switchboard {
         let end = sequence.wrapping_add(known.head.len() as u32);
         flow.window = (end, end.wrapping_add(known.body));
         flow.functions.insert(known.function.clone());
-        flow.set_deadline(self.head_timeout);
+        flow.set_deadline(self.head_timeout, &mut self.due);
         let window = flow.window;
         if is_new {
             self.keep(&key, window);

@@ -45,8 +45,8 @@ impl Flow {
         }
     }
 
-    /// Starts, keeps or ends the wait for what the connection lacks.
-    pub(super) fn set_deadline(&mut self, head_timeout: Duration) {
+    /// Starts, keeps or ends the wait for what the connection lacks; `due` is no later than any flow's.
+    pub(super) fn set_deadline(&mut self, head_timeout: Duration, due: &mut Option<Instant>) {
         let time = if self.connection.is_doubtful() {
             ANSWER_TIME
         } else if self.connection.awaits_head() {
@@ -55,6 +55,7 @@ impl Flow {
             self.deadline = None;
             return;
         };
-        self.deadline.get_or_insert_with(|| Instant::now() + time);
+        let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + time);
+        *due = Some(due.map_or(deadline, |due| due.min(deadline)));
     }
 }

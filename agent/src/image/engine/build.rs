@@ -2,10 +2,10 @@
 use std::collections::HashMap;
 
 use bollard::{
-    body_full,
+    body_stream,
     query_parameters::{BuildImageOptions, ListImagesOptionsBuilder},
 };
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, stream};
 
 use super::{Engine, is_missing};
 use crate::image::{
@@ -75,7 +75,8 @@ impl Engine {
         let mut stream = std::pin::pin!(self.0.build_image(
             options,
             Some(usable),
-            Some(body_full(body))
+            // Of a body as a whole bollard's log would show every byte.
+            Some(body_stream(stream::iter([body])))
         ));
         while let Some(progress) = stream.next().await {
             let error = match progress {
