@@ -5,14 +5,17 @@ use nix::sys::signal::Signal;
 
 use super::cases;
 use crate::{
-    check::{Outcome, eventually},
+    check::{Outcome, check, eventually},
     world::World,
 };
 
 /// Changes of interfaces that are more than a socket's buffer holds.
 const BURST: usize = 2_000;
 
-cases![interfaces_that_change_too_quickly_to_be_told_are_followed_all_the_same];
+cases![
+    interfaces_that_change_too_quickly_to_be_told_are_followed_all_the_same,
+    an_interface_that_is_down_keeps_its_programs,
+];
 
 /// The last changes of a burst are those that the kernel has no room for.
 fn interfaces_that_change_too_quickly_to_be_told_are_followed_all_the_same(
@@ -44,4 +47,25 @@ fn interfaces_that_change_too_quickly_to_be_told_are_followed_all_the_same(
         host.ip(&format!("link del {name}"))?;
     }
     followed
+}
+
+/// Connections outlive it, and their segments come at once when it is up again.
+fn an_interface_that_is_down_keeps_its_programs(world: &World) -> Outcome {
+    let host = &world.scene.host;
+    for command in ["link add pause type bridge", "link set pause up"] {
+        host.ip(command)?;
+    }
+    world.agent.wait_until_covered("pause")?;
+    for command in ["link set pause down", "link add behind type bridge"] {
+        host.ip(command)?;
+    }
+    // Changes are told in their order.
+    host.ip("link set behind up")?;
+    world.agent.wait_until_covered("behind")?;
+    let covered = world.agent.covers("pause")?;
+    for name in ["pause", "behind"] {
+        host.ip(&format!("link del {name}"))?;
+    }
+    check!(covered, "its programs are gone");
+    Ok(())
 }

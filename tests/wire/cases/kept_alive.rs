@@ -22,6 +22,7 @@ cases![
     a_key_pipelined_behind_a_keyless_request_is_not_seen,
     a_request_line_that_is_cut_on_a_kept_connection_is_held,
     line_ends_behind_a_body_keep_no_later_request,
+    requests_behind_bodies_that_are_not_followed_are_served,
 ];
 
 /// By then a client's TCP has sent again what was not acknowledged, and sends nothing new before that is.
@@ -225,4 +226,30 @@ fn a_key_pipelined_behind_a_keyless_request_is_not_seen(world: &World) -> Outcom
     // In a segment of its own it is.
     client.write(&requests[1].bytes())?;
     expect_status(200, &client.answer()?)
+}
+
+/// Some clients offer a change of protocol with every request. What follows such a head is not looked at, and most of
+/// its segments are on their way to the agent when that is decided.
+fn requests_behind_bodies_that_are_not_followed_are_served(world: &World) -> Outcome {
+    let function = world.a()?;
+    let mut holder = Client::open(world.route()?)?;
+    holder.write(&Request::keyed(function).bytes())?;
+    expect_status(200, &holder.answer()?)?;
+    let body = b"{\"word\": \"night\"},\n".repeat(20_000);
+    let mut client = Client::open(world.route()?)?;
+    for _ in 0..4 {
+        for request in [
+            Request::keyed(function)
+                .header("Upgrade: h2c")
+                .header("Connection: Upgrade, HTTP2-Settings")
+                .body(&body),
+            Request::keyed(function).body(b"plain"),
+        ] {
+            client.write(&request.bytes())?;
+            expect_status(200, &client.answer()?)?;
+            let seen = world.gateway.seen(client.address()?)?;
+            is_rewritten(function, &request, &seen[seen.len() - 1])?;
+        }
+    }
+    Ok(())
 }
