@@ -1,5 +1,10 @@
 //! What tests rebuild.
-use std::{path::Path, sync::Arc};
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::Arc,
+};
 
 use serde_json::json;
 
@@ -26,4 +31,16 @@ pub(super) fn function(folder: &Path) -> SealedFunction {
         "upstream_port": 5000, "isolation": "connection", "stack": {},
     });
     serde_json::from_value(record).unwrap()
+}
+
+/// `cat`, or what runs one, when that has started, with its environment and mounts: it copies a line by then.
+pub(super) fn started(program: &mut Command) -> Child {
+    let program = program.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = program.spawn().unwrap();
+    writeln!(child.stdin.as_ref().unwrap(), "started").unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    child
 }

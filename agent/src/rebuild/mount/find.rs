@@ -85,31 +85,18 @@ pub(super) fn carries(pid: i32, is_carrier: impl Fn(&[u8]) -> bool) -> Result<bo
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        io::{BufRead as _, BufReader, Write as _},
-        process::{Command, Stdio},
-    };
+    use std::process::Command;
 
     use nix::libc;
     use rsfaas_shim::PARK_TOKEN;
 
     use super::*;
+    use crate::rebuild::example;
 
     #[test]
     fn a_carrier_that_does_not_wait_is_counted_only() {
         let token = ParkToken::generate("host").unwrap();
-        // `cat` has started, environment and all, once it copies a line.
-        let mut child = Command::new("cat")
-            .env(PARK_TOKEN, token.expose())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        writeln!(child.stdin.as_ref().unwrap(), "started").unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap())
-            .read_line(&mut line)
-            .unwrap();
+        let mut child = example::started(Command::new("cat").env(PARK_TOKEN, token.expose()));
         let scan = Scan::of(&token).unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
@@ -120,19 +107,11 @@ mod tests {
     #[test]
     fn a_containers_function_is_its_first_process_whoever_else_carries_the_token() {
         let token = ParkToken::generate("host").unwrap();
-        // `cat` has started once it copies a line.
-        let mut container = Command::new("unshare")
-            .args(["--pid", "--fork", "--kill-child", "sh", "-c", "cat; :"])
-            .env(PARK_TOKEN, token.expose())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        writeln!(container.stdin.as_ref().unwrap(), "started").unwrap();
-        let mut line = String::new();
-        BufReader::new(container.stdout.as_mut().unwrap())
-            .read_line(&mut line)
-            .unwrap();
+        let mut container = example::started(
+            Command::new("unshare")
+                .args(["--pid", "--fork", "--kill-child", "sh", "-c", "cat; :"])
+                .env(PARK_TOKEN, token.expose()),
+        );
         let scan = Scan::of(&token).unwrap();
         container.kill().unwrap();
         container.wait().unwrap();

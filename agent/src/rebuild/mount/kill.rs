@@ -101,16 +101,12 @@ fn hold(
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        env,
-        fs::File,
-        io::{BufRead as _, BufReader, Write as _},
-        process::{Command, Stdio},
-    };
+    use std::{env, fs::File, process::Command};
 
     use rsfaas_shim::PARK_TOKEN;
 
     use super::*;
+    use crate::rebuild::example;
 
     const INSIDE: &str = "RSFAAS_TEST_INSIDE";
     const TEST: &str = "who_has_no_descriptor_left_to_look_with_does_not_say_that_nobody_is_left";
@@ -134,18 +130,7 @@ mod tests {
             return;
         }
         let token = ParkToken::generate("host").unwrap();
-        // `cat` has started, environment and all, once it copies a line.
-        let mut child = Command::new("cat")
-            .env(PARK_TOKEN, token.expose())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        writeln!(child.stdin.as_ref().unwrap(), "started").unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap())
-            .read_line(&mut line)
-            .unwrap();
+        let mut child = example::started(Command::new("cat").env(PARK_TOKEN, token.expose()));
         let pid = child.id().cast_signed();
         let belongs = |pid| find::carries(pid, |environ| token.is_in(environ));
         let mut files: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();

@@ -57,13 +57,10 @@ fn number_in(process: &str) -> io::Result<u64> {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        env,
-        io::{BufRead as _, BufReader, Write as _},
-        process::{Command, Stdio},
-    };
+    use std::{env, process::Command};
 
     use super::{super::process::Process, *};
+    use crate::rebuild::example;
 
     const INSIDE: &str = "RSFAAS_TEST_INSIDE";
     const TEST: &str = "the_hosts_mounts_are_no_containers_for_an_agent_with_mounts_of_its_own";
@@ -93,16 +90,7 @@ mod tests {
         let own = number_of(std::process::id().cast_signed());
         assert_ne!(number_of(1).unwrap(), own.unwrap());
         assert!(is_hosts(std::process::id()) && is_hosts(1));
-        let mut container = Command::new("unshare");
-        // `cat` has its mounts once it copies a line.
-        let container = container.args(["--mount", "cat"]);
-        let container = container.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut container = container.spawn().unwrap();
-        writeln!(container.stdin.as_ref().unwrap(), "started").unwrap();
-        let mut line = String::new();
-        BufReader::new(container.stdout.as_mut().unwrap())
-            .read_line(&mut line)
-            .unwrap();
+        let mut container = example::started(Command::new("unshare").args(["--mount", "cat"]));
         assert!(!is_hosts(container.id()));
         container.kill().unwrap();
         container.wait().unwrap();
