@@ -175,6 +175,10 @@ impl Driver {
                     lease.tell_when_gone(waiter.clone());
                 }
                 self.removals.tell_when_over(&waiter);
+                if self.rebuilder.still_removes() {
+                    let what = "what an earlier lease had is being removed still; the agent's log says of what";
+                    self.not_locked(what, std::slice::from_ref(&waiter));
+                }
                 if !self.is_swept {
                     self.until_swept.push(waiter);
                 }

@@ -26,6 +26,8 @@ pub(super) struct ByImage {
     gateway: Arc<Gateway>,
     slots: Arc<Slots>,
     purge: Option<PurgeCommand>,
+    /// Held by each removal that goes on after the close that has waited for it.
+    late: Arc<()>,
 }
 
 impl ByImage {
@@ -42,7 +44,13 @@ impl ByImage {
             gateway,
             slots,
             purge: purge.map(PurgeCommand::new),
+            late: Arc::default(),
         }
+    }
+
+    /// Whether containers or images of leases that are over are being removed still.
+    pub(super) fn still_removes(&self) -> bool {
+        Arc::strong_count(&self.late) > 1
     }
 
     /// Purges images that an earlier agent has left, killed or kept from it.
@@ -214,8 +222,9 @@ impl Built {
         if let Err(error) = &purged {
             tracing::warn!(function, %error, "tried again when the container is removed");
         }
-        let way = Arc::clone(&self.way);
+        let (way, late) = (Arc::clone(&self.way), Arc::clone(&self.way.late));
         tokio::spawn(async move {
+            let _late = late;
             let ended = end.await;
             // While it ran it may have kept the engine from removing its image.
             let purged = match (ended, purged) {
@@ -242,8 +251,9 @@ impl Built {
                    start)"
                 .to_owned(),
         };
-        let way = Arc::clone(&self.way);
+        let (way, late) = (Arc::clone(&self.way), Arc::clone(&self.way.late));
         tokio::spawn(async move {
+            let _late = late;
             // What it comes to matters to nobody any more; there may be an image in any case.
             let _ = making.await;
             let function = &way.function.name;

@@ -217,6 +217,15 @@ impl Rebuilder {
         }
     }
 
+    /// Whether containers or images of leases that are over are being removed still: their closes have failed.
+    #[must_use]
+    pub fn still_removes(&self) -> bool {
+        match &self.way {
+            Way::Mount(_) => false,
+            Way::Image(way) => way.still_removes(),
+        }
+    }
+
     /// Removes everything that waits.
     pub async fn clear(&self) {
         if let Way::Mount(way) = &self.way {

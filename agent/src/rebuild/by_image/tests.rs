@@ -37,6 +37,7 @@ async fn a_close_has_failed_while_the_engine_still_builds() {
     let error = built.wipe_within(Duration::from_millis(50)).await;
     let error = error.unwrap_err().to_string();
     assert!(error.contains("still building"), "{error}");
+    assert!(built.way.still_removes());
 }
 
 #[tokio::test]
@@ -58,6 +59,10 @@ async fn a_close_whose_container_stays_has_failed_and_its_name_is_not_free() {
     assert!(error.to_string().contains(&name), "{error}");
     let mut next = std::pin::pin!(slots.take());
     assert!(futures_util::poll!(&mut next).is_pending());
+    assert!(built.way.still_removes());
     std::fs::write(folder.path().join("faas-cli.up"), "").unwrap();
     assert_eq!(next.await.unwrap().name, name);
+    while built.way.still_removes() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
