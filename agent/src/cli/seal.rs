@@ -251,11 +251,8 @@ async fn purge(
 ) -> Result<(), ImageError> {
     let name = &function.name;
     let image = Reference::parse(&function.image);
-    for image in images
-        .further
-        .iter()
-        .chain((!images.is_shared).then_some(&image))
-    {
+    let all = images.further.iter().chain([&image]);
+    for image in all.filter(|image| !images.stays(image)) {
         if let Err(error) = image::remove_pulled(image).await {
             tell!("warning: {name}: {error}");
         }

@@ -51,6 +51,12 @@ impl Reference {
         self.full_repository() == other.full_repository()
     }
 
+    /// Whether both are one image, however its repository is written.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.is_beside(other) && self.tag == other.tag
+    }
+
     /// The repository with the registry that stands for none.
     pub(super) fn full_repository(&self) -> String {
         let repository = &self.repository;
@@ -103,6 +109,8 @@ mod tests {
         assert!(image.is_beside(&Reference::parse("docker.io/user/f")));
         assert!(!image.is_beside(&Reference::parse("docker.io/library/f")));
         assert!(!image.is_beside(&Reference::parse("user/f/g:1")));
+        assert!(image.is_same(&Reference::parse("docker.io/user/f:1")));
+        assert!(!image.is_same(&Reference::parse("user/f:2")));
     }
 
     #[test]

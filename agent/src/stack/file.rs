@@ -218,9 +218,8 @@ impl StackFile {
 
     /// Names of functions that are never built (`skip_build: true`): their images come from elsewhere.
     pub fn unbuilt(&self) -> impl Iterator<Item = &str> {
-        let entries = self.functions.iter();
-        let unbuilt = entries.filter(|(_, entry)| is_unbuilt(entry));
-        unbuilt.map(|(name, _)| name.as_str())
+        let unbuilt = self.entries().filter(|(_, entry)| is_unbuilt(entry));
+        unbuilt.map(|(name, _)| name)
     }
 
     /// The named function, or all of them that are built.
@@ -229,7 +228,7 @@ impl StackFile {
     /// When there is none of that name, it is never built, or one has mistakes.
     pub fn functions(&self, only: Option<&str>) -> Result<Vec<Function>, StackError> {
         if let Some((name, entry)) = only.and_then(|name| self.functions.get_key_value(name))
-            && is_unbuilt(entry)
+            && is_unbuilt(&entry.0)
         {
             let what = "by `skip_build: true` it is never built, so that there is nothing to seal";
             return Err(self.wrong(name, what));
@@ -246,7 +245,7 @@ impl StackFile {
         }
         let asked = |name: &str, entry: &Entry| match only {
             Some(only) => only == name,
-            None => !is_unbuilt(entry),
+            None => !is_unbuilt(&entry.0),
         };
         self.functions
             .iter()
@@ -330,8 +329,8 @@ impl StackFile {
     }
 }
 
-/// Whether faas-cli never builds a function.
-fn is_unbuilt(Entry(entry): &Entry) -> bool {
+/// Whether faas-cli never builds the function of an entry.
+pub(crate) fn is_unbuilt(entry: &Map<String, Value>) -> bool {
     entry.get("skip_build") == Some(&Value::Bool(true))
 }
 

@@ -11,5 +11,6 @@ pub use deployment::Deployment;
 pub use environment::sets;
 pub(crate) use environment::{PROCESS, in_files};
 pub use error::StackError;
+pub(crate) use file::is_unbuilt;
 pub use file::{Function, StackFile};
 pub(crate) use template::{Template, is_dockerfile};

@@ -11,7 +11,7 @@ use super::super::exit::{Classify, Exit};
 use crate::{
     image::Reference,
     seal::FILE_NAME,
-    stack::{Function, StackFile},
+    stack::{Function, StackFile, is_unbuilt},
 };
 
 /// Where OpenFaaS's own providers put functions for which no namespace is named.
@@ -107,12 +107,8 @@ pub(super) fn deployed(
     let is_plain = |function: &&Function| !function.handler.join(FILE_NAME).exists();
     for function in functions.iter().filter(is_plain) {
         let image = Reference::parse(&function.image);
-        let same = |text: &str| {
-            let other = Reference::parse(text);
-            other.is_beside(&image) && other.tag == image.tag
-        };
         let mut others = deployed.iter().filter(|(name, _)| **name != function.name);
-        if let Some((other, image)) = others.find(|(_, image)| same(image)) {
+        if let Some((other, image)) = others.find(|(_, it)| image.is_same(&Reference::parse(it))) {
             return Err(CheckError::Image {
                 function: function.name.clone(),
                 other: other.clone(),
@@ -154,8 +150,7 @@ fn is_apart(
     let (name, handler) = (&function.name, &function.handler);
     let text = |field| entry.get(field).and_then(Value::as_str);
     // A function that is never built has no use for its folder, whatever it names.
-    let is_built = entry.get("skip_build") != Some(&Value::Bool(true));
-    if let Some(folder) = text("handler").filter(|_| is_built) {
+    if let Some(folder) = text("handler").filter(|_| !is_unbuilt(entry)) {
         let folder = real(&stack.folder().join(folder));
         if folder.starts_with(handler) || handler.starts_with(&folder) {
             return Err(CheckError::Folder {
@@ -167,7 +162,7 @@ fn is_apart(
         }
     }
     if let Some(image) = text("image")
-        && Reference::parse(image) == Reference::parse(&function.image)
+        && Reference::parse(image).is_same(&Reference::parse(&function.image))
     {
         return Err(CheckError::Image {
             function: name.clone(),

@@ -9,8 +9,6 @@ use crate::image::{Leftover, Reference};
 pub(super) struct Images {
     /// The function's own under other tags, which go with it.
     pub(super) further: Vec<Reference>,
-    /// Whether another function has the very one, which stays for it.
-    pub(super) is_shared: bool,
     /// Tags that other functions have.
     pub(super) taken: BTreeSet<String>,
     /// What was deployed and is not the function's alone.
@@ -36,8 +34,7 @@ impl Images {
                 .collect(),
             ..Self::default()
         };
-        images.is_shared = images.taken.contains(&image.tag);
-        if images.is_shared {
+        if images.stays(image) {
             images.left.push(Leftover {
                 what: format!("image {image} (another function has it, too; it holds the handler)"),
                 how: format!(
@@ -50,7 +47,7 @@ impl Images {
             return images;
         };
         let found = Reference::parse(text);
-        let is_known = found.is_beside(image) && found.tag == image.tag && !text.contains('@');
+        let is_known = found.is_same(image) && !text.contains('@');
         if found.is_own() || is_known {
             return images;
         }
@@ -58,7 +55,7 @@ impl Images {
             "it is of another repository than the stack file says"
         } else if text.contains('@') {
             "it is known by its digest"
-        } else if images.taken.contains(&found.tag) {
+        } else if images.stays(&found) {
             "another function has it, too"
         } else {
             images.further.push(image.tagged(&found.tag));
@@ -69,6 +66,11 @@ impl Images {
             how: format!("if nothing else needs it: {}", by_hand(text)),
         });
         images
+    }
+
+    /// Whether another function has an image of the repository, too: it stays for that.
+    pub(super) fn stays(&self, image: &Reference) -> bool {
+        self.taken.contains(&image.tag)
     }
 }
 
@@ -124,7 +126,11 @@ mod tests {
             &[("g", "r.example/f:1")],
         ] {
             let images = images(deployed);
-            assert!(images.is_shared && images.further.is_empty(), "{images:?}");
+            let image = Reference::parse("r.example/f:1");
+            assert!(
+                images.stays(&image) && images.further.is_empty(),
+                "{images:?}"
+            );
             let [left] = &images.left[..] else {
                 panic!("{images:?}");
             };
@@ -133,7 +139,8 @@ mod tests {
                 "{left:?}"
             );
         }
-        assert!(!images(&[("f", "r.example/f:1"), ("g", "r.example/g:1")]).is_shared);
+        let images = images(&[("f", "r.example/f:1"), ("g", "r.example/g:1")]);
+        assert!(!images.stays(&Reference::parse("r.example/f:1")));
     }
 
     #[test]
