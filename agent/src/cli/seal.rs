@@ -108,16 +108,9 @@ async fn seal(
             (record, None)
         }
         _ => {
-            let (record, built) = prepare(setting, function, &file).await?;
+            let prepared = prepare(setting, function, &file, manifests).await?;
             fault::pass(Point::SealPrepared);
-            let manifests = Some(manifests);
-            (
-                SealedFunction {
-                    manifests,
-                    ..record
-                },
-                built,
-            )
+            prepared
         }
     };
     let is_built = is_sealed_build || built.is_some();
@@ -188,11 +181,12 @@ async fn seal(
 }
 
 /// Builds the images and puts the record together; with the author's files and what a build has made of
-/// them, where that is delivered in their place.
+/// them, where that is delivered in their place. `manifests` are those that the base image is built from.
 async fn prepare(
     setting: &Setting,
     function: &Function,
     file: &SealedFile,
+    manifests: String,
 ) -> Result<(SealedFunction, Option<(Archive, Built)>), Failure> {
     let name = &function.name;
     tell!("{name}: building and pushing an image without the handler");
@@ -224,7 +218,7 @@ async fn prepare(
         rebuild: Rebuild::default(),
         isolation: Isolation::default(),
         stack: function.entry.clone(),
-        manifests: None,
+        manifests: Some(manifests),
     };
     Ok((record, source.zip(built)))
 }

@@ -1,5 +1,5 @@
 //! What an earlier run has noted of a function, beside what this one is told.
-use std::{fmt::Write as _, fs, path::Path};
+use std::{fs, path::Path};
 
 use sha2::{Digest as _, Sha256};
 
@@ -54,11 +54,7 @@ pub(super) fn manifests(folder: &Path) -> Result<String, Failure> {
         hash.update(Sha256::digest(&text));
     }
     let digest = hash.finalize();
-    Ok(digest.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    }))
+    Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Whether a record has the entry that is in the stack file now. Which process a template names cannot be told where
