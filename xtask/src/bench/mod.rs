@@ -73,10 +73,7 @@ impl Place {
             ..setup::Options::default()
         })?;
         let program = build::build(true)?;
-        let testbed = match existing {
-            Some(testbed) => testbed,
-            None => testbed::up()?,
-        };
+        let testbed = existing.map_or_else(testbed::up, Ok)?;
         Ok((output, testbed, program))
     }
 }

@@ -34,10 +34,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
         ..setup::Options::default()
     })?;
     let program = build::build(false)?;
-    let testbed = match existing {
-        Some(testbed) => testbed,
-        None => testbed::up()?,
-    };
+    let testbed = existing.map_or_else(testbed::up, Ok)?;
     let project = Project::new(&testbed, "demo", &program)?;
     let agent = Agent::start(&testbed, &project, 1)?;
     let shown = show(&testbed, &project, &agent);
