@@ -1,6 +1,7 @@
 //! What the agent makes of requests, and what the gateway makes of those that it lets go on.
 use std::collections::HashMap;
 
+use agent_ebpf::HeldPlace;
 use libtest_mimic::Failed;
 use rsfaas::head::{Action, Connection, Decision, Request, Target};
 
@@ -15,7 +16,8 @@ fn judge(bytes: &[u8], container: &str) -> (Vec<(Target, bool)>, Vec<u8>) {
     let mut connection = Connection::new(HEADER);
     let mut judged = Vec::new();
     let mut released = Vec::new();
-    let mut actions = std::collections::VecDeque::from(connection.segment(0, bytes));
+    let mut actions =
+        std::collections::VecDeque::from(connection.segment(0, bytes, HeldPlace::default()));
     while let Some(action) = actions.pop_front() {
         match action {
             Action::Judge { id, request } => {

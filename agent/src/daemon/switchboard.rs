@@ -215,7 +215,7 @@ impl Switchboard {
         flow.head = may_come_again
             .then(|| self.admission_key.name(payload))
             .flatten();
-        let actions = flow.connection.held_segment(sequence, payload, held.place);
+        let actions = flow.connection.segment(sequence, payload, held.place);
         self.counters.segments_dropped += flow.connection.take_dropped();
         flow.template = Some(template);
         flow.set_deadline(self.head_timeout, &mut self.due);

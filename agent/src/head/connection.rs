@@ -73,14 +73,9 @@ impl Connection {
         }
     }
 
-    /// Takes in a held segment of whose place nothing more is known.
-    pub fn segment(&mut self, sequence: u32, payload: &[u8]) -> Vec<Action> {
-        self.held_segment(sequence, payload, HeldPlace::default())
-    }
-
     /// Takes in a held segment. Where it was held while the gateway owed an answer to what came before it, of which
     /// nothing is known here, it waits for [`Connection::answered`].
-    pub fn held_segment(&mut self, sequence: u32, payload: &[u8], place: HeldPlace) -> Vec<Action> {
+    pub fn segment(&mut self, sequence: u32, payload: &[u8], place: HeldPlace) -> Vec<Action> {
         let mut actions = Actions::default();
         let stream = match &mut self.stream {
             // Held before the spotter heard that nothing more is looked at. Where it does not follow what has gone on,

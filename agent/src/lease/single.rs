@@ -243,6 +243,8 @@ impl Lease {
 
 #[cfg(test)]
 mod tests {
+    use agent_ebpf::HeldPlace;
+
     use super::*;
     use crate::head::{Action as Head, Connection, KeyHeaders};
 
@@ -260,7 +262,7 @@ mod tests {
     fn id() -> RequestId {
         let headers = KeyHeaders::new("X-RsFaaS-Key", "X-RsFaaS-Next-Key");
         let request = b"GET /function/pydict HTTP/1.1\r\nHost: faas\r\n\r\n";
-        let actions = Connection::new(headers).segment(1, request);
+        let actions = Connection::new(headers).segment(1, request, HeldPlace::default());
         let judged = actions.iter().find_map(|action| match action {
             Head::Judge { id, .. } => Some(*id),
             _ => None,

@@ -76,9 +76,8 @@ impl PacketPath {
 
     fn held(&mut self, held: &HeldFrame) {
         let template = Template::of(held).unwrap();
-        let mut actions = self
-            .connection
-            .segment(template.sequence(), template.payload(&held.frame));
+        let (sequence, payload) = (template.sequence(), template.payload(&held.frame));
+        let mut actions = self.connection.segment(sequence, payload, held.place);
         self.template = Some(template);
         while !actions.is_empty() {
             for action in std::mem::take(&mut actions) {

@@ -1,6 +1,8 @@
 //! Well-formed requests, in every spelling that HTTP leaves to the client.
 
+use agent_ebpf::HeldPlace;
 use arbitrary::Arbitrary;
+use rsfaas::head::{Action, Connection, Decision};
 
 use crate::{KEY_HEADER, SEALED, SECRET};
 
@@ -81,6 +83,20 @@ impl Request {
         (lines.join(end) + end + end).into_bytes()
     }
 
+    /// The head without the key, of the same length: as the agent lets it go on.
+    pub fn stripped(&self) -> Vec<u8> {
+        let mut connection = Connection::new(KEY_HEADER);
+        let mut actions = connection.segment(0, &self.head(), HeldPlace::default());
+        while let Some(action) = actions.pop() {
+            match action {
+                Action::Judge { id, .. } => actions = connection.decide(id, &Decision::Strip),
+                Action::Release { bytes, .. } => return bytes.to_vec(),
+                Action::PassWindow { .. } | Action::Opaque => {}
+            }
+        }
+        panic!("a head that does not go on");
+    }
+
     /// The path, as it is spelled.
     pub fn path(&self) -> String {
         match self.target {
@@ -90,6 +106,11 @@ impl Request {
             Target::Encoded => format!("/%66unction/{SEALED}"),
             Target::Other => "/system/functions".to_owned(),
         }
+    }
+
+    /// How many bytes it has.
+    pub fn length(&self) -> usize {
+        self.head().len() + self.body().len()
     }
 
     /// The body with its framing. Its content looks like a request itself.

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use agent_ebpf::Flow;
+use agent_ebpf::{Flow, HeldPlace};
 use rsfaas::head::{Action, Connection, Decision, Request, RequestId};
 
 use crate::KEY_HEADER;
@@ -24,6 +24,9 @@ pub struct Wire {
     arrived: Vec<Option<u8>>,
     flow: Flow,
     opaque: bool,
+    /// How much the gateway had received when it last answered.
+    answered: usize,
+    is_further: bool,
     connection: Connection,
     /// Requests to be decided about, oldest first.
     pub judged: VecDeque<Judged>,
@@ -38,6 +41,8 @@ impl Wire {
             base,
             flow: Flow::held(0),
             opaque: false,
+            answered: 0,
+            is_further: false,
             connection: Connection::new(KEY_HEADER),
             judged: VecDeque::new(),
         }
@@ -55,9 +60,60 @@ impl Wire {
         if self.opaque || self.flow.passes(sequence, payload.len() as u32) {
             self.arrive(sequence, &payload);
         } else {
-            let actions = self.connection.segment(sequence, &payload);
+            let is_turn = self.answered == start;
+            let place = HeldPlace {
+                is_unanswered: !self.is_further && !is_turn,
+                is_further: self.is_further,
+                is_answered: is_turn,
+            };
+            self.is_further = true;
+            let actions = self.connection.segment(sequence, &payload, place);
             self.act(actions);
         }
+    }
+
+    /// The gateway answers all that it has.
+    pub fn answer(&mut self) {
+        self.answered = self.first_missing().unwrap_or(self.bytes.len());
+        let acknowledged = self.base.wrapping_add(self.answered as u32);
+        if (acknowledged.wrapping_sub(self.flow.pass_end) as i32) >= 0 {
+            self.pass(self.flow.pass_end, self.flow.pass_end);
+        }
+        let actions = self.connection.answered();
+        self.act(actions);
+    }
+
+    /// The client sends bytes that are none of the programs' business, before anything else.
+    pub fn pass_by(&mut self, length: usize) {
+        let bytes = self.bytes[..length].to_vec();
+        self.arrive(self.base, &bytes);
+    }
+
+    /// The client sends a request, `length` bytes from `start` on, whose head the programs know: it goes on by itself
+    /// with this head. Whether it does; it has to be its turn.
+    pub fn admit(&mut self, start: usize, head: &[u8], length: usize) -> bool {
+        if self.opaque || self.answered != start || self.first_missing() != Some(start) {
+            return false;
+        }
+        let sequence = self.base.wrapping_add(start as u32);
+        let body = self.bytes[start + head.len()..start + length].to_vec();
+        self.arrive(sequence, &[head, &body].concat());
+        self.is_further = true;
+        let window = sequence.wrapping_add(head.len() as u32);
+        self.pass(window, window.wrapping_add(body.len() as u32));
+        let gone_on = self.connection.gone_on(sequence, head, body.len() as u32);
+        // Whatever of it was held, and is judged, is not what has gone on.
+        self.judged.clear();
+        self.act(gone_on.expect("a request that has not come before"));
+        true
+    }
+
+    fn pass(&mut self, start: u32, end: u32) {
+        self.flow = Flow {
+            pass_start: start,
+            pass_end: end,
+            ..Flow::held(0)
+        };
     }
 
     /// Decides about a request.
@@ -92,13 +148,7 @@ impl Wire {
             match action {
                 Action::Judge { id, request } => self.judged.push_back(Judged { id, request }),
                 Action::Release { sequence, bytes } => self.arrive(sequence, &bytes),
-                Action::PassWindow { start, end } => {
-                    self.flow = Flow {
-                        pass_start: start,
-                        pass_end: end,
-                        ..Flow::held(0)
-                    };
-                }
+                Action::PassWindow { start, end } => self.pass(start, end),
                 Action::Opaque => self.opaque = true,
             }
         }

@@ -16,6 +16,8 @@ use rsfaas_shim::Refusal;
 #[derive(Debug, Arbitrary)]
 struct Input {
     base: u32,
+    /// Whether the first request passes by itself where it is for no function and without a key.
+    first_passes: bool,
     requests: Vec<Request>,
     decisions: Vec<Choice>,
     steps: Vec<Step>,
@@ -39,10 +41,16 @@ enum Step {
     Ahead { skip: u16, length: u16 },
     /// The oldest request is decided about.
     Decide,
+    /// The gateway answers what it has.
+    Answer,
+    /// The next request comes whole, and its head is one that the programs know.
+    Admit,
 }
 
 /// The requests, and what has been decided about them.
 struct Run {
+    /// Where the first of the requests starts that do not pass by themselves.
+    start: usize,
     requests: Vec<Request>,
     choices: Vec<Choice>,
     decided: Vec<Decision>,
@@ -87,10 +95,31 @@ impl Run {
         self.decided.push(decision);
     }
 
-    /// The client sends again what has not arrived, as TCP does until everything has.
+    /// The next request goes on by itself if it is one that may; the place behind it.
+    fn admit(&mut self) -> Option<usize> {
+        let (before, rest) = self.requests.split_at(self.decided.len());
+        let start = before
+            .iter()
+            .fold(self.start, |end, request| end + request.length());
+        let request = rest.first()?;
+        let is_served =
+            request.target == Target::Sealed && request.key.is_some_and(|key| !key.twice);
+        if !is_served || matches!(request.body, Body::Chunked(..)) {
+            return None;
+        }
+        let (length, head) = (request.length(), request.stripped());
+        if !self.wire.admit(start, &head, length) {
+            return None;
+        }
+        self.decided.push(Decision::Strip);
+        Some(start + length)
+    }
+
+    /// The client sends again what has not arrived, as TCP does until everything has, and the gateway answers.
     fn finish(&mut self) {
         while let Some(missing) = self.wire.first_missing() {
             let (count, decided) = (self.wire.count(), self.decided.len());
+            self.wire.answer();
             self.wire.send(missing, 700);
             self.decide();
             assert!(
@@ -104,7 +133,7 @@ impl Run {
         let arrived = self.wire.arrived();
         assert!(!contains(&arrived, SECRET.as_bytes()), "a key went on");
         assert!(self.decided.len() == self.requests.len());
-        let mut rest = arrived.as_slice();
+        let mut rest = &arrived[self.start..];
         for (request, decision) in self.requests.iter().zip(&self.decided) {
             let (head, behind) = rest.split_at(request.head().len());
             check_head(head, request, decision);
@@ -159,21 +188,36 @@ fn check_head(head: &[u8], request: &Request, decision: &Decision) {
 }
 
 fuzz_target!(|input: Input| {
-    let requests: Vec<Request> = input.requests.into_iter().take(8).collect();
+    let mut requests: Vec<Request> = input.requests.into_iter().take(8).collect();
     let mut stream = Vec::new();
     for request in &requests {
         stream.extend(request.head());
         stream.extend(request.body());
     }
+    let mut wire = Wire::new(stream, input.base);
+    // The spotter holds a flow from the first byte of a request on, and from a whole head on where the gateway has not
+    // answered what came before.
+    let mut first = 1;
+    let mut start = 0;
+    if let [passed, next, ..] = &requests[..]
+        && input.first_passes
+        && passed.target == Target::Other
+        && passed.key.is_none()
+    {
+        start = passed.length();
+        first = next.head().len();
+        wire.pass_by(start);
+        requests.remove(0);
+    }
     let mut run = Run {
-        wire: Wire::new(stream, input.base),
+        start,
+        wire,
         requests,
         choices: input.decisions,
         decided: Vec::new(),
     };
-    let mut next = 0;
-    // The spotter holds a flow from the first byte of a request on.
-    for step in std::iter::once(Step::Next(1)).chain(input.steps) {
+    let mut next = start;
+    for step in std::iter::once(Step::Next(first as u16)).chain(input.steps) {
         match step {
             Step::Next(length) => {
                 run.wire.send(next, usize::from(length));
@@ -187,6 +231,8 @@ fuzz_target!(|input: Input| {
                 run.wire.send(next + usize::from(skip), usize::from(length));
             }
             Step::Decide => run.decide(),
+            Step::Answer => run.wire.answer(),
+            Step::Admit => next = run.admit().map_or(next, |end| next.max(end)),
         }
     }
     run.finish();

@@ -257,7 +257,7 @@ impl State<'_> {
             self.heads.insert(held.flow, (name, body as u32));
         }
         *newest = template;
-        let actions = connection.segment(sequence, payload);
+        let actions = connection.segment(sequence, payload, held.place);
         self.act(held.flow, actions)
     }
 

@@ -3,6 +3,11 @@ use crate::head::Target;
 
 const TEXT: &str = "rsfaas1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq";
 
+const FIRST: HeldPlace = HeldPlace {
+    is_unanswered: false,
+    is_further: false,
+    is_answered: false,
+};
 const UNANSWERED: HeldPlace = HeldPlace {
     is_unanswered: true,
     is_further: false,
@@ -50,7 +55,7 @@ fn released(base: u32, actions: &[Action]) -> Vec<u8> {
 fn a_keyed_request_waits_for_its_decision_and_goes_on_with_its_body() {
     let mut connection = connection();
     let text = keyed("Content-Length: 4\r\n\r\nbody");
-    let actions = connection.segment(7, text.as_bytes());
+    let actions = connection.segment(7, text.as_bytes(), FIRST);
     assert!(matches!(&actions[..], [Action::Judge { request, .. }]
         if request.keys.len() == 1 && request.target == Target::Function { name: "pydict".into() }));
     let actions = connection.decide(
@@ -67,7 +72,7 @@ fn a_keyed_request_waits_for_its_decision_and_goes_on_with_its_body() {
 fn a_head_and_the_body_that_was_held_with_it_go_on_as_one() {
     let mut connection = connection();
     let text = keyed("Content-Length: 4\r\n\r\nbody");
-    let judging = connection.segment(7, text.as_bytes());
+    let judging = connection.segment(7, text.as_bytes(), FIRST);
     let actions = connection.decide(judged(&judging), &Decision::Strip);
     assert!(matches!(&actions[..], [Action::Release { bytes, .. }] if bytes.len() == text.len()));
 }
@@ -76,14 +81,14 @@ fn a_head_and_the_body_that_was_held_with_it_go_on_as_one() {
 fn the_rest_of_a_body_passes_by_itself_and_the_next_request_is_judged() {
     let mut connection = connection();
     let text = keyed("Content-Length: 100\r\n\r\nstart");
-    let actions = connection.segment(0, text.as_bytes());
+    let actions = connection.segment(0, text.as_bytes(), FIRST);
     let actions = connection.decide(judged(&actions), &Decision::Refuse(Refusal::KeyWrong));
     let end = u32::try_from(text.len()).unwrap();
     assert!(
         matches!(actions.last(), Some(Action::PassWindow { start, end: last })
         if *start == end && *last == end + 95)
     );
-    let next = connection.segment(end + 95, b"GET /function/pydict HTTP/1.1\r\n\r\n");
+    let next = connection.segment(end + 95, b"GET /function/pydict HTTP/1.1\r\n\r\n", FIRST);
     assert!(matches!(&next[..], [Action::Judge { request, .. }] if request.keys.is_empty()));
 }
 
@@ -91,12 +96,12 @@ fn the_rest_of_a_body_passes_by_itself_and_the_next_request_is_judged() {
 fn a_retransmission_of_the_head_goes_on_in_the_same_form() {
     let mut connection = connection();
     let text = keyed("\r\n");
-    let actions = connection.segment(0, text.as_bytes());
+    let actions = connection.segment(0, text.as_bytes(), FIRST);
     let first = released(
         0,
         &connection.decide(judged(&actions), &Decision::Unlock("other".into())),
     );
-    let again = released(0, &connection.segment(0, text.as_bytes()));
+    let again = released(0, &connection.segment(0, text.as_bytes(), FIRST));
     assert_eq!(first, again);
     assert!(!String::from_utf8_lossy(&again).contains("rsfaas1"));
 }
@@ -105,15 +110,15 @@ fn a_retransmission_of_the_head_goes_on_in_the_same_form() {
 fn a_retransmission_while_it_is_judged_is_not_judged_again() {
     let mut connection = connection();
     let text = keyed("\r\n");
-    connection.segment(0, text.as_bytes());
-    assert!(connection.segment(0, text.as_bytes()).is_empty());
+    connection.segment(0, text.as_bytes(), FIRST);
+    assert!(connection.segment(0, text.as_bytes(), FIRST).is_empty());
 }
 
 #[test]
 fn pipelined_requests_are_judged_one_after_the_other() {
     let mut connection = connection();
     let text = keyed("\r\n") + "GET /function/pydict HTTP/1.1\r\n\r\n";
-    let actions = connection.segment(0, text.as_bytes());
+    let actions = connection.segment(0, text.as_bytes(), FIRST);
     assert_eq!(actions.len(), 1);
     let actions = connection.decide(judged(&actions), &Decision::Unlock("other".into()));
     let second = judged(&actions);
@@ -130,14 +135,14 @@ fn pipelined_requests_are_judged_one_after_the_other() {
 fn a_chunked_body_is_followed_to_its_end() {
     let mut connection = connection();
     let head = keyed("Transfer-Encoding: chunked\r\n\r\n");
-    let actions = connection.segment(0, head.as_bytes());
+    let actions = connection.segment(0, head.as_bytes(), FIRST);
     connection.decide(judged(&actions), &Decision::Unlock("other".into()));
     let place = u32::try_from(head.len()).unwrap();
     let body = "5\r\nGET /\r\n0\r\nA: b\r\n\r\n";
-    let actions = connection.segment(place, body.as_bytes());
+    let actions = connection.segment(place, body.as_bytes(), FIRST);
     assert_eq!(released(place, &actions), body.as_bytes());
     let next = place + u32::try_from(body.len()).unwrap();
-    let actions = connection.segment(next, keyed("\r\n").as_bytes());
+    let actions = connection.segment(next, keyed("\r\n").as_bytes(), FIRST);
     assert!(matches!(&actions[..], [Action::Judge { .. }]));
 }
 
@@ -145,16 +150,16 @@ fn a_chunked_body_is_followed_to_its_end() {
 fn no_part_of_a_chunked_body_waits_for_what_follows() {
     let mut connection = connection();
     let head = keyed("Transfer-Encoding: chunked\r\n\r\n");
-    let actions = connection.segment(0, head.as_bytes());
+    let actions = connection.segment(0, head.as_bytes(), FIRST);
     connection.decide(judged(&actions), &Decision::Unlock("other".into()));
     let mut next = place(&head);
     for byte in b"5;a=b\r\nGET /\r\n0\r\nA: b\r\n\r\n" {
-        let actions = connection.segment(next, &[*byte]);
+        let actions = connection.segment(next, &[*byte], FIRST);
         assert_eq!(released(next, &actions), [*byte]);
         assert_eq!(connection.held(), 0);
         next += 1;
     }
-    let actions = connection.segment(next, keyed("\r\n").as_bytes());
+    let actions = connection.segment(next, keyed("\r\n").as_bytes(), FIRST);
     assert!(matches!(&actions[..], [Action::Judge { .. }]));
 }
 
@@ -162,7 +167,7 @@ fn no_part_of_a_chunked_body_waits_for_what_follows() {
 fn an_upgraded_connection_is_left_alone_after_its_head() {
     let mut connection = connection();
     let text = keyed("Connection: upgrade\r\nUpgrade: websocket\r\n\r\n");
-    let actions = connection.segment(0, text.as_bytes());
+    let actions = connection.segment(0, text.as_bytes(), FIRST);
     let actions = connection.decide(judged(&actions), &Decision::Unlock("other".into()));
     assert!(matches!(actions.last(), Some(Action::Opaque)));
 }
@@ -175,21 +180,21 @@ fn place(text: &str) -> u32 {
 fn a_head_that_does_not_come_in_time_is_judged_by_what_is_there() {
     let mut connection = connection();
     let start = keyed("Host:");
-    connection.segment(0, start.as_bytes());
+    connection.segment(0, start.as_bytes(), FIRST);
     assert!(connection.awaits_head());
     let actions = connection.give_up();
     assert!(!connection.awaits_head());
     assert!(matches!(&actions[..], [Action::Judge { request, .. }] if request.keys.len() == 1));
     let mut all = connection.decide(judged(&actions), &Decision::Unlock("other".into()));
     let rest = " a\r\nContent-Length: 3\r\n\r\nabc";
-    all.extend(connection.segment(place(&start), rest.as_bytes()));
+    all.extend(connection.segment(place(&start), rest.as_bytes(), FIRST));
     let bytes = released(0, &all);
     let head = String::from_utf8_lossy(&bytes);
     assert_eq!(bytes.len(), start.len() + rest.len());
     assert!(head.starts_with("POST /function/other "), "{head}");
     assert!(head.ends_with(&format!("\r\nHost:{rest}")), "{head}");
     assert!(!head.contains(TEXT), "{head}");
-    let next = connection.segment(place(&start) + place(rest), keyed("\r\n").as_bytes());
+    let next = connection.segment(place(&start) + place(rest), keyed("\r\n").as_bytes(), FIRST);
     assert!(matches!(&next[..], [Action::Judge { .. }]));
 }
 
@@ -200,12 +205,12 @@ fn a_key_that_comes_too_late_does_not_go_on() {
     for given_up in [0, 5, 13, 20, 40].map(|more| start.len() + more) {
         let text = format!("{start}{late}");
         let mut connection = connection();
-        connection.segment(0, &text.as_bytes()[..given_up]);
+        connection.segment(0, &text.as_bytes()[..given_up], FIRST);
         let judging = connection.give_up();
         assert!(matches!(&judging[..], [Action::Judge { request, .. }] if request.keys.is_empty()));
         let mut all = connection.decide(judged(&judging), &Decision::Pass);
         let place = u32::try_from(given_up).unwrap();
-        all.extend(connection.segment(place, &text.as_bytes()[given_up..]));
+        all.extend(connection.segment(place, &text.as_bytes()[given_up..], FIRST));
         let bytes = released(0, &all);
         assert_eq!(bytes.len(), text.len(), "{given_up}");
         assert!(bytes.starts_with(start.as_bytes()), "{given_up}");
@@ -220,9 +225,9 @@ fn a_key_that_comes_too_late_does_not_go_on() {
 fn a_long_head_that_shows_its_key_is_judged_before_its_end() {
     let mut connection = connection();
     let start = keyed(&format!("Cookie: {}", "c".repeat(KEYED_HEAD_LEN)));
-    let actions = connection.segment(0, start.as_bytes());
+    let actions = connection.segment(0, start.as_bytes(), FIRST);
     let mut all = connection.decide(judged(&actions), &Decision::Unlock("other".into()));
-    all.extend(connection.segment(place(&start), b"\r\n\r\n"));
+    all.extend(connection.segment(place(&start), b"\r\n\r\n", FIRST));
     let bytes = released(0, &all);
     assert_eq!(bytes.len(), start.len() + 4);
     assert!(bytes.starts_with(b"POST /function/other "));
@@ -234,8 +239,8 @@ fn a_head_that_cannot_be_read_goes_on_without_its_key() {
     let mut connection = connection();
     let text = keyed("\r\n").replace(" HTTP/", "  HTTP/");
     let (start, rest) = text.split_at(34);
-    let mut all = connection.segment(0, start.as_bytes());
-    all.extend(connection.segment(place(start), rest.as_bytes()));
+    let mut all = connection.segment(0, start.as_bytes(), FIRST);
+    all.extend(connection.segment(place(start), rest.as_bytes(), FIRST));
     assert!(matches!(all.last(), Some(Action::Opaque)));
     let bytes = released(0, &all);
     assert_eq!(bytes.len(), text.len());
@@ -246,11 +251,11 @@ fn a_head_that_cannot_be_read_goes_on_without_its_key() {
 fn a_key_of_which_only_the_first_line_was_judged_does_not_go_on_folded() {
     let mut connection = connection();
     let start = "GET /function/pydict HTTP/1.1\r\nX-RsFaaS-Key:\r\n";
-    connection.segment(0, start.as_bytes());
+    connection.segment(0, start.as_bytes(), FIRST);
     let actions = connection.give_up();
     let mut all = connection.decide(judged(&actions), &Decision::Strip);
     let rest = format!(" {TEXT}\r\nHost: a\r\n\r\n");
-    all.extend(connection.segment(place(start), rest.as_bytes()));
+    all.extend(connection.segment(place(start), rest.as_bytes(), FIRST));
     let bytes = released(0, &all);
     assert_eq!(bytes.len(), start.len() + rest.len());
     let bytes = String::from_utf8_lossy(&bytes);
@@ -262,7 +267,7 @@ fn an_asynchronous_request_is_refused_by_the_function_itself_in_any_spelling() {
     for path in ["/async-function/pydict", "x:/%61sync-function/pydict"] {
         let mut connection = connection();
         let text = keyed("\r\n").replace("/function/pydict", path);
-        let actions = connection.segment(0, text.as_bytes());
+        let actions = connection.segment(0, text.as_bytes(), FIRST);
         let decision = Decision::Refuse(Refusal::AsyncUnsupported);
         let bytes = released(0, &connection.decide(judged(&actions), &decision));
         assert_eq!(bytes.len(), text.len());
@@ -276,7 +281,11 @@ fn an_asynchronous_request_is_refused_by_the_function_itself_in_any_spelling() {
 #[test]
 fn an_unfinished_head_for_an_unlocked_container_leads_nowhere() {
     let mut connection = connection();
-    connection.segment(0, b"POST /function/pydict-abc123-0 HTTP/1.1\r\nHost: a");
+    connection.segment(
+        0,
+        b"POST /function/pydict-abc123-0 HTTP/1.1\r\nHost: a",
+        FIRST,
+    );
     let actions = connection.give_up();
     let actions = connection.decide(judged(&actions), &Decision::Hide);
     assert!(
@@ -288,12 +297,12 @@ fn an_unfinished_head_for_an_unlocked_container_leads_nowhere() {
 fn a_request_that_follows_what_was_no_whole_head_is_judged() {
     for text in ["no request: a\n", "GET /function/a HTTP/1.1\r\nA: b"] {
         let mut connection = connection();
-        connection.segment(0, text.as_bytes());
+        connection.segment(0, text.as_bytes(), FIRST);
         let actions = connection.give_up();
         if let Some(Action::Judge { id, .. }) = actions.last() {
             connection.decide(*id, &Decision::Pass);
         }
-        let next = connection.segment(place(text), keyed("\r\n").as_bytes());
+        let next = connection.segment(place(text), keyed("\r\n").as_bytes(), FIRST);
         assert!(matches!(&next[..], [Action::Judge { .. }]), "{text}");
     }
 }
@@ -301,9 +310,9 @@ fn a_request_that_follows_what_was_no_whole_head_is_judged() {
 #[test]
 fn a_request_line_that_does_not_come_in_time_stays_held() {
     let mut connection = connection();
-    connection.segment(0, b"GET /function/pydict-abc");
+    connection.segment(0, b"GET /function/pydict-abc", FIRST);
     assert!(connection.give_up().is_empty());
-    let actions = connection.segment(24, b"123-0 HTTP/1.1\r\n\r\n");
+    let actions = connection.segment(24, b"123-0 HTTP/1.1\r\n\r\n", FIRST);
     assert!(matches!(&actions[..], [Action::Judge { .. }]));
 }
 
@@ -311,7 +320,7 @@ fn a_request_line_that_does_not_come_in_time_stays_held() {
 fn a_head_of_any_length_is_judged() {
     let mut connection = connection();
     let text = format!("GET /function/a HTTP/1.1\r\nA: {}", "a".repeat(HEAD_LEN));
-    let actions = connection.segment(0, text.as_bytes());
+    let actions = connection.segment(0, text.as_bytes(), FIRST);
     let actions = connection.decide(judged(&actions), &Decision::Hide);
     assert!(released(0, &actions).starts_with(b"GET /function/- HTTP/1.1\r\n"));
 }
@@ -327,7 +336,7 @@ fn a_request_behind_an_empty_line_is_hidden_and_unlocked_like_any_other() {
     ] {
         let mut connection = connection();
         let text = format!("\r\n{}", keyed("\r\n"));
-        let actions = connection.segment(0, text.as_bytes());
+        let actions = connection.segment(0, text.as_bytes(), FIRST);
         let bytes = released(0, &connection.decide(judged(&actions), &decision));
         assert_eq!(bytes.len(), text.len());
         assert!(bytes.starts_with(start.as_bytes()));
@@ -340,7 +349,7 @@ fn line_ends_alone_wait_for_no_request() {
     for ends in ["\r\n", "\r", "\n", "\r\n\r\n"] {
         let mut connection = connection();
         let text = keyed("Content-Length: 4\r\n\r\nbody") + ends;
-        let actions = connection.segment(0, text.as_bytes());
+        let actions = connection.segment(0, text.as_bytes(), FIRST);
         let actions = connection.decide(judged(&actions), &Decision::Unlock("other".into()));
         let bytes = released(0, &actions);
         assert_eq!(bytes.len(), text.len(), "{ends:?}");
@@ -348,9 +357,9 @@ fn line_ends_alone_wait_for_no_request() {
         assert!(!connection.awaits_head() && connection.held() == 0);
         // More of them, and the next request behind.
         let behind = place(&text);
-        let actions = connection.segment(behind, ends.as_bytes());
+        let actions = connection.segment(behind, ends.as_bytes(), FIRST);
         assert_eq!(released(behind, &actions), ends.as_bytes());
-        let actions = connection.segment(behind + place(ends), text.as_bytes());
+        let actions = connection.segment(behind + place(ends), text.as_bytes(), FIRST);
         assert!(matches!(&actions[..], [Action::Judge { request, .. }] if request.keys.len() == 1));
     }
 }
@@ -358,18 +367,18 @@ fn line_ends_alone_wait_for_no_request() {
 #[test]
 fn line_ends_that_start_a_flow_go_on_and_the_request_behind_them_is_judged() {
     let mut connection = connection();
-    let actions = connection.segment(7, b"\r\n");
+    let actions = connection.segment(7, b"\r\n", FIRST);
     assert_eq!(released(7, &actions), b"\r\n");
-    let again = connection.segment(7, b"\r\n");
+    let again = connection.segment(7, b"\r\n", FIRST);
     assert_eq!(released(7, &again), b"\r\n");
-    judged(&connection.segment(9, keyed("\r\n").as_bytes()));
+    judged(&connection.segment(9, keyed("\r\n").as_bytes(), FIRST));
 }
 
 #[test]
 fn a_key_on_a_folded_line_is_taken_out_too() {
     let mut connection = connection();
     let text = format!("GET /function/a HTTP/1.1\r\nX-RsFaaS-Key:\r\n {TEXT}\r\nHost: a\r\n\r\n");
-    let actions = connection.segment(0, text.as_bytes());
+    let actions = connection.segment(0, text.as_bytes(), FIRST);
     let bytes = released(0, &connection.decide(judged(&actions), &Decision::Strip));
     let bytes = String::from_utf8_lossy(&bytes);
     assert!(bytes.contains("\r\nHost: a\r\n") && !bytes.contains("rsfaas1"));
@@ -378,13 +387,13 @@ fn a_key_on_a_folded_line_is_taken_out_too() {
 #[test]
 fn a_request_on_a_connection_that_was_left_alone_is_judged_again() {
     let mut connection = connection();
-    let actions = connection.segment(0, b"no request\r\n\r\n");
+    let actions = connection.segment(0, b"no request\r\n\r\n", FIRST);
     assert!(matches!(actions.last(), Some(Action::Opaque)));
     let text = keyed("\r\n");
-    let actions = connection.segment(5000, text.as_bytes());
+    let actions = connection.segment(5000, text.as_bytes(), FIRST);
     let actions = connection.decide(judged(&actions), &Decision::Unlock("other".into()));
     assert_eq!(released(5000, &actions).len(), text.len());
-    let again = connection.segment(5000, text.as_bytes());
+    let again = connection.segment(5000, text.as_bytes(), FIRST);
     assert!(released(5000, &again).starts_with(b"POST /function/other "));
 }
 
@@ -392,11 +401,11 @@ fn a_request_on_a_connection_that_was_left_alone_is_judged_again() {
 fn body_segments_held_out_of_order_while_the_head_was_judged_go_on_with_it() {
     let mut connection = connection();
     let text = keyed("Content-Length: 30\r\n\r\n");
-    let actions = connection.segment(0, text.as_bytes());
+    let actions = connection.segment(0, text.as_bytes(), FIRST);
     let id = judged(&actions);
     assert!(
         connection
-            .segment(place(&text) + 10, &[b'b'; 10])
+            .segment(place(&text) + 10, &[b'b'; 10], FIRST)
             .is_empty()
     );
     let actions = connection.decide(id, &Decision::Unlock("other".into()));
@@ -409,7 +418,7 @@ fn body_segments_held_out_of_order_while_the_head_was_judged_go_on_with_it() {
 #[test]
 fn a_late_decision_does_nothing() {
     let mut connection = connection();
-    let actions = connection.segment(0, keyed("\r\n").as_bytes());
+    let actions = connection.segment(0, keyed("\r\n").as_bytes(), FIRST);
     let id = judged(&actions);
     connection.decide(id, &Decision::Pass);
     assert!(connection.decide(id, &Decision::Pass).is_empty());
@@ -420,8 +429,12 @@ fn a_head_cut_anywhere_is_judged_once_and_whole() {
     let text = keyed("Content-Length: 2\r\n\r\nok");
     for cut in 1..text.len() {
         let mut connection = connection();
-        let mut actions = connection.segment(0, &text.as_bytes()[..cut]);
-        actions.extend(connection.segment(u32::try_from(cut).unwrap(), &text.as_bytes()[cut..]));
+        let mut actions = connection.segment(0, &text.as_bytes()[..cut], FIRST);
+        actions.extend(connection.segment(
+            u32::try_from(cut).unwrap(),
+            &text.as_bytes()[cut..],
+            FIRST,
+        ));
         assert_eq!(actions.len(), 1, "cut at {cut}");
         let actions = connection.decide(judged(&actions), &Decision::Unlock("other".into()));
         assert_eq!(released(0, &actions).len(), text.len(), "cut at {cut}");
@@ -434,12 +447,12 @@ fn a_request_sent_ahead_is_judged_once_what_came_before_is_answered() {
     let text = keyed("\r\n");
     assert!(
         connection
-            .held_segment(7, text.as_bytes(), UNANSWERED)
+            .segment(7, text.as_bytes(), UNANSWERED)
             .is_empty()
     );
     assert!(
         connection
-            .held_segment(7, text.as_bytes(), UNANSWERED)
+            .segment(7, text.as_bytes(), UNANSWERED)
             .is_empty()
     );
     let actions = connection.answered();
@@ -451,7 +464,7 @@ fn a_request_sent_ahead_is_judged_once_what_came_before_is_answered() {
 fn what_no_answer_comes_before_goes_on_as_it_is_and_is_left_alone() {
     let mut connection = connection();
     let text = keyed("\r\n");
-    connection.held_segment(7, text.as_bytes(), UNANSWERED);
+    connection.segment(7, text.as_bytes(), UNANSWERED);
     let actions = connection.give_up();
     assert_eq!(released(7, &actions[..1]), text.as_bytes());
     assert!(matches!(actions[1..], [Action::Opaque]));
@@ -462,10 +475,10 @@ fn what_no_answer_comes_before_goes_on_as_it_is_and_is_left_alone() {
 fn on_a_connection_that_is_followed_it_is_known_what_a_segment_is() {
     let mut connection = connection();
     let head = keyed("Content-Length: 4\r\n\r\n");
-    let judging = judged(&connection.segment(0, head.as_bytes()));
+    let judging = judged(&connection.segment(0, head.as_bytes(), FIRST));
     connection.decide(judging, &Decision::Unlock("other".into()));
     let behind = u32::try_from(head.len()).unwrap() + 4;
-    let actions = connection.held_segment(behind, keyed("\r\n").as_bytes(), UNANSWERED);
+    let actions = connection.segment(behind, keyed("\r\n").as_bytes(), UNANSWERED);
     assert!(matches!(actions[..], [Action::Judge { .. }]));
 }
 
@@ -474,11 +487,11 @@ fn a_request_gigabytes_behind_a_body_that_was_not_followed_is_judged() {
     for distance in [1_u32 << 30, 2 << 30, 3 << 30, u32::MAX] {
         let mut connection = connection();
         let head = keyed("Content-Length: 9999999999\r\n\r\n");
-        let actions = connection.segment(0, head.as_bytes());
+        let actions = connection.segment(0, head.as_bytes(), FIRST);
         let actions = connection.decide(judged(&actions), &Decision::Unlock("other".into()));
         assert!(matches!(actions.last(), Some(Action::Opaque)));
         let next = u32::try_from(head.len()).unwrap().wrapping_add(distance);
-        judged(&connection.segment(next.wrapping_add(1 << 20), keyed("\r\n").as_bytes()));
+        judged(&connection.segment(next.wrapping_add(1 << 20), keyed("\r\n").as_bytes(), FIRST));
     }
 }
 
@@ -486,9 +499,9 @@ fn a_request_gigabytes_behind_a_body_that_was_not_followed_is_judged() {
 fn a_head_that_comes_again_leaves_a_connection_alone_that_is_no_longer_followed() {
     let mut connection = connection();
     let head = keyed("Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n");
-    let actions = connection.segment(0, head.as_bytes());
+    let actions = connection.segment(0, head.as_bytes(), FIRST);
     let first = connection.decide(judged(&actions), &Decision::Unlock("other".into()));
-    let again = connection.segment(0, head.as_bytes());
+    let again = connection.segment(0, head.as_bytes(), FIRST);
     assert_eq!(released(0, &again), released(0, &first));
     let is_opaque = |actions: &[Action]| {
         let mut actions = actions.iter();
@@ -502,7 +515,7 @@ fn no_more_is_kept_of_a_request_line_than_of_a_head() {
     let mut connection = connection();
     let line = vec![b'A'; 2 * HEAD_LEN];
     for (place, segment) in line.chunks(1000).enumerate() {
-        connection.segment(1000 * place as u32, segment);
+        connection.segment(1000 * place as u32, segment, FIRST);
     }
     assert!((HEAD_LEN..HEAD_LEN + 1000).contains(&connection.held()));
     assert_eq!(connection.take_dropped(), 66);
@@ -512,8 +525,8 @@ fn no_more_is_kept_of_a_request_line_than_of_a_head() {
 fn no_two_requests_have_the_same_name() {
     let (mut one, mut other) = (connection(), connection());
     let text = keyed("\r\n");
-    let first = judged(&one.segment(0, text.as_bytes()));
-    let second = judged(&other.segment(0, text.as_bytes()));
+    let first = judged(&one.segment(0, text.as_bytes(), FIRST));
+    let second = judged(&other.segment(0, text.as_bytes(), FIRST));
     assert!(other.decide(first, &Decision::Strip).is_empty());
     assert!(!other.decide(second, &Decision::Strip).is_empty());
 }
@@ -522,7 +535,7 @@ fn no_two_requests_have_the_same_name() {
 fn what_was_held_before_the_spotter_let_go_goes_on_and_nothing_of_it_is_a_head() {
     let mut connection = connection();
     let upgrade = keyed("Upgrade: h2c\r\nContent-Length: 6000\r\n\r\n");
-    let id = judged(&connection.segment(0, upgrade.as_bytes()));
+    let id = judged(&connection.segment(0, upgrade.as_bytes(), FIRST));
     let body = upgrade.len() as u32;
     let actions = connection.decide(id, &Decision::Unlock("pydict-x-0".into()));
     assert!(
@@ -531,12 +544,12 @@ fn what_was_held_before_the_spotter_let_go_goes_on_and_nothing_of_it_is_a_head()
             .any(|action| matches!(action, Action::Opaque))
     );
     for sequence in [body, body + 5] {
-        let actions = connection.held_segment(sequence, b"[1,2]", FURTHER);
+        let actions = connection.segment(sequence, b"[1,2]", FURTHER);
         assert_eq!(released(sequence, &actions), b"[1,2]");
     }
     // What comes between passes by itself.
     let next = body + 6000;
-    let actions = connection.segment(next, keyed("\r\n").as_bytes());
+    let actions = connection.segment(next, keyed("\r\n").as_bytes(), FIRST);
     judged(&actions);
 }
 
@@ -544,7 +557,7 @@ fn what_was_held_before_the_spotter_let_go_goes_on_and_nothing_of_it_is_a_head()
 fn what_was_held_after_the_spotter_saw_a_request_again_waits_for_that() {
     let mut connection = connection();
     let upgrade = keyed("Upgrade: h2c\r\n\r\n");
-    let id = judged(&connection.segment(0, upgrade.as_bytes()));
+    let id = judged(&connection.segment(0, upgrade.as_bytes(), FIRST));
     connection.decide(id, &Decision::Unlock("pydict-x-0".into()));
     let end = upgrade.len() as u32;
     let again = keyed("\r\n");
@@ -552,21 +565,21 @@ fn what_was_held_after_the_spotter_saw_a_request_again_waits_for_that() {
     let second_at = end + 40;
     assert!(
         connection
-            .held_segment(second_at, second.as_bytes(), FURTHER)
+            .segment(second_at, second.as_bytes(), FURTHER)
             .is_empty()
     );
     assert_eq!(connection.take_dropped(), 1);
-    assert!(connection.segment(end, first.as_bytes()).is_empty());
-    judged(&connection.held_segment(second_at, second.as_bytes(), FURTHER));
+    assert!(connection.segment(end, first.as_bytes(), FIRST).is_empty());
+    judged(&connection.segment(second_at, second.as_bytes(), FURTHER));
 }
 
 #[test]
 fn a_request_behind_bytes_that_never_came_here_is_judged_once_they_are_answered() {
     let mut connection = connection();
-    let id = judged(&connection.segment(0, keyed("\r\n").as_bytes()));
+    let id = judged(&connection.segment(0, keyed("\r\n").as_bytes(), FIRST));
     connection.decide(id, &Decision::Pass);
     let next = keyed("\r\n").len() as u32 + 100;
-    let actions = connection.held_segment(next, keyed("\r\n").as_bytes(), FURTHER);
+    let actions = connection.segment(next, keyed("\r\n").as_bytes(), FURTHER);
     assert!(actions.is_empty(), "what lies between may come still");
-    judged(&connection.held_segment(next, keyed("\r\n").as_bytes(), ANSWERED));
+    judged(&connection.segment(next, keyed("\r\n").as_bytes(), ANSWERED));
 }
