@@ -13,6 +13,7 @@ mod name;
 pub mod ring;
 pub mod search;
 pub mod sip;
+pub mod veth;
 
 pub use admission::{ADMISSIONS, Admission, HEAD_LEN, Tag, admitting};
 pub use counter::Counter;

@@ -18,7 +18,7 @@ mod turn;
 mod wipe;
 mod work;
 
-use agent_ebpf::{Awaited, Counter, EventKind, Flow, FlowState};
+use agent_ebpf::{Awaited, Counter, EventKind, Flow, FlowState, veth};
 use aya_ebpf::{
     bindings::{BPF_F_INGRESS, TC_ACT_SHOT, TC_ACT_UNSPEC, xdp_action},
     helpers::bpf_redirect,
@@ -97,12 +97,18 @@ pub(crate) fn watch_ip(ctx: TcContext) -> i32 {
 
 /// Far end of the agent's veth pair: the mark that the agent's socket set is the index of the
 /// interface on which the packet was caught; it goes there again, marked as released unless its source
-/// address says so already.
+/// address says so already. What the agent itself tells a client goes out there.
 #[classifier]
 pub(crate) fn release(ctx: TcContext) -> i32 {
-    let interface = frame::mark(&ctx);
+    let mark = frame::mark(&ctx);
+    let interface = mark & !veth::TO_CLIENT;
     if interface == 0 {
         return TC_ACT_SHOT;
+    }
+    if mark != interface {
+        ctx.set_mark(0);
+        // SAFETY: as below.
+        return unsafe { bpf_redirect(interface, 0) as i32 };
     }
     let by_source = frame::source(&ctx) == Some(globals::release_source());
     ctx.set_mark(if by_source {

@@ -27,6 +27,11 @@ impl Client {
         Ok(Self { stream, buffer })
     }
 
+    /// From here on small writes wait until earlier ones are acknowledged, as by default.
+    pub(crate) fn join_small_writes(&self) -> Outcome {
+        Ok(self.stream.set_nodelay(false)?)
+    }
+
     /// The client's own address.
     pub(crate) fn address(&self) -> Outcome<SocketAddr> {
         Ok(self.stream.local_addr()?)

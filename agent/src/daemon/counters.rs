@@ -22,6 +22,8 @@ pub(super) struct Counters {
     pub(super) segments_dropped: u64,
     /// Heads that did not come in time.
     pub(super) heads_timed_out: u64,
+    /// Parts of heads of which the client was told that they have come, so that it sends the rest.
+    pub(super) heads_acknowledged: u64,
     /// Texts of requests that were taken for parts of bodies, and went on as they were.
     pub(super) lookalikes_passed: u64,
     /// Connections whose lease was taken because nothing happened on them.
@@ -48,6 +50,7 @@ impl Counters {
             ("frames_bad", self.frames_bad),
             ("segments_dropped", self.segments_dropped),
             ("heads_timed_out", self.heads_timed_out),
+            ("heads_acknowledged", self.heads_acknowledged),
             ("lookalikes_passed", self.lookalikes_passed),
             ("leases_idle", self.leases_idle),
             ("table_errors", self.table_errors),

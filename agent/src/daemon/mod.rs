@@ -258,6 +258,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
         tracing::error!(error = chain::of(error), "the agent cannot go on");
     }
     tracing::info!("stopping: leases end, parked containers are removed");
+    switchboard.end_acknowledged();
     // Detached first: from here on a retransmission reaches the gateway, and the locked function.
     drop(spotter);
     // Whoever asks for something from here on is told that the agent is stopping.

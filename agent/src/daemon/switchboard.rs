@@ -150,13 +150,11 @@ impl Switchboard {
         if self.due.is_none_or(|due| due > now) {
             return self.due;
         }
-        let late: Vec<FlowKey> = self
-            .flows
-            .iter()
-            .filter(|(_, flow)| flow.deadline.is_some_and(|deadline| deadline <= now))
-            .map(|(key, _)| *key)
-            .collect();
-        for key in late {
+        let late = |time: Option<Instant>| time.is_some_and(|time| time <= now);
+        for key in self.which(|flow| late(flow.acknowledge)) {
+            self.acknowledge(&key);
+        }
+        for key in self.which(|flow| late(flow.deadline)) {
             if let Some(flow) = self.flows.get_mut(&key) {
                 flow.deadline = None;
                 if flow.connection.is_doubtful() {
@@ -168,8 +166,16 @@ impl Switchboard {
                 self.act(&key, actions, registry);
             }
         }
-        self.due = self.flows.values().filter_map(|flow| flow.deadline).min();
+        self.due = self.flows.values().filter_map(Flow::due).min();
         self.due
+    }
+
+    fn which(&self, is_meant: impl Fn(&Flow) -> bool) -> Vec<FlowKey> {
+        let flows = self.flows.iter();
+        flows
+            .filter(|(_, flow)| is_meant(flow))
+            .map(|(key, _)| *key)
+            .collect()
     }
 
     fn held(&mut self, held: &HeldFrame, registry: &Registry) {

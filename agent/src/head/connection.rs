@@ -232,6 +232,15 @@ impl Connection {
                 .is_some_and(|stream| !stream.ready().is_empty())
     }
 
+    /// Where a part of a head ends that is held while the rest is waited for: the sequence number behind it.
+    #[must_use]
+    pub fn awaited(&self) -> Option<u32> {
+        let stream = self.stream.as_ref()?;
+        let is_part =
+            matches!(self.state, State::Head | State::Rest(_)) && !stream.ready().is_empty();
+        is_part.then(|| stream.end())
+    }
+
     /// What is waited for did not come in time. Without an answer, what looks like a request is taken for
     /// the rest of another one, and goes on as it is. Of a head without its rest, what is there is judged: a
     /// key that comes later does not count any more, but does not go on either. A request line that is not

@@ -89,10 +89,14 @@ impl Stream {
         (sequence.wrapping_sub(self.sequence()) as i32) < 0
     }
 
+    /// The sequence number behind all that is known without a gap.
+    pub(super) fn end(&self) -> u32 {
+        self.sequence_of(self.cursor + self.ready.len() as u64)
+    }
+
     /// Whether the byte at a sequence number comes behind all that is known without a gap.
     pub(super) fn is_ahead(&self, sequence: u32) -> bool {
-        let end = self.sequence_of(self.cursor + self.ready.len() as u64);
-        (end.wrapping_sub(sequence) as i32) < 0
+        (self.end().wrapping_sub(sequence) as i32) < 0
     }
 
     /// Notes a piece that is not kept.

@@ -7,6 +7,7 @@ mod claim;
 mod loopback;
 #[cfg(feature = "host")]
 mod port;
+mod reply;
 mod template;
 
 #[cfg(feature = "host")]

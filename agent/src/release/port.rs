@@ -5,6 +5,7 @@ use std::{
     os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
 };
 
+use agent_ebpf::veth;
 use nix::{
     libc,
     net::if_::if_nametoindex,
@@ -121,9 +122,26 @@ impl Port {
         if hook.is_xdp() {
             frame.set_source(self.source);
         }
-        if self.mark != Some(interface) {
-            setsockopt(&self.socket.as_fd(), Mark, &interface)?;
-            self.mark = Some(interface);
+        self.send_marked(&frame, interface)
+    }
+
+    /// Sends a frame out at an interface, to the client.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn reply(&mut self, frame: &Frame, interface: u32) -> io::Result<()> {
+        if interface == loopback::INTERFACE {
+            let sent = self.loopback.send(frame)?;
+            return whole(sent, frame.packet());
+        }
+        self.send_marked(frame, interface | veth::TO_CLIENT)
+    }
+
+    /// Sends a frame through the pair, whose far end goes by the mark.
+    fn send_marked(&mut self, frame: &Frame, mark: u32) -> io::Result<()> {
+        if self.mark != Some(mark) {
+            setsockopt(&self.socket.as_fd(), Mark, &mark)?;
+            self.mark = Some(mark);
         }
         let sent = send(
             self.socket.as_raw_fd(),

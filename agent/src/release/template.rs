@@ -9,15 +9,15 @@ use crate::spot::HeldFrame;
 
 const ETHERNET_LEN: usize = 14;
 const VLAN_LEN: usize = 4;
-const IPV4_LEN: usize = 20;
-const IPV6_LEN: usize = 40;
-const TCP_LEN: usize = 20;
-const TCP: u8 = 6;
+pub(super) const IPV4_LEN: usize = 20;
+pub(super) const IPV6_LEN: usize = 40;
+pub(super) const TCP_LEN: usize = 20;
+pub(super) const TCP: u8 = 6;
 const FIN: u8 = 0x01;
 const SYN: u8 = 0x02;
-const RST: u8 = 0x04;
+pub(super) const RST: u8 = 0x04;
 const PSH: u8 = 0x08;
-const ACK: u8 = 0x10;
+pub(super) const ACK: u8 = 0x10;
 /// Largest IP packet.
 const IP_MAX: usize = 65_535;
 
@@ -39,6 +39,11 @@ pub struct Frame {
 }
 
 impl Frame {
+    /// A frame whose IP header starts at a place.
+    pub(super) fn new(bytes: Zeroizing<Vec<u8>>, network: usize) -> Self {
+        Self { bytes, network }
+    }
+
     /// From the link's header on.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
@@ -79,11 +84,11 @@ impl Frame {
 #[derive(Clone)]
 pub struct Template {
     /// Ethernet header with any tag in the frame; made up for interfaces without.
-    link: Vec<u8>,
+    pub(super) link: Vec<u8>,
     /// IP header with its options or extension headers.
-    network: Vec<u8>,
+    pub(super) network: Vec<u8>,
     /// TCP header with its options.
-    transport: Vec<u8>,
+    pub(super) transport: Vec<u8>,
     interface: u32,
     sequence: u32,
     payload: Range<usize>,
@@ -187,15 +192,12 @@ impl Template {
         let sum = pseudo.add(tcp).finish();
         tcp[16..18].copy_from_slice(&sum);
         write_length(&mut frame[network..], self.network.len());
-        Frame {
-            bytes: frame,
-            network,
-        }
+        Frame::new(frame, network)
     }
 
     /// Addresses and protocol, as the TCP checksum counts them (RFC 9293, section 3.1; RFC 8200,
     /// section 8.1); the length is added by the caller.
-    fn pseudo_header(&self) -> Checksum {
+    pub(super) fn pseudo_header(&self) -> Checksum {
         let addresses = if is_ipv4(&self.network) {
             12..20
         } else {
@@ -226,7 +228,7 @@ fn link(frame: &[u8], length: usize, packet: &[u8], vlan: Option<u32>) -> Vec<u8
     [[0; 12].as_slice(), &ethertype].concat()
 }
 
-fn is_ipv4(packet: &[u8]) -> bool {
+pub(super) fn is_ipv4(packet: &[u8]) -> bool {
     packet.first().is_some_and(|byte| byte >> 4 == 4)
 }
 
@@ -287,7 +289,7 @@ fn known(length: usize, packet: &[u8]) -> usize {
 }
 
 /// Writes a packet's length, and for IPv4 its header checksum.
-fn write_length(packet: &mut [u8], header: usize) {
+pub(super) fn write_length(packet: &mut [u8], header: usize) {
     // At most the interface's MTU, which fits.
     let total = packet.len() as u16;
     if is_ipv4(packet) {

@@ -17,6 +17,7 @@ cases![
     a_killed_agents_successor_serves_what_was_held,
     a_connection_outlives_the_agent_that_served_it,
     a_stopping_agents_callers_get_an_answer,
+    a_stopping_agent_ends_the_connection_of_half_a_head,
     an_agent_whose_terminal_is_gone_stops_as_if_told_to,
     a_stopping_agent_tells_so_whoever_asks_it_for_something,
 ];
@@ -116,6 +117,22 @@ fn a_stopping_agents_callers_get_an_answer(world: &World) -> Outcome {
     world.agent.start(&world.scene)?;
     let status = answer?.status;
     check!([200, 423, 502].contains(&status), "{status}");
+    Ok(())
+}
+
+/// The client was told that it has come, and does not send it again.
+fn a_stopping_agent_ends_the_connection_of_half_a_head(world: &World) -> Outcome {
+    let bytes = Request::keyed(world.a()?).bytes();
+    let told = world.agent.counter("heads_acknowledged")?;
+    let mut client = Client::open(world.route()?)?;
+    client.write(&bytes[..50])?;
+    eventually("the client to be told", || {
+        Ok(world.agent.counter("heads_acknowledged")? > told)
+    })?;
+    world.agent.stop()?;
+    let ended = client.is_broken_off();
+    world.agent.start(&world.scene)?;
+    check!(ended?, "the connection goes on");
     Ok(())
 }
 

@@ -11,6 +11,7 @@ mod lease_limit;
 mod load;
 mod locking;
 mod network;
+mod pauses;
 mod recording;
 mod retransmissions;
 mod standby;
@@ -41,6 +42,7 @@ pub(crate) const NEED_TCX: [&str; 3] = [
 pub(crate) fn all() -> impl Iterator<Item = Case> {
     [
         heads::CASES,
+        pauses::CASES,
         targets::CASES,
         bodies::CASES,
         kept_alive::CASES,

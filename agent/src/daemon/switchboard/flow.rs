@@ -8,6 +8,11 @@ use crate::{head::Connection, release::Template, spot::HeadName};
 /// How long something that may be a request sent ahead waits for the answer to what came before.
 const ANSWER_TIME: Duration = Duration::from_millis(250);
 
+/// How long a part of a head is held before the client is told that it has come, if the rest has not come by then: what
+/// others wait (Linux's shortest delayed acknowledgement), and less than any client waits before it sends it again
+/// (RFC 6298; Linux's shortest is 200 ms).
+const ACKNOWLEDGE_TIME: Duration = Duration::from_millis(40);
+
 /// A flow.
 pub(super) struct Flow {
     pub(super) connection: Connection,
@@ -27,6 +32,12 @@ pub(super) struct Flow {
     pub(super) window: (u32, u32),
     /// Until when a head's rest, or an answer, is waited for.
     pub(super) deadline: Option<Instant>,
+    /// When the client is to be told that a part of a head has come.
+    pub(super) acknowledge: Option<Instant>,
+    /// Where that part ends, as it was last seen.
+    awaited: Option<u32>,
+    /// Whether the client has been told so of bytes that are held still.
+    pub(super) is_acknowledged: bool,
 }
 
 impl Flow {
@@ -42,20 +53,37 @@ impl Flow {
             head: None,
             window: (0, 0),
             deadline: None,
+            acknowledge: None,
+            awaited: None,
+            is_acknowledged: false,
         }
     }
 
-    /// Starts, keeps or ends the wait for what the connection lacks; `due` is no later than any flow's.
+    /// Starts, keeps or ends the wait for what the connection lacks, once something has come; `due` is no later than any
+    /// flow's.
     pub(super) fn set_deadline(&mut self, head_timeout: Duration, due: &mut Option<Instant>) {
-        let time = if self.connection.is_doubtful() {
-            ANSWER_TIME
+        let now = Instant::now();
+        let awaited = self.connection.awaited();
+        let has_more_come = awaited != std::mem::replace(&mut self.awaited, awaited);
+        self.acknowledge = awaited.map(|_| self.acknowledge.unwrap_or(now + ACKNOWLEDGE_TIME));
+        self.is_acknowledged &= awaited.is_some();
+        self.deadline = if self.connection.is_doubtful() {
+            Some(self.deadline.unwrap_or(now + ANSWER_TIME))
         } else if self.connection.awaits_head() {
-            head_timeout
+            self.deadline
+                .filter(|_| !has_more_come)
+                .or(Some(now + head_timeout))
         } else {
-            self.deadline = None;
-            return;
+            None
         };
-        let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + time);
-        *due = Some(due.map_or(deadline, |due| due.min(deadline)));
+        *due = [*due, self.due()].into_iter().flatten().min();
+    }
+
+    /// When something of it is late.
+    pub(super) fn due(&self) -> Option<Instant> {
+        [self.deadline, self.acknowledge]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }

@@ -2,7 +2,10 @@
 use agent_ebpf::FlowKey;
 
 use super::Switchboard;
-use crate::spot::Hook;
+use crate::{
+    release::{Frame, Template},
+    spot::Hook,
+};
 
 /// What the way back through an interface asks of a frame.
 #[derive(Clone, Copy)]
@@ -31,6 +34,45 @@ impl Switchboard {
     /// Forgets an interface that has gone.
     pub(in crate::daemon) fn forget_interface(&mut self, interface: u32) {
         self.interfaces.remove(&interface);
+    }
+
+    /// Ends the connections of clients that were told that a part of a head has come: they do not send it again.
+    pub(in crate::daemon) fn end_acknowledged(&mut self) {
+        for key in self.which(|flow| flow.is_acknowledged) {
+            self.reply(&key, |template, _| template.reset());
+        }
+    }
+
+    /// Tells a client that the part of a head has come which is held.
+    pub(super) fn acknowledge(&mut self, key: &FlowKey) {
+        if let Some(flow) = self.flows.get_mut(key) {
+            flow.acknowledge = None;
+        }
+        if self.reply(key, Template::acknowledgement) {
+            self.counters.heads_acknowledged += 1;
+            if let Some(flow) = self.flows.get_mut(key) {
+                flow.is_acknowledged = true;
+            }
+        }
+    }
+
+    /// Sends a client what a flow's newest frame and the end of what is held make of it; whether there was something to
+    /// say, and it was sent.
+    fn reply(&mut self, key: &FlowKey, frame: impl Fn(&Template, u32) -> Frame) -> bool {
+        let Some(flow) = self.flows.get(key) else {
+            return false;
+        };
+        let (Some(template), Some(end)) = (&flow.template, flow.connection.awaited()) else {
+            return false;
+        };
+        match self.port.reply(&frame(template, end), template.interface()) {
+            Ok(()) => true,
+            Err(error) => {
+                self.counters.frames_lost += 1;
+                tracing::warn!(%error, "a client could not be told what has come of it");
+                false
+            }
+        }
     }
 
     /// Removes the way back into the host.
