@@ -152,8 +152,7 @@ impl Process {
             };
             file.read_at(&mut [0], 0)
         };
-        // Without memory there is none to be read.
-        matches!(first(), Ok(0) | Err(_))
+        tells_end(first())
     }
 
     /// Tells whether the process is the first of its PID namespace, with which the container ends.
@@ -209,6 +208,15 @@ impl Process {
     }
 }
 
+/// Tells whether a look at the start of a process's memory says that it ends: there is none to be read any more. Where
+/// the agent has too little left to look, that says nothing of the process.
+fn tells_end(look: io::Result<usize>) -> bool {
+    match look {
+        Ok(read) => read == 0,
+        Err(source) => MountError::exhausted(source).is_err(),
+    }
+}
+
 /// Numbers of all processes, in ascending order.
 pub(super) fn all() -> io::Result<Vec<i32>> {
     let mut pids = Vec::new();
@@ -249,6 +257,8 @@ fn is_mount_table(target: &[u8], numbers: &[i32]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use nix::libc;
+
     use super::*;
 
     #[test]
@@ -278,6 +288,16 @@ mod tests {
         child.wait().unwrap();
         assert!(!process.is_asked_to_end());
         assert!(process.is_ending());
+    }
+
+    #[test]
+    fn who_has_no_descriptor_left_to_look_with_does_not_say_that_a_process_ends() {
+        let looked = |errno| tells_end(Err(io::Error::from_raw_os_error(errno)));
+        for errno in [libc::EMFILE, libc::ENFILE, libc::ENOMEM] {
+            assert!(!looked(errno));
+        }
+        assert!(looked(libc::ESRCH) && looked(libc::ENOENT));
+        assert!(tells_end(Ok(0)) && !tells_end(Ok(1)));
     }
 
     #[test]
