@@ -7,7 +7,7 @@ use std::{
 /// The while in which wrong keys are counted.
 pub(super) const WINDOW: Duration = Duration::from_secs(60);
 
-/// Counts a function's wrong keys; after too many in a while, keys are no longer looked at.
+/// Counts a function's wrong keys, and tells when there have been too many in a while.
 #[derive(Debug)]
 pub struct Limiter {
     most: usize,
@@ -26,7 +26,7 @@ impl Limiter {
         }
     }
 
-    /// Whether a key may be looked at now.
+    /// Whether one more is not too many.
     pub fn allows(&mut self, now: Instant) -> bool {
         while self
             .wrong
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn too_many_wrong_keys_stop_the_looking_until_they_are_long_ago() {
+    fn too_many_wrong_keys_are_so_until_they_are_long_ago() {
         let start = Instant::now();
         let mut limiter = Limiter::new(2, Duration::from_secs(60));
         limiter.note(start);

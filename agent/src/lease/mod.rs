@@ -2,6 +2,7 @@
 //! has the time and does the work through [`crate::rebuild`].
 mod door;
 mod function;
+mod keys;
 mod limiter;
 mod machine;
 mod message;

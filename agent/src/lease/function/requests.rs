@@ -1,5 +1,5 @@
 //! Which requests are let in: their keys are checked before any disk or container work.
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use rsfaas_shim::Refusal;
 
@@ -8,6 +8,7 @@ use crate::{
     chain,
     lease::{
         Request, Step, Timeline,
+        keys::{self, Promise, Rejection},
         single::{Holder, Lease},
     },
     rebuild::Keys,
@@ -18,8 +19,8 @@ impl Driver {
     /// Lets further callers of the shared lease in by themselves while the driver waits, where they need nothing
     /// but the key. Where they need more, the programs are to let nobody in either.
     pub(super) fn open_door(&mut self) {
-        let may_open = !self.stopping && self.limiter.allows(Instant::now());
-        let lease = self.leases.get(&Holder::Everybody).filter(|_| may_open);
+        let lease = self.leases.get(&Holder::Everybody);
+        let lease = lease.filter(|_| !self.stopping);
         let is_open = lease
             .and_then(Lease::door)
             .is_some_and(|open| self.door.open(open));
@@ -89,40 +90,24 @@ impl Driver {
 
     /// The key under which the handler is, and the one under which it is to be, for a request that is let in.
     fn check(&mut self, key: Key, next_key: Option<Key>) -> Result<Keys, Refusal> {
-        let now = Instant::now();
         if self.stopping {
             return Err(Refusal::RebuildFailed);
         }
-        if !self.limiter.allows(now) {
-            return Err(Refusal::TooManyWrongKeys);
-        }
         let promised = self.promised();
-        if self.opens(&key)? {
-            return match (next_key, promised) {
-                // The first caller has its way.
-                (Some(next), Some(promised)) if !promised.next.is_same(&next) => {
-                    Err(Refusal::NextKeyConflict)
-                }
-                // With the key that it has already, it is encrypted afresh as ever.
-                (Some(next), _) if !self.opens(&next)? => Ok((key, Some(next)).into()),
-                _ => Ok((key, None).into()),
-            };
-        }
-        match promised {
-            // Who has it was told so, and need not wait for the lease's end. The key is theirs to pass on.
-            Some(Promise { present, next }) if next.is_same(&key) => {
-                let next = next_key.map_or(next, Arc::new);
-                self.promise(&next);
-                Ok(Keys {
-                    present,
-                    next: Some(next),
-                })
+        let handler = self.rebuilder.sealed();
+        let judged = keys::judge(handler, promised, &mut self.limiter, key, next_key);
+        let keys = judged.map_err(|rejection| match rejection {
+            Rejection::Refused(refusal) => refusal,
+            Rejection::Unread(error) => {
+                let what = chain::of(&error);
+                self.failed(&format!("the sealed handler cannot be read: {what}"));
+                Refusal::RebuildFailed
             }
-            _ => {
-                self.limiter.note(now);
-                Err(Refusal::KeyWrong)
-            }
+        })?;
+        if let Some(next) = &keys.next {
+            self.promise(next);
         }
+        Ok(keys)
     }
 
     /// The next key, where a lease that is open has one. All that have one have the same.
@@ -139,29 +124,6 @@ impl Driver {
         let leases = self.leases.values_mut();
         for promised in leases.filter_map(|lease| lease.next_key.as_mut()) {
             *promised = Arc::clone(next);
-        }
-    }
-
-    fn opens(&mut self, key: &Key) -> Result<bool, Refusal> {
-        self.rebuilder.sealed().verify(key).map_err(|error| {
-            let what = chain::of(&error);
-            self.failed(&format!("the sealed handler cannot be read: {what}"));
-            Refusal::RebuildFailed
-        })
-    }
-}
-
-/// What a caller was promised: another key from the end of the lease on.
-struct Promise {
-    present: Arc<Key>,
-    next: Arc<Key>,
-}
-
-impl From<(Key, Option<Key>)> for Keys {
-    fn from((present, next): (Key, Option<Key>)) -> Self {
-        Self {
-            present: Arc::new(present),
-            next: next.map(Arc::new),
         }
     }
 }
