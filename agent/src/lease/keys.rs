@@ -1,9 +1,12 @@
 //! Which keys are let in: the one that opens the handler, and the one that is to open it from the end of a lease on.
-use std::{sync::Arc, time::Instant};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use rsfaas_shim::Refusal;
 
-use super::Limiter;
+use super::{
+    Limiter,
+    single::{Holder, Lease},
+};
 use crate::{
     rebuild::{Keys, SealedHandler},
     seal::{file::FileError, key::Key},
@@ -13,6 +16,38 @@ use crate::{
 pub(super) struct Promise {
     pub(super) present: Arc<Key>,
     pub(super) next: Arc<Key>,
+}
+
+impl Promise {
+    /// That of the leases that are open, where one has a next key. All that have one have the same.
+    pub(super) fn of(leases: &HashMap<Holder, Lease>) -> Option<Self> {
+        leases.values().find_map(|lease| {
+            Some(Self {
+                present: lease.key.clone()?,
+                next: lease.next_key.clone()?,
+            })
+        })
+    }
+}
+
+/// Has all leases that have a next key have this one.
+pub(super) fn pass_on(leases: &mut HashMap<Holder, Lease>, next: &Arc<Key>) {
+    let promised = leases.values_mut().filter_map(|it| it.next_key.as_mut());
+    for promised in promised {
+        *promised = Arc::clone(next);
+    }
+}
+
+/// One of the leases has encrypted the handler under its next key: where others had the same, their promise is kept,
+/// and their key is that one.
+pub(super) fn keep_promises(leases: &mut HashMap<Holder, Lease>, handler: &SealedHandler) {
+    for lease in leases.values_mut() {
+        // What cannot be read is told by whoever needs it.
+        let is_kept = |next: &mut Arc<Key>| handler.verify(next).unwrap_or(false);
+        if let Some(next) = lease.next_key.take_if(is_kept) {
+            lease.key = Some(next);
+        }
+    }
 }
 
 /// Why a key is not let in.
@@ -74,6 +109,8 @@ impl From<FileError> for Rejection {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use agent_ebpf::FlowKey;
 
     use super::*;
     use crate::seal::{FILE_NAME, folder::seal_folder};
@@ -153,5 +190,43 @@ mod tests {
         let mut limiter = Limiter::new(1, Duration::from_secs(60));
         let judged = judge(&handler, None, &mut limiter, key(1), Some(key(1)));
         assert!(judged.is_ok_and(|keys| keys.next.is_none()));
+    }
+
+    #[test]
+    fn once_a_lease_has_changed_the_key_it_is_the_others_present_one_and_may_be_changed_again() {
+        let (_folder, handler) = sealed(&key(1));
+        let leases = [(1, Some(2)), (1, None)].into_iter().enumerate();
+        let mut leases = HashMap::from_iter(leases.map(|(port, (present, next))| {
+            let mut lease = Lease::new();
+            lease.key = Some(Arc::new(key(present)));
+            lease.next_key = next.map(|next| Arc::new(key(next)));
+            let flow = FlowKey {
+                source: [0; 16],
+                destination: [0; 16],
+                source_port: port as u16,
+                destination_port: 8080,
+            };
+            (Holder::Connection(flow), lease)
+        }));
+        pass_on(&mut leases, &Arc::new(key(3)));
+        keep_promises(&mut leases, &handler);
+        let promised = Promise::of(&leases).unwrap();
+        assert!(promised.present.is_same(&key(1)) && promised.next.is_same(&key(3)));
+        handler.reseal(&key(1), Some(&key(3))).unwrap();
+        keep_promises(&mut leases, &handler);
+        assert!(Promise::of(&leases).is_none());
+        let of = |number| {
+            leases
+                .values()
+                .filter(move |it| it.key.as_ref().is_some_and(|it| it.is_same(&key(number))))
+        };
+        assert_eq!(
+            (of(3).count(), of(1).count()),
+            (1, 1),
+            "who was promised nothing has the old one"
+        );
+        let mut limiter = Limiter::new(1, Duration::from_secs(60));
+        let further = judge(&handler, None, &mut limiter, key(3), Some(key(4)));
+        assert!(further.is_ok_and(|keys| keys.next.is_some()));
     }
 }

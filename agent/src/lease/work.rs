@@ -8,7 +8,7 @@ use super::{Locked, Timeline, removals::Removals, single::Holder};
 use crate::{
     chain,
     rebuild::{Container, Keys, RebuildError},
-    seal::{file::FileError, format::FormatError, key::Key},
+    seal::{file::FileError, format::FormatError},
 };
 
 /// The work on a function's leases, and what it comes to.
@@ -34,12 +34,12 @@ pub(super) fn unlock(
     work: &mut Work,
     holder: Holder,
     container: Arc<Container>,
-    key: Arc<Key>,
+    keys: Keys,
     mut timeline: Timeline,
     limit: Duration,
 ) {
     start(work, holder, async move {
-        let unlock = container.unlock(&key, &mut timeline);
+        let unlock = container.unlock(&keys, &mut timeline);
         let result = match tokio::time::timeout(limit, unlock).await {
             Ok(result) => result.map_err(Failure::from),
             Err(_) => Err(Failure {

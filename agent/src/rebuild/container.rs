@@ -34,11 +34,12 @@ enum Place {
     Image(Built),
 }
 
-/// What a handler is encrypted under when it is locked.
+/// What opens a handler, and what it is encrypted under when it is locked.
+#[derive(Clone)]
 pub struct Keys {
-    /// The key that has opened it.
+    /// The key that opens it.
     pub present: Arc<Key>,
-    /// The one that is to open it from then on, where that is another.
+    /// The one that is to open it from the lock on, where that is another. Another lease that has it may lock earlier.
     pub next: Option<Arc<Key>>,
 }
 
@@ -62,14 +63,14 @@ impl Container {
     /// When the handler cannot be opened or the container not be brought to serve.
     pub async fn unlock(
         &self,
-        key: &Arc<Key>,
+        keys: &Keys,
         timeline: &mut Timeline,
     ) -> Result<String, RebuildError> {
         let turn = Arc::clone(&self.turns).acquire_owned().await;
         self.set_turn(Some(turn.map_err(|_| RebuildError::BrokenOff)?));
         let handler = {
-            let (sealed, key) = (Arc::clone(&self.sealed), Arc::clone(key));
-            tokio::task::spawn_blocking(move || sealed.open(&key))
+            let (sealed, keys) = (Arc::clone(&self.sealed), keys.clone());
+            tokio::task::spawn_blocking(move || sealed.open(&keys.present, keys.next.as_deref()))
                 .await
                 .map_err(|_| RebuildError::BrokenOff)??
         };
@@ -200,16 +201,19 @@ mod tests {
     async fn no_more_containers_serve_at_a_time_than_isolated_says() {
         let folder = tempfile::tempdir().unwrap();
         let rebuilder = rebuilder(folder.path(), 2);
-        let key = Arc::new(Key::generate().unwrap());
+        let keys = Keys {
+            present: Arc::new(Key::generate().unwrap()),
+            next: None,
+        };
         let mut timeline = Timeline::start("pydict", 0);
         let serving = [rebuilder.container(), rebuilder.container()];
         for container in &serving {
-            let outcome = container.unlock(&key, &mut timeline).await;
+            let outcome = container.unlock(&keys, &mut timeline).await;
             assert!(matches!(outcome, Err(RebuildError::Seal(_))));
         }
         let next = rebuilder.container();
         let mut wait = Timeline::start("pydict", 0);
-        let mut unlock = std::pin::pin!(next.unlock(&key, &mut wait));
+        let mut unlock = std::pin::pin!(next.unlock(&keys, &mut wait));
         let early = tokio::time::timeout(Duration::from_millis(50), &mut unlock).await;
         assert!(early.is_err());
         serving[0].lock(None, &mut timeline).await.unwrap();

@@ -11,6 +11,7 @@ use std::{
 use crate::seal::{
     archive::Archive,
     file::{FileError, SealedFile},
+    format::FormatError,
     header::Header,
     key::Key,
 };
@@ -75,12 +76,16 @@ impl SealedHandler {
         self.header().ok().map(|header| header.key_id().to_string())
     }
 
-    /// Decrypts the handler, in memory.
+    /// Decrypts the handler, in memory: with the next key where another lease that had it has encrypted it afresh.
     ///
     /// # Errors
-    /// When the file cannot be read, or does not open with this key.
-    pub fn open(&self, key: &Key) -> Result<Archive, FileError> {
-        self.file.open(key, &self.name)
+    /// When the file cannot be read, or does not open with either key.
+    pub fn open(&self, key: &Key, next: Option<&Key>) -> Result<Archive, FileError> {
+        let opened = self.file.open(key, &self.name);
+        match next {
+            Some(next) if is_wrong_key(&opened) => self.file.open(next, &self.name),
+            _ => opened,
+        }
     }
 
     /// Encrypts the handler afresh, under the next key where there is one.
@@ -130,6 +135,13 @@ impl SealedHandler {
     }
 }
 
+fn is_wrong_key<T>(opened: &Result<T, FileError>) -> bool {
+    let Err(FileError::Format { source, .. }) = opened else {
+        return false;
+    };
+    matches!(source, FormatError::WrongKey(_))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,7 +163,17 @@ mod tests {
         handler.reseal(&old, Some(&next)).unwrap();
         assert_eq!(handler.key_id(), Some(next.id().to_string()));
         assert!(handler.verify(&next).unwrap() && !handler.verify(&old).unwrap());
-        assert!(handler.open(&next).is_ok() && handler.open(&old).is_err());
+        assert!(handler.open(&next, None).is_ok() && handler.open(&old, None).is_err());
+    }
+
+    #[test]
+    fn who_waits_with_a_next_key_has_it_opened_once_another_lease_has_changed_the_key() {
+        let [old, next, other] = [(); 3].map(|()| Key::generate().unwrap());
+        let (_folder, handler) = sealed(&old);
+        assert!(handler.open(&old, Some(&next)).is_ok());
+        handler.reseal(&old, Some(&next)).unwrap();
+        assert!(handler.open(&old, Some(&next)).is_ok());
+        assert!(is_wrong_key(&handler.open(&old, Some(&other))));
     }
 
     #[test]

@@ -1,6 +1,4 @@
 //! Which requests are let in: their keys are checked before any disk or container work.
-use std::sync::Arc;
-
 use rsfaas_shim::Refusal;
 
 use super::Driver;
@@ -93,7 +91,7 @@ impl Driver {
         if self.stopping {
             return Err(Refusal::RebuildFailed);
         }
-        let promised = self.promised();
+        let promised = Promise::of(&self.leases);
         let handler = self.rebuilder.sealed();
         let judged = keys::judge(handler, promised, &mut self.limiter, key, next_key);
         let keys = judged.map_err(|rejection| match rejection {
@@ -105,25 +103,8 @@ impl Driver {
             }
         })?;
         if let Some(next) = &keys.next {
-            self.promise(next);
+            keys::pass_on(&mut self.leases, next);
         }
         Ok(keys)
-    }
-
-    /// The next key, where a lease that is open has one. All that have one have the same.
-    fn promised(&self) -> Option<Promise> {
-        self.leases.values().find_map(|lease| {
-            Some(Promise {
-                present: lease.key.clone()?,
-                next: lease.next_key.clone()?,
-            })
-        })
-    }
-
-    fn promise(&mut self, next: &Arc<Key>) {
-        let leases = self.leases.values_mut();
-        for promised in leases.filter_map(|lease| lease.next_key.as_mut()) {
-            *promised = Arc::clone(next);
-        }
     }
 }

@@ -8,12 +8,12 @@ use crate::{
     clock::monotonic_now,
     fault::{self, Point},
     lease::{
-        Locked, Phase, Step, Timeline,
+        Locked, Phase, Step, Timeline, keys,
         removals::Removed,
         single::{Holder, Lease},
         work::{self, Done},
     },
-    rebuild::{self, Rebuilder, Standby},
+    rebuild::{self, Keys, Rebuilder, Standby},
 };
 
 impl Driver {
@@ -28,12 +28,16 @@ impl Driver {
             self.act(holder, actions);
             return;
         };
+        let keys = Keys {
+            present: key,
+            next: lease.next_key.clone(),
+        };
         self.unlocks += 1;
         let container = Arc::new(self.rebuilder.container());
         lease.container = Some(Arc::clone(&container));
         let timeline = timeline(&self.rebuilder, lease);
         let limit = self.unlock_timeout;
-        work::unlock(&mut self.work, holder, container, key, timeline, limit);
+        work::unlock(&mut self.work, holder, container, keys, timeline, limit);
     }
 
     pub(super) fn lock(&mut self, holder: Holder) {
@@ -51,6 +55,7 @@ impl Driver {
         let Some(lease) = self.leases.get_mut(&holder) else {
             return;
         };
+        let changes_key = lease.changes_key;
         let actions = match done {
             Done::Unlocked(Ok(container), timeline) => {
                 tracing::info!(function = self.rebuilder.name(), container, "unlocked");
@@ -83,6 +88,9 @@ impl Driver {
                 actions
             }
         };
+        if changes_key {
+            keys::keep_promises(&mut self.leases, self.rebuilder.sealed());
+        }
         self.act(holder, actions);
         self.take_postponed();
     }
