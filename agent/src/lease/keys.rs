@@ -212,7 +212,7 @@ mod tests {
         keep_promises(&mut leases, &handler);
         let promised = Promise::of(&leases).unwrap();
         assert!(promised.present.is_same(&key(1)) && promised.next.is_same(&key(3)));
-        handler.reseal(&key(1), Some(&key(3))).unwrap();
+        handler.encrypt(&key(1), Some(&key(3))).unwrap();
         keep_promises(&mut leases, &handler);
         assert!(Promise::of(&leases).is_none());
         let of = |number| {

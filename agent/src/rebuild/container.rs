@@ -2,7 +2,10 @@
 use std::{
     io,
     os::fd::OwnedFd,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use tokio::{
@@ -26,6 +29,8 @@ pub struct Container {
     turns: Arc<Semaphore>,
     /// Its own, from the unlock on until nothing of the handler is left.
     turn: Mutex<Option<OwnedSemaphorePermit>>,
+    /// Whether the handler has been opened for it.
+    is_opened: AtomicBool,
     place: Place,
 }
 
@@ -49,6 +54,7 @@ impl Container {
             sealed: Arc::clone(sealed),
             turns: Arc::clone(turns),
             turn: Mutex::default(),
+            is_opened: AtomicBool::new(false),
             place: match way {
                 Way::Mount(way) => Place::Mount(Mounted::new(way)),
                 Way::Image(way) => Place::Image(Built::new(way)),
@@ -74,6 +80,7 @@ impl Container {
                 .await
                 .map_err(|_| RebuildError::BrokenOff)??
         };
+        self.is_opened.store(true, Ordering::Relaxed);
         timeline.note(Step::Opened);
         fault::pass(Point::UnlockOpened);
         match &self.place {
@@ -82,8 +89,8 @@ impl Container {
         }
     }
 
-    /// Wipes the plaintext, and encrypts the handler afresh where keys are given: everything is
-    /// ciphertext again then.
+    /// Wipes the plaintext, and encrypts the handler afresh where keys are given, and it has been opened or is to have
+    /// another key: everything is ciphertext again then.
     ///
     /// # Errors
     /// When something could not be done; everything else is done all the same.
@@ -101,14 +108,10 @@ impl Container {
         timeline.note(Step::Wiped);
         fault::pass(Point::LockWiped);
         let resealed = match keys {
-            Some(Keys { present, next }) => {
-                let sealed = Arc::clone(&self.sealed);
-                tokio::task::spawn_blocking(move || sealed.reseal(&present, next.as_deref()))
-                    .await
-                    .map_err(|_| RebuildError::BrokenOff)
-                    .and_then(|result| result.map_err(RebuildError::from))
+            Some(keys) if self.is_opened.load(Ordering::Relaxed) || keys.next.is_some() => {
+                self.sealed.reseal(keys).await
             }
-            None => Ok(()),
+            _ => Ok(()),
         };
         timeline.note(Step::Reencrypted);
         fault::pass(Point::LockReencrypted);
@@ -181,13 +184,14 @@ mod tests {
     use crate::{
         openfaas::{FaasCli, Gateway},
         rebuild::{Host, Rebuilder, UnlockedNames, example},
+        seal::{FILE_NAME, folder::seal_folder},
         state::StateDir,
     };
 
-    /// Without a handler, so that an unlock fails as soon as it has its turn.
+    /// Without a faas-cli. Where there is no handler, an unlock fails as soon as it has its turn.
     fn rebuilder(folder: &Path, isolated: usize) -> Rebuilder {
         let host = Host {
-            faas: Arc::new(FaasCli::new(Path::new("faas-cli"), "http://g", None).unwrap()),
+            faas: Arc::new(FaasCli::new(Path::new("/no/faas-cli"), "http://g", None).unwrap()),
             gateway: Arc::new(Gateway::new("http://g", None).unwrap()),
             names: UnlockedNames::of_host(&StateDir::new(folder)).unwrap(),
             standby: 1,
@@ -197,14 +201,18 @@ mod tests {
         Rebuilder::new(example::function(folder), host)
     }
 
+    fn keys() -> Keys {
+        Keys {
+            present: Arc::new(Key::generate().unwrap()),
+            next: None,
+        }
+    }
+
     #[tokio::test]
     async fn no_more_containers_serve_at_a_time_than_isolated_says() {
         let folder = tempfile::tempdir().unwrap();
         let rebuilder = rebuilder(folder.path(), 2);
-        let keys = Keys {
-            present: Arc::new(Key::generate().unwrap()),
-            next: None,
-        };
+        let keys = keys();
         let mut timeline = Timeline::start("pydict", 0);
         let serving = [rebuilder.container(), rebuilder.container()];
         for container in &serving {
@@ -218,5 +226,27 @@ mod tests {
         assert!(early.is_err());
         serving[0].lock(None, &mut timeline).await.unwrap();
         assert!(matches!(unlock.await, Err(RebuildError::Seal(_))));
+    }
+
+    #[tokio::test]
+    async fn only_a_handler_that_was_opened_is_encrypted_afresh() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("handler.py"), "").unwrap();
+        let keys = keys();
+        seal_folder(folder.path(), "pydict", &keys.present, 1).unwrap();
+        let read = || std::fs::read(folder.path().join(FILE_NAME)).unwrap();
+        let before = read();
+        let rebuilder = rebuilder(folder.path(), 1);
+        let mut timeline = Timeline::start("pydict", 0);
+        let [opened, waiting] = [rebuilder.container(), rebuilder.container()];
+        let outcome = opened.unlock(&keys, &mut timeline).await;
+        assert!(matches!(outcome, Err(RebuildError::Faas(_))));
+        let unlock = waiting.unlock(&keys, &mut timeline);
+        let early = tokio::time::timeout(Duration::from_millis(50), unlock).await;
+        assert!(early.is_err(), "it is not its turn");
+        let locked = waiting.lock(Some(keys.clone()), &mut timeline).await;
+        assert!(locked.is_ok() && read() == before);
+        let locked = opened.lock(Some(keys), &mut timeline).await;
+        assert!(locked.is_ok() && read() != before);
     }
 }

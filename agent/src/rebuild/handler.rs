@@ -4,10 +4,11 @@ use std::{
     fs, io,
     os::unix::fs::MetadataExt as _,
     path::Path,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use super::{Keys, RebuildError};
 use crate::seal::{
     archive::Archive,
     file::{FileError, SealedFile},
@@ -21,8 +22,8 @@ pub struct SealedHandler {
     name: String,
     file: SealedFile,
     header: Mutex<Option<(Version, Header)>>,
-    /// Leases that end at the same time encrypt one after the other.
-    writing: Mutex<()>,
+    /// Leases that end at the same time encrypt one after the other. They wait for it where that blocks no thread.
+    writing: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// What tells a file from the one that it has replaced.
@@ -53,7 +54,7 @@ impl SealedHandler {
             name: name.to_owned(),
             file: SealedFile::new(path),
             header: Mutex::new(None),
-            writing: Mutex::new(()),
+            writing: Arc::default(),
         }
     }
 
@@ -88,15 +89,26 @@ impl SealedHandler {
         }
     }
 
-    /// Encrypts the handler afresh, under the next key where there is one.
+    /// Encrypts the handler afresh when it is its turn, under the next key where there is one.
     ///
     /// It stays as it is where neither key opens it any more: another lease had a next key, and has
     /// encrypted it afresh.
     ///
     /// # Errors
     /// When the file cannot be opened or replaced; it is as it was then.
-    pub fn reseal(&self, key: &Key, next: Option<&Key>) -> Result<(), FileError> {
-        let _one_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+    pub async fn reseal(self: &Arc<Self>, keys: Keys) -> Result<(), RebuildError> {
+        let turn = Arc::clone(&self.writing).lock_owned().await;
+        let sealed = Arc::clone(self);
+        let encrypted = tokio::task::spawn_blocking(move || {
+            // For as long as it writes, whoever waits for it.
+            let _turn = turn;
+            sealed.encrypt(&keys.present, keys.next.as_deref())
+        });
+        Ok(encrypted.await.map_err(|_| RebuildError::BrokenOff)??)
+    }
+
+    /// The same; whoever calls it has the turn.
+    pub(crate) fn encrypt(&self, key: &Key, next: Option<&Key>) -> Result<(), FileError> {
         let header = self.file.header()?;
         let opens = |key: &&Key| header.verify_key(key).is_ok();
         let Some(present) = [Some(key), next].into_iter().flatten().find(opens) else {
@@ -160,7 +172,7 @@ mod tests {
         let [old, next] = [Key::generate().unwrap(), Key::generate().unwrap()];
         let (_folder, handler) = sealed(&old);
         assert!(handler.verify(&old).unwrap());
-        handler.reseal(&old, Some(&next)).unwrap();
+        handler.encrypt(&old, Some(&next)).unwrap();
         assert_eq!(handler.key_id(), Some(next.id().to_string()));
         assert!(handler.verify(&next).unwrap() && !handler.verify(&old).unwrap());
         assert!(handler.open(&next, None).is_ok() && handler.open(&old, None).is_err());
@@ -171,7 +183,7 @@ mod tests {
         let [old, next, other] = [(); 3].map(|()| Key::generate().unwrap());
         let (_folder, handler) = sealed(&old);
         assert!(handler.open(&old, Some(&next)).is_ok());
-        handler.reseal(&old, Some(&next)).unwrap();
+        handler.encrypt(&old, Some(&next)).unwrap();
         assert!(handler.open(&old, Some(&next)).is_ok());
         assert!(is_wrong_key(&handler.open(&old, Some(&other))));
     }
@@ -182,13 +194,13 @@ mod tests {
         let (_folder, handler) = sealed(&old);
         assert!(handler.verify(&old).unwrap());
         let restored = SealedHandler::new("pydict", handler.file.path());
-        restored.reseal(&old, Some(&next)).unwrap();
+        restored.encrypt(&old, Some(&next)).unwrap();
         assert!(handler.verify(&next).unwrap());
         assert!(!handler.verify(&old).unwrap());
         assert_eq!(handler.key_id(), Some(next.id().to_string()));
         // Written over in place, as `cp` does it.
         let bytes = fs::read(handler.file.path()).unwrap();
-        restored.reseal(&next, Some(&old)).unwrap();
+        restored.encrypt(&next, Some(&old)).unwrap();
         assert!(handler.verify(&old).unwrap());
         // The file system's clock has ticks.
         std::thread::sleep(std::time::Duration::from_millis(20));
@@ -209,9 +221,9 @@ mod tests {
     fn leases_that_end_after_the_key_has_changed_leave_it_so() {
         let [old, next] = [Key::generate().unwrap(), Key::generate().unwrap()];
         let (_folder, handler) = sealed(&old);
-        handler.reseal(&old, Some(&next)).unwrap();
+        handler.encrypt(&old, Some(&next)).unwrap();
         for late in [None, Some(&next)] {
-            handler.reseal(&old, late).unwrap();
+            handler.encrypt(&old, late).unwrap();
             assert!(handler.verify(&next).unwrap(), "{}", late.is_some());
         }
     }
