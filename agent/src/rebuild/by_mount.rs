@@ -52,6 +52,10 @@ impl ByMount {
     pub(super) fn parked(&self) -> Vec<ParkedStatus> {
         self.pool.status()
     }
+
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.pool.trouble()
+    }
 }
 
 /// One lease's container.

@@ -120,6 +120,16 @@ enum Way {
     Image(Arc<ByImage>),
 }
 
+impl Way {
+    /// Why no container can be parked at the moment.
+    fn trouble(&self) -> Option<String> {
+        match self {
+            Self::Mount(way) => way.trouble(),
+            Self::Image(_) => None,
+        }
+    }
+}
+
 impl Rebuilder {
     /// For one sealed function; nothing is deployed yet.
     #[must_use]
@@ -185,6 +195,12 @@ impl Rebuilder {
             Way::Mount(way) => way.parked(),
             Way::Image(_) => Vec::new(),
         }
+    }
+
+    /// Why none can be parked at the moment.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.way.trouble()
     }
 
     /// Parks containers up to the standby.

@@ -2,6 +2,8 @@
 //!
 //! Nothing is awaited while the pool is locked: whoever wants a container gets one that is parked, or the
 //! first that comes, while others are deployed and removed.
+mod park;
+
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -10,22 +12,16 @@ use std::{
 use futures_util::future::join_all;
 use tokio::sync::Notify;
 
+use self::park::For;
 use super::{
     RebuildError,
-    mount::{Parked, wait_parked},
+    mount::Parked,
     names::{Slot, Slots},
     parked::ParkedStatus,
-    queue::{self, Order, Queue},
+    queue::{self, Queue},
 };
-use crate::{
-    fault::{self, Point},
-    openfaas::FaasCli,
-    stack::Deployment,
-    state::SealedFunction,
-};
+use crate::{openfaas::FaasCli, state::SealedFunction};
 
-/// How long a deployed container may take until its process waits for the handler.
-const PARK_TIMEOUT: Duration = Duration::from_secs(60);
 /// Times that a container is tried to be parked before it is left for the next unlock.
 const PARK_TRIES: u32 = 3;
 /// Containers on their way to the standby at a time: one that is deployed, and one whose process starts. One alone
@@ -50,6 +46,8 @@ pub(super) struct Pool {
     slots: Arc<Slots>,
     standby: usize,
     queue: Mutex<Queue<Waiting, RebuildError>>,
+    /// Why the last one could not be parked; none once one could.
+    trouble: Mutex<Option<String>>,
     /// Told of each container that has come, or does not come, and of each that is taken or waited for.
     changed: Notify,
     /// Held by whoever keeps the standby up.
@@ -57,15 +55,6 @@ pub(super) struct Pool {
     /// Held while one is deployed for the standby: of two that are deployed at once the first comes as late as the
     /// second, for whoever waits.
     deploying: tokio::sync::Mutex<()>,
-}
-
-/// Whom a container is deployed for.
-#[derive(Clone, Copy)]
-enum For {
-    /// A caller, who waits.
-    Caller,
-    /// The standby, one after the other.
-    Standby,
 }
 
 /// What came of keeping containers parked.
@@ -92,6 +81,7 @@ impl Pool {
             slots,
             standby,
             queue: Mutex::new(Queue::new(standby)),
+            trouble: Mutex::default(),
             changed: Notify::new(),
             filling: tokio::sync::Mutex::default(),
             deploying: tokio::sync::Mutex::default(),
@@ -200,42 +190,6 @@ impl Pool {
         }
     }
 
-    /// Brings one container that was ordered, for whoever is next, and tries again for those who came
-    /// meanwhile; `false` where none can be brought.
-    async fn bring(self: &Arc<Self>, order: Order, whom: For) -> bool {
-        let mut next = Some(order);
-        while let Some(order) = next {
-            let pool = Arc::clone(self);
-            // A task of its own: it must be counted as come or not, whatever happens.
-            let result = tokio::spawn(async move { pool.park(whom).await })
-                .await
-                .unwrap_or(Err(RebuildError::BrokenOff));
-            match result {
-                // Nobody waits for it any more.
-                Ok(None) => {
-                    self.changed.notify_waiters();
-                    return true;
-                }
-                Ok(Some(container)) => {
-                    let left = self.queue().came(container);
-                    if let Some((slot, _)) = left {
-                        self.discard(slot).await;
-                        self.queue().gone();
-                    }
-                    self.changed.notify_waiters();
-                    return true;
-                }
-                Err(error) => {
-                    let function = &self.function.name;
-                    tracing::warn!(function, %error, "no container could be parked");
-                    next = self.queue().failed(&order, error);
-                    self.changed.notify_waiters();
-                }
-            }
-        }
-        false
-    }
-
     /// Removes a container that has served.
     pub(super) async fn remove(&self, slot: Slot) -> Result<(), RebuildError> {
         Ok(self.faas.remove(&slot.name).await?)
@@ -266,6 +220,16 @@ impl Pool {
             .collect()
     }
 
+    /// Why none can be parked at the moment.
+    pub(super) fn trouble(&self) -> Option<String> {
+        let trouble = self.trouble.lock();
+        trouble.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_trouble(&self, trouble: Option<String>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+
     fn queue(&self) -> MutexGuard<'_, Queue<Waiting, RebuildError>> {
         // Every change is one step, so that it is whole even if a holder of the lock panicked.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
@@ -280,45 +244,6 @@ impl Pool {
     /// A provider that is slow, or hangs, keeps none of them waiting for the others.
     async fn discard_all(&self, slots: impl IntoIterator<Item = Slot>) {
         join_all(slots.into_iter().map(|slot| self.discard(slot))).await;
-    }
-
-    /// Deploys and parks one, unless it is wanted no longer when its turn comes.
-    async fn park(&self, whom: For) -> Result<Option<Waiting>, RebuildError> {
-        let slot = self.slots.take().await?;
-        let token = Arc::new(self.slots.token()?);
-        let deployment = Deployment::of(&self.function, self.faas.gateway())
-            .named(&slot.name)
-            .unlocked(&self.function.base_image)
-            .environment(rsfaas_shim::PARK_TOKEN, token.expose())
-            .environment(
-                rsfaas_shim::HANDLER_DIR,
-                &self.function.handler_dir.to_string_lossy(),
-            );
-        let deployment = self.function.behind_gate(deployment);
-        let turn = match whom {
-            For::Caller => None,
-            For::Standby => Some(self.deploying.lock().await),
-        };
-        if !self.queue().confirm() {
-            return Ok(None);
-        }
-        let deployed = self.faas.deploy(&deployment).await;
-        drop(turn);
-        let parked = match deployed {
-            Ok(()) => {
-                fault::pass(Point::ParkDeployed);
-                wait_parked(token, PARK_TIMEOUT).await.map_err(Into::into)
-            }
-            // It may be there all the same: faas-cli fails too where it is given no answer.
-            Err(error) => Err(error.into()),
-        };
-        match parked {
-            Ok(parked) => Ok(Some((slot, parked))),
-            Err(error) => {
-                self.discard(slot).await;
-                Err(error)
-            }
-        }
     }
 }
 

@@ -68,7 +68,13 @@ impl Driver {
             Done::Unlocked(Err(failure), timeline) => {
                 lease.timeline = Some(timeline);
                 let actions = lease.fail(failure.refusal);
-                self.failed(&failure.what);
+                let trouble = self.rebuilder.trouble();
+                // Whoever has waited for so long has not been told of it.
+                let trouble = trouble.filter(|_| failure.refusal == Refusal::RebuildTimeout);
+                self.failed(&match trouble {
+                    Some(trouble) => format!("{}; {trouble}", failure.what),
+                    None => failure.what,
+                });
                 actions
             }
             Done::Locked(result, timeline, container) => {

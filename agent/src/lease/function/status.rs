@@ -30,7 +30,7 @@ impl Driver {
             leases,
             parked: self.rebuilder.parked(),
             unlocks: self.unlocks,
-            last_error: self.last_error.clone(),
+            last_error: self.last_error.clone().or_else(|| self.rebuilder.trouble()),
         }
     }
 }

@@ -18,6 +18,12 @@ pub enum MountError {
         /// How many processes with the token were there all the same.
         carriers: usize,
     },
+    /// The container's processes ended before one of them came to wait for its handler.
+    #[error(
+        "the container has ended before one of its processes waited for its handler; look at the function's log \
+         (faas-cli logs), and seal it again if its base image does not start"
+    )]
+    EndedEarly,
     /// The process sees the host's own mount table.
     #[error(
         "process {pid} shares its mount namespace with the agent or the host, so a handler delivered to it would be \

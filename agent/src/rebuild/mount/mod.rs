@@ -28,6 +28,7 @@ mod status;
 mod strays;
 mod swap;
 mod token;
+mod wait;
 
 use std::{
     io,
@@ -48,11 +49,9 @@ pub use self::{
     error::MountError,
     strays::Strays,
     token::ParkToken,
+    wait::wait_parked,
 };
 use crate::chain;
-
-/// First and longest pause between two looks for a parked process: each look reads all of `/proc`.
-const LOOK: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(80));
 
 /// Between two tries to overwrite a program that still runs, and how long they go on.
 const WIPE_PAUSE: Duration = Duration::from_millis(1);
@@ -79,62 +78,6 @@ pub struct Delivered {
     /// Where the container lives, until everything in it is killed.
     namespace: Option<Arc<Namespace>>,
     ramfs: Arc<Mutex<Ramfs>>,
-}
-
-/// Waits until a process that carries `token` in its environment waits for its handler.
-///
-/// # Errors
-/// [`MountError::NotParked`] when none does within `timeout`, [`MountError::NotIsolated`] when it shares
-/// its mount namespace with the agent or the host.
-pub async fn wait_parked(token: Arc<ParkToken>, timeout: Duration) -> Result<Parked, MountError> {
-    let start = Instant::now();
-    let mut pause = LOOK.0;
-    loop {
-        let scanned = Arc::clone(&token);
-        let scan = tokio::task::spawn_blocking(move || Scan::of(&scanned))
-            .await
-            .map_err(|_| MountError::Stopped)??;
-        if let Some(process) = scan.waiting
-            && waits_still(&process).await
-        {
-            if process.namespace()?.is_hosts()? {
-                return Err(MountError::NotIsolated { pid: process.pid() });
-            }
-            let unswapped = keep_out_of_swap(&process);
-            return Ok(Parked {
-                process,
-                first: scan.first,
-                token,
-                unswapped,
-            });
-        }
-        if start.elapsed() >= timeout {
-            return Err(MountError::NotParked {
-                waited: timeout,
-                carriers: scan.carriers,
-            });
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LOOK.1);
-    }
-}
-
-/// Before there is anything in the container's memory that must not get there.
-fn keep_out_of_swap(process: &Process) -> bool {
-    match swap::keep_out(process) {
-        Ok(()) => true,
-        Err(error) => {
-            tracing::debug!(pid = process.pid(), %error, "where swap is on, this container may be swapped");
-            false
-        }
-    }
-}
-
-/// Tells a process that waits from one that reads its mount table in passing, as programs in Go do when
-/// they start.
-async fn waits_still(process: &Process) -> bool {
-    tokio::time::sleep(LOOK.0).await;
-    process.is_waiting().unwrap_or(false)
 }
 
 /// Waits until something listens on TCP port `port` in the network namespace of a container whose processes

@@ -55,3 +55,19 @@ async fn removals_at_the_end_wait_for_none_of_the_others() {
         .await
         .unwrap();
 }
+
+#[tokio::test]
+async fn why_no_container_could_be_parked_is_known_when_its_caller_has_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "[ $1 != deploy ] || { sleep 0.2; echo no room >&2; exit 1; }";
+    let (slots, faas) = example::host(folder.path(), 1, text);
+    let pool = Pool::new(example::function(folder.path()), slots, faas, 0);
+    let pool = Arc::new(pool);
+    let given_up = tokio::time::timeout(Duration::from_millis(50), pool.take()).await;
+    assert!(given_up.is_err() && pool.trouble().is_none());
+    while pool.trouble().is_none() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let told = pool.trouble().unwrap_or_default();
+    assert!(told.contains("no room"), "{told}");
+}
