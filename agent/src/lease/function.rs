@@ -10,7 +10,11 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use agent_ebpf::FlowKey;
 use rsfaas_shim::Refusal;
-use tokio::{sync::mpsc, task::JoinSet, time::Instant};
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior},
+};
 
 use self::admissions::Drains;
 use super::{
@@ -23,6 +27,9 @@ use super::{
 use crate::{
     config::Config, head::RequestId, rebuild::Rebuilder, spot::Admissions, state::Isolation,
 };
+
+/// Between two looks at what is parked.
+const LOOK: Duration = Duration::from_secs(30);
 
 /// What the driver works with.
 pub struct Driver {
@@ -65,6 +72,8 @@ enum Woken {
     Removed(Removed),
     /// The time of a lease.
     Elapsed,
+    /// It is time to look at what is parked.
+    Look,
     /// What serves everybody has ended.
     Ended,
 }
@@ -125,6 +134,8 @@ impl Driver {
         if !self.stopping {
             self.rebuilder.refill();
         }
+        let mut looks = tokio::time::interval_at(Instant::now() + LOOK, LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !(self.stopping && self.leases.is_empty() && self.removals.is_empty()) {
             self.open_door();
             let deadlines = self.leases.values().filter_map(Lease::deadline);
@@ -135,6 +146,7 @@ impl Driver {
                 Some(removed) = self.removals.next() => Woken::Removed(removed),
                 () = elapsed(deadline) => Woken::Elapsed,
                 Some(_) = self.ends.join_next() => Woken::Ended,
+                _ = looks.tick(), if !self.stopping => Woken::Look,
             };
             self.shut_door();
             match woken {
@@ -143,6 +155,7 @@ impl Driver {
                 Woken::Done(holder, done) => self.done(holder, done),
                 Woken::Removed(removed) => self.removed(removed),
                 Woken::Elapsed => self.expire(),
+                Woken::Look => self.rebuilder.look(),
                 // Nobody is let in to it any more; who asks next has it delivered again.
                 Woken::Ended => {}
             }

@@ -45,6 +45,10 @@ impl ByMount {
         self.pool.refill();
     }
 
+    pub(super) fn look(&self) {
+        self.pool.look();
+    }
+
     pub(super) async fn clear(&self) {
         self.pool.clear().await;
     }

@@ -218,6 +218,13 @@ impl Rebuilder {
         }
     }
 
+    /// Looks for parked containers that have ended, and has others parked in their place; waits for nothing.
+    pub fn look(&self) {
+        if let Way::Mount(way) = &self.way {
+            way.look();
+        }
+    }
+
     /// Removes what an earlier agent that was killed has left and only this function knows of.
     pub async fn sweep(&self) {
         if let Err(error) = self.sealed.remove_leftovers() {

@@ -99,10 +99,7 @@ impl Pool {
                     from_standby: true,
                 });
             }
-            let name = &slot.name;
-            tracing::warn!(container = name, "a parked container has died; removed");
-            let pool = Arc::clone(self);
-            tokio::spawn(async move { pool.discard(slot).await });
+            self.discard_ended(slot);
         }
         let (place, order) = self.queue().wait();
         match order {
@@ -124,6 +121,26 @@ impl Pool {
             parked,
             from_standby: false,
         })
+    }
+
+    /// Discards those that have ended while they were parked, and parks others in their place.
+    pub(super) fn look(self: &Arc<Self>) {
+        let ended = self.queue().take_all(|(_, parked)| parked.is_ended());
+        if ended.is_empty() {
+            return;
+        }
+        self.changed.notify_waiters();
+        for (slot, _) in ended {
+            self.discard_ended(slot);
+        }
+        self.refill();
+    }
+
+    fn discard_ended(self: &Arc<Self>, slot: Slot) {
+        let name = &slot.name;
+        tracing::warn!(container = name, "a parked container has died; removed");
+        let pool = Arc::clone(self);
+        tokio::spawn(async move { pool.discard(slot).await });
     }
 
     fn take_parked(&self) -> Option<Waiting> {
@@ -216,6 +233,7 @@ impl Pool {
         let queue = self.queue();
         queue
             .parked()
+            .filter(|(_, parked)| !parked.is_ended())
             .map(|(slot, parked)| ParkedStatus::of(&slot.name, parked))
             .collect()
     }

@@ -58,6 +58,14 @@ impl<T, E> Queue<T, E> {
         self.parked.pop_front()
     }
 
+    /// Takes all those that are so.
+    pub(super) fn take_all(&mut self, is_so: impl Fn(&T) -> bool) -> VecDeque<T> {
+        let parked = std::mem::take(&mut self.parked);
+        let (taken, left) = parked.into_iter().partition(is_so);
+        self.parked = left;
+        taken
+    }
+
     /// Waits in turn, and orders one more where that takes one.
     pub(super) fn wait(&mut self) -> (Place<T, E>, Option<Order>) {
         let (sender, place) = oneshot::channel();

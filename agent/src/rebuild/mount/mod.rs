@@ -100,6 +100,17 @@ pub async fn wait_listening(
 }
 
 impl Parked {
+    /// One that tests have parked; nothing can be delivered to it.
+    #[cfg(test)]
+    pub(super) fn example(pid: u32) -> Self {
+        Self {
+            process: Process::open(pid.cast_signed()).unwrap(),
+            first: None,
+            token: Arc::new(ParkToken::generate("host").unwrap()),
+            unswapped: false,
+        }
+    }
+
     /// The process's number, as the host counts.
     #[must_use]
     pub fn pid(&self) -> i32 {

@@ -1,3 +1,5 @@
+use std::process::Command;
+
 use super::*;
 use crate::rebuild::example;
 
@@ -70,4 +72,39 @@ async fn why_no_container_could_be_parked_is_known_when_its_caller_has_gone() {
     }
     let told = pool.trouble().unwrap_or_default();
     assert!(told.contains("no room"), "{told}");
+}
+
+#[tokio::test]
+async fn parked_containers_that_have_ended_are_not_told_of_and_others_take_their_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "echo $1 $3 >> \"$0.calls\"; [ $1 = remove ]";
+    let (slots, faas) = example::host(folder.path(), 3, text);
+    let function = example::function(folder.path());
+    let pool = Arc::new(Pool::new(function, Arc::clone(&slots), faas, 2));
+    let mut children = Vec::new();
+    for _ in 0..2 {
+        let child = example::started(&mut Command::new("cat"));
+        let (slot, parked) = (slots.take().await.unwrap(), Parked::example(child.id()));
+        assert!(pool.queue().put((slot, parked)).is_none());
+        children.push(child);
+    }
+    let calls = folder.path().join("faas-cli.calls");
+    pool.look();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(pool.status().len() == 2 && !calls.exists());
+    children[0].kill().unwrap();
+    children[0].wait().unwrap();
+    let left = pool.status();
+    assert_eq!(
+        (left.len(), left[0].pid),
+        (1, children[1].id().cast_signed())
+    );
+    pool.look();
+    assert_eq!(pool.queue().parked().len(), 1);
+    let called = || std::fs::read_to_string(&calls).unwrap_or_default();
+    while !(called().contains("remove") && called().contains("deploy")) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    children[1].kill().unwrap();
+    children[1].wait().unwrap();
 }
