@@ -46,7 +46,10 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     remove_left_logins();
     let faas = FaasCli::new(&config.faas_cli, &gateway, credentials)?;
     let gateway = Gateway::new(&gateway, credentials)?;
-    let swept = wait_for(async { Ok(rebuild::sweep(&names, &gateway, &faas).await?) })?;
+    let swept = wait_for(async {
+        let swept = rebuild::sweep(&names, &gateway, &faas).await?;
+        Ok(swept.all_removed()?)
+    })?;
     if let Some(advice) = swept.advice() {
         tell!("warning: {advice}");
     }

@@ -108,8 +108,8 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let gateway = Arc::new(Gateway::new(&gateway, config.credentials.as_deref())?);
     state.remove_leftovers()?;
     let swept = rebuild::sweep(&names, &gateway, &faas).await?;
-    if let Some(advice) = swept.advice() {
-        tracing::warn!("{advice}");
+    for told in [swept.advice(), swept.complaint()].into_iter().flatten() {
+        tracing::warn!("{told}");
     }
 
     let release = ReleaseSign::random().map_err(DaemonError::system("random bytes"))?;
@@ -266,7 +266,11 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     registry.stop_all().await;
     // What could not be removed in its time may be now.
     match timeout(LAST_SWEEP, rebuild::sweep(&names, &gateway, &faas)).await {
-        Ok(Ok(_)) => {}
+        Ok(Ok(swept)) => {
+            if let Some(complaint) = swept.complaint() {
+                tracing::warn!("{complaint}");
+            }
+        }
         Ok(Err(error)) => {
             tracing::warn!(%error, "containers are left; the next start removes them");
         }

@@ -2,6 +2,7 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
+use tokio::time::Instant;
 
 use super::{RebuildError, UnlockedNames, mount::Strays};
 use crate::openfaas::{FaasCli, FaasError, Gateway};
@@ -9,6 +10,8 @@ use crate::openfaas::{FaasCli, FaasError, Gateway};
 /// Times that what was left behind is tried to be removed.
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_secs(1);
+/// After so long nothing is tried again: with a provider that hangs each try takes as long as that.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Containers that are removed at a time.
 const AT_A_TIME: usize = 4;
 
@@ -20,9 +23,37 @@ pub struct Swept {
     /// Those whose names another host's secret has made: containers of an agent with a state folder of its own, which may serve,
     /// or of a state folder that is gone. They stay.
     pub others: Vec<String>,
+    /// This host's containers that the provider does not remove, each with what was said. Their processes are dead.
+    left: Vec<(String, FaasError)>,
 }
 
 impl Swept {
+    /// What was found, where all of this host's is removed.
+    ///
+    /// # Errors
+    /// When the provider does not remove a container.
+    pub fn all_removed(self) -> Result<Self, FaasError> {
+        match self.left.into_iter().next() {
+            Some((_, error)) => Err(error),
+            None => Ok(Self {
+                left: Vec::new(),
+                ..self
+            }),
+        }
+    }
+
+    /// What to do about this host's containers that are not removed; `None` where there are none.
+    #[must_use]
+    pub fn complaint(&self) -> Option<String> {
+        let (_, error) = self.left.first()?;
+        let names: Vec<_> = self.left.iter().map(|(name, _)| name.as_str()).collect();
+        let names = names.join(" ");
+        Some(format!(
+            "containers that were left are ended and cannot be removed: {names} ({error}); look at the \
+             provider's log, then remove each with `faas-cli remove NAME`"
+        ))
+    }
+
     /// What to do about those that stay; `None` where there are none.
     #[must_use]
     pub fn advice(&self) -> Option<String> {
@@ -38,10 +69,11 @@ impl Swept {
 }
 
 /// Kills what runs in the containers that this host's agent has left, then has the provider remove them. To be
-/// called where no agent runs, or has anything unlocked or parked.
+/// called where no agent runs, or has anything unlocked or parked. What the provider does not remove is no error, since
+/// whoever serves need not wait for it: see [`Swept::all_removed`].
 ///
 /// # Errors
-/// When a process outlives its end, or the provider does not remove a container: the processes are dead then.
+/// When a process outlives its end, or the gateway does not tell which containers there are.
 pub async fn sweep(
     names: &UnlockedNames,
     gateway: &Gateway,
@@ -55,10 +87,13 @@ pub async fn sweep(
         tracing::info!(processes, "left running; ended");
     }
     match strays {
-        Ok(strays) => Ok(strays.removed_by(remove(names, gateway, faas)).await?),
+        Ok(strays) => {
+            let removal = remove(names, gateway, faas, TRIES);
+            Ok(strays.removed_by(removal).await?)
+        }
         Err(error) => {
             // The provider may succeed where the kernel did not.
-            remove(names, gateway, faas).await?;
+            remove(names, gateway, faas, TRIES).await?.all_removed()?;
             Err(error.into())
         }
     }
@@ -69,16 +104,23 @@ async fn remove(
     names: &UnlockedNames,
     gateway: &Gateway,
     faas: &FaasCli,
+    tries: u32,
 ) -> Result<Swept, FaasError> {
     let mut swept = Swept::default();
+    let start = Instant::now();
     for attempt in 1.. {
-        match try_remove(names, gateway, faas, &mut swept).await {
-            Err(error) if attempt < TRIES => {
+        let tried = try_remove(names, gateway, faas, &mut swept).await;
+        let failure = match &tried {
+            Ok(()) => swept.left.first().map(|(_, error)| error),
+            Err(error) => Some(error),
+        };
+        match failure {
+            Some(error) if attempt < tries && start.elapsed() < PATIENCE => {
                 tracing::warn!(%error, "not everything that was left is removed; once more");
                 tokio::time::sleep(PAUSE).await;
             }
-            result => {
-                result?;
+            _ => {
+                tried?;
                 break;
             }
         }
@@ -102,18 +144,18 @@ async fn try_remove(
     let mut removals = stream::iter(own)
         .map(|name| async move {
             tracing::info!(container = name, "left behind; removed");
-            faas.remove(&name).await.map(|()| name)
+            (faas.remove(&name).await, name)
         })
         .buffer_unordered(AT_A_TIME);
-    let mut result = Ok(());
+    swept.left.clear();
     // One that stays keeps none of the others.
     while let Some(removed) = removals.next().await {
         match removed {
-            Ok(name) => swept.removed.push(name),
-            Err(error) => result = result.and(Err(error)),
+            (Ok(()), name) => swept.removed.push(name),
+            (Err(error), name) => swept.left.push((name, error)),
         }
     }
-    result
+    Ok(())
 }
 
 #[cfg(test)]
@@ -167,7 +209,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_container_that_cannot_be_removed_keeps_none_of_the_others() {
+    async fn a_container_that_cannot_be_removed_is_told_of_and_keeps_none_of_the_others() {
         let folder = tempfile::tempdir().unwrap();
         let names = UnlockedNames::of_host(&StateDir::new(folder.path())).unwrap();
         let own: Vec<_> = (0..3 * AT_A_TIME)
@@ -175,12 +217,28 @@ mod tests {
             .collect();
         let script = "case \"$2\" in *-0) echo it stays; exit 1;; esac";
         let (gateway, faas) = openfaas(folder.path(), own.iter(), script).await;
-        let mut swept = Swept::default();
-        let error = try_remove(&names, &gateway, &faas, &mut swept).await;
-        assert!(error.unwrap_err().to_string().contains("it stays"));
-        swept.removed.sort();
+        let swept = remove(&names, &gateway, &faas, 1).await.unwrap();
         let mut others = own[1..].to_vec();
         others.sort();
         assert_eq!(swept.removed, others);
+        let complaint = swept.complaint().unwrap();
+        assert!(
+            complaint.contains(&own[0])
+                && complaint.contains("it stays")
+                && !complaint.contains(&own[1]),
+            "{complaint}"
+        );
+        assert!(swept.all_removed().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_gateway_that_does_not_tell_what_there_is_fails_the_sweep() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = UnlockedNames::of_host(&StateDir::new(folder.path())).unwrap();
+        let (gateway, faas) = openfaas(folder.path(), [].iter(), "exit 0").await;
+        let swept = remove(&names, &gateway, &faas, 1).await.unwrap();
+        assert!(swept.complaint().is_none() && swept.all_removed().is_ok());
+        // It has given its only answer.
+        assert!(remove(&names, &gateway, &faas, 1).await.is_err());
     }
 }
