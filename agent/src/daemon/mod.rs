@@ -189,7 +189,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                     switchboard.rest(&registry);
                     admissions.clean();
                     events.begin_wipe();
-                    if registry.is_behind() {
+                    if watch.renew() || registry.is_behind() {
                         registry.keep_up(&state);
                     }
                 }

@@ -210,20 +210,16 @@ impl StateDir {
     /// Every record, by name; a record that cannot be read stands as its error.
     ///
     /// # Errors
-    /// When the folder is there and cannot be read to its end.
+    /// When the folder cannot be read to its end. One that is not there tells nothing of functions: the agent makes it,
+    /// and a backup that is being restored comes in its place.
     pub fn all(&self) -> Result<Vec<Result<SealedFunction, StateError>>, StateError> {
         let folder = self.functions();
         let io = |source| StateError::Io {
             path: folder.clone(),
             source,
         };
-        let entries = match std::fs::read_dir(&folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(source) => return Err(io(source)),
-        };
         let mut names = Vec::new();
-        for entry in entries {
+        for entry in std::fs::read_dir(&folder).map_err(io)? {
             // What is no text is no function's name.
             let file = entry.map_err(io)?.file_name().into_string();
             let name = file
