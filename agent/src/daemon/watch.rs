@@ -35,7 +35,8 @@ impl StateWatch {
     pub(super) fn new(state: &StateDir) -> io::Result<Self> {
         let folder = state.functions();
         std::fs::create_dir_all(&folder)?;
-        let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
+        let inotify =
+            Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC).map_err(refused)?;
         let watched = Watched::start(&inotify, &folder)?;
         let descriptor = inotify.as_fd().try_clone_to_owned()?;
         // SAFETY: the descriptor is owned, and lives inside the `AsyncFd` from here on.
@@ -105,9 +106,23 @@ impl Watched {
         let place = place(folder)?;
         let what =
             AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_DELETE | AddWatchFlags::IN_CLOSE_WRITE;
-        let watch = inotify.add_watch(folder, what)?;
+        let watch = inotify.add_watch(folder, what).map_err(refused)?;
         Ok(Self { watch, place })
     }
+}
+
+/// The system's word for a limit that is reached sounds like another one.
+fn refused(error: nix::Error) -> io::Error {
+    let limit = match error {
+        nix::Error::EMFILE => "fs.inotify.max_user_instances",
+        nix::Error::ENOSPC => "fs.inotify.max_user_watches",
+        _ => return error.into(),
+    };
+    io::Error::other(format!(
+        "it cannot be watched ({}): as many watches as {limit} allows are in use, by containers too; raise it with \
+         sysctl",
+        error.desc()
+    ))
 }
 
 fn place(folder: &Path) -> io::Result<Place> {
@@ -159,6 +174,16 @@ mod tests {
         while changes(&mut watch).await {}
         std::fs::write(state.functions().join("pydict.json"), "{}").unwrap();
         assert!(changes(&mut watch).await);
+    }
+
+    #[test]
+    fn a_limit_of_inotify_is_told_by_the_name_of_its_sysctl() {
+        let told = refused(nix::Error::EMFILE).to_string();
+        assert!(told.contains("fs.inotify.max_user_instances"), "{told}");
+        let told = refused(nix::Error::ENOSPC).to_string();
+        assert!(told.contains("fs.inotify.max_user_watches"), "{told}");
+        let other = refused(nix::Error::EACCES);
+        assert_eq!(other.kind(), io::ErrorKind::PermissionDenied);
     }
 
     async fn changes(watch: &mut StateWatch) -> bool {
