@@ -117,6 +117,29 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_of_a_record_does_not_take_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDir::new(folder.path());
+        state.register(&function("pydict")).unwrap();
+        let copy = state.functions().join("pydict-old.json");
+        std::fs::copy(state.functions().join("pydict.json"), copy).unwrap();
+        let changed = SealedFunction {
+            upstream_port: 80,
+            ..function("pydict")
+        };
+        state.register(&changed).unwrap();
+        let mut told = BTreeSet::new();
+        let records = Records::read(&state, &mut told).unwrap();
+        let found: Vec<_> = records.found().collect();
+        assert_eq!(found, [&changed]);
+        let told = told.first().unwrap();
+        assert!(
+            told.contains("pydict-old.json") && told.contains("the name inside is \"pydict\""),
+            "{told}"
+        );
+    }
+
+    #[test]
     fn what_was_told_is_forgotten_once_it_is_over() {
         let folder = tempfile::tempdir().unwrap();
         let state = StateDir::new(folder.path());

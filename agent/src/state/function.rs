@@ -109,8 +109,11 @@ pub enum StateError {
         /// What the system said.
         source: io::Error,
     },
-    /// A record is not valid JSON, or lacks a field.
-    #[error("{path}: not a record of a sealed function: {source}; seal the function again")]
+    /// A record is not valid JSON, lacks a field, or is another function's.
+    #[error(
+        "{path}: not the record of a sealed function: {source}; seal the function again, or remove the file where it \
+         is nobody's record"
+    )]
     Record {
         /// The record.
         path: PathBuf,
@@ -202,9 +205,18 @@ impl StateDir {
     /// One record, or `None` where the function is not sealed.
     ///
     /// # Errors
-    /// When the record is there and cannot be read.
+    /// When the record is there and cannot be read, or is another function's: a copy must not take the place of what it
+    /// was copied from.
     pub fn function(&self, name: &str) -> Result<Option<SealedFunction>, StateError> {
-        read(self.record(name))
+        let path = self.record(name);
+        match read(path.clone())? {
+            Some(function) if function.name != name => {
+                let what = format!("the name inside is {:?}", function.name);
+                let source = serde::de::Error::custom(what);
+                Err(StateError::Record { path, source })
+            }
+            function => Ok(function),
+        }
     }
 
     /// Every record, by name; a record that cannot be read stands as its error.
