@@ -26,8 +26,8 @@ pub(super) struct Listing<T = Names> {
     table: T,
     /// Names of unlocked containers, each with its function.
     unlocked: HashMap<String, String>,
-    /// Functions whose driver has ended, and of which it is not known yet whether they get another. They stay in the
-    /// table: a request that came meanwhile would pass, and its key with it.
+    /// Functions whose driver has ended, or that never had one, and of which it is not known yet whether they get one.
+    /// They are in the table: a request that came meanwhile would pass, and its key with it.
     left: BTreeSet<String>,
 }
 
@@ -75,6 +75,18 @@ impl<T: Table> Listing<T> {
     /// A function's driver has ended.
     pub(super) fn leave(&mut self, function: &str) {
         self.left.insert(function.to_owned());
+    }
+
+    /// Lists a function that has no driver, and may get one; where it is listed already it stays as it is.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub(super) fn hold(&mut self, function: &str) -> Result<(), SpotError> {
+        if !self.is_left(function) {
+            self.list(function, &[])?;
+            self.leave(function);
+        }
+        Ok(())
     }
 
     /// Strikes those off that have no driver and get none; gives their names. Of some it may not be known yet.
@@ -174,6 +186,23 @@ mod tests {
         assert_eq!(listing.settle(|_| false), ["pydict".to_owned()].into());
         assert_eq!(listed(&listing), ["goods", "goods-0"]);
         assert!(!listing.is_left("pydict") && !listing.is_unlocked("pydict-0"));
+    }
+
+    #[test]
+    fn a_function_of_which_nothing_is_known_is_in_the_table_until_something_is() {
+        let mut listing = listing(9);
+        for _ in 0..2 {
+            listing.hold("pydict").unwrap();
+            assert!(listing.settle(|_| true).is_empty());
+            assert!(listing.is_left("pydict"));
+        }
+        listing.list("pydict", &names("pydict", 1)).unwrap();
+        assert!(!listing.is_left("pydict"));
+        listing.leave("pydict");
+        listing.hold("pydict").unwrap();
+        assert_eq!(listed(&listing), ["pydict", "pydict-0"]);
+        assert_eq!(listing.settle(|_| false), ["pydict".to_owned()].into());
+        assert!(listed(&listing).is_empty());
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! What a look into the state folder finds.
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use crate::state::{SealedFunction, StateDir, StateError};
 
@@ -8,6 +11,8 @@ pub(super) struct Records {
     found: BTreeMap<String, SealedFunction>,
     /// Functions whose record is there and could not be read this time: nothing is known of them.
     unread: BTreeSet<String>,
+    /// Functions whose record was read, and tells nothing.
+    damaged: BTreeSet<String>,
 }
 
 impl Records {
@@ -16,12 +21,16 @@ impl Records {
     /// # Errors
     /// When the folder cannot be read to its end: nothing is known of what is not found then.
     pub(super) fn read(state: &StateDir, told: &mut BTreeSet<String>) -> Result<Self, StateError> {
-        let (mut found, mut unread) = (BTreeMap::new(), BTreeSet::new());
+        let mut records = Self {
+            found: BTreeMap::new(),
+            unread: BTreeSet::new(),
+            damaged: BTreeSet::new(),
+        };
         let mut failures = BTreeSet::new();
         for record in state.all()? {
             let error = match record {
                 Ok(record) => {
-                    found.insert(record.name.clone(), record);
+                    records.found.insert(record.name.clone(), record);
                     continue;
                 }
                 Err(error) => error,
@@ -30,31 +39,38 @@ impl Records {
             let is_new = !told.contains(&failure);
             match &error {
                 StateError::Io { path, .. } => {
-                    let name = path.file_stem().unwrap_or_default();
-                    unread.insert(name.to_string_lossy().into_owned());
+                    records.unread.insert(function(path));
                     if is_new {
                         tracing::error!(%error, "a function stays as it is until its record can be read");
                     }
                 }
-                StateError::Record { .. } | StateError::Claimed { .. } if is_new => {
-                    tracing::error!(%error, "a function is left out");
+                StateError::Record { path, .. } | StateError::Claimed { path, .. } => {
+                    records.damaged.insert(function(path));
+                    if is_new {
+                        tracing::error!(%error, "a function is not served; its callers are told so");
+                    }
                 }
-                StateError::Record { .. } | StateError::Claimed { .. } => {}
             }
             failures.insert(failure);
         }
         *told = failures;
-        Ok(Self { found, unread })
+        Ok(records)
     }
 
     /// Whether a function that is served by this record is still to be.
     pub(super) fn keep(&self, record: &SealedFunction) -> bool {
-        self.is_unread(&record.name) || self.found.get(&record.name) == Some(record)
+        self.unread.contains(&record.name) || self.found.get(&record.name) == Some(record)
     }
 
-    /// Whether nothing is known of a function.
-    pub(super) fn is_unread(&self, name: &str) -> bool {
-        self.unread.contains(name)
+    /// Whether there is a record of a function, of which nothing is known.
+    pub(super) fn is_unknown(&self, name: &str) -> bool {
+        self.unread.contains(name) || self.damaged.contains(name)
+    }
+
+    /// Functions that there are records of, of which nothing is known.
+    pub(super) fn unknown(&self) -> impl Iterator<Item = &str> {
+        let unknown = self.unread.union(&self.damaged);
+        unknown.map(String::as_str)
     }
 
     /// Whether every record could be read, or never will be.
@@ -66,6 +82,12 @@ impl Records {
     pub(super) fn found(&self) -> impl Iterator<Item = &SealedFunction> {
         self.found.values()
     }
+}
+
+/// Whose record a file is, by its name.
+fn function(path: &Path) -> String {
+    let name = path.file_stem().unwrap_or_default();
+    name.to_string_lossy().into_owned()
 }
 
 #[cfg(test)]
@@ -94,7 +116,9 @@ mod tests {
         let records = Records::read(&state, &mut told).unwrap();
         assert!(records.keep(&function("pydict")) && records.keep(&function("unread")));
         assert!(!records.keep(&function("damaged")) && !records.keep(&function("gone")));
-        assert!(records.is_unread("unread") && !records.is_unread("damaged"));
+        let unknown: Vec<_> = records.unknown().collect();
+        assert_eq!(unknown, ["damaged", "unread"]);
+        assert!(records.is_unknown("damaged") && !records.is_unknown("gone"));
         assert!(!records.are_all(), "it is to be tried again");
         assert_eq!(told.len(), 2);
         let found: Vec<String> = records.found().map(|it| it.name.clone()).collect();

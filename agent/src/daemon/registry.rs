@@ -110,7 +110,8 @@ impl Registry {
     /// # Errors
     /// When the folder cannot be read. A single record that the system does not give is logged, and its function
     /// stays as it is, which [is to be tried again](Self::is_behind); one that is damaged is logged, and its
-    /// function, which still has its locked answer, left out.
+    /// function not served. Requests for those that are not served [are held](Self::is_left): their keys are no
+    /// gateway's.
     pub(super) fn follow(&mut self, state: &StateDir) -> Result<(), StateError> {
         let records = Records::read(state, &mut self.told)?;
         self.is_behind = !records.are_all();
@@ -129,7 +130,14 @@ impl Registry {
                 tracing::error!(function = name, %error, "a function is left out");
             }
         }
-        for function in self.listing.settle(|name| records.is_unread(name)) {
+        for name in records.unknown() {
+            if !self.functions.contains_key(name)
+                && let Err(error) = self.listing.hold(name)
+            {
+                tracing::error!(function = name, %error, "requests for a function are not held");
+            }
+        }
+        for function in self.listing.settle(|name| records.is_unknown(name)) {
             tracing::info!(function, "no longer served");
         }
         Ok(())
