@@ -10,7 +10,7 @@ use std::{
 use rustix::fs::{MemfdFlags, memfd_create};
 use tokio::process::Command;
 
-use super::{FaasError, login};
+use super::{FaasError, login, turns::Turns};
 use crate::stack::Deployment;
 
 /// For hangs only: a deployment may pull a large image.
@@ -34,6 +34,7 @@ pub struct FaasCli {
     gateway: String,
     /// The file of a login of its own, where one was configured.
     credentials: Option<PathBuf>,
+    turns: Turns,
 }
 
 impl FaasCli {
@@ -50,6 +51,7 @@ impl FaasCli {
             program: program.to_owned(),
             gateway: gateway.to_owned(),
             credentials: credentials.map(Path::to_owned),
+            turns: Turns::new(),
         };
         cli.login()?;
         Ok(cli)
@@ -59,6 +61,12 @@ impl FaasCli {
     #[must_use]
     pub fn gateway(&self) -> &str {
         &self.gateway
+    }
+
+    /// To be waited for by whoever deploys or removes what nobody waits for.
+    #[must_use]
+    pub fn turns(&self) -> &Turns {
+        &self.turns
     }
 
     /// Deploys a function, or updates it.

@@ -2,10 +2,12 @@
 mod cli;
 mod gateway;
 mod login;
+mod turns;
 
 pub use cli::FaasCli;
 pub use gateway::Gateway;
 pub(crate) use login::remove_left_logins;
+pub use turns::Turns;
 
 use std::{io, path::PathBuf};
 

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use self::park::For;
 use super::{
     RebuildError,
-    mount::Parked,
+    mount::{ParkToken, Parked, Strays},
     names::{Slot, Slots},
     parked::ParkedStatus,
     queue::{self, Queue},
@@ -214,15 +214,15 @@ impl Pool {
 
     /// Removes everything that is parked or comes still, and parks nothing more.
     pub(super) async fn clear(&self) {
+        let parked = self.queue().close();
+        // What waits for its turn comes to nothing at once.
+        self.changed.notify_waiters();
+        let parked = parked.into_iter();
+        self.discard_all(parked.map(|(slot, parked)| (slot, parked.token())))
+            .await;
         loop {
             let changed = self.changed.notified();
-            let (parked, awaited) = {
-                let mut queue = self.queue();
-                (queue.close(), queue.is_awaited())
-            };
-            self.discard_all(parked.into_iter().map(|(slot, _)| slot))
-                .await;
-            if !awaited {
+            if !self.queue().is_awaited() {
                 return;
             }
             changed.await;
@@ -259,9 +259,21 @@ impl Pool {
         }
     }
 
-    /// A provider that is slow, or hangs, keeps none of them waiting for the others.
-    async fn discard_all(&self, slots: impl IntoIterator<Item = Slot>) {
-        join_all(slots.into_iter().map(|slot| self.discard(slot))).await;
+    /// Removes parked containers, as many at a time as have a turn. Their processes are killed first: a watchdog that is
+    /// asked to end takes its time.
+    async fn discard_all(&self, parked: impl IntoIterator<Item = (Slot, Arc<ParkToken>)>) {
+        let removals = parked.into_iter().map(async |(slot, token)| {
+            let _turn = self.faas.turns().to_remove().await;
+            match Strays::kill_container(token).await {
+                Ok(strays) => strays.removed_by(self.discard(slot)).await,
+                Err(error) => {
+                    let container = &slot.name;
+                    tracing::warn!(container, %error, "its processes are left to its provider");
+                    self.discard(slot).await;
+                }
+            }
+        });
+        join_all(removals).await;
     }
 }
 

@@ -101,6 +101,13 @@ impl<T, E> Queue<T, E> {
         false
     }
 
+    /// Whether what is on its way is not to wait for other functions' standbys: somebody waits for it, or it is to come
+    /// to nothing.
+    pub(super) fn is_urgent(&mut self) -> bool {
+        self.drop_those_who_gave_up();
+        self.closed || !self.waiting.is_empty()
+    }
+
     /// One that was on its way has come; it comes back where nobody is to have it, and is awaited still until
     /// [`Self::gone`].
     pub(super) fn came(&mut self, container: T) -> Option<T> {

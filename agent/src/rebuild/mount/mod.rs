@@ -117,6 +117,11 @@ impl Parked {
         self.process.pid()
     }
 
+    /// What its container is known by.
+    pub(super) fn token(&self) -> Arc<ParkToken> {
+        Arc::clone(&self.token)
+    }
+
     /// Tells whether the process has ended, so that nobody waits any more.
     #[must_use]
     pub fn is_ended(&self) -> bool {

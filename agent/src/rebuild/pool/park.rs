@@ -1,6 +1,8 @@
 //! From an order to a container that is parked, or given to whoever waits for one.
 use std::{sync::Arc, time::Duration};
 
+use tokio::sync::SemaphorePermit;
+
 use super::{Pool, Waiting};
 use crate::{
     chain,
@@ -76,7 +78,10 @@ impl Pool {
         let deployment = self.function.behind_gate(deployment);
         let turn = match whom {
             For::Caller => None,
-            For::Standby => Some(self.deploying.lock().await),
+            For::Standby => {
+                let alone = self.deploying.lock().await;
+                Some((alone, self.turn().await))
+            }
         };
         if !self.queue().confirm() {
             return Ok(None);
@@ -96,6 +101,21 @@ impl Pool {
             Err(error) => {
                 self.discard(slot).await;
                 Err(error)
+            }
+        }
+    }
+
+    /// Waits for a turn among the standbys of all functions; none is needed once somebody waits for what comes.
+    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        let mut turn = std::pin::pin!(self.faas.turns().to_deploy());
+        loop {
+            let changed = self.changed.notified();
+            if self.queue().is_urgent() {
+                return None;
+            }
+            tokio::select! {
+                turn = &mut turn => return turn,
+                () = changed => {}
             }
         }
     }

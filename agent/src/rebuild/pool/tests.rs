@@ -40,22 +40,77 @@ async fn what_a_failed_deployment_has_left_is_removed() {
 }
 
 #[tokio::test]
-async fn removals_at_the_end_wait_for_none_of_the_others() {
+async fn removals_at_the_end_go_on_together_as_far_as_there_are_turns() {
     let folder = tempfile::tempdir().unwrap();
-    // Each ends when all three have begun.
-    let text =
-        "echo $2 >> \"$0.calls\"\nwhile [ \"$(wc -l < \"$0.calls\")\" -lt 3 ]; do sleep 0.01; done";
-    let (slots, faas) = example::host(folder.path(), 3, text);
+    let text = "echo $2 >> \"$0.calls\"\nwhile [ ! -e \"$0.go\" ]; do sleep 0.01; done";
+    let (slots, faas) = example::host(folder.path(), 6, text);
     let function = example::function(folder.path());
-    let pool = Pool::new(function, Arc::clone(&slots), faas, 3);
+    let pool = Pool::new(function, Arc::clone(&slots), faas, 6);
     let mut parked = Vec::new();
-    for _ in 0..3 {
-        parked.push(slots.take().await.unwrap());
+    for _ in 0..6 {
+        parked.push((
+            slots.take().await.unwrap(),
+            Arc::new(slots.token().unwrap()),
+        ));
     }
+    let calls = || std::fs::read_to_string(folder.path().join("faas-cli.calls"));
+    let count = || calls().map_or(0, |calls| calls.lines().count());
     let removed = pool.discard_all(parked);
-    tokio::time::timeout(Duration::from_secs(20), removed)
+    let looked = async {
+        while count() < 4 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        // For those that are to wait.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(count(), 4);
+        std::fs::write(folder.path().join("faas-cli.go"), "").unwrap();
+    };
+    let both = async { tokio::join!(removed, looked) };
+    tokio::time::timeout(Duration::from_secs(20), both)
         .await
         .unwrap();
+    assert_eq!(count(), 6);
+}
+
+#[tokio::test]
+async fn a_standby_waits_for_its_turn_until_a_caller_waits_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "echo $1 >> \"$0.calls\"; [ $1 = remove ]";
+    let (slots, faas) = example::host(folder.path(), 2, text);
+    let function = example::function(folder.path());
+    let pool = Arc::new(Pool::new(function, slots, Arc::clone(&faas), 1));
+    let mut others = Vec::new();
+    for _ in 0..4 {
+        others.push(faas.turns().to_deploy().await);
+    }
+    pool.refill();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let calls = folder.path().join("faas-cli.calls");
+    assert!(!calls.exists());
+    let taken = tokio::time::timeout(Duration::from_secs(20), pool.take()).await;
+    assert!(matches!(taken, Ok(Err(RebuildError::Faas(_)))));
+    let calls = std::fs::read_to_string(calls).unwrap();
+    assert!(calls.starts_with("deploy\n"), "{calls}");
+}
+
+#[tokio::test]
+async fn a_standby_that_waits_for_its_turn_does_not_keep_a_stop_waiting() {
+    let folder = tempfile::tempdir().unwrap();
+    let (slots, faas) = example::host(folder.path(), 2, "touch \"$0.called\"");
+    let function = example::function(folder.path());
+    let pool = Arc::new(Pool::new(function, slots, Arc::clone(&faas), 1));
+    let mut others = Vec::new();
+    for _ in 0..4 {
+        others.push(faas.turns().to_deploy().await);
+    }
+    pool.refill();
+    while !pool.queue().is_awaited() {
+        tokio::task::yield_now().await;
+    }
+    tokio::time::timeout(Duration::from_secs(20), pool.clear())
+        .await
+        .unwrap();
+    assert!(!folder.path().join("faas-cli.called").exists());
 }
 
 #[tokio::test]
