@@ -63,10 +63,8 @@ impl Context {
     }
 
     /// Adds a folder of the disk with all that is in it.
-    pub(super) fn folder(mut self, folder: &Path) -> io::Result<Self> {
-        self.tar.follow_symlinks(false);
-        self.tar.append_dir_all(".", folder)?;
-        Ok(self)
+    pub(super) fn folder(self, folder: &Path) -> io::Result<Self> {
+        self.folder_without(folder, &|_| false)
     }
 
     /// The same without some files and links, told by their paths in the folder.

@@ -110,7 +110,7 @@ impl Difference {
                     && entry.mode == content.node.mode
             })
         };
-        // The base has the manifests already, with rights that faas-cli has given them.
+        // The base has the manifests already.
         let is_manifest = |path: &Path| {
             path.parent() == Some(folder) && path.file_name().is_some_and(archive::is_manifest)
         };

@@ -33,7 +33,9 @@ pub(super) fn write(
             } else {
                 text
             };
-            fs::write(handler.join(entry.file_name()), text)?;
+            let copy = handler.join(entry.file_name());
+            fs::write(&copy, text)?;
+            fs::set_permissions(copy, entry.metadata()?.permissions())?;
         }
     }
     fs::write(handler.join(marker), "")?;
@@ -64,23 +66,27 @@ fn without_tests(text: Vec<u8>) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
     fn only_manifests_and_the_marker_take_part_in_the_base() {
-        let folder = tempfile::tempdir().unwrap();
+        let (folder, project) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let handler = folder.path().join("pydict");
         fs::create_dir(&handler).unwrap();
         for name in ["handler.py", "requirements.txt", "secret.json"] {
             fs::write(handler.join(name), "x").unwrap();
         }
+        let [manifest, copy] = [&handler, &project.path().join("handler")]
+            .map(|folder| folder.join("requirements.txt"));
+        fs::set_permissions(&manifest, fs::Permissions::from_mode(0o606)).unwrap();
         let path = folder.path().join("stack.yaml");
         let text = "provider: {name: openfaas}\nfunctions:\n  pydict: {lang: python3, handler: \
                     ./pydict, image: i}\n";
         fs::write(&path, text).unwrap();
         let stack = StackFile::read(&path).unwrap();
         let function = stack.functions(None).unwrap().remove(0);
-        let project = tempfile::tempdir().unwrap();
         write(project.path(), &stack, &function, ".rsfaas-0").unwrap();
         let mut names: Vec<_> = fs::read_dir(project.path().join("handler"))
             .unwrap()
@@ -88,6 +94,8 @@ mod tests {
             .collect();
         names.sort();
         assert_eq!(names, [".rsfaas-0", "requirements.txt"]);
+        let mode = fs::metadata(copy).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o606);
     }
 
     #[test]

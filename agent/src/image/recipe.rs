@@ -88,7 +88,9 @@ impl Recipe {
             } => Context::new().folder(&project.path().join(context)),
             Self::Dockerfile { stripped } => Context::new()
                 .file(DOCKERFILE, 0o644, stripped.as_bytes())
-                .and_then(|context| manifests(context, Path::new(""), &function.handler)),
+                .and_then(|context| {
+                    manifests(context, Path::new(""), &function.handler, &|_| true)
+                }),
         }
         .map_err(failed)
     }
@@ -107,17 +109,19 @@ impl Recipe {
             } => {
                 let context = project.path().join(context);
                 let handler = handler_folder(&context, marker)?;
+                let there = context.join(&handler);
                 let own = |path: &Path| {
                     path.strip_prefix(&handler).is_ok_and(|path| {
                         path == Path::new(marker)
                             || source.get(path).is_some()
-                            || path.file_name().is_some_and(is_manifest)
-                                && function.handler.join(path).exists()
+                            || is_rewritten(&there, &function.handler, path)
                     })
                 };
                 let whole = sized(source).folder_without(&context, &own)?;
                 let whole = author(whole, &handler, source, &Ignored::default())?;
-                manifests(whole, &handler, &function.handler)
+                manifests(whole, &handler, &function.handler, &|name| {
+                    is_rewritten(&there, &function.handler, name)
+                })
             }
             Self::Dockerfile { .. } => {
                 let ignored = match source.get(Path::new(".dockerignore")).map(|it| it.content) {
@@ -125,7 +129,7 @@ impl Recipe {
                     _ => Ignored::default(),
                 };
                 let whole = author(sized(source), Path::new(""), source, &ignored)?;
-                manifests(whole, Path::new(""), &function.handler)
+                manifests(whole, Path::new(""), &function.handler, &|_| true)
             }
         };
         build().map_err(ImageError::context(&function.name))
@@ -159,14 +163,28 @@ fn author(
     Ok(context)
 }
 
-/// Adds the manifests of a handler folder, which are not among what is sealed.
-fn manifests(mut context: Context, below: &Path, handler: &Path) -> io::Result<Context> {
+/// Whether a file of a handler folder is a manifest that the base has with another text. All others stay in the context
+/// as they are: by the headers of the files that a step copies, their owners and rights, the builder knows whether it has
+/// done the step, and so whether dependencies are installed again.
+fn is_rewritten(base: &Path, handler: &Path, path: &Path) -> bool {
+    is_manifest(path.as_os_str())
+        && fs::read(handler.join(path))
+            .is_ok_and(|own| fs::read(base.join(path)).ok().as_ref() != Some(&own))
+}
+
+/// Adds manifests of a handler folder, which are not among what is sealed.
+fn manifests(
+    mut context: Context,
+    below: &Path,
+    handler: &Path,
+    which: &dyn Fn(&Path) -> bool,
+) -> io::Result<Context> {
     for entry in fs::read_dir(handler)? {
         let entry = entry?;
-        if entry.file_type()?.is_file() && is_manifest(&entry.file_name()) {
+        let name = entry.file_name();
+        if entry.file_type()?.is_file() && is_manifest(&name) && which(name.as_ref()) {
             let mode = entry.metadata()?.permissions().mode() & 0o777;
-            let path = below.join(entry.file_name());
-            context = context.file(path, mode, &fs::read(entry.path())?)?;
+            context = context.file(below.join(name), mode, &fs::read(entry.path())?)?;
         }
     }
     Ok(context)
@@ -193,114 +211,4 @@ fn handler_folder(context: &Path, marker: &str) -> io::Result<PathBuf> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{collections::BTreeMap, io::Read as _};
-
-    use super::*;
-    use crate::seal::archive::Survey;
-
-    fn function(handler: &Path) -> Function {
-        Function {
-            name: "f".into(),
-            lang: "golang-middleware".into(),
-            handler: handler.to_owned(),
-            image: "r/f:1".into(),
-            build_args: BTreeMap::new(),
-            build_options: Vec::new(),
-            entry: serde_json::Value::Null,
-        }
-    }
-
-    fn handler(files: &[(&str, &str)]) -> (tempfile::TempDir, Function, Archive) {
-        let folder = tempfile::tempdir().unwrap();
-        for (path, text) in files {
-            let path = folder.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
-        let source = Survey::of(folder.path()).unwrap().read().unwrap();
-        let function = function(folder.path());
-        (folder, function, source)
-    }
-
-    fn files(context: Context) -> BTreeMap<String, String> {
-        let bytes = context.finish().unwrap();
-        let mut archive = tar::Archive::new(&bytes[..]);
-        let entries = archive.entries().unwrap().map(|entry| {
-            let mut entry = entry.unwrap();
-            let path = entry.path().unwrap().display().to_string();
-            let mut text = String::new();
-            entry.read_to_string(&mut text).unwrap();
-            (path.trim_start_matches("./").to_owned(), text)
-        });
-        entries.filter(|(_, text)| !text.is_empty()).collect()
-    }
-
-    #[test]
-    fn a_template_gets_the_authors_files_in_place_of_its_stub() {
-        let (_folder, function, source) = handler(&[
-            ("handler.go", "author"),
-            ("go.mod", "author's"),
-            ("shop/shop.go", "more"),
-        ]);
-        let project = tempfile::tempdir().unwrap();
-        let context = project.path().join("build");
-        fs::create_dir_all(context.join("function")).unwrap();
-        for (path, text) in [
-            ("Dockerfile", "FROM x"),
-            ("main.go", "main"),
-            ("function/handler.go", "stub"),
-            ("function/go.mod", "author's"),
-            ("function/kept.go", "kept"),
-            ("function/.marker", "x"),
-        ] {
-            fs::write(context.join(path), text).unwrap();
-        }
-        let recipe = Recipe::Template {
-            project,
-            context: "build".into(),
-            marker: ".marker".into(),
-        };
-        let base = files(recipe.base(&function).unwrap());
-        assert!(base.values().all(|text| text != "author" && text != "more"));
-        let whole = files(recipe.whole(&function, &source).unwrap());
-        let expected = [
-            ("Dockerfile", "FROM x"),
-            ("function/go.mod", "author's"),
-            ("function/handler.go", "author"),
-            ("function/kept.go", "kept"),
-            ("function/shop/shop.go", "more"),
-            ("main.go", "main"),
-        ];
-        let expected = expected.map(|(path, text)| (path.to_owned(), text.to_owned()));
-        assert_eq!(whole, BTreeMap::from(expected));
-    }
-
-    #[test]
-    fn the_base_of_a_dockerfile_has_manifests_alone() {
-        let (_folder, function, source) = handler(&[
-            (DOCKERFILE, "FROM x\nCOPY . .\nCMD [\"y\"]\n"),
-            ("server.py", "author"),
-            ("notes.txt", "private"),
-            ("requirements.txt", "flask"),
-            (".dockerignore", "*.txt\n"),
-        ]);
-        let recipe = Recipe::of_dockerfile(&function, &source).unwrap();
-        let base = files(recipe.base(&function).unwrap());
-        assert_eq!(base[DOCKERFILE], "FROM x\nCMD [\"y\"]\n");
-        assert_eq!(
-            base.keys().collect::<Vec<_>>(),
-            [DOCKERFILE, "requirements.txt"]
-        );
-        let whole = files(recipe.whole(&function, &source).unwrap());
-        assert_eq!(whole["server.py"], "author");
-        assert!(!whole.contains_key("notes.txt"));
-    }
-
-    #[test]
-    fn a_folder_without_a_dockerfile_is_refused() {
-        let (_folder, function, source) = handler(&[("server.py", "author")]);
-        let error = Recipe::of_dockerfile(&function, &source).err().unwrap();
-        assert!(error.to_string().contains("no Dockerfile"), "{error}");
-    }
-}
+mod tests;
