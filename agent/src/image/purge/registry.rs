@@ -19,32 +19,57 @@ const MANIFESTS: &str = "application/vnd.docker.distribution.manifest.v2+json, \
 
 /// Removes the plain function's images, and looks whether their layers have gone with them.
 pub(super) async fn purge(purge: &Purge<'_>, purged: &mut Purged) {
-    let shared = held(purge.base).await.unwrap_or_default();
+    let others = others(purge).await;
     for image in purge.images() {
-        purge_image(purge, image, &shared, purged).await;
+        let removed = match &others {
+            Ok(others) => remove(image, others).await.map_err(|it| it.to_string()),
+            Err(said) => Err(said.clone()),
+        };
+        let why = match removed {
+            Ok(Removed::Missing) => continue,
+            Ok(Removed::Gone(own)) => {
+                collect(purge, image, &own, purged).await;
+                continue;
+            }
+            Ok(Removed::Stays) => {
+                "another function's tag there stands for the same, and would go with it; give that function an image of \
+                 its own"
+                    .to_owned()
+            }
+            Err(said) => said,
+        };
+        purged.left.push(Leftover {
+            what: format!("image {image} in the registry ({why})"),
+            how: "delete the tag, and those of other builds, with the registry's own means, then collect garbage".into(),
+        });
     }
 }
 
-async fn purge_image(purge: &Purge<'_>, image: &Reference, shared: &Held, purged: &mut Purged) {
-    let own = match remove(image).await {
-        Ok(None) => return,
-        Ok(Some(own)) => own,
-        Err(error) => {
-            purged.left.push(Leftover {
-                what: format!("image {image} in the registry ({error})"),
-                how: "delete the tag, and those of other builds, with the registry's own means, then collect garbage".into(),
-            });
-            return;
-        }
-    };
+/// What the base image and other functions' images of the repository stand for.
+async fn others(purge: &Purge<'_>) -> Result<Held, String> {
+    let mut others = held(purge.base).await.unwrap_or_default();
+    for tag in purge.taken {
+        let Held { manifests, blobs } = held(&purge.image.tagged(tag)).await?;
+        others.manifests.extend(manifests);
+        others.blobs.extend(blobs);
+    }
+    Ok(others)
+}
+
+/// Has the registry's garbage collected, and looks whether the layers and settings that were an image's own are there.
+async fn collect(
+    purge: &Purge<'_>,
+    image: &Reference,
+    own: &BTreeSet<String>,
+    purged: &mut Purged,
+) {
     if let Some(command) = purge.command.clone()
         && let Err(error) = PurgeCommand::new(command).run(image).await
     {
         tracing::warn!(%error, "the registry's garbage was not collected");
     }
-    let own: Vec<&String> = own.blobs.difference(&shared.blobs).collect();
     let mut kept = 0;
-    for digest in &own {
+    for digest in own {
         kept += usize::from(has_blob(image, digest).await.unwrap_or(true));
     }
     if kept > 0 {
@@ -71,11 +96,22 @@ pub(in crate::image) fn blobs(image: &Reference) -> Leftover {
 /// # Errors
 /// When the registry is not named, does not answer, or refuses.
 pub(in crate::image) async fn remove_manifest(image: &Reference) -> Result<bool, ImageError> {
-    Ok(remove(image).await?.is_some())
+    let removed = remove(image, &Held::default()).await?;
+    Ok(!matches!(removed, Removed::Missing))
 }
 
-/// Deletes the manifests; tells what was theirs, where there were any.
-async fn remove(image: &Reference) -> Result<Option<Held>, ImageError> {
+/// What has become of an image.
+enum Removed {
+    /// There was none.
+    Missing,
+    /// Others are the same: with its manifest a registry forgets every tag that stands for it.
+    Stays,
+    /// Its manifests are deleted, and nobody else has these layers and settings of it.
+    Gone(BTreeSet<String>),
+}
+
+/// Deletes the manifests of an image, but for those that others have.
+async fn remove(image: &Reference, others: &Held) -> Result<Removed, ImageError> {
     let failed = |said: String| ImageError::Registry {
         image: image.to_string(),
         said,
@@ -88,12 +124,15 @@ async fn remove(image: &Reference) -> Result<Option<Held>, ImageError> {
     if status == StatusCode::NOT_FOUND {
         let missed = answer(host, Method::GET, &tagged).await.map_err(failed)?;
         believe(host, &missed).await.map_err(failed)?;
-        return Ok(None);
+        return Ok(Removed::Missing);
     }
     let refused = |status: StatusCode| failed(format!("the registry answered {status}"));
     let digest = digest
         .filter(|_| status.is_success())
         .ok_or_else(|| refused(status))?;
+    if others.manifests.contains(&digest) {
+        return Ok(Removed::Stays);
+    }
     let held = held(image).await;
     let delete = async |digest: &str| {
         let manifest = format!("/v2/{path}/manifests/{digest}");
@@ -106,19 +145,20 @@ async fn remove(image: &Reference) -> Result<Option<Held>, ImageError> {
         return Err(refused(status));
     }
     let held = held.map_err(failed)?;
-    for listed in &held.manifests {
+    let own = held.manifests.difference(&others.manifests);
+    for listed in own.filter(|listed| **listed != digest) {
         let status = delete(listed).await?;
         if !status.is_success() && status != StatusCode::NOT_FOUND {
             return Err(refused(status));
         }
     }
-    Ok(Some(held))
+    Ok(Removed::Gone(&held.blobs - &others.blobs))
 }
 
 /// What a name stands for.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Held {
-    /// Digests of the manifests that an index lists, and of those that these list.
+    /// Digests of its manifest, of those that this lists where it is an index, and of those that these list.
     manifests: BTreeSet<String>,
     /// Digests of layers and settings.
     blobs: BTreeSet<String>,
@@ -139,6 +179,7 @@ async fn held(image: &Reference) -> Result<Held, String> {
         if !answer.status.is_success() {
             return Err(format!("the registry answered {}", answer.status));
         }
+        held.manifests.extend(digest_of(&answer));
         let manifest: Value =
             serde_json::from_slice(&answer.body).map_err(|error| format!("{name}: {error}"))?;
         let list = |field: &str| manifest[field].as_array();
@@ -210,9 +251,13 @@ async fn ask(
     path: &str,
 ) -> Result<(StatusCode, Option<String>), String> {
     let answer = answer(host, method, path).await?;
-    let digest = answer.headers.get("docker-content-digest");
-    let digest = digest.and_then(|digest| digest.to_str().ok());
-    Ok((answer.status, digest.map(str::to_owned)))
+    Ok((answer.status, digest_of(&answer)))
+}
+
+/// The digest of the manifest that a registry has answered with.
+fn digest_of(answer: &http::Answer) -> Option<String> {
+    let digest = answer.headers.get("docker-content-digest")?;
+    digest.to_str().ok().map(str::to_owned)
 }
 
 async fn answer(host: &str, method: Method, path: &str) -> Result<http::Answer, String> {

@@ -19,7 +19,7 @@ const IMAGE: &str =
 /// The manifests of a registry, by digest.
 type Manifests = Arc<Mutex<BTreeMap<&'static str, String>>>;
 
-/// A registry in which the tag `1` is `sha256:top`, and whose blobs go with its last manifest; its `HOST:PORT`.
+/// A registry in which the tags `1` and `2` are `sha256:top`, and whose blobs go with its last manifest; its `HOST:PORT`.
 async fn registry(manifests: Manifests) -> String {
     serving(move |head| answer(head, &mut manifests.lock().unwrap())).await
 }
@@ -43,7 +43,11 @@ fn answer(head: &str, manifests: &mut BTreeMap<&'static str, String>) -> String 
     let words: Vec<&str> = head.split_whitespace().collect();
     let (method, path) = (words[0], words[1]);
     let name = path.rsplit('/').next().unwrap();
-    let digest = if name == "1" { "sha256:top" } else { name };
+    let digest = if ["1", "2"].contains(&name) {
+        "sha256:top"
+    } else {
+        name
+    };
     let body = match method {
         _ if path.contains("/blobs/") => (!manifests.is_empty()).then(String::new),
         "DELETE" => manifests.remove(digest),
@@ -62,6 +66,14 @@ fn answer(head: &str, manifests: &mut BTreeMap<&'static str, String>) -> String 
 
 /// What comes of purging an image from a registry with these manifests, and what the registry has then.
 async fn purged(manifests: &[(&'static str, String)]) -> (Purged, Vec<&'static str>) {
+    purged_beside(&[], manifests).await
+}
+
+/// The same where other functions have these tags.
+async fn purged_beside(
+    taken: &[&str],
+    manifests: &[(&'static str, String)],
+) -> (Purged, Vec<&'static str>) {
     let content: Manifests = Arc::new(Mutex::new(manifests.iter().cloned().collect()));
     let host = registry(content.clone()).await;
     let engine = Engine(Docker::connect_with_http("127.0.0.1:1", 1, API_DEFAULT_VERSION).unwrap());
@@ -69,7 +81,7 @@ async fn purged(manifests: &[(&'static str, String)]) -> (Purged, Vec<&'static s
         engine: &engine,
         image: &Reference::parse(&format!("{host}/f:1")),
         further: &[],
-        taken: &BTreeSet::new(),
+        taken: &taken.iter().map(|&tag| tag.to_owned()).collect(),
         context: None,
         base: &Reference::parse(&format!("{host}/f:base")),
         traces: Traces::default(),
@@ -100,6 +112,44 @@ async fn what_an_index_lists_goes_with_it_and_its_layers_are_asked_for() {
     assert_eq!(left, <[&str; 0]>::default());
     assert!(purged.left.is_empty(), "{purged:?}");
     assert!(purged.proved[0].contains("the 2 layers"), "{purged:?}");
+}
+
+#[tokio::test]
+async fn an_image_that_another_functions_tag_stands_for_stays_and_is_told() {
+    let (purged, left) = purged_beside(&["2"], &[("sha256:top", IMAGE.into())]).await;
+    assert_eq!(left, ["sha256:top"]);
+    assert!(purged.proved.is_empty(), "{purged:?}");
+    assert!(
+        purged.left[0].what.contains("another function's tag"),
+        "{purged:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_another_functions_image_lists_or_holds_is_not_taken_from_it() {
+    let index = |child: &str| json!({"manifests": [{"digest": child}]}).to_string();
+    let manifests = [
+        ("sha256:top", index("sha256:amd64")),
+        ("other", index("sha256:amd64")),
+        ("sha256:amd64", IMAGE.into()),
+    ];
+    let (purged, left) = purged_beside(&["other"], &manifests).await;
+    assert_eq!(left, ["other", "sha256:amd64"]);
+    assert!(purged.left.is_empty(), "{purged:?}");
+}
+
+#[tokio::test]
+async fn an_image_stays_where_it_is_not_known_what_others_have() {
+    let manifests = [
+        ("sha256:top", IMAGE.into()),
+        ("other", "no JSON".to_owned()),
+    ];
+    let (purged, left) = purged_beside(&["other"], &manifests).await;
+    assert_eq!(left, ["other", "sha256:top"]);
+    assert!(
+        purged.left[0].what.contains("in the registry (other"),
+        "{purged:?}"
+    );
 }
 
 #[tokio::test]
