@@ -15,7 +15,10 @@ use std::{
 
 pub(super) use self::registry::{blobs, pushed_tags, remove_manifest};
 pub use self::traces::Traces;
-use super::{Engine, ImageError, Reference, engine::Storage};
+use super::{
+    Engine, ImageError, Reference,
+    engine::{Image, Storage},
+};
 
 /// How long the plain function's container may take until it is gone.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -97,7 +100,8 @@ impl Purge<'_> {
                 how: "docker builder prune --all, which removes every function's cache".into(),
             });
         }
-        match self.look(&root).await {
+        let base = self.base_layers().await?;
+        match self.look(&root, &base).await {
             None => {
                 purged.left.push(Leftover {
                     what: format!(
@@ -113,10 +117,11 @@ impl Purge<'_> {
                 let search = if search.found.is_empty() {
                     search
                 } else {
-                    if let Err(error) = self.clean(&search.found).await {
+                    let found: Vec<PathBuf> = search.found.keys().cloned().collect();
+                    if let Err(error) = self.clean(&found).await {
                         tracing::warn!(%error, "the builder's cache was not cleaned");
                     }
-                    self.look(&root).await.unwrap_or(search)
+                    self.look(&root, &base).await.unwrap_or(search)
                 };
                 self.tell(&root, search, purged).await?;
             }
@@ -141,30 +146,48 @@ impl Purge<'_> {
         }
     }
 
-    /// Searches everything that the engine keeps; `None` where it is out of reach.
-    async fn look(&self, root: &Path) -> Option<traces::Search> {
+    /// The folders of the base's layers. That was built without any of the author's files: what is the same there, as
+    /// a stub of the template that the author has left as it was, is no secret.
+    async fn base_layers(&self) -> Result<HashSet<String>, ImageError> {
+        let mut images = self.engine.layer_folders().await?;
+        images.retain(|(image, _)| {
+            let mut names = image.tags.iter().map(|tag| Reference::parse(tag));
+            names.any(|name| name.is_same(self.base))
+        });
+        Ok(images
+            .into_iter()
+            .flat_map(|(_, folders)| folders)
+            .collect())
+    }
+
+    /// Searches everything that the engine keeps for what the base has not; `None` where it is out of reach.
+    async fn look(&self, root: &Path, base: &HashSet<String>) -> Option<traces::Search> {
         let (traces, root) = (self.traces.clone(), root.to_owned());
         let search = tokio::task::spawn_blocking(move || traces.search(&root)).await;
-        search.ok()?.ok()
+        let mut search = search.ok()?.ok()?;
+        search.pass_over(|path| layer_of(path).is_some_and(|layer| base.contains(&layer)));
+        Some(search)
     }
 
     /// Removes images without a name, and records of the builder's cache, that hold what was found.
     async fn clean(&self, found: &[PathBuf]) -> Result<(), ImageError> {
-        let layers = layers_of(found);
-        for (image, folders) in self.engine.layer_folders().await? {
-            if image.tags.is_empty() && !folders.is_disjoint(&layers) {
+        let layers: BTreeSet<String> = found.iter().filter_map(|path| layer_of(path)).collect();
+        let images = self.engine.layer_folders().await?;
+        for (image, folders) in &images {
+            if image.tags.is_empty() && folders.iter().any(|folder| layers.contains(folder)) {
                 // A step of an image that has a name cannot be removed, and is told of.
                 let _ = self.engine.remove(&image.id).await;
             }
         }
         let records = cache::records().await?;
-        for id in cache::in_order(&records, layers.into_iter().collect()) {
+        for id in cache::in_order(&records, layers) {
             cache::prune(&id).await?;
         }
         // A record's folder may have another name than the record.
+        let loose = loose(found, &images);
         let records = cache::records().await?;
         for id in cache::of_contexts(&records) {
-            if !found.iter().any(|path| path.exists()) {
+            if !loose.iter().any(|path| path.exists()) {
                 break;
             }
             cache::prune(&id).await?;
@@ -179,22 +202,12 @@ impl Purge<'_> {
         purged: &mut Purged,
     ) -> Result<(), ImageError> {
         let images = self.engine.layer_folders().await?;
-        // The base was built without any of the author's files: what is the same there is no secret.
-        let mut clean = HashSet::new();
-        for (image, folders) in &images {
-            if image.tags.contains(&self.base.to_string()) {
-                clean.extend(folders.iter().cloned());
-            }
-        }
         let mut left = BTreeMap::<String, (String, usize)>::new();
-        for path in &search.found {
-            let layers = layers_of(std::slice::from_ref(path));
-            if layers.iter().any(|layer| clean.contains(layer)) {
-                continue;
-            }
+        for path in search.found.keys() {
+            let layer = layer_of(path);
             let owners = images
                 .iter()
-                .filter(|(_, folders)| !folders.is_disjoint(&layers));
+                .filter(|(_, folders)| layer.as_ref().is_some_and(|it| folders.contains(it)));
             let names: BTreeSet<&String> = owners.flat_map(|(image, _)| &image.tags).collect();
             let (what, how) = match names.first() {
                 Some(name) => (format!("image {name}"), format!("docker image rm {name}")),
@@ -208,7 +221,7 @@ impl Purge<'_> {
         if left.is_empty() {
             purged.proved.push(format!(
                 "none of the handler's {} files is among the {} files in {}",
-                self.traces.len(),
+                search.contents,
                 search.files,
                 root.display()
             ));
@@ -228,30 +241,56 @@ impl Purge<'_> {
     }
 }
 
-/// The folders of layers that files are in, by the name that the engine's storage gives them.
-fn layers_of(paths: &[PathBuf]) -> HashSet<String> {
-    let layer = |path: &PathBuf| {
-        let mut parts = path.components().map(std::path::Component::as_os_str);
-        parts.find(|part| *part == "overlay2" || *part == "vfs")?;
-        let next = parts.next()?;
-        let name = if next == "dir" { parts.next()? } else { next };
-        Some(name.to_string_lossy().into_owned())
+/// The files that are in no layer of an image that has a name: those go with the image, and with nothing else.
+fn loose<'a>(found: &'a [PathBuf], images: &[(Image, HashSet<String>)]) -> Vec<&'a PathBuf> {
+    let named = |layer: &String| {
+        let mut images = images.iter();
+        images.any(|(image, folders)| !image.tags.is_empty() && folders.contains(layer))
     };
-    paths.iter().filter_map(layer).collect()
+    let is_loose = |path: &&PathBuf| !layer_of(path).as_ref().is_some_and(named);
+    found.iter().filter(is_loose).collect()
+}
+
+/// The folder of the layer that a file is in, by the name that the engine's storage gives it.
+fn layer_of(path: &Path) -> Option<String> {
+    let mut parts = path.components().map(std::path::Component::as_os_str);
+    parts.find(|part| *part == "overlay2" || *part == "vfs")?;
+    let next = parts.next()?;
+    let name = if next == "dir" { parts.next()? } else { next };
+    Some(name.to_string_lossy().into_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const PATHS: [&str; 3] = [
+        "/var/lib/docker/overlay2/abc/diff/home/app/handler",
+        "/var/lib/docker/vfs/dir/def/app",
+        "/var/lib/docker/tmp/x",
+    ];
+
     #[test]
     fn layers_are_known_by_their_folders() {
-        let paths = [
-            "/var/lib/docker/overlay2/abc/diff/home/app/handler",
-            "/var/lib/docker/vfs/dir/def/app",
-            "/var/lib/docker/tmp/x",
-        ];
-        let layers = layers_of(&paths.map(PathBuf::from));
-        assert_eq!(layers, HashSet::from(["abc".to_owned(), "def".to_owned()]));
+        let layers = PATHS.map(|path| layer_of(Path::new(path)));
+        assert_eq!(
+            layers,
+            [Some("abc".to_owned()), Some("def".to_owned()), None]
+        );
+    }
+
+    #[test]
+    fn what_an_image_with_a_name_has_is_not_waited_for_while_the_cache_is_pruned() {
+        let image = |tags: &[&str], layer: &str| {
+            let tags = tags.iter().map(|&tag| tag.to_owned()).collect();
+            let image = Image {
+                id: "sha256:0".to_owned(),
+                tags,
+            };
+            (image, HashSet::from([layer.to_owned()]))
+        };
+        let images = [image(&["r/other:1"], "abc"), image(&[], "def")];
+        let found = PATHS.map(PathBuf::from);
+        assert_eq!(loose(&found, &images), [&found[1], &found[2]]);
     }
 }

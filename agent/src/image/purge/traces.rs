@@ -1,6 +1,6 @@
 //! What a handler is known by, and the search for it in a folder.
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     fs, io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
@@ -13,17 +13,32 @@ use crate::seal::archive::{Archive, Content, Entry};
 /// Files of fewer bytes tell nothing: too many others are the same.
 const MIN_BYTES: usize = 16;
 
+/// SHA-256 of a file's content.
+type ContentDigest = [u8; 32];
+
 /// The digests of a handler's files, by their sizes.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Traces(HashMap<u64, HashSet<[u8; 32]>>);
+pub struct Traces(HashMap<u64, HashSet<ContentDigest>>);
 
 /// What a search has come to.
 #[derive(Debug, Default)]
 pub(super) struct Search {
     /// Files that were looked at.
     pub(super) files: usize,
-    /// Those that are the handler's.
-    pub(super) found: Vec<PathBuf>,
+    /// How many contents were looked for.
+    pub(super) contents: usize,
+    /// The files that are the handler's.
+    pub(super) found: BTreeMap<PathBuf, ContentDigest>,
+}
+
+impl Search {
+    /// Passes over every content that one of these files has: it is no secret, wherever else it is.
+    pub(super) fn pass_over(&mut self, open: impl Fn(&Path) -> bool) {
+        let found = self.found.iter().filter(|(path, _)| open(path));
+        let known: HashSet<ContentDigest> = found.map(|(_, digest)| *digest).collect();
+        self.found.retain(|_, digest| !known.contains(digest));
+        self.contents -= known.len();
+    }
 }
 
 impl Traces {
@@ -60,7 +75,10 @@ impl Traces {
     /// not there any more.
     pub(super) fn search(&self, root: &Path) -> io::Result<Search> {
         let device = fs::symlink_metadata(root)?.dev();
-        let mut search = Search::default();
+        let mut search = Search {
+            contents: self.len(),
+            ..Search::default()
+        };
         let mut folders = vec![root.to_owned()];
         while let Some(folder) = folders.pop() {
             for entry in gone(fs::read_dir(&folder))?.into_iter().flatten() {
@@ -72,8 +90,8 @@ impl Traces {
                     folders.push(path);
                 } else if status.is_file() {
                     search.files += 1;
-                    if self.has(&path, status.len())? {
-                        search.found.push(path);
+                    if let Some(digest) = self.digest(&path, status.len())? {
+                        search.found.insert(path, digest);
                     }
                 }
             }
@@ -81,15 +99,16 @@ impl Traces {
         Ok(search)
     }
 
-    fn has(&self, path: &Path, size: u64) -> io::Result<bool> {
+    /// A file's digest, where the handler has it, too.
+    fn digest(&self, path: &Path, size: u64) -> io::Result<Option<ContentDigest>> {
         let Some(digests) = self.0.get(&size) else {
-            return Ok(false);
+            return Ok(None);
         };
         let Some(bytes) = gone(fs::read(path))? else {
-            return Ok(false);
+            return Ok(None);
         };
-        let digest: [u8; 32] = Sha256::digest(bytes).into();
-        Ok(digests.contains(&digest))
+        let digest = Sha256::digest(bytes).into();
+        Ok(digests.contains(&digest).then_some(digest))
     }
 }
 
@@ -137,8 +156,29 @@ mod tests {
         }
         fs::write(root.path().join("other"), SOURCE.to_uppercase()).unwrap();
         fs::write(root.path().join("tiny"), "x").unwrap();
+        let search = traces.search(root.path()).unwrap();
+        assert_eq!((search.files, search.contents), (4, 2));
+        assert!(search.found.keys().eq(&planted));
+    }
+
+    #[test]
+    fn what_the_base_has_is_passed_over_wherever_it_is() {
+        let handler = tempfile::tempdir().unwrap();
+        for (name, text) in [("handler_test.py", SOURCE), ("handler.py", PROGRAM)] {
+            fs::write(handler.path().join(name), text).unwrap();
+        }
+        let traces = Traces::of(&Survey::of(handler.path()).unwrap().read().unwrap());
+        let root = tempfile::tempdir().unwrap();
+        for folder in ["base", "other"] {
+            fs::create_dir(root.path().join(folder)).unwrap();
+            fs::write(root.path().join(folder).join("x"), SOURCE).unwrap();
+        }
+        let secret = root.path().join("other/y");
+        fs::write(&secret, PROGRAM).unwrap();
         let mut search = traces.search(root.path()).unwrap();
-        search.found.sort();
-        assert_eq!((search.files, search.found), (4, planted.to_vec()));
+        assert_eq!((search.contents, search.found.len()), (2, 3));
+        search.pass_over(|path| path.starts_with(root.path().join("base")));
+        assert_eq!(search.contents, 1);
+        assert!(search.found.keys().eq([&secret]));
     }
 }
