@@ -4,7 +4,10 @@ mod images;
 mod known;
 mod tell;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    path::Path,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use self::images::Images;
 use super::{
@@ -15,11 +18,12 @@ use super::{
 use crate::{
     fault::{self, Point},
     image::{
-        self, Engine, ImageError, Leftover, Preparation, Prepared, Purge, Purged, Reference, Traces,
+        self, Engine, ImageError, LeftOut, Leftover, Preparation, Prepared, Purge, Purged,
+        Reference, Traces,
     },
     openfaas::FaasError,
     seal::{
-        archive::{Archive, Built, Survey},
+        archive::{Archive, Built, IsLeftOut, Survey},
         file::SealedFile,
         folder::seal_built,
         key::Key,
@@ -93,7 +97,9 @@ async fn seal(
         Some(handler) => handler.places()?.is_some(),
         None => false,
     };
-    let manifests = known::manifests(&function.handler)?;
+    let template = LeftOut::of(&setting.stack, function)?;
+    let left_out = |path: &Path| template.has(path);
+    let manifests = known::manifests(&function.handler, &left_out)?;
     let changed =
         |record: &SealedFunction| known::changed(record, &setting.stack, function, &manifests);
     let (record, built) = match known {
@@ -108,7 +114,7 @@ async fn seal(
             (record, None)
         }
         _ => {
-            let prepared = prepare(setting, function, &file, manifests).await?;
+            let prepared = prepare(setting, function, &file, manifests, &left_out).await?;
             fault::pass(Point::SealPrepared);
             prepared
         }
@@ -139,7 +145,8 @@ async fn seal(
         .unwrap_or_default()
         .as_secs();
     let is_finished = begun.is_none() && registered.as_ref() == Some(&record);
-    if is_finished && sealed.is_some() && Survey::of(&function.handler)?.is_clean() {
+    if is_finished && sealed.is_some() && Survey::without(&function.handler, &left_out)?.is_clean()
+    {
         tell!(
             "{name}: already sealed with key {}; nothing was changed",
             key.id()
@@ -149,7 +156,7 @@ async fn seal(
     // Whatever ends this run from here on, the next one knows how to go on.
     setting.state.begin(&record)?;
     fault::pass(Point::SealNoted);
-    let report = seal_built(&function.handler, name, key, now, built)?;
+    let report = seal_built(&function.handler, name, key, now, built, &left_out)?;
     tell::report(name, &report);
     let images = images(setting, function).await;
     tell!("{name}: deploying the locked function");
@@ -187,13 +194,14 @@ async fn prepare(
     function: &Function,
     file: &SealedFile,
     manifests: String,
+    left_out: IsLeftOut<'_>,
 ) -> Result<(SealedFunction, Option<(Archive, Built)>), Failure> {
     let name = &function.name;
     tell!("{name}: building and pushing an image without the handler");
     let engine = Engine::connect().await?;
     let source = match file.exists()? {
         true => None,
-        false => Some(Survey::of(&function.handler)?.read()?),
+        false => Some(Survey::without(&function.handler, left_out)?.read()?),
     };
     let preparation = Preparation {
         engine: &engine,

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     control::{self, ClientError, Command, Reply},
-    image::Engine,
+    image::{Engine, LeftOut},
     seal::{
         folder::{Outcome, place_plain, remove_sealed},
         key::Key,
@@ -64,7 +64,8 @@ async fn unseal(setting: &Setting, function: &Function, key: &Key) -> Result<(),
         is_served(&setting.control_socket, name)?;
     }
     // The function is served until its plain files are there: if they cannot be, nothing else has changed.
-    let outcome = place_plain(&function.handler, name, key)?;
+    let template = LeftOut::of(&setting.stack, function)?;
+    let outcome = place_plain(&function.handler, name, key, &|path| template.has(path))?;
     let given_back = give_back(setting, function, outcome).await;
     given_back.map_err(|error| {
         let message = format!(

@@ -24,6 +24,7 @@ mod unlocked;
 pub use base::{BaseImage, Preparation, Prepared};
 pub use containerd::remove_pulled;
 pub use engine::Engine;
+pub use ignore::LeftOut;
 pub use locked::build_locked;
 pub(crate) use park::GATE_PATH;
 pub use purge::{Leftover, Purge, Purged, Traces};

@@ -6,7 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{ImageError, context::Context, dockerfile, ignore::Ignored, project};
+use super::{
+    ImageError,
+    context::Context,
+    dockerfile,
+    ignore::{FILE, Ignored},
+    project,
+};
 use crate::{
     openfaas::FaasCli,
     seal::archive::{Archive, Content, is_manifest},
@@ -118,13 +124,14 @@ impl Recipe {
                     })
                 };
                 let whole = sized(source).folder_without(&context, &own)?;
+                // What the template leaves out is not among the author's files.
                 let whole = author(whole, &handler, source, &Ignored::default())?;
                 manifests(whole, &handler, &function.handler, &|name| {
                     is_rewritten(&there, &function.handler, name)
                 })
             }
             Self::Dockerfile { .. } => {
-                let ignored = match source.get(Path::new(".dockerignore")).map(|it| it.content) {
+                let ignored = match source.get(Path::new(FILE)).map(|it| it.content) {
                     Some(Content::File(bytes)) => Ignored::parse(&String::from_utf8_lossy(bytes)),
                     _ => Ignored::default(),
                 };

@@ -13,7 +13,7 @@ use std::{
 };
 
 use super::{
-    archive::{Archive, ArchiveError, Built, Content, Existing, Owner, Survey},
+    archive::{Archive, ArchiveError, Built, Content, Existing, IsLeftOut, Owner, Survey},
     file::{FileError, SealedFile},
     key::{Key, KeyId},
 };
@@ -46,6 +46,8 @@ pub struct Report {
     pub history: Option<PathBuf>,
     /// Files whose content also stands under another name on this host.
     pub hard_linked: Vec<PathBuf>,
+    /// What is no part of the function, and stays as it is.
+    pub left_out: Vec<PathBuf>,
 }
 
 /// Why a folder was not sealed or unsealed.
@@ -86,10 +88,11 @@ pub enum FolderError {
 /// When something cannot be read, sealed, written or removed. Plaintext is there until the
 /// ciphertext is.
 pub fn seal_folder(folder: &Path, name: &str, key: &Key, time: u64) -> Result<Report, FolderError> {
-    seal_built(folder, name, key, time, None)
+    seal_built(folder, name, key, time, None, &|_| false)
 }
 
-/// The same, with what a build has made of that folder's files (the archive) beside them.
+/// The same, with what a build has made of that folder's files (the archive) beside them, and without what is no part of
+/// the function.
 ///
 /// # Errors
 /// As [`seal_folder`], and when the folder is not any more what was built.
@@ -99,9 +102,10 @@ pub fn seal_built(
     key: &Key,
     time: u64,
     built: Option<(Archive, Built)>,
+    left_out: IsLeftOut<'_>,
 ) -> Result<Report, FolderError> {
     let file = SealedFile::in_folder(folder);
-    let survey = Survey::of(folder)?;
+    let survey = Survey::without(folder, left_out)?;
     let (outcome, archive) = match (file.exists()?, survey.is_clean()) {
         (true, true) => {
             return Ok(Report::new(
@@ -128,18 +132,24 @@ pub fn seal_built(
             (Outcome::Done, archive)
         }
     };
-    remove_plaintext(folder, &archive)?;
+    remove_plaintext(folder, &archive, left_out)?;
     Ok(Report::new(outcome, key.id(), survey))
 }
 
-/// Gives the plain files back, beside the sealed file, which is there until [`remove_sealed`].
+/// Gives the plain files back, beside the sealed file, which is there until [`remove_sealed`], and beside what is no part
+/// of the function.
 ///
 /// # Errors
 /// When the file does not open, plain files of other content are in the way, or something cannot
 /// be written.
-pub fn place_plain(folder: &Path, name: &str, key: &Key) -> Result<Outcome, FolderError> {
+pub fn place_plain(
+    folder: &Path,
+    name: &str,
+    key: &Key,
+    left_out: IsLeftOut<'_>,
+) -> Result<Outcome, FolderError> {
     let file = SealedFile::in_folder(folder);
-    let survey = Survey::of(folder)?;
+    let survey = Survey::without(folder, left_out)?;
     if !file.exists()? {
         let plain = survey.read()?;
         let folder = folder.to_owned();
@@ -187,6 +197,7 @@ impl Report {
             manifests,
             history,
             hard_linked,
+            left_out,
             ..
         } = survey;
         Self {
@@ -195,19 +206,25 @@ impl Report {
             manifests,
             history,
             hard_linked,
+            left_out,
         }
     }
 }
 
 /// Removes the plain files, once it is certain that the archive holds each of them as it is now.
-fn remove_plaintext(folder: &Path, archive: &Archive) -> Result<(), FolderError> {
-    let survey = Survey::of(folder)?;
+fn remove_plaintext(
+    folder: &Path,
+    archive: &Archive,
+    left_out: IsLeftOut<'_>,
+) -> Result<(), FolderError> {
+    let survey = Survey::without(folder, left_out)?;
     let plain = compare(folder, &survey, archive)?;
     remove_all(folder, &survey.caches)?;
     remove_leftovers(folder, &survey)?;
     for entry in plain.entries().rev() {
         let path = folder.join(entry.path);
         match entry.content {
+            Content::Folder if survey.holds_left_out(entry.path) => Ok(()),
             Content::Folder => fs::remove_dir(&path),
             _ => fs::remove_file(&path),
         }

@@ -9,6 +9,9 @@ pub(crate) struct Template {
     /// The process of its functions, where the stack file names none.
     #[serde(default)]
     pub(crate) fprocess: Option<String>,
+    /// Where the handler folder is put, where that is not `function`.
+    #[serde(default)]
+    pub(crate) handler_folder: Option<std::path::PathBuf>,
     /// What may be installed for them.
     #[serde(default)]
     pub(crate) build_options: Vec<BuildOption>,

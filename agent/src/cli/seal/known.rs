@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::super::exit::Failure;
 use crate::{
-    seal::archive::Survey,
+    seal::archive::{IsLeftOut, Survey},
     stack::{Function, StackFile},
     state::{Isolation, Rebuild, SealedFunction},
 };
@@ -43,8 +43,8 @@ pub(super) fn changed(
 }
 
 /// SHA-256 of the manifests in a handler folder, as hexadecimal.
-pub(super) fn manifests(folder: &Path) -> Result<String, Failure> {
-    let mut paths = Survey::of(folder)?.manifests;
+pub(super) fn manifests(folder: &Path, left_out: IsLeftOut<'_>) -> Result<String, Failure> {
+    let mut paths = Survey::without(folder, left_out)?.manifests;
     paths.sort_unstable();
     let mut hash = Sha256::new();
     for path in paths {
@@ -125,7 +125,7 @@ mod tests {
         let (stack, function) = function(project.path());
         let now = |text: &str| {
             fs::write(function.handler.join("requirements.txt"), text).unwrap();
-            manifests(&function.handler).unwrap()
+            manifests(&function.handler, &|_| false).unwrap()
         };
         let sealed = now("flask\n");
         let mut known = record(&function.entry);

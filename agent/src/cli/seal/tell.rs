@@ -59,6 +59,17 @@ pub(super) fn report(name: &str, report: &Report) {
             manifest.display()
         );
     }
+    if !report.left_out.is_empty() {
+        let paths: Vec<_> = report
+            .left_out
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
+        tell!(
+            "{name}: {} stays readable: the template leaves it out of the image",
+            paths.join(", ")
+        );
+    }
     if let Some(history) = &report.history {
         tell!(
             "warning: {name}: {} may still hold the source",

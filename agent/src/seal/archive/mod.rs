@@ -26,7 +26,7 @@ pub use self::{
     built::{Built, BuiltFile, Place},
     manifest::is_manifest,
     place::{Existing, Owner},
-    survey::Survey,
+    survey::{IsLeftOut, Survey},
 };
 
 /// Name prefix of our temporary files and folders, left by a run that was killed.

@@ -27,7 +27,12 @@ pub struct Survey {
     pub history: Option<PathBuf>,
     /// Files that other names link to: the content stays under those names.
     pub hard_linked: Vec<PathBuf>,
+    /// What is no part of the function, by what [`Survey::without`] was told: left alone.
+    pub left_out: Vec<PathBuf>,
 }
+
+/// Tells of a path in a handler folder whether it is left out of the function's image.
+pub type IsLeftOut<'a> = &'a dyn Fn(&Path) -> bool;
 
 /// A file, folder or link that is to be sealed.
 pub(super) struct Found {
@@ -60,6 +65,14 @@ impl Survey {
     /// # Errors
     /// When something cannot be read, is of a kind that no handler holds, or leads out.
     pub fn of(folder: &Path) -> Result<Self, ArchiveError> {
+        Self::without(folder, &|_| false)
+    }
+
+    /// The same for a function of which some files of the folder are no part. Compiled source goes in any case.
+    ///
+    /// # Errors
+    /// As [`Survey::of`], but whatever is left out may be of any kind and lead anywhere.
+    pub fn without(folder: &Path, left_out: IsLeftOut<'_>) -> Result<Self, ArchiveError> {
         let mut survey = Self {
             folder: folder.to_owned(),
             found: Vec::new(),
@@ -68,8 +81,9 @@ impl Survey {
             leftovers: Vec::new(),
             history: None,
             hard_linked: Vec::new(),
+            left_out: Vec::new(),
         };
-        survey.walk(Path::new(""))?;
+        survey.walk(Path::new(""), left_out)?;
         survey.found.sort_by(Found::in_order);
         Ok(survey)
     }
@@ -78,6 +92,12 @@ impl Survey {
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.found.is_empty() && self.caches.is_empty() && self.leftovers.is_empty()
+    }
+
+    /// Whether a folder has something in it that is left out.
+    #[must_use]
+    pub fn holds_left_out(&self, folder: &Path) -> bool {
+        self.left_out.iter().any(|path| path.starts_with(folder))
     }
 
     /// Reads what was found into an archive; the same folder gives the same bytes.
@@ -99,7 +119,7 @@ impl Survey {
         Archive::parse(write::tar(&self.folder, all.into_iter())?)
     }
 
-    fn walk(&mut self, relative: &Path) -> Result<(), ArchiveError> {
+    fn walk(&mut self, relative: &Path, left_out: IsLeftOut<'_>) -> Result<(), ArchiveError> {
         let folder = self.folder.join(relative);
         for entry in fs::read_dir(&folder).map_err(ArchiveError::io(&folder))? {
             let name = entry.map_err(ArchiveError::io(&folder))?.file_name();
@@ -121,12 +141,9 @@ impl Survey {
             } else if at_top && kind.is_file() && is_manifest(&name) {
                 self.manifests.push(path);
             } else if kind.is_dir() {
-                self.found.push(Found {
-                    path: path.clone(),
-                    mode,
-                    kind: FoundKind::Folder,
-                });
-                self.walk(&path)?;
+                self.walk_folder(path, mode, left_out)?;
+            } else if left_out(&path) {
+                self.left_out.push(path);
             } else if kind.is_file() {
                 if status.nlink() > 1 {
                     self.hard_linked.push(path.clone());
@@ -152,6 +169,30 @@ impl Survey {
                 };
                 return Err(ArchiveError::Kind { path: full, kind });
             }
+        }
+        Ok(())
+    }
+
+    /// A folder that is left out may hold something that is not. One that holds nothing else than what is left out
+    /// stays with it.
+    fn walk_folder(
+        &mut self,
+        path: PathBuf,
+        mode: u32,
+        left_out: IsLeftOut<'_>,
+    ) -> Result<(), ArchiveError> {
+        let (found, apart) = (self.found.len(), self.left_out.len());
+        self.walk(&path, left_out)?;
+        let is_apart = left_out(&path) || self.left_out.len() > apart;
+        if is_apart && self.found.len() == found {
+            self.left_out.truncate(apart);
+            self.left_out.push(path);
+        } else {
+            self.found.push(Found {
+                path,
+                mode,
+                kind: FoundKind::Folder,
+            });
         }
         Ok(())
     }

@@ -152,6 +152,25 @@ fn caches_history_leftovers_and_the_sealed_file_are_told_apart() {
 }
 
 #[test]
+fn a_folder_that_is_left_out_may_hold_something_that_is_not() {
+    let folder = handler();
+    let left_out = |path: &Path| path.starts_with("pkg") && !path.ends_with("words.bin");
+    let survey = Survey::without(folder.path(), &left_out).unwrap();
+    let mut apart = survey.left_out.clone();
+    apart.sort();
+    assert_eq!(apart, ["pkg/__init__.py", "pkg/link.py"].map(PathBuf::from));
+    let archive = survey.read().unwrap();
+    let expected = [
+        "handler.py",
+        "pkg",
+        "pkg-more",
+        "pkg/data",
+        "pkg/data/words.bin",
+    ];
+    assert_eq!(paths(&archive), expected);
+}
+
+#[test]
 fn hard_links_are_told() {
     let folder = handler();
     let outside = tempfile::tempdir_in(folder.path().parent().unwrap()).unwrap();

@@ -28,7 +28,7 @@ fn seal(folder: &Path, key: &Key) -> Outcome {
 }
 
 fn unseal(folder: &Path, name: &str, key: &Key) -> Result<Outcome, FolderError> {
-    let outcome = place_plain(folder, name, key)?;
+    let outcome = place_plain(folder, name, key, &|_| false)?;
     remove_sealed(folder)?;
     Ok(outcome)
 }
@@ -62,6 +62,40 @@ fn unsealing_gives_everything_back_but_caches() {
         fs::read_to_string(folder.path().join("handler.py")).unwrap(),
         SOURCE
     );
+}
+
+#[test]
+fn what_is_left_out_stays_while_sealing_and_unsealing() {
+    let (folder, key) = handler();
+    let root = folder.path();
+    fs::create_dir_all(root.join("node_modules/lib")).unwrap();
+    std::os::unix::fs::symlink("/usr/lib/x", root.join("node_modules/linked")).unwrap();
+    for path in ["node_modules/lib/index.js", "pkg/run.log"] {
+        fs::write(root.join(path), "kept").unwrap();
+    }
+    let left_out = |path: &Path| {
+        path.starts_with("node_modules") || path.extension().is_some_and(|it| it == "log")
+    };
+    for outcome in [Outcome::Done, Outcome::Already] {
+        let mut report = seal_built(root, "f", &key, 1, None, &left_out).unwrap();
+        assert_eq!(report.outcome, outcome);
+        report.left_out.sort();
+        let log = match outcome {
+            Outcome::Done => "pkg/run.log",
+            _ => "pkg",
+        };
+        assert_eq!(report.left_out, ["node_modules", log].map(PathBuf::from));
+        let expected = ["handler.sealed", "node_modules", "pkg", "requirements.txt"];
+        assert_eq!(names(root), expected);
+        assert_eq!(names(&root.join("pkg")), ["run.log"]);
+    }
+    let archive = SealedFile::in_folder(root).open(&key, "f").unwrap();
+    let paths: Vec<_> = archive.entries().map(|entry| entry.path).collect();
+    assert_eq!(paths, ["handler.py", "pkg", "pkg/more.py"].map(Path::new));
+    let outcome = place_plain(root, "f", &key, &left_out).unwrap();
+    assert_eq!(outcome, Outcome::Done);
+    assert_eq!(names(&root.join("pkg")), ["more.py", "run.log"]);
+    assert_eq!(names(&root.join("node_modules")), ["lib", "linked"]);
 }
 
 #[test]
@@ -212,7 +246,7 @@ fn what_the_agent_is_writing_is_no_leftover() {
     fs::write(folder.path().join("handler.py"), SOURCE).unwrap();
     assert_eq!(seal(folder.path(), &key), Outcome::Completed);
     assert_eq!(
-        place_plain(folder.path(), "pydict", &key).unwrap(),
+        place_plain(folder.path(), "pydict", &key, &|_| false).unwrap(),
         Outcome::Done
     );
     let is_left = |name: &String| name.starts_with(replace::TEMP_PREFIX);
