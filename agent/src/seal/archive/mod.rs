@@ -55,7 +55,7 @@ pub enum ArchiveError {
     /// A symbolic link that leads, or might lead, out of the folder.
     #[error(
         "symbolic link {path} points to {target}, which is not surely inside the handler folder; \
-         make it relative, or put the file itself there"
+         make it relative, or put the file itself there (a virtual environment does not belong there: move it out)"
     )]
     Link {
         /// The link.
@@ -185,7 +185,7 @@ impl Archive {
                 tar::EntryType::Symlink if size == 0 => {
                     let target = entry.link_name_bytes().unwrap_or_default();
                     let target = PathBuf::from(OsStr::from_bytes(&target));
-                    check_link(&path, &target)?;
+                    check_link(Path::new(""), &path, &target)?;
                     Kind::Link(target)
                 }
                 _ => return Err(bad("neither file, folder nor symbolic link")),
@@ -255,9 +255,9 @@ fn is_plain(path: &Path, bytes: &[u8]) -> bool {
     names && !bytes.is_empty() && spelled.as_os_str().as_bytes() == bytes
 }
 
-/// Refuses a link that could lead out of the folder. `..` is allowed at the start of a target only:
+/// Refuses a link that could lead out of the folder; `path` is the link's in `folder`. `..` is allowed at the start of a target only:
 /// there it means real folders, while after a name it might go up from where another link leads.
-fn check_link(path: &Path, target: &Path) -> Result<(), ArchiveError> {
+fn check_link(folder: &Path, path: &Path, target: &Path) -> Result<(), ArchiveError> {
     let depth = path.components().count() - 1;
     let up = target
         .components()
@@ -271,7 +271,7 @@ fn check_link(path: &Path, target: &Path) -> Result<(), ArchiveError> {
         return Ok(());
     }
     Err(ArchiveError::Link {
-        path: path.to_owned(),
+        path: folder.join(path),
         target: target.to_owned(),
     })
 }

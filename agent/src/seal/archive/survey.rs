@@ -155,7 +155,7 @@ impl Survey {
                 });
             } else if kind.is_symlink() {
                 let target = fs::read_link(&full).map_err(ArchiveError::io(&full))?;
-                check_link(&path, &target)?;
+                check_link(&self.folder, &path, &target)?;
                 self.found.push(Found {
                     path,
                     mode,

@@ -223,6 +223,15 @@ fn links_that_lead_out_are_refused() {
 }
 
 #[test]
+fn the_refusal_of_a_link_names_its_folder() {
+    let folder = handler();
+    let link = folder.path().join("pkg/out");
+    std::os::unix::fs::symlink("/etc/passwd", &link).unwrap();
+    let refused = refusal(folder.path()).to_string();
+    assert!(refused.contains(link.to_str().unwrap()), "{refused}");
+}
+
+#[test]
 fn a_file_that_changes_between_survey_and_reading_is_refused() {
     let folder = handler();
     let survey = Survey::of(folder.path()).unwrap();
