@@ -140,6 +140,7 @@ impl Classify for ArchiveError {
             Self::Invalid(_) => Exit::NotSealed,
             Self::Kind { .. }
             | Self::Link { .. }
+            | Self::ManifestLink { .. }
             | Self::Reserved { .. }
             | Self::Changed { .. } => Exit::File,
         }

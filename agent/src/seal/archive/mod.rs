@@ -63,6 +63,15 @@ pub enum ArchiveError {
         /// Where it points.
         target: PathBuf,
     },
+    /// A dependency manifest that is a link, which no image would be built from.
+    #[error(
+        "{path} is a symbolic link with the name of a dependency manifest: no image is built from what it points to; \
+         put the file itself there"
+    )]
+    ManifestLink {
+        /// The link.
+        path: PathBuf,
+    },
     /// A file was written while it was read.
     #[error("{path} changed while it was read; try again when nobody is writing to it")]
     Changed {

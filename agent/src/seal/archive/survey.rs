@@ -153,6 +153,8 @@ impl Survey {
                     mode,
                     kind: FoundKind::File { size: status.len() },
                 });
+            } else if at_top && kind.is_symlink() && is_manifest(&name) {
+                return Err(ArchiveError::ManifestLink { path: full });
             } else if kind.is_symlink() {
                 let target = fs::read_link(&full).map_err(ArchiveError::io(&full))?;
                 check_link(&self.folder, &path, &target)?;

@@ -232,6 +232,26 @@ fn the_refusal_of_a_link_names_its_folder() {
 }
 
 #[test]
+fn a_manifest_that_is_a_link_is_refused_at_the_top_alone() {
+    let folder = handler();
+    let link_in = |path: &str| {
+        std::os::unix::fs::symlink("prod.txt", folder.path().join(path)).unwrap();
+    };
+    link_in("pkg/package.json");
+    assert!(
+        archive(folder.path())
+            .get(Path::new("pkg/package.json"))
+            .is_some()
+    );
+    link_in("package.json");
+    let refused = refusal(folder.path());
+    assert!(
+        matches!(&refused, ArchiveError::ManifestLink { path } if path.ends_with("package.json")),
+        "{refused}"
+    );
+}
+
+#[test]
 fn a_file_that_changes_between_survey_and_reading_is_refused() {
     let folder = handler();
     let survey = Survey::of(folder.path()).unwrap();
