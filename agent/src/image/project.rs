@@ -49,7 +49,7 @@ pub(super) fn write(
 }
 
 /// A `package.json` whose tests pass: templates run `npm test` while they build, and without the handler
-/// it could only fail. One that is not understood stays as it is, for npm to complain about.
+/// it could only fail. Its fields keep their order, by which Node.js decides in `exports` and `imports`. One that is not understood stays as it is, for npm to complain about.
 fn without_tests(text: Vec<u8>) -> Vec<u8> {
     let Ok(Value::Object(mut package)) = serde_json::from_slice(&text) else {
         return text;
@@ -106,6 +106,8 @@ mod tests {
             package,
             serde_json::json!({"name": "f", "scripts": {"test": "exit 0", "build": "tsc"}})
         );
+        let text = r#"{"scripts":{},"exports":{"node":"./n.js","import":"./i.js","default":"./d.js"},"name":"f"}"#;
+        assert_eq!(without_tests(text.into()), text.as_bytes(), "in its order");
         for other in [r#"{"name":"f"}"#, "[]", "no JSON"] {
             assert_eq!(without_tests(other.into()), other.as_bytes());
         }
