@@ -62,9 +62,7 @@ impl Stack {
         }
         if self.function.is_none() {
             for name in stack.unbuilt() {
-                tell!(
-                    "{name}: left out: by `skip_build: true` it is never built, so that there is nothing to seal"
-                );
+                tell!("{name}: left out: by `skip_build` it is never built");
             }
         }
         let functions = stack.functions(self.function.as_deref())?;

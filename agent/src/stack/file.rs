@@ -163,7 +163,7 @@ impl StackFile {
     }
 
     /// The same with a working folder as the project's, as faas-cli always has it, if the handlers of all functions
-    /// that are asked for are there. A folder that has the working folder in it is nobody's handler.
+    /// that are asked for, and are built, are there. A folder that has the working folder in it is nobody's handler.
     #[must_use]
     pub fn worked_on_in(mut self, working: &Path, only: Option<&str>) -> Self {
         let real = |path: &Path| path.canonicalize().ok();
@@ -172,7 +172,8 @@ impl StackFile {
             return self;
         };
         let asked = |name: &str| only.is_none_or(|only| only == name);
-        let entries = self.entries().filter(|(name, _)| asked(name));
+        let entries = self.entries();
+        let entries = entries.filter(|(name, entry)| asked(name) && !is_unbuilt(entry));
         let handlers = entries.filter_map(|(_, entry)| entry.get("handler")?.as_str());
         let is_there = |handler: &str| {
             let folder = real(&working.join(handler)).filter(|folder| folder.is_dir());
@@ -230,7 +231,8 @@ impl StackFile {
         if let Some((name, entry)) = only.and_then(|name| self.functions.get_key_value(name))
             && is_unbuilt(&entry.0)
         {
-            let what = "by `skip_build: true` it is never built, so that there is nothing to seal";
+            let what = "by `skip_build` it is never built, and only what is built can be sealed and unsealed; take \
+                        that out where the function has a handler";
             return Err(self.wrong(name, what));
         }
         if let Some(name) = only
@@ -329,9 +331,14 @@ impl StackFile {
     }
 }
 
-/// Whether faas-cli never builds the function of an entry.
+/// Whether faas-cli never builds the function of an entry. Where it reads a truth value it takes words of YAML 1.1 for
+/// one.
 pub(crate) fn is_unbuilt(entry: &Map<String, Value>) -> bool {
-    entry.get("skip_build") == Some(&Value::Bool(true))
+    match entry.get("skip_build") {
+        Some(Value::Bool(is_skipped)) => *is_skipped,
+        Some(Value::String(word)) => ["y", "Y", "yes", "on"].contains(&word.as_str()),
+        _ => false,
+    }
 }
 
 #[cfg(test)]

@@ -99,6 +99,19 @@ fn paths_start_in_the_working_folder_where_the_handlers_are_there() {
 }
 
 #[test]
+fn a_function_that_is_never_built_has_no_say_in_where_paths_start() {
+    let root = tempfile::tempdir().unwrap();
+    for folder in ["deploy", "pydict"] {
+        std::fs::create_dir(root.path().join(folder)).unwrap();
+    }
+    let text =
+        format!("{GOOD}  figlet: {{skip_build: true, handler: ./figlet, image: r/figlet}}\n");
+    let path = root.path().join("deploy/stack.yaml");
+    let file = StackFile::parse(path, &text, &environment).unwrap();
+    assert_eq!(file.worked_on_in(root.path(), None).folder(), root.path());
+}
+
+#[test]
 fn paths_start_in_the_stack_files_folder_where_they_do_not_lead_from_the_working_folder() {
     let (root, file) = repository(&["deploy/pydict"], "./pydict");
     assert_eq!(file.folder(), root.path().join("deploy"));
@@ -186,5 +199,22 @@ fn a_function_that_is_never_built_is_left_out_and_refused_by_its_name() {
     assert_eq!(names, ["f", "g"]);
     assert!(file.unbuilt().eq(["figlet"]));
     let error = file.functions(Some("figlet")).unwrap_err().to_string();
-    assert!(error.contains("`skip_build: true`"), "{error}");
+    assert!(error.contains("`skip_build`"), "{error}");
+}
+
+#[test]
+fn a_build_is_skipped_by_every_word_that_faas_cli_takes_for_true() {
+    for (word, is_skipped) in [
+        ("true", true),
+        ("yes", true),
+        ("on", true),
+        ("y", true),
+        ("no", false),
+        ("off", false),
+        ("false", false),
+    ] {
+        let text = GOOD.replace("image:", &format!("skip_build: {word}\n    image:"));
+        let file = StackFile::parse("/tmp/s".into(), &text, &environment).unwrap();
+        assert_eq!(file.unbuilt().count(), usize::from(is_skipped), "{word}");
+    }
 }
