@@ -54,8 +54,8 @@ pub enum FaasError {
     },
     /// The gateway wants another login.
     #[error(
-        "the gateway {0} does not accept the login; run `faas-cli login`, or set `credentials` in \
-         the agent's configuration"
+        "the gateway {0} does not accept the login; run `faas-cli login --gateway {0}` as the user who runs this \
+         (root, with sudo), or set `credentials` in the agent's configuration"
     )]
     Unauthorized(String),
     /// The gateway answered with an error.
