@@ -239,6 +239,19 @@ impl Engine {
     }
 }
 
+/// What to do about an engine that gave no answer; one that has answered runs, and has let this user in.
+pub(super) const fn advice(error: &bollard::errors::Error) -> &'static str {
+    use bollard::errors::Error;
+    match error {
+        Error::IOError { .. }
+        | Error::HyperResponseError { .. }
+        | Error::HyperLegacyError { .. }
+        | Error::RequestTimeoutError
+        | Error::SocketNotFoundError(_) => "; is it running, and is this user permitted to use it?",
+        _ => "",
+    }
+}
+
 fn is_missing(error: &bollard::errors::Error) -> bool {
     matches!(
         error,

@@ -36,7 +36,7 @@ pub(crate) use unlocked::Unlocked;
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
     /// Docker Engine does not answer, or refuses.
-    #[error("Docker Engine: {0}; is it running, and is this user permitted to use it?")]
+    #[error("Docker Engine: {}{}", .0, engine::advice(.0))]
     Engine(#[from] bollard::errors::Error),
     /// An image could not be built.
     #[error("building {image} failed: {said}")]

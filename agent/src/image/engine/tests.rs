@@ -93,6 +93,18 @@ async fn what_a_killed_seal_has_left_in_the_engine_goes_before_anything_else() {
 }
 
 #[test]
+fn only_an_engine_that_gave_no_answer_is_asked_after() {
+    let told = |error| ImageError::Engine(error).to_string();
+    let none = bollard::errors::Error::SocketNotFoundError("/s".into());
+    assert!(told(none).ends_with("is this user permitted to use it?"));
+    let refused = bollard::errors::Error::DockerResponseServerError {
+        status_code: 409,
+        message: "conflict".into(),
+    };
+    assert!(told(refused).ends_with(": conflict"));
+}
+
+#[test]
 fn images_in_containerd_are_known_by_the_kind_of_driver() {
     for (pair, in_containerd) in [
         (["driver-type", "io.containerd.snapshotter.v1"], true),
