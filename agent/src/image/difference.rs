@@ -72,30 +72,33 @@ impl Tree {
         let mut tree = Self::default();
         walk(archive, |path, found| {
             tree.0.insert(path, found.node);
-            Ok(())
         })?;
         Ok(tree)
     }
 
     /// Reads another image's files, and keeps what this one has not.
     pub(super) fn difference(&self, archive: impl Read) -> io::Result<Difference> {
+        self.difference_within(MAX_SECRET, archive)
+    }
+
+    /// The same with that many bytes at most; what comes behind is not kept.
+    fn difference_within(&self, most: u64, archive: impl Read) -> io::Result<Difference> {
         let mut difference = Difference::default();
         let mut total = 0_u64;
         walk(archive, |path, found| {
-            if self.0.get(&path) != Some(&found.node) {
+            if total <= most && self.0.get(&path) != Some(&found.node) {
                 total += found.bytes.len() as u64;
                 let base = self.0.get(&path).map(|node| &node.kind);
                 difference.note(path, found, base);
             }
-            if total > MAX_SECRET {
-                return Err(io::Error::other(format!(
-                    "more than {} MiB of it are the handler's; have dependencies installed before the \
-                     handler is copied",
-                    MAX_SECRET >> 20
-                )));
-            }
-            Ok(())
         })?;
+        if total > most {
+            difference.refused = Some(format!(
+                "more than {} MiB of its image are the handler's; have dependencies installed before the handler is \
+                 copied",
+                most >> 20
+            ));
+        }
         Ok(difference)
     }
 }
@@ -174,10 +177,7 @@ struct Found {
     link_to: Option<PathBuf>,
 }
 
-fn walk(
-    archive: impl Read,
-    mut each: impl FnMut(PathBuf, Found) -> io::Result<()>,
-) -> io::Result<()> {
+fn walk(archive: impl Read, mut each: impl FnMut(PathBuf, Found)) -> io::Result<()> {
     let mut digests = BTreeMap::new();
     for entry in tar::Archive::new(archive).entries()? {
         let mut entry = entry?;
@@ -225,7 +225,7 @@ fn walk(
             is_special,
             link_to,
         };
-        each(path, found)?;
+        each(path, found);
     }
     Ok(())
 }

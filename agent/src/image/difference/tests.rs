@@ -96,6 +96,20 @@ fn what_a_delivered_file_cannot_be_is_refused_by_name() {
     }
 }
 
+#[test]
+fn more_than_can_be_held_in_memory_is_refused_and_not_kept() {
+    let all = [
+        ("a", FILE, 0o644, "1234"),
+        ("b", FILE, 0o644, "5"),
+        ("c", FILE, 0o644, "6"),
+    ];
+    let within = |most| Tree::default().difference_within(most, image(&all).as_slice());
+    assert_eq!(within(6).unwrap().refused, None);
+    let found = within(4).unwrap();
+    assert_eq!(paths(&found.secret), ["/a", "/b"]);
+    assert!(found.refused.unwrap().contains("are the handler's"));
+}
+
 /// Whether what is in an image beside the base is a handler of `handler.rb`, `run` and `data/`, as it is.
 fn is_source(all: &[Made<'_>]) -> bool {
     let handler = tempfile::tempdir().unwrap();
