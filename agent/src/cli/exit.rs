@@ -10,10 +10,23 @@ use crate::{
     state::StateError,
 };
 
-/// Why the program ended, as scripts see it. The numbers are a promise: they do not change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Exit {
+macro_rules! codes {
+    ($($(#[$doc:meta])* $code:ident = $number:literal,)+) => {
+        /// Why the program ended, as scripts see it. The numbers are a promise: they do not change.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum Exit {
+            $($(#[$doc])* $code = $number,)+
+        }
+
+        impl Exit {
+            /// Every code.
+            pub const ALL: &'static [Self] = &[$(Self::$code,)+];
+        }
+    };
+}
+
+codes! {
     /// Something that no other code stands for.
     Unexpected = 1,
     /// The command line is not understood, or asks for something that does not go together.
@@ -187,23 +200,7 @@ mod tests {
     #[test]
     fn the_page_for_users_has_a_row_for_every_code() {
         let page = include_str!("../../../docs/exit-codes.md");
-        let codes = [
-            Exit::Unexpected,
-            Exit::Usage,
-            Exit::Key,
-            Exit::NotSealed,
-            Exit::Exists,
-            Exit::NoAgent,
-            Exit::Gateway,
-            Exit::Images,
-            Exit::Permission,
-            Exit::Stack,
-            Exit::File,
-            Exit::Kernel,
-            Exit::Config,
-            Exit::NotLocked,
-        ];
-        for code in codes {
+        for &code in Exit::ALL {
             assert!(page.contains(&format!("\n| {} |", code as u8)), "{code:?}");
         }
     }
