@@ -1,11 +1,11 @@
 //! The `NAME|PATH` argument: a sealed function of this host, or a sealed file anywhere.
 use std::path::{Path, PathBuf};
 
-use super::exit::{Exit, Failure};
+use super::exit::{Classify as _, Exit, Failure};
 use crate::{
     config::{Config, ConfigError},
     seal::{FILE_NAME, file::SealedFile},
-    state::StateDir,
+    state::{SealedFunction, StateDir, StateError},
 };
 
 /// What to look at.
@@ -35,7 +35,7 @@ impl Target {
         let name = self.target.to_str().filter(|text| !text.contains('/'));
         if let Some(name) = name {
             let state = self.state()?;
-            if let Some(function) = state.function(name)? {
+            if let Some(function) = self.known(name, state.function(name))? {
                 return Ok(Found {
                     file: SealedFile::new(function.sealed),
                     name: function.name,
@@ -60,6 +60,22 @@ impl Target {
         }
         let name = file.header()?.name().to_owned();
         Ok(Found { file, name })
+    }
+
+    /// What is known of a name. Who may not look into the agent's records may have a sealed file here all the same.
+    fn known(
+        &self,
+        name: &str,
+        record: Result<Option<SealedFunction>, StateError>,
+    ) -> Result<Option<SealedFunction>, Failure> {
+        match record {
+            Err(error) if error.exit() == Exit::Permission && self.target.exists() => Ok(None),
+            Err(error) if error.exit() == Exit::Permission => {
+                let message = format!("{error}; run this as root, or give a path (./{name})");
+                Err(Failure::new(Exit::Permission, message))
+            }
+            record => Ok(record?),
+        }
     }
 
     /// Where the agent has its records. Who may not read its configuration may have a sealed file all the same.
@@ -87,7 +103,7 @@ fn sealed_path(path: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, io};
 
     use super::*;
     use crate::seal::{folder::seal_folder, key::Key};
@@ -122,5 +138,27 @@ mod tests {
         assert_eq!(failure.exit(), Exit::NotSealed);
         assert_eq!(named("none.toml", None).unwrap_err().exit(), Exit::File);
         assert_eq!(find(at("f"), "none.toml", None).unwrap(), "f");
+    }
+
+    #[test]
+    fn a_name_whose_record_may_not_be_read_is_a_path_where_there_is_one() {
+        let root = tempfile::tempdir().unwrap();
+        let known = |target: PathBuf, kind: io::ErrorKind| {
+            let target = Target {
+                target,
+                config: None,
+                state_dir: None,
+            };
+            let path = "/state/functions/f.json".into();
+            let source = kind.into();
+            target.known("f", Err(StateError::Io { path, source }))
+        };
+        let denied = io::ErrorKind::PermissionDenied;
+        assert_eq!(known(root.path().into(), denied).unwrap(), None);
+        let failure = known(root.path().join("f"), denied).unwrap_err();
+        assert_eq!(failure.exit(), Exit::Permission);
+        assert!(failure.to_string().ends_with("(./f)"), "{failure}");
+        let failure = known(root.path().into(), io::ErrorKind::Other).unwrap_err();
+        assert_eq!(failure.exit(), Exit::File);
     }
 }
