@@ -1,5 +1,6 @@
 //! `rsfaas seal`: from a plain function to a sealed one.
 mod check;
+mod history;
 mod images;
 mod known;
 mod tell;
@@ -71,6 +72,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     wait_for(async {
         // The gateway is asked with the login before anything is changed.
         check::deployed(&setting.functions, &setting.deployed_images().await?)?;
+        tell::repositories(&history::above(&setting.functions));
         for function in &setting.functions {
             seal(&setting, function, &key, args).await?;
         }

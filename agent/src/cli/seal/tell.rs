@@ -1,4 +1,6 @@
 //! What `seal` says of its work.
+use std::{collections::BTreeMap, path::PathBuf};
+
 use crate::{
     image::{BaseImage, Leftover},
     seal::{
@@ -8,6 +10,18 @@ use crate::{
     },
     state::Park,
 };
+
+/// Warns of repositories, each with the functions whose handlers lie in it.
+pub(super) fn repositories(found: &BTreeMap<PathBuf, Vec<&str>>) {
+    for (folder, functions) in found {
+        tell!(
+            "warning: the repository {} may still hold the source of {}: what was committed there stays readable \
+             (`git log --all -- HANDLER` shows it)",
+            folder.display(),
+            functions.join(", ")
+        );
+    }
+}
 
 /// Says how the function is going to be unlocked.
 pub(super) fn way(name: &str, base: &BaseImage, built: Option<&Built>) {
