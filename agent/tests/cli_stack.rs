@@ -16,9 +16,13 @@ use rsfaas::{
     state::{SealedFunction, StateDir},
 };
 
-/// Where a gateway answers that has no functions, for as long as the tests run.
+/// Where a gateway answers that has no functions.
 fn gateway() -> SocketAddr {
-    const NONE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n[]";
+    answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n[]")
+}
+
+/// Where everything is answered so, for as long as the tests run.
+fn answering(answer: &'static str) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
@@ -26,7 +30,7 @@ fn gateway() -> SocketAddr {
             let mut stream = stream.unwrap();
             let lines = BufReader::new(&stream).lines();
             for _ in lines.take_while(|line| !line.as_ref().unwrap().is_empty()) {}
-            stream.write_all(NONE.as_bytes()).unwrap();
+            stream.write_all(answer.as_bytes()).unwrap();
         }
     });
     address
@@ -127,6 +131,31 @@ fn a_sealing_that_was_killed_goes_on_without_building_and_is_not_finished_before
     let said = String::from_utf8_lossy(&again.stderr);
     assert_eq!(again.status.code(), Some(8), "{said}");
     assert!(said.contains("run `rsfaas seal` again"), "{said}");
+}
+
+#[test]
+fn a_sealed_function_whose_image_is_gone_from_its_registry_is_not_taken_for_finished() {
+    let project = Project::new();
+    let mut record = project.begin();
+    project.state().finish("f").unwrap();
+    project.state().register(&record).unwrap();
+    let output = project.run("seal");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("already sealed"), "{said}");
+    let registry = answering(
+        "HTTP/1.1 404 Not Found\r\nDocker-Distribution-Api-Version: registry/2.0\r\nContent-Length: 0\r\n\
+         Connection: close\r\n\r\n",
+    );
+    record.base_image = format!("{registry}/f:base");
+    project.state().register(&record).unwrap();
+    let output = project.run("seal");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(8), "{said}");
+    assert!(
+        said.contains("is gone") && said.contains("building and pushing"),
+        "{said}"
+    );
+    assert_eq!(project.state().function("f").unwrap(), Some(record));
 }
 
 #[test]

@@ -39,7 +39,7 @@ use crate::{
 /// manifests such as requirements.txt stay readable), deploys a locked function in the plain one's place,
 /// registers the function with the agent, which takes it up without a restart, and removes what plain
 /// builds left. May be run again at any point: it goes on where an earlier run ended, and what is sealed
-/// already stays as it is.
+/// already stays as it is, but that an image without the handler that its registry has lost is built again.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -104,10 +104,17 @@ async fn seal(
     let manifests = known::manifests(&function.handler, &left_out)?;
     let changed =
         |record: &SealedFunction| known::changed(record, &setting.stack, function, &manifests);
+    let is_base_gone = match &known {
+        Some(record) if sealed.is_some() => {
+            known::is_base_gone(record, function, is_sealed_build).await?
+        }
+        _ => false,
+    };
     let (record, built) = match known {
         // What was begun of something else begins again, but where that takes the author's files.
         Some(record)
             if sealed.is_some()
+                && !is_base_gone
                 && (begun.is_none() || is_sealed_build || changed(&record).is_empty()) =>
         {
             for changed in changed(&record) {
@@ -146,7 +153,7 @@ async fn seal(
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
         .as_secs();
-    let is_finished = begun.is_none() && registered.as_ref() == Some(&record);
+    let is_finished = !is_base_gone && begun.is_none() && registered.as_ref() == Some(&record);
     if is_finished && sealed.is_some() && Survey::without(&function.handler, &left_out)?.is_clean()
     {
         tell!(

@@ -255,6 +255,7 @@ impl Preparation<'_> {
     fn plain_source(&self) -> Result<&Archive, ImageError> {
         self.source.ok_or_else(|| ImageError::SealedBuild {
             function: self.function.name.clone(),
+            folder: self.function.handler.clone(),
         })
     }
 

@@ -27,6 +27,7 @@ pub use engine::Engine;
 pub use ignore::LeftOut;
 pub use locked::build_locked;
 pub(crate) use park::GATE_PATH;
+pub(crate) use purge::is_gone;
 pub use purge::{Leftover, Purge, Purged, Traces};
 pub(crate) use purge_command::PurgeCommand;
 pub use reference::Reference;
@@ -126,12 +127,15 @@ pub enum ImageError {
     },
     /// A function that has to be built anew is sealed already.
     #[error(
-        "{function} is sealed, and this host has no record of it. Its image is built from the handler: \
-         `rsfaas unseal` it, then seal it again"
+        "{function} is sealed, and its image has to be built again, since this host has no record of it or its registry \
+         has lost it. That takes the plain files: `rsfaas open {folder} -o {folder}`, remove {folder}/handler.sealed, and \
+         seal it again; it stays locked meanwhile"
     )]
     SealedBuild {
         /// The function.
         function: String,
+        /// Its handler folder.
+        folder: std::path::PathBuf,
     },
     /// The files of an image could not be read.
     #[error("reading the files of {image} failed: {source}")]

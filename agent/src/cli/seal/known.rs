@@ -5,6 +5,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::super::exit::Failure;
 use crate::{
+    image::{self, ImageError, Reference},
     seal::archive::{IsLeftOut, Survey},
     stack::{Function, StackFile},
     state::{Isolation, Rebuild, SealedFunction},
@@ -42,6 +43,30 @@ pub(super) fn changed(
     entry.into_iter().chain(manifests).collect()
 }
 
+/// Whether the registry of a sealed function's base image has lost it, so that it has to be built again; that takes the
+/// plain files where a build has made more of them (`is_sealed_build`).
+pub(super) async fn is_base_gone(
+    record: &SealedFunction,
+    function: &Function,
+    is_sealed_build: bool,
+) -> Result<bool, ImageError> {
+    let is_gone = image::is_gone(&Reference::parse(&record.base_image)).await;
+    if is_gone && is_sealed_build {
+        return Err(ImageError::SealedBuild {
+            function: function.name.clone(),
+            folder: function.handler.clone(),
+        });
+    }
+    if is_gone {
+        tell!(
+            "{}: {} is gone from its registry",
+            function.name,
+            record.base_image
+        );
+    }
+    Ok(is_gone)
+}
+
 /// SHA-256 of the manifests in a handler folder, as hexadecimal.
 pub(super) fn manifests(folder: &Path, left_out: IsLeftOut<'_>) -> Result<String, Failure> {
     let mut paths = Survey::without(folder, left_out)?.manifests;
@@ -76,6 +101,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::http::tests::answering;
 
     fn record(stack: &Value) -> SealedFunction {
         let record = json!({
@@ -95,6 +121,31 @@ mod tests {
         let stack = StackFile::read(&file).unwrap();
         let function = stack.functions(None).unwrap().remove(0);
         (stack, function)
+    }
+
+    #[tokio::test]
+    async fn an_image_that_its_registry_has_lost_is_built_again_where_that_takes_no_plain_files() {
+        const GONE: &str = "HTTP/1.1 404 Not Found\r\nDocker-Distribution-Api-Version: registry/2.0\r\n\
+                            Content-Length: 0\r\n\r\n";
+        let project = tempfile::tempdir().unwrap();
+        let (_, function) = function(project.path());
+        let asked = async |answer, is_sealed_build| {
+            let known = SealedFunction {
+                base_image: format!("{}/f:rsfaas-base-1", answering(answer).await),
+                ..record(&json!({}))
+            };
+            is_base_gone(&known, &function, is_sealed_build).await
+        };
+        assert!(asked(GONE, false).await.unwrap());
+        let error = asked(GONE, true).await.unwrap_err().to_string();
+        assert!(error.contains("rsfaas open /"), "{error}");
+        for other in [
+            "HTTP/1.1 200 OK\r\n\r\n",
+            "HTTP/1.1 401 Unauthorized\r\n\r\n",
+            "",
+        ] {
+            assert!(!asked(other, true).await.unwrap(), "{other:?}");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+pub(crate) use self::registry::is_gone;
 pub(super) use self::registry::{blobs, pushed_tags, remove_manifest};
 pub use self::traces::Traces;
 use super::{

@@ -82,6 +82,20 @@ async fn collect(
     }
 }
 
+/// Whether an image's registry says that it has no such image; one that cannot be asked does not.
+pub(crate) async fn is_gone(image: &Reference) -> bool {
+    let Some((host, path)) = image.registry() else {
+        return false;
+    };
+    let path = format!("/v2/{path}/manifests/{}", image.tag);
+    match answer(host, Method::GET, &path).await {
+        Ok(missed) if missed.status == StatusCode::NOT_FOUND => {
+            believe(host, &missed).await.is_ok()
+        }
+        _ => false,
+    }
+}
+
 /// What a registry keeps when an image's manifest is deleted.
 pub(in crate::image) fn blobs(image: &Reference) -> Leftover {
     Leftover {
