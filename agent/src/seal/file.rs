@@ -170,16 +170,8 @@ impl SealedFile {
         replace::remove_leftovers(folder).map_err(|source| self.io(source))
     }
 
-    /// Encrypts the content again in place, under a fresh salt, subkey and nonce.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open) and [`store`](Self::store); the old file is untouched then.
-    pub fn reseal(&self, key: &Key, name: &str, time: u64) -> Result<(), FileError> {
-        self.rekey(key, key, name, time)
-    }
-
-    /// The same under another key, from when on the old one opens nothing any more. There is no moment at
-    /// which both do, or neither.
+    /// Encrypts the content again in place, under a fresh salt, subkey and nonce, and under the next key, from when on
+    /// another one opens nothing any more. There is no moment at which both do, or neither.
     ///
     /// # Errors
     /// As [`open`](Self::open) and [`store`](Self::store); the old file is untouched then.

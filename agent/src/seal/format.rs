@@ -181,20 +181,6 @@ pub fn open(
     Ok(plaintext)
 }
 
-/// Opens a sealed file and seals its content again: other salt, other subkey, other nonce.
-///
-/// # Errors
-/// As [`open`] and [`seal`].
-pub fn reseal(
-    key: &Key,
-    name: &str,
-    label: &str,
-    sealed: &[u8],
-    time: u64,
-) -> Result<Vec<u8>, FormatError> {
-    seal(key, name, label, &open(key, name, label, sealed)?, time)
-}
-
 /// What every chunk is bound to: the header as written, and the label.
 fn associated(header: &[u8], label: &str) -> Result<Vec<u8>, FormatError> {
     let length = u16::try_from(label.len()).map_err(|_| FormatError::TooLarge)?;

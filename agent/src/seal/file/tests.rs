@@ -28,7 +28,7 @@ fn resealing_changes_the_bytes_and_keeps_content_mode_and_owner() {
     let (_folder, key, file) = sealed();
     fs::set_permissions(file.path(), fs::Permissions::from_mode(0o640)).unwrap();
     let before = file.read().unwrap();
-    file.reseal(&key, "pydict", 2).unwrap();
+    file.rekey(&key, &key, "pydict", 2).unwrap();
     let after = file.read().unwrap();
     assert_eq!(before.len(), after.len());
     assert_ne!(before[16..48], after[16..48], "salt");
@@ -60,7 +60,7 @@ fn a_failed_resealing_leaves_the_file_and_nothing_beside_it() {
     let before = file.read().unwrap();
     let other = Key::generate().unwrap();
     assert!(matches!(
-        file.reseal(&other, "pydict", 2),
+        file.rekey(&other, &other, "pydict", 2),
         Err(FileError::Format { .. })
     ));
     assert_eq!(file.read().unwrap(), before);

@@ -269,15 +269,3 @@ fn two_sealings_share_neither_salt_nor_nonce_nor_ciphertext() {
     assert_ne!(one.commitment, two.commitment);
     assert_ne!(first[HEADER..], second[HEADER..]);
 }
-
-#[test]
-fn resealing_changes_salt_and_time_and_keeps_the_content() {
-    let first = sealed(b"content");
-    let second = reseal(&key(), NAME, LABEL, &first, TIME + 5).unwrap();
-    assert_ne!(
-        Header::parse(&first).unwrap().salt,
-        Header::parse(&second).unwrap().salt
-    );
-    assert_eq!(Header::parse(&second).unwrap().sealed_at(), TIME + 5);
-    assert_eq!(opened(&second).unwrap(), b"content");
-}
