@@ -56,11 +56,12 @@ pub struct Config {
     pub idle_limit: u64,
     /// Seconds for which a lease that nobody holds any more is kept.
     pub linger: u64,
-    /// Seconds that an unlock may take before its callers are told that it failed.
+    /// Seconds that an unlock may take before its callers are told that it failed: fewer than the gateway's
+    /// `read_timeout` (60 unless set), at which it closes a connection that brings no request.
     pub unlock_timeout: u64,
-    /// Seconds that an incomplete request head is held before it is judged by the lines that are there.
+    /// Seconds without more of it after which an incomplete request head is judged by the lines that are there.
     pub head_timeout: u64,
-    /// Wrong keys a minute and function after which keys are no longer looked at.
+    /// Wrong keys a minute and function after which further wrong ones are refused as too many.
     pub wrong_keys: usize,
     /// Where the spotter is attached.
     pub attach: Attach,
@@ -98,7 +99,7 @@ impl Default for Config {
             lease_limit: 3600,
             idle_limit: 300,
             linger: 0,
-            unlock_timeout: 60,
+            unlock_timeout: 50,
             head_timeout: 2,
             wrong_keys: 10,
             attach: Attach::Auto,
@@ -193,7 +194,7 @@ impl Config {
             return wrong("times must be at most 31536000 seconds, which is a year");
         }
         if config.wrong_keys == 0 {
-            return wrong("`wrong_keys` must be at least 1, or no key would ever be looked at");
+            return wrong("`wrong_keys` must be at least 1");
         }
         let token = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         let name = |text: &str| !text.is_empty() && text.bytes().all(token);
