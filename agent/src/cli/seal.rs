@@ -71,20 +71,24 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     setting.state.check_writable()?;
     wait_for(async {
         // The gateway is asked with the login before anything is changed.
-        check::deployed(&setting.functions, &setting.deployed_images().await?)?;
+        let deployed = setting.deployed_images().await?;
+        check::deployed(&setting.functions, &deployed)?;
         tell::repositories(&history::above(&setting.functions));
         for function in &setting.functions {
-            seal(&setting, function, &key, args).await?;
+            let deployed = deployed.get(&function.name).map(String::as_str);
+            seal(&setting, function, &key, args, deployed).await?;
         }
         Ok(())
     })
 }
 
+/// Seals one function, of which this image is deployed.
 async fn seal(
     setting: &Setting,
     function: &Function,
     key: &Key,
     args: &Args,
+    deployed: Option<&str>,
 ) -> Result<(), Failure> {
     let name = &function.name;
     let file = SealedFile::in_folder(&function.handler);
@@ -156,11 +160,14 @@ async fn seal(
     let is_finished = !is_base_gone && begun.is_none() && registered.as_ref() == Some(&record);
     if is_finished && sealed.is_some() && Survey::without(&function.handler, &left_out)?.is_clean()
     {
-        tell!(
-            "{name}: already sealed with key {}; nothing was changed",
-            key.id()
-        );
-        return Ok(());
+        if known::is_deployed(&record, deployed) {
+            tell!(
+                "{name}: already sealed with key {}; nothing was changed",
+                key.id()
+            );
+            return Ok(());
+        }
+        tell!("{name}: sealed, but what is deployed is not the locked function");
     }
     // Whatever ends this run from here on, the next one knows how to go on.
     setting.state.begin(&record)?;

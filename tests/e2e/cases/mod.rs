@@ -88,6 +88,7 @@ cases! { BESIDE:
     [PYDICT] failures::on_a_full_disk_the_old_ciphertext_stays_and_opens,
     [PYDICT] sealing::no_plaintext_is_in_any_layer_or_file_of_the_parked_container,
     [PYDICT] sealing::sealing_again_changes_nothing,
+    [PYDICT] sealing::sealing_again_brings_a_locked_function_back_that_was_removed,
     [PYDICT] sealing::an_interrupted_seal_can_be_finished,
     [PYDICT] sealing::the_sealed_handler_can_be_inspected_without_and_opened_with_the_key,
     [PYDICT] sealing::unsealing_gives_the_plain_function_back,

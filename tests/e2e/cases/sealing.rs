@@ -39,6 +39,20 @@ pub(super) fn sealing_again_changes_nothing(world: &World) -> Result<(), Error> 
     Ok(())
 }
 
+pub(super) fn sealing_again_brings_a_locked_function_back_that_was_removed(
+    world: &World,
+) -> Result<(), Error> {
+    world.author.remove(&world.host, "pydict")?;
+    let answer = || Request::call("pydict", NIGHT).send(&world.host);
+    eventually("the gateway to have let go of it", || {
+        Ok(answer()?.status == 404)
+    })?;
+    world.author.seal(&world.host, &world.agent, "pydict")?;
+    eventually("the locked function to answer", || {
+        Ok(answer()?.status == 423)
+    })
+}
+
 pub(super) fn an_interrupted_seal_can_be_finished(world: &World) -> Result<(), Error> {
     // Interrupted after the ciphertext was complete, and before the last plaintext was removed.
     let folder = world.author.path("pydict");

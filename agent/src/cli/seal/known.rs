@@ -67,6 +67,12 @@ pub(super) async fn is_base_gone(
     Ok(is_gone)
 }
 
+/// Whether the locked function is what is deployed; somebody may have removed it, or deployed another one over it.
+pub(super) fn is_deployed(record: &SealedFunction, deployed: Option<&str>) -> bool {
+    let locked = Reference::parse(&record.locked_image);
+    deployed.is_some_and(|image| Reference::parse(image).is_same(&locked))
+}
+
 /// SHA-256 of the manifests in a handler folder, as hexadecimal.
 pub(super) fn manifests(folder: &Path, left_out: IsLeftOut<'_>) -> Result<String, Failure> {
     let mut paths = Survey::without(folder, left_out)?.manifests;
@@ -146,6 +152,14 @@ mod tests {
         ] {
             assert!(!asked(other, true).await.unwrap(), "{other:?}");
         }
+    }
+
+    #[test]
+    fn a_locked_function_that_is_gone_or_replaced_is_told_from_one_that_is_deployed() {
+        let record = record(&json!({}));
+        assert!(is_deployed(&record, Some("docker.io/library/l:latest")));
+        assert!(!is_deployed(&record, Some("l:1")));
+        assert!(!is_deployed(&record, None));
     }
 
     #[test]
