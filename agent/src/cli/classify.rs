@@ -27,7 +27,10 @@ impl Classify for ConfigError {
 impl Classify for ClientError {
     fn exit(&self) -> Exit {
         match self {
-            Self::NoAgent { .. } | Self::Broken { .. } | Self::Unknown { .. } => Exit::NoAgent,
+            Self::NoAgent { .. }
+            | Self::NoAnswer { .. }
+            | Self::Broken { .. }
+            | Self::Unknown { .. } => Exit::NoAgent,
             Self::NotPermitted { .. } => Exit::Permission,
         }
     }

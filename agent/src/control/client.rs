@@ -3,6 +3,7 @@ use std::{
     io::{self, BufRead as _, BufReader, Write as _},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use nix::{
@@ -15,6 +16,9 @@ use nix::{
 };
 
 use super::{Command, Reply};
+
+/// How long the agent may be silent: a status is answered within a second or two, whatever its functions do.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why the agent gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +34,15 @@ pub enum ClientError {
     /// The socket is there, but not for this user.
     #[error("not permitted to talk to the agent on {path}; run this as root")]
     NotPermitted {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// The agent takes connections, and says nothing.
+    #[error(
+        "the agent does not answer on {path}; is it stopped? `systemctl restart rsfaas-agent` ends it and starts \
+         another one"
+    )]
+    NoAnswer {
         /// The socket.
         path: PathBuf,
     },
@@ -65,11 +78,15 @@ pub fn is_answered(path: &Path) -> bool {
     })
 }
 
-/// Asks the agent.
+/// Asks the agent. What takes long is waited for, as long as it answers others meanwhile.
 ///
 /// # Errors
 /// When no agent answers.
 pub fn ask(path: &Path, command: &Command) -> Result<Reply, ClientError> {
+    ask_within(path, command, PATIENCE)
+}
+
+fn ask_within(path: &Path, command: &Command, patience: Duration) -> Result<Reply, ClientError> {
     let broken = |source| ClientError::Broken {
         path: path.to_owned(),
         source,
@@ -89,12 +106,28 @@ pub fn ask(path: &Path, command: &Command) -> Result<Reply, ClientError> {
     };
     let mut line = serde_json::to_vec(command).map_err(unknown)?;
     line.push(b'\n');
+    stream.set_read_timeout(Some(patience)).map_err(broken)?;
     stream.write_all(&line).map_err(broken)?;
-    let mut answer = String::new();
-    BufReader::new(stream)
-        .read_line(&mut answer)
-        .map_err(broken)?;
-    serde_json::from_str(&answer).map_err(unknown)
+    let mut reader = BufReader::new(stream);
+    // What has come stays there over an error.
+    let mut answer = Vec::new();
+    while let Err(source) = reader.read_until(b'\n', &mut answer) {
+        if source.kind() != io::ErrorKind::WouldBlock {
+            return Err(broken(source));
+        }
+        if *command == Command::Status {
+            return Err(ClientError::NoAnswer {
+                path: path.to_owned(),
+            });
+        }
+        // Of any other end the first connection tells.
+        if let Err(silent @ ClientError::NoAnswer { .. }) =
+            ask_within(path, &Command::Status, patience)
+        {
+            return Err(silent);
+        }
+    }
+    serde_json::from_slice(&answer).map_err(unknown)
 }
 
 #[cfg(test)]
@@ -133,6 +166,38 @@ mod tests {
         agent.wait().unwrap();
         assert!(UnixStream::connect(&path).is_ok(), "the child has it");
         assert!(!is_answered(&path));
+    }
+
+    #[test]
+    fn an_agent_that_takes_connections_and_says_nothing_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("agent.sock");
+        // Nobody takes what comes, as where the agent is stopped.
+        let _listener = UnixListener::bind(&path).unwrap();
+        for command in [Command::Status, Command::Lock { function: None }] {
+            let error = ask_within(&path, &command, Duration::from_millis(20)).unwrap_err();
+            assert!(matches!(error, ClientError::NoAnswer { .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_takes_long_is_waited_for_while_the_agent_answers() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("agent.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        let agent = thread::spawn(move || {
+            let (mut lock, _) = listener.accept().unwrap();
+            lock.write_all(b"\"loc").unwrap();
+            for _ in 0..2 {
+                let (mut status, _) = listener.accept().unwrap();
+                status.write_all(b"\"stopping\"\n").unwrap();
+            }
+            lock.write_all(b"ked\"\n").unwrap();
+        });
+        let lock = Command::Lock { function: None };
+        let reply = ask_within(&path, &lock, Duration::from_millis(500)).unwrap();
+        assert_eq!(reply, Reply::Locked);
+        agent.join().unwrap();
     }
 
     #[test]
