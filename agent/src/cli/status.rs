@@ -27,16 +27,22 @@ pub(super) struct Socket {
     /// The agent's control socket; without it, that of the agent's configuration.
     #[arg(long, value_name = "PATH")]
     control_socket: Option<PathBuf>,
+    /// The agent's configuration; without it /etc/rsfaas/agent.toml where that exists.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 impl Socket {
     /// Asks the agent; what it refuses is an error.
     pub(super) fn ask(&self, command: &Command) -> Result<Reply, Failure> {
-        let path = match &self.control_socket {
+        accepted(control::ask(&self.path()?, command)?)
+    }
+
+    fn path(&self) -> Result<PathBuf, Failure> {
+        Ok(match &self.control_socket {
             Some(path) => path.clone(),
-            None => Config::read(None)?.control_socket,
-        };
-        accepted(control::ask(&path, command)?)
+            None => Config::read(self.config.as_deref())?.control_socket,
+        })
     }
 }
 
@@ -193,6 +199,19 @@ mod tests {
         assert_eq!(exit(Reply::Stopping), Exit::NoAgent);
         assert_eq!(exit(Reply::Error("?".into())), Exit::Unexpected);
         assert!(accepted(Reply::Locked).is_ok());
+    }
+
+    #[test]
+    fn the_socket_is_the_one_that_is_named_and_otherwise_that_of_the_named_configuration() {
+        let config = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(config.path(), "control_socket = \"/run/other.sock\"\n").unwrap();
+        let mut socket = Socket {
+            control_socket: None,
+            config: Some(config.path().to_owned()),
+        };
+        assert_eq!(socket.path().unwrap(), PathBuf::from("/run/other.sock"));
+        socket.control_socket = Some("/run/named.sock".into());
+        assert_eq!(socket.path().unwrap(), PathBuf::from("/run/named.sock"));
     }
 
     #[test]
