@@ -109,6 +109,9 @@ impl Default for Config {
     }
 }
 
+/// What `rsfaas seal` is told for each function, and the agent's configuration does not have.
+const OF_SEAL: [&str; 2] = ["isolation", "rebuild"];
+
 /// What is wrong with a configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -127,6 +130,16 @@ pub enum ConfigError {
         path: PathBuf,
         /// Line, column and cause.
         source: Box<toml::de::Error>,
+    },
+    /// A key is set in another place.
+    #[error(
+        "the configuration {path} is not valid: `{key}` is each function's own: give it to `rsfaas seal` as --{key}"
+    )]
+    OfSeal {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: &'static str,
     },
     /// A key has a value that cannot be used.
     #[error("the configuration {path} is not valid: {what}")]
@@ -164,9 +177,20 @@ impl Config {
     }
 
     fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        let config: Self = toml::from_str(text).map_err(|source| ConfigError::Parse {
-            path: path.to_owned(),
-            source: Box::new(source),
+        let config: Self = toml::from_str(text).map_err(|source: toml::de::Error| {
+            let path = path.to_owned();
+            let is_unknown = |key: &&str| {
+                source
+                    .message()
+                    .starts_with(&format!("unknown field `{key}`"))
+            };
+            match OF_SEAL.into_iter().find(is_unknown) {
+                Some(key) => ConfigError::OfSeal { path, key },
+                None => ConfigError::Parse {
+                    path,
+                    source: Box::new(source),
+                },
+            }
         })?;
         let wrong = |what| {
             Err(ConfigError::Value {

@@ -39,6 +39,20 @@ fn an_unknown_key_is_an_error_that_names_it() {
 }
 
 #[test]
+fn a_key_that_belongs_to_a_function_is_sent_to_its_place() {
+    for (text, option) in [
+        ("port = 8080\nisolation = \"connection\"", "--isolation"),
+        ("rebuild = \"image\"", "--rebuild"),
+    ] {
+        let error = parse(text).unwrap_err();
+        assert!(
+            error.contains("`rsfaas seal`") && error.contains(option),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn values_that_cannot_work_are_refused() {
     for text in [
         "port = 0",
