@@ -101,10 +101,15 @@ fn keygen_writes_a_key_that_only_its_owner_reads_and_tells_its_id() {
 
 #[test]
 fn keygen_without_a_file_prints_the_key_alone_to_standard_output() {
-    let output = Host::new().run("keygen");
-    let key = Key::parse(&output.stdout).unwrap();
-    assert_eq!(stdout(&output), format!("{}\n", *key.to_text()));
-    assert_eq!(stderr(&output), format!("key {}\n", key.id()));
+    let host = Host::new();
+    let before = host.names(".");
+    for arguments in ["keygen", "keygen -o -"] {
+        let output = host.run(arguments);
+        let key = Key::parse(&output.stdout).unwrap();
+        assert_eq!(stdout(&output), format!("{}\n", *key.to_text()));
+        assert_eq!(stderr(&output), format!("key {}\n", key.id()));
+    }
+    assert_eq!(host.names("."), before);
 }
 
 #[test]

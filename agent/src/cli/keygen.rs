@@ -1,7 +1,7 @@
 //! `rsfaas keygen`: a new key.
 use std::{
     fs,
-    io::{self, Write as _},
+    io::{self, IsTerminal as _, Write as _},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
@@ -21,7 +21,7 @@ use crate::{
 /// secret, to standard error. Keep the key: without it, what it sealed is lost.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// File to write the key to (mode 0600), instead of standard output.
+    /// File to write the key to (mode 0600), instead of standard output (`-`).
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Replace the file if there is one. The key in it is lost.
@@ -30,7 +30,9 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    if let Some(path) = args.output.as_deref().filter(|_| !args.force) {
+    // As with `--key-file -`; a file of that name is `./-`.
+    let output = args.output.as_deref().filter(|path| *path != "-");
+    if let Some(path) = output.filter(|_| !args.force) {
         // A friendly word before the work; what refuses in the end is how the file gets its name.
         if path.symlink_metadata().is_ok() {
             return Err(exists(path));
@@ -40,7 +42,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let key = Key::generate().map_err(|error| Failure::new(Exit::Unexpected, error))?;
     let text = key.to_text();
     let lines = [text.as_bytes(), b"\n"];
-    match &args.output {
+    match output {
         Some(path) => {
             write(path, &lines, args.force)?;
             tell!("key {} written to {}", key.id(), path.display());
@@ -48,6 +50,12 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         None => {
             output::secret(&lines)?;
             tell!("key {}", key.id());
+            if io::stdout().is_terminal() {
+                tell!(
+                    "warning: the key is on this terminal, which may keep it; with `-o FILE` it is in a file that only \
+                     you can read"
+                );
+            }
         }
     }
     Ok(())
