@@ -31,6 +31,7 @@ mod unseal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use nix::unistd::geteuid;
 
 use self::exit::{Exit, Failure};
 
@@ -84,7 +85,7 @@ pub fn main() -> ExitCode {
     match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            tell!("error: {failure}");
+            tell!("error: {}", told(&failure, geteuid().is_root()));
             failure.exit().into()
         }
     }
@@ -104,6 +105,16 @@ fn run(command: Command) -> Result<(), Failure> {
     }
 }
 
+/// What is told of a failure: its causes, and what helps where the system does not permit it.
+fn told(failure: &Failure, is_root: bool) -> String {
+    let text = failure.to_string();
+    // Some say so themselves, and to what else it comes down.
+    if failure.exit() != Exit::Permission || is_root || text.contains(" root") {
+        return text;
+    }
+    text + "; run it as root (sudo)"
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -113,5 +124,22 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn who_lacks_a_permission_is_told_to_be_root_once_and_root_is_not() {
+        let not_permitted = |text: &str| Failure::new(Exit::Permission, text);
+        let failure = not_permitted("/var/lib/rsfaas: Permission denied");
+        assert_eq!(
+            told(&failure, false),
+            "/var/lib/rsfaas: Permission denied; run it as root (sudo)"
+        );
+        assert_eq!(told(&failure, true), failure.to_string());
+        for failure in [
+            not_permitted("not permitted; run the agent as root"),
+            Failure::new(Exit::File, "/f: disk full"),
+        ] {
+            assert_eq!(told(&failure, false), failure.to_string());
+        }
     }
 }

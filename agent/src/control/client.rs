@@ -32,7 +32,7 @@ pub enum ClientError {
         source: io::Error,
     },
     /// The socket is there, but not for this user.
-    #[error("not permitted to talk to the agent on {path}; run this as root")]
+    #[error("not permitted to talk to the agent on {path}")]
     NotPermitted {
         /// The socket.
         path: PathBuf,

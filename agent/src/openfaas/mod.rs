@@ -45,7 +45,10 @@ pub enum FaasError {
     #[error("the gateway's address {0:?} is not of the form http://HOST:PORT")]
     Address(String),
     /// The gateway does not answer.
-    #[error("the gateway {gateway} does not answer: {what}")]
+    #[error(
+        "the gateway {gateway} does not answer: {what}; its address is what the stack file, OPENFAAS_URL, or `gateway` \
+         and `port` of the agent's configuration name"
+    )]
     Unreachable {
         /// Its address.
         gateway: String,
