@@ -37,6 +37,8 @@ pub(super) struct Stack {
 pub(super) struct Setting {
     pub(super) stack: StackFile,
     pub(super) functions: Vec<Function>,
+    /// Whether they are the one that was asked for by its name.
+    pub(super) is_one: bool,
     pub(super) state: StateDir,
     pub(super) faas: FaasCli,
     /// The gateway's API.
@@ -74,6 +76,7 @@ impl Stack {
         Ok(Setting {
             stack,
             functions,
+            is_one: self.function.is_some(),
             state,
             faas,
             gateway,
@@ -103,12 +106,7 @@ impl Stack {
 }
 
 impl Setting {
-    /// Asks the gateway something that needs the login, before anything is changed.
-    pub(super) async fn check_gateway(&self) -> Result<(), Failure> {
-        Ok(self.gateway.check().await?)
-    }
-
-    /// The images that are deployed, by the functions' names.
+    /// The images that are deployed, by the functions' names. The gateway is asked with the login.
     pub(super) async fn deployed_images(&self) -> Result<BTreeMap<String, String>, FaasError> {
         self.gateway.images().await
     }

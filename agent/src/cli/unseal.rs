@@ -1,5 +1,6 @@
 //! `rsfaas unseal`: back to a plain function.
 use std::{
+    collections::BTreeMap,
     path::Path,
     time::{Duration, Instant},
 };
@@ -11,7 +12,7 @@ use super::{
 };
 use crate::{
     control::{self, ClientError, Command, Reply},
-    image::{Engine, LeftOut},
+    image::{Engine, LeftOut, Reference},
     seal::{
         folder::{Outcome, place_plain, remove_sealed},
         key::Key,
@@ -28,6 +29,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 ///
 /// The handler is decrypted to its folder, the agent stops serving the function, the sealed file goes, and
 /// the function is built, pushed and deployed by faas-cli as it was before. May be run again at any point.
+/// Without --function, functions of the stack file that are not sealed are left out.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -40,32 +42,52 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let setting = args.stack.read()?;
     let key = args.key.read()?;
     wait_for(async {
-        setting.check_gateway().await?;
+        // The gateway is asked with the login before anything is changed.
+        let deployed = setting.deployed_images().await?;
         // Without it no function could be built once it is plain, and none would serve until then.
         Engine::connect().await?;
-        unseal_all(&setting, &key).await
+        unseal_all(&setting, &key, &deployed).await
     })
 }
 
-async fn unseal_all(setting: &Setting, key: &Key) -> Result<(), Failure> {
+/// `deployed` has an image a function.
+async fn unseal_all(
+    setting: &Setting,
+    key: &Key,
+    deployed: &BTreeMap<String, String>,
+) -> Result<(), Failure> {
     for function in &setting.functions {
-        unseal(setting, function, key).await?;
+        let image = deployed.get(&function.name);
+        let is_locked = image.is_some_and(|image| Reference::parse(image).is_own());
+        unseal(setting, function, key, is_locked).await?;
     }
     Ok(())
 }
 
-async fn unseal(setting: &Setting, function: &Function, key: &Key) -> Result<(), Failure> {
+/// `is_locked` tells whether the locked function is deployed.
+async fn unseal(
+    setting: &Setting,
+    function: &Function,
+    key: &Key,
+    is_locked: bool,
+) -> Result<(), Failure> {
     let name = &function.name;
     is_sealed_here(setting, function)?;
     // What would only fail later on must change nothing.
     let records = (setting.state.function(name), setting.state.begun(name));
-    if !matches!(records, (Ok(None), Ok(None))) {
+    let is_known = !matches!(records, (Ok(None), Ok(None)));
+    if is_known {
         setting.state.check_writable()?;
         is_served(&setting.control_socket, name)?;
     }
     // The function is served until its plain files are there: if they cannot be, nothing else has changed.
     let template = LeftOut::of(&setting.stack, function)?;
     let outcome = place_plain(&function.handler, name, key, &|path| template.has(path))?;
+    // Whoever names it may want it all the same, and an earlier run may have ended before it was deployed.
+    if outcome == Outcome::Already && !(setting.is_one || is_known || is_locked) {
+        tell!("{name} is not sealed; left out");
+        return Ok(());
+    }
     let given_back = give_back(setting, function, outcome).await;
     given_back.map_err(|error| {
         let message = format!(

@@ -53,14 +53,6 @@ impl Gateway {
         })
     }
 
-    /// Whether the gateway answers and accepts the login.
-    ///
-    /// # Errors
-    /// When it does not.
-    pub async fn check(&self) -> Result<(), FaasError> {
-        self.functions().await.map(drop)
-    }
-
     /// Names of the functions with a label.
     ///
     /// # Errors

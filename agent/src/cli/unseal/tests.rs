@@ -69,6 +69,11 @@ impl Project {
     }
 
     fn unseal(&self) -> Result<(), Failure> {
+        self.unseal_with(&[], "i:latest")
+    }
+
+    /// The same with further arguments, where this image is deployed.
+    fn unseal_with(&self, further: &[&str], image: &str) -> Result<(), Failure> {
         let at = |file: &str| self.path(file).into_os_string();
         let arguments = [
             "rsfaas".into(),
@@ -80,11 +85,13 @@ impl Project {
             "--key-file".into(),
             at("f.key"),
         ];
+        let arguments = arguments.into_iter().chain(further.iter().map(Into::into));
         let cli::Command::Unseal(args) = Cli::try_parse_from(arguments).unwrap().command else {
             panic!("another subcommand");
         };
         let (setting, key) = (args.stack.read()?, args.key.read()?);
-        wait_for(unseal_all(&setting, &key))
+        let deployed = [("f".to_owned(), image.to_owned())].into();
+        wait_for(unseal_all(&setting, &key, &deployed))
     }
 
     /// An agent with an open lease: once the function is not registered any more, it replaces the sealed file a
@@ -181,6 +188,25 @@ fn a_build_that_fails_says_that_the_folder_is_plain_and_what_to_do() {
         "{said}"
     );
     assert!(project.path("f/handler.py").exists());
+}
+
+#[test]
+fn a_plain_function_is_deployed_where_it_was_named_or_is_still_locked_and_otherwise_left_out() {
+    let project = Project::new();
+    project.unseal().unwrap();
+    script::write(&project.path("faas-cli"), "echo \"$1\" >> \"$0.steps\"");
+    let steps = |further: &[&str], image: &str| {
+        project.unseal_with(further, image).unwrap();
+        let steps = fs::read_to_string(project.path("faas-cli.steps")).unwrap_or_default();
+        let _ = fs::remove_file(project.path("faas-cli.steps"));
+        steps
+    };
+    assert_eq!(steps(&[], "i:latest"), "");
+    assert_eq!(steps(&[], "i:rsfaas-locked-1"), "build\npush\ndeploy\n");
+    assert_eq!(
+        steps(&["--function", "f"], "i:latest"),
+        "build\npush\ndeploy\n"
+    );
 }
 
 #[test]
