@@ -1,4 +1,4 @@
-//! `seal` as a user runs it, where there is no engine and faas-cli is a script.
+//! `seal`, `unseal` and `forget` as a user runs them, where there is no engine and faas-cli is a script.
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 use std::{
     fs,
@@ -52,14 +52,16 @@ impl Project {
         fs::write(at("f/Dockerfile"), "FROM scratch\nCOPY . /\n").unwrap();
         fs::write(at("f.key"), project.key.to_text().as_bytes()).unwrap();
         fs::set_permissions(at("f.key"), fs::Permissions::from_mode(0o600)).unwrap();
+        let gateway = format!("http://{}", gateway());
         let stack = format!(
-            "provider: {{name: openfaas, gateway: 'http://{}'}}\nfunctions:\n  \
-             f: {{lang: dockerfile, handler: ./f, image: registry.invalid/f}}\n",
-            gateway()
+            "provider: {{name: openfaas, gateway: '{gateway}'}}\nfunctions:\n  \
+             f: {{lang: dockerfile, handler: ./f, image: registry.invalid/f}}\n"
         );
         fs::write(at("stack.yaml"), stack).unwrap();
-        let (faas_cli, state) = (at("faas-cli"), at("state"));
-        let config = format!("faas_cli = {faas_cli:?}\nstate_dir = {state:?}\n");
+        let (faas_cli, state, socket) = (at("faas-cli"), at("state"), at("agent.sock"));
+        let config = format!(
+            "gateway = {gateway:?}\nfaas_cli = {faas_cli:?}\nstate_dir = {state:?}\ncontrol_socket = {socket:?}\n"
+        );
         fs::write(at("agent.toml"), config).unwrap();
         project.faas_cli("exit 0");
         project
@@ -104,16 +106,26 @@ impl Project {
 
     /// In a folder of the project, with these arguments.
     fn run_in(&self, folder: &str, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_rsfaas"))
+        let key = self.path("f.key").into_os_string();
+        self.rsfaas(folder, arguments)
+            .args(["--key-file".into(), key])
+            .output()
+            .unwrap()
+    }
+
+    fn forget(&self, name: &str) -> Output {
+        self.rsfaas("", &["forget", name]).output().unwrap()
+    }
+
+    fn rsfaas(&self, folder: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rsfaas"));
+        command
             .args(arguments)
             .arg("--config")
             .arg(self.path("agent.toml"))
-            .arg("--key-file")
-            .arg(self.path("f.key"))
             .env("DOCKER_HOST", "unix:///nonexistent/docker.sock")
-            .current_dir(self.path(folder))
-            .output()
-            .unwrap()
+            .current_dir(self.path(folder));
+        command
     }
 }
 
@@ -217,4 +229,49 @@ fn a_function_that_could_not_be_built_is_not_unsealed() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(8), "{said}");
     assert!(project.path("f").join(FILE_NAME).exists() && !project.path("f/Dockerfile").exists());
+}
+
+#[test]
+fn a_function_is_forgotten_without_its_key_and_its_sealed_file_stays() {
+    let project = Project::new();
+    let record = project.begin();
+    project.state().register(&record).unwrap();
+    let output = project.forget("f");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("`faas-cli remove f`"), "{said}");
+    assert_eq!(project.state().function("f").unwrap(), None);
+    assert_eq!(project.state().begun("f").unwrap(), None);
+    let sealed = project.run_in("", &["open", "./f"]);
+    assert_eq!(sealed.status.code(), Some(0));
+}
+
+#[test]
+fn a_function_that_is_not_known_is_not_forgotten() {
+    let project = Project::new();
+    let record = project.begin();
+    project.state().register(&record).unwrap();
+    // Where records of other folders, and of sealings that are not finished, would be.
+    fs::write(project.path("state/outside.json"), "{}").unwrap();
+    for name in ["g", "../outside", ".f"] {
+        let output = project.forget(name);
+        assert_eq!(output.status.code(), Some(4), "{name}");
+    }
+    assert!(project.path("state/outside.json").exists());
+    assert_eq!(project.state().function("f").unwrap(), Some(record));
+}
+
+#[test]
+fn what_a_forgotten_function_may_have_left_is_told() {
+    let project = Project::new();
+    project.begin();
+    let config = fs::read_to_string(project.path("agent.toml")).unwrap();
+    let (_, rest) = config.split_once('\n').unwrap();
+    let wrong = format!("gateway = \"none\"\n{rest}");
+    fs::write(project.path("agent.toml"), wrong).unwrap();
+    let output = project.forget("f");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(13), "{said}");
+    assert!(said.contains("containers may be left"), "{said}");
+    assert_eq!(project.state().begun("f").unwrap(), None);
 }

@@ -14,9 +14,11 @@ macro_rules! tell {
 mod agent;
 mod classify;
 pub mod exit;
+mod forget;
 mod inspect;
 mod key_file;
 mod keygen;
+mod let_go;
 mod lock;
 mod log;
 mod open;
@@ -54,6 +56,7 @@ enum Command {
     Keygen(keygen::Args),
     Seal(seal::Args),
     Unseal(unseal::Args),
+    Forget(forget::Args),
     Open(open::Args),
     Inspect(inspect::Args),
     Agent(agent::Args),
@@ -96,6 +99,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Keygen(args) => keygen::run(&args),
         Command::Seal(args) => seal::run(&args),
         Command::Unseal(args) => unseal::run(&args),
+        Command::Forget(args) => forget::run(&args),
         Command::Agent(args) => agent::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Lock(args) => lock::run(&args),

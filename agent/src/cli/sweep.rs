@@ -10,7 +10,7 @@ use crate::{
     config::Config,
     control,
     openfaas::{FaasCli, Gateway, remove_left_logins},
-    rebuild::{self, UnlockedNames},
+    rebuild::{self, Swept, UnlockedNames},
     state::StateDir,
 };
 
@@ -36,6 +36,20 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         );
         return Err(Failure::new(Exit::Exists, message));
     }
+    let lines: String = sweep(&config)?
+        .removed
+        .iter()
+        .map(|name| format!("{name} is removed\n"))
+        .collect();
+    output::text(if lines.is_empty() {
+        "nothing was left\n"
+    } else {
+        &lines
+    })
+}
+
+/// Removes what was left, where no agent runs, and warns of what stays.
+pub(super) fn sweep(config: &Config) -> Result<Swept, Failure> {
     let state = StateDir::new(&config.state_dir);
     // That one may have another socket.
     let _claim = state.claim()?;
@@ -53,14 +67,5 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     if let Some(advice) = swept.advice() {
         tell!("warning: {advice}");
     }
-    let lines: String = swept
-        .removed
-        .iter()
-        .map(|name| format!("{name} is removed\n"))
-        .collect();
-    output::text(if lines.is_empty() {
-        "nothing was left\n"
-    } else {
-        &lines
-    })
+    Ok(swept)
 }

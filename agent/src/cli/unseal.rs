@@ -1,17 +1,13 @@
 //! `rsfaas unseal`: back to a plain function.
-use std::{
-    collections::BTreeMap,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::collections::BTreeMap;
 
 use super::{
     exit::{Exit, Failure},
     key_file::KeyFile,
+    let_go::{is_served, wait_until_let_go},
     openfaas::{Setting, Stack, wait_for},
 };
 use crate::{
-    control::{self, ClientError, Command, Reply},
     image::{Engine, LeftOut, Reference},
     seal::{
         folder::{Outcome, place_plain, remove_sealed},
@@ -19,11 +15,6 @@ use crate::{
     },
     stack::Function,
 };
-
-/// How long the agent may take to let go of a function: for hangs only, as it ends leases and removes containers.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// Between two questions whether it has.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// Give the plain handler folder and the plain function back.
 ///
@@ -143,41 +134,6 @@ fn is_sealed_here(setting: &Setting, function: &Function) -> Result<(), Failure>
         );
         Err(Failure::new(Exit::Stack, message))
     })
-}
-
-/// Whether a running agent serves a function, or is still ending its leases.
-fn is_served(socket: &Path, name: &str) -> Result<bool, ClientError> {
-    match control::ask(socket, &Command::Status) {
-        Ok(Reply::Status(status)) => {
-            let is_busy = status.busy.iter().any(|it| it == name);
-            Ok(is_busy || status.functions.iter().any(|it| it.name == name))
-        }
-        // It is stopping, and ends every lease.
-        Ok(_) => Ok(true),
-        Err(ClientError::NoAgent { .. }) => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-async fn wait_until_let_go(socket: &Path, name: &str) -> Result<(), Failure> {
-    let start = Instant::now();
-    loop {
-        match is_served(socket, name) {
-            Ok(false) => return Ok(()),
-            // Its record is gone already, or has never been this user's: it is another one's agent.
-            Err(ClientError::NotPermitted { .. }) => return Ok(()),
-            Ok(true) | Err(_) if start.elapsed() < PATIENCE => tokio::time::sleep(PAUSE).await,
-            Ok(true) => {
-                let message = format!(
-                    "the agent has not let go of {name} within {} s, and the sealed file stays until the agent has: stop \
-                     the agent",
-                    PATIENCE.as_secs()
-                );
-                return Err(Failure::new(Exit::Unexpected, message));
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::{
     os::unix::net::UnixListener,
     path::PathBuf,
     thread,
+    time::Duration,
 };
 
 use clap::Parser as _;
@@ -13,7 +14,7 @@ use clap::Parser as _;
 use super::*;
 use crate::{
     cli::{self, Cli},
-    control::Status,
+    control::{Reply, Status},
     lease::{FunctionStatus, Phase},
     script,
     seal::{FILE_NAME, folder::seal_folder},
