@@ -132,7 +132,7 @@ fn run(task: Task) -> Result<(), Error> {
             build,
             ..setup::Options::default()
         }),
-        Task::Testbed(Bed::Up) => testbed::up().map(drop),
+        Task::Testbed(Bed::Up) => testbed::up().map(|testbed| testbed.print_exports()),
         Task::Testbed(Bed::Status) => {
             testbed::status();
             Ok(())

@@ -27,6 +27,8 @@ impl Testbed {
                 .ok_or_else(|| Error::Needs(format!("--existing needs {name}: {what}")))
         };
         let gateway = text("OPENFAAS_URL", "the gateway's address")?;
+        // faas-cli takes it with a slash at its end, too.
+        let gateway = gateway.trim_end_matches('/').to_owned();
         let registry_prefix = text(
             "RSFAAS_REGISTRY_PREFIX",
             "what images are named under, such as registry.example/team",
@@ -86,6 +88,22 @@ mod tests {
             );
         }
         assert!(without(&["docker"]).unwrap_err().contains("Docker Engine"));
+    }
+
+    #[test]
+    fn an_address_with_a_slash_at_its_end_is_the_one_without() {
+        let there = |value: &str| Some(OsString::from(value));
+        let testbed = Testbed::named_by(
+            |name| {
+                there(if name == "OPENFAAS_URL" {
+                    "http://g:8080/"
+                } else {
+                    "value"
+                })
+            },
+            |name| Some(PathBuf::from("/bin").join(name)),
+        );
+        assert_eq!(testbed.unwrap().gateway, "http://g:8080");
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod http;
 mod images;
 mod language;
 mod layout;
+mod lend;
 mod netfilter;
 mod openfaas;
 mod owner;
@@ -24,16 +25,16 @@ mod shims;
 mod store;
 mod tools;
 
-use std::{path::PathBuf, process::Command};
+use std::path::PathBuf;
 
 use nix::unistd::Uid;
 
-use crate::{error::Error, files, process::path_with, setup, workspace};
+use crate::{error::Error, files, setup, workspace};
 pub(crate) use crash::{Part, crash};
 use disk::Disk;
 use engine::Engine;
 pub(crate) use engine::remove_images;
-use layout::{ENGINE, GATEWAY, Layout, PREFIX};
+use layout::{GATEWAY, Layout, PREFIX};
 use owner::Owner;
 use service::{Service, Standing};
 
@@ -43,7 +44,7 @@ const CONTAINER_LABEL: &str = "com.rsfaas.testbed.deployment";
 /// An OpenFaaS to work with: the testbed, or one that was there before.
 #[derive(Debug, Clone)]
 pub(crate) struct Testbed {
-    /// The gateway's address, as `OPENFAAS_URL` takes it.
+    /// The gateway's address, as `OPENFAAS_URL` takes it, without a slash at its end.
     pub(crate) gateway: String,
     /// What images are to be named under, so that the host's OpenFaaS can pull them.
     pub(crate) registry_prefix: String,
@@ -85,34 +86,9 @@ impl Testbed {
     /// When the address names none.
     pub(crate) fn port(&self) -> Result<u16, Error> {
         self.gateway
-            .trim_end_matches('/')
             .rsplit_once(':')
             .and_then(|(_, port)| port.parse().ok())
             .ok_or_else(|| Error::Needs(format!("{} names no port", self.gateway)))
-    }
-
-    /// Hands a program what it needs to work with this OpenFaaS, in its environment.
-    pub(crate) fn lend(&self, command: &mut Command) {
-        command
-            .env("OPENFAAS_URL", &self.gateway)
-            .env("RSFAAS_REGISTRY_PREFIX", &self.registry_prefix)
-            .env("RSFAAS_FAAS_CLI", &self.faas_cli)
-            .env("DOCKER_BUILDKIT", "1");
-        for (variable, path) in [
-            ("RSFAAS_TEMPLATES", &self.templates),
-            ("RSFAAS_CREDENTIALS", &self.credentials),
-            ("RSFAAS_PURGE_COMMAND", &self.purge_command),
-            ("OPENFAAS_CONFIG", &self.cli_config),
-            ("RSFAAS_TESTBED", &self.folder),
-        ] {
-            if let Some(path) = path {
-                command.env(variable, path);
-            }
-        }
-        if let Some(bin) = &self.bin {
-            command.env("PATH", path_with(&[bin]));
-            command.env("DOCKER_HOST", format!("unix://{ENGINE}"));
-        }
     }
 }
 
@@ -155,7 +131,7 @@ pub(crate) fn is_up() -> bool {
     )
 }
 
-/// Prints how each part stands.
+/// Prints how each part stands, and how a shell uses a testbed that is up.
 pub(crate) fn status() {
     let layout = Layout::new(&workspace::root());
     for service in services(&layout) {
@@ -170,6 +146,9 @@ pub(crate) fn status() {
             "{:<14} {:<22} {standing}",
             service.daemon.name, service.place
         );
+    }
+    if is_up() {
+        Testbed::own(&layout).print_exports();
     }
 }
 
