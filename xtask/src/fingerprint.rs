@@ -142,13 +142,13 @@ mod tests {
     };
 
     /// A workspace of its own with one source file.
-    fn workspace(name: &str) -> PathBuf {
-        let root = std::env::temp_dir().join(format!("xtask-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&root);
+    fn workspace() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
         fs::create_dir_all(root.join("thing-src/target")).unwrap();
         fs::create_dir_all(root.join("target/artifacts")).unwrap();
         fs::write(root.join("thing-src/main.rs"), "fn main() {}").unwrap();
-        root
+        folder
     }
 
     fn build(root: &Path) {
@@ -162,47 +162,47 @@ mod tests {
 
     #[test]
     fn a_product_of_the_present_sources_is_accepted() {
-        let root = workspace("accepted");
-        build(&root);
+        let folder = workspace();
+        let root = folder.path();
+        build(root);
         fs::write(root.join("thing-src/target/leftover"), "no source").unwrap();
-        assert_eq!(ARTIFACT.verify(&root), Ok(()));
-        fs::remove_dir_all(root).unwrap();
+        assert_eq!(ARTIFACT.verify(root), Ok(()));
     }
 
     #[test]
     fn a_missing_product_names_the_command_that_makes_it() {
-        let root = workspace("missing");
+        let folder = workspace();
+        let root = folder.path();
         assert_eq!(
-            ARTIFACT.verify(&root),
+            ARTIFACT.verify(root),
             Err("target/artifacts/thing is missing; run `cargo xtask build-thing`".into())
         );
-        fs::remove_dir_all(root).unwrap();
     }
 
     #[test]
     fn a_changed_source_makes_the_product_old() {
-        let root = workspace("changed");
-        build(&root);
+        let folder = workspace();
+        let root = folder.path();
+        build(root);
         fs::write(root.join("thing-src/main.rs"), "fn main() { }").unwrap();
         assert_eq!(
-            ARTIFACT.verify(&root),
+            ARTIFACT.verify(root),
             Err(
                 "target/artifacts/thing is older than thing-src/; run `cargo xtask build-thing`"
                     .into()
             )
         );
-        fs::remove_dir_all(root).unwrap();
     }
 
     #[test]
     fn moving_content_between_files_changes_the_fingerprint() {
-        let root = workspace("moved");
+        let folder = workspace();
+        let root = folder.path();
         fs::write(root.join("thing-src/a"), "xy").unwrap();
         fs::write(root.join("thing-src/b"), "z").unwrap();
-        let before = ARTIFACT.fingerprint(&root).unwrap();
+        let before = ARTIFACT.fingerprint(root).unwrap();
         fs::write(root.join("thing-src/a"), "x").unwrap();
         fs::write(root.join("thing-src/b"), "yz").unwrap();
-        assert_ne!(ARTIFACT.fingerprint(&root).unwrap(), before);
-        fs::remove_dir_all(root).unwrap();
+        assert_ne!(ARTIFACT.fingerprint(root).unwrap(), before);
     }
 }

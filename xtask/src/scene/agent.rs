@@ -262,20 +262,20 @@ mod tests {
 
     #[test]
     fn the_folder_of_an_agent_that_still_answers_is_left_alone() {
-        let project = std::env::temp_dir().join(format!("xtask-agent-{}", std::process::id()));
+        let folder = tempfile::tempdir().unwrap();
+        let project = folder.path();
         fs::create_dir_all(project.join(FOLDER)).unwrap();
         let socket = project.join(FOLDER).join(SOCKET);
         let listener = UnixListener::bind(&socket).unwrap();
-        let refused = Agent::none_runs_in(&project).unwrap_err().to_string();
+        let refused = Agent::none_runs_in(project).unwrap_err().to_string();
         assert!(
             refused.ends_with(&format!("kill {}", std::process::id())),
             "{refused}"
         );
         drop(listener);
         assert!(
-            Agent::none_runs_in(&project).is_ok(),
+            Agent::none_runs_in(project).is_ok(),
             "a socket that nobody answers on"
         );
-        fs::remove_dir_all(project).unwrap();
     }
 }

@@ -113,17 +113,15 @@ impl Drop for NotStarted {
 mod tests {
     use super::*;
 
-    fn policy(name: &str) -> PathBuf {
-        let folder =
-            std::env::temp_dir().join(format!("xtask-policy-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir_all(&folder).unwrap();
-        folder.join("policy-rc.d")
+    /// Where a host has its policy, and the folder that it is in.
+    fn policy() -> (PathBuf, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        (folder.path().join("policy-rc.d"), folder)
     }
 
     #[test]
     fn a_host_without_a_policy_has_none_afterwards() {
-        let policy = policy("none");
+        let (policy, _folder) = policy();
         let guard = NotStarted::at(&policy).unwrap();
         assert_eq!(fs::read_to_string(&policy).unwrap(), FORBID);
         drop(guard);
@@ -132,7 +130,7 @@ mod tests {
 
     #[test]
     fn the_hosts_own_policy_is_put_back() {
-        let policy = policy("own");
+        let (policy, _folder) = policy();
         fs::write(&policy, "its own").unwrap();
         drop(NotStarted::at(&policy).unwrap());
         assert_eq!(fs::read_to_string(&policy).unwrap(), "its own");
@@ -140,7 +138,7 @@ mod tests {
 
     #[test]
     fn the_hosts_own_policy_survives_a_run_that_was_killed() {
-        let policy = policy("killed");
+        let (policy, _folder) = policy();
         fs::write(&policy, "its own").unwrap();
         fs::rename(&policy, saved(&policy)).unwrap();
         fs::write(&policy, FORBID).unwrap();
@@ -150,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_policy_that_a_killed_run_has_left_goes_at_the_next_start_and_the_hosts_own_returns() {
-        let policy = policy("left");
+        let (policy, _folder) = policy();
         fs::write(&policy, FORBID).unwrap();
         recover_at(&policy).unwrap();
         assert!(!policy.exists());
@@ -164,7 +162,7 @@ mod tests {
 
     #[test]
     fn the_policy_of_a_run_at_work_stays() {
-        let policy = policy("at-work");
+        let (policy, _folder) = policy();
         let guard = NotStarted::at(&policy).unwrap();
         recover_at(&policy).unwrap();
         assert!(policy.exists());

@@ -192,10 +192,10 @@ impl Daemon {
 mod tests {
     use super::*;
 
-    fn daemon(test: &str) -> (Daemon, PathBuf) {
-        let root = std::env::temp_dir().join(format!("xtask-daemon-{test}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&root);
-        (Daemon::new(&Layout::new(&root), "sleeper"), root)
+    fn daemon() -> (Daemon, tempfile::TempDir) {
+        let root = tempfile::tempdir().unwrap();
+        let layout = Layout::new(root.path());
+        (Daemon::new(&layout, "sleeper"), root)
     }
 
     fn sleeper() -> Command {
@@ -206,20 +206,19 @@ mod tests {
 
     #[test]
     fn a_started_daemon_is_known_by_another_command_until_it_is_stopped() {
-        let (daemon, root) = daemon("known");
+        let (daemon, root) = daemon();
         let mut child = daemon.start(&sleeper(), "one").unwrap();
-        let again = Daemon::new(&Layout::new(&root), "sleeper");
+        let again = Daemon::new(&Layout::new(root.path()), "sleeper");
         assert_eq!(again.running(), Some(child.id().cast_signed()));
         assert!(again.runs_as("one") && !again.runs_as("two"));
         assert!(again.stop().unwrap());
         assert_eq!(again.running(), None);
         child.wait().unwrap();
-        fs::remove_dir_all(root).unwrap();
     }
 
     #[test]
     fn the_log_of_a_daemon_that_was_killed_goes_on_where_it_ended() {
-        let (daemon, root) = daemon("killed");
+        let (daemon, _root) = daemon();
         for word in ["first", "second"] {
             let mut command = Command::new("sh");
             command.args(["-c", &format!("echo {word}; exec sleep 60")]);
@@ -232,12 +231,11 @@ mod tests {
         }
         assert_eq!(fs::read_to_string(&daemon.log).unwrap(), "first\nsecond\n");
         assert!(daemon.kill().is_err());
-        fs::remove_dir_all(root).unwrap();
     }
 
     #[test]
     fn a_process_that_got_the_number_later_is_left_alone() {
-        let (daemon, root) = daemon("reused");
+        let (daemon, _root) = daemon();
         let mut child = daemon.start(&sleeper(), "one").unwrap();
         let mut record = Record::read(&daemon.record).unwrap();
         record.started -= 1;
@@ -246,12 +244,11 @@ mod tests {
         assert!(child.try_wait().unwrap().is_none(), "it was ended");
         child.kill().unwrap();
         child.wait().unwrap();
-        fs::remove_dir_all(root).unwrap();
     }
 
     #[test]
     fn a_daemon_that_ends_at_once_is_reported_with_its_last_words() {
-        let (daemon, root) = daemon("ends");
+        let (daemon, _root) = daemon();
         let mut command = Command::new("sh");
         command.args(["-c", "echo cannot bind; exit 3"]);
         let child = daemon.start(&command, "one").unwrap();
@@ -261,6 +258,5 @@ mod tests {
         let text = error.to_string();
         assert!(text.contains("ended at once (exit status: 3)"), "{text}");
         assert!(text.contains("cannot bind"), "{text}");
-        fs::remove_dir_all(root).unwrap();
     }
 }

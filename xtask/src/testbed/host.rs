@@ -143,9 +143,8 @@ mod tests {
 
     #[test]
     fn what_was_noted_before_a_reboot_is_not_put_back() {
-        let root = std::env::temp_dir().join(format!("xtask-before-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&root);
-        let layout = Layout::new(&root);
+        let root = tempfile::tempdir().unwrap();
+        let layout = Layout::new(root.path());
         fs::create_dir_all(layout.run()).unwrap();
         let note = |boot: &str| {
             let text = format!(r#"{{{boot}"bridges": [], "forwarding": "1", "iptables": ""}}"#);
@@ -155,7 +154,6 @@ mod tests {
         assert!(note(&format!(r#""boot": "{}", "#, record::boot())));
         assert!(!note(r#""boot": "another", "#));
         assert!(!note(""), "of an unknown boot");
-        fs::remove_dir_all(root).unwrap();
     }
 
     #[test]

@@ -70,25 +70,23 @@ mod tests {
     use super::*;
 
     struct Rig {
-        root: PathBuf,
+        _root: tempfile::TempDir,
         owner: Owner,
         first: Layout,
         second: Layout,
     }
 
     impl Rig {
-        fn new(test: &str) -> Self {
-            let root =
-                std::env::temp_dir().join(format!("xtask-owner-{test}-{}", std::process::id()));
-            let _ = fs::remove_dir_all(&root);
-            let first = Layout::new(&root.join("first"));
+        fn new() -> Self {
+            let root = tempfile::tempdir().unwrap();
+            let first = Layout::new(&root.path().join("first"));
             fs::create_dir_all(first.run()).unwrap();
-            let second = Layout::new(&root.join("second"));
+            let second = Layout::new(&root.path().join("second"));
             Self {
                 owner: Owner {
-                    file: root.join("owner"),
+                    file: root.path().join("owner"),
                 },
-                root,
+                _root: root,
                 first,
                 second,
             }
@@ -101,15 +99,9 @@ mod tests {
         }
     }
 
-    impl Drop for Rig {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.root);
-        }
-    }
-
     #[test]
     fn while_one_testbed_runs_another_is_refused_and_told_where_it_is() {
-        let rig = Rig::new("refused");
+        let rig = Rig::new();
         rig.owner.claim(&rig.first).unwrap();
         rig.record(std::process::id().cast_signed());
         rig.owner.claim(&rig.first).unwrap();
@@ -119,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_testbed_of_which_nothing_runs_makes_room() {
-        let rig = Rig::new("room");
+        let rig = Rig::new();
         rig.owner.claim(&rig.first).unwrap();
         rig.record(i32::MAX);
         rig.owner.claim(&rig.second).unwrap();

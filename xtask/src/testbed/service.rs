@@ -92,16 +92,16 @@ impl Service {
 #[cfg(test)]
 mod tests {
     use std::{
-        fs,
         io::{Read as _, Write as _},
         net::TcpListener,
+        path::Path,
         thread,
     };
 
     use super::{super::layout::Layout, *};
 
     /// A part in whose place a program of somebody else's answers that it is well.
-    fn foreign(shareable: bool) -> Service {
+    fn foreign(root: &Path, shareable: bool) -> Service {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let place = listener.local_addr().unwrap().to_string();
         thread::spawn(move || {
@@ -110,10 +110,8 @@ mod tests {
                 let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
             }
         });
-        let root = std::env::temp_dir().join(format!("xtask-service-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&root);
         Service {
-            daemon: Daemon::new(&Layout::new(&root), "part"),
+            daemon: Daemon::new(&Layout::new(root), "part"),
             place: place.leak(),
             health: "/",
             shareable,
@@ -123,8 +121,9 @@ mod tests {
     #[test]
     fn what_somebody_else_has_started_is_used_only_where_it_may_be_shared() {
         let command = Command::new("false");
-        foreign(true).ensure("1", &command).unwrap();
-        let own = foreign(false);
+        let root = tempfile::tempdir().unwrap();
+        foreign(root.path(), true).ensure("1", &command).unwrap();
+        let own = foreign(root.path(), false);
         let error = own.ensure("1", &command).unwrap_err().to_string();
         assert!(error.contains(own.place), "{error}");
         assert!(error.contains("systemctl disable --now"), "{error}");
