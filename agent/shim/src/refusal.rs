@@ -164,6 +164,14 @@ impl Refusal {
             ),
         }
     }
+
+    /// What is said in place of the message of [`Self::Locked`] where a key came and no agent took it out.
+    #[must_use]
+    pub fn not_taken(function: &str, header: &str) -> String {
+        format!(
+            "{function} is sealed, and a key came with the request in the header {header}, but no agent on the gateway's host took it; is rsfaas-agent running there?"
+        )
+    }
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ impl Locked {
         } else if let Some(fields) = head.preflight.grant() {
             ("200 OK".to_owned(), fields, String::new())
         } else {
-            self.refuse(head.refusal)
+            self.refuse(head)
         };
         // A page may read why it was refused.
         fields.push_str("Access-Control-Allow-Origin: *\r\n");
@@ -42,7 +42,13 @@ impl Locked {
         text.into_bytes()
     }
 
-    fn refuse(&self, refusal: Refusal) -> (String, String, String) {
+    fn refuse(&self, head: &Head) -> (String, String, String) {
+        let refusal = head.refusal;
+        let message = if head.has_key && refusal == Refusal::Locked {
+            Refusal::not_taken(&self.function, &self.header)
+        } else {
+            refusal.message(&self.function, &self.header)
+        };
         let mut fields =
             String::from("Content-Type: application/json\r\nCache-Control: no-store\r\n");
         if let Some(seconds) = refusal.retry_after() {
@@ -56,7 +62,7 @@ impl Locked {
             "{{\"error\":{},\"function\":{},\"message\":{}}}\n",
             json(refusal.reason()),
             json(&self.function),
-            json(&refusal.message(&self.function, &self.header)),
+            json(&message),
         );
         (
             format!("{} {}", refusal.status(), refusal.phrase()),
@@ -95,12 +101,12 @@ mod tests {
     use crate::head::{Parsed, parse};
 
     fn answer(request: &str, close: bool) -> String {
-        let Parsed::Complete(head) = parse(request.as_bytes()) else {
-            panic!("{request}")
-        };
         let locked = Locked {
             function: "pydict".into(),
             header: "X-RsFaaS-Key".into(),
+        };
+        let Parsed::Complete(head) = parse(request.as_bytes(), &locked.header) else {
+            panic!("{request}")
         };
         String::from_utf8(locked.answer(&head, close)).unwrap()
     }
@@ -117,6 +123,26 @@ mod tests {
                 body.len()
             )
         );
+    }
+
+    #[test]
+    fn a_key_that_no_agent_took_is_told_of_and_not_repeated() {
+        let text = answer(
+            "GET / HTTP/1.1\r\nX-RsFaaS-Key: rsfaas1secret\r\n\r\n",
+            false,
+        );
+        assert!(text.starts_with("HTTP/1.1 423 Locked\r\n"), "{text}");
+        assert!(text.contains("\"error\":\"locked\""), "{text}");
+        assert!(text.contains("is rsfaas-agent running there?"), "{text}");
+        assert!(
+            !text.contains("secret") && !text.contains("no key came"),
+            "{text}"
+        );
+        let refused = answer(
+            "GET / HTTP/1.1\r\nX-RsFaaS-Key: a\r\nX-RsFaaS: w\r\n\r\n",
+            false,
+        );
+        assert!(refused.contains("\"error\":\"key-wrong\""), "{refused}");
     }
 
     #[test]

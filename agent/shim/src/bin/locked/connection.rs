@@ -48,7 +48,7 @@ impl Connection {
             let busy = slot.begin();
             let deadline = Instant::now() + REQUEST;
             let head = loop {
-                match parse(&self.buffer) {
+                match parse(&self.buffer, &locked.header) {
                     Parsed::Complete(head) => break head,
                     Parsed::Incomplete if self.fill(deadline)? => {}
                     Parsed::Incomplete => return Ok(()),
@@ -161,7 +161,12 @@ mod tests {
             stream: listener.accept().unwrap().0,
             buffer: b"bo".to_vec(),
         };
-        let Parsed::Complete(head) = parse(b"POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\n") else {
+        let locked = Locked {
+            function: "pydict".into(),
+            header: "X-RsFaaS-Key".into(),
+        };
+        let request = b"POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\n";
+        let Parsed::Complete(head) = parse(request, &locked.header) else {
             panic!("it is a head");
         };
         let asked = thread::spawn(move || {
@@ -169,10 +174,6 @@ mod tests {
             client.read_to_string(&mut answer).unwrap();
             answer
         });
-        let locked = Locked {
-            function: "pydict".into(),
-            header: "X-RsFaaS-Key".into(),
-        };
         let slot = Load::enter(&Arc::new(Load::new(8)));
         let deadline = Instant::now() + Duration::from_millis(50);
         let kept = connection.reply(&head, &locked, &slot, deadline);

@@ -16,6 +16,8 @@ pub(crate) struct Head {
     pub(crate) probe: bool,
     /// Why the request was refused.
     pub(crate) refusal: Refusal,
+    /// The key header is there: no agent has taken it out. The key itself is not kept.
+    pub(crate) has_key: bool,
     /// What a browser asks before a page calls.
     pub(crate) preflight: Preflight,
     /// How the body ends.
@@ -50,8 +52,8 @@ pub(crate) enum Parsed {
     TooLong,
 }
 
-/// Parses the head at the start of `bytes`.
-pub(crate) fn parse(bytes: &[u8]) -> Parsed {
+/// Parses the head at the start of `bytes`; `key_header` is the key header's name.
+pub(crate) fn parse(bytes: &[u8], key_header: &str) -> Parsed {
     let Some(end) = bytes
         .windows(4)
         .take(MAX_HEAD)
@@ -64,13 +66,13 @@ pub(crate) fn parse(bytes: &[u8]) -> Parsed {
         };
     };
     // Values may have any bytes above ASCII (RFC 9110, 5.5); nothing that is looked for has.
-    match head(&String::from_utf8_lossy(&bytes[..end]), end + 4) {
+    match head(&String::from_utf8_lossy(&bytes[..end]), end + 4, key_header) {
         Some(head) => Parsed::Complete(head),
         None => Parsed::Malformed,
     }
 }
 
-fn head(text: &str, length: usize) -> Option<Head> {
+fn head(text: &str, length: usize, key_header: &str) -> Option<Head> {
     let mut lines = text.split("\r\n");
     let mut request = lines.next()?.split(' ');
     let (method, target, version) = (request.next()?, request.next()?, request.next()?);
@@ -87,6 +89,7 @@ fn head(text: &str, length: usize) -> Option<Head> {
         length,
         probe: matches!(path, "/_/health" | "/_/ready"),
         refusal: Refusal::Locked,
+        has_key: false,
         preflight: Preflight::default(),
         body: BodyLength::Known(0),
         bodiless_answer: method == "HEAD",
@@ -102,6 +105,7 @@ fn head(text: &str, length: usize) -> Option<Head> {
         }
         let value = value.trim();
         let is = |wanted: &str| name.eq_ignore_ascii_case(wanted);
+        head.has_key |= is(key_header);
         if is(Refusal::HEADER) {
             // Only the agent's own words count; from anybody else they change nothing but the text.
             head.refusal = Refusal::from_code(value).unwrap_or(Refusal::Locked);
@@ -149,6 +153,10 @@ fn head(text: &str, length: usize) -> Option<Head> {
 mod tests {
     use super::*;
 
+    fn parse(bytes: &[u8]) -> Parsed {
+        super::parse(bytes, "X-Key")
+    }
+
     fn complete(text: &str) -> Head {
         match parse(text.as_bytes()) {
             Parsed::Complete(head) => head,
@@ -175,6 +183,14 @@ mod tests {
             complete(&with("x-rsfaas: w\r\n")).refusal,
             Refusal::KeyWrong
         );
+    }
+
+    #[test]
+    fn a_key_header_is_noted_in_any_letter_case_and_its_value_is_nowhere() {
+        let head = complete(&with("x-key: rsfaas1secret\r\n"));
+        assert!(head.has_key && head.refusal == Refusal::Locked);
+        assert!(!format!("{head:?}").contains("secret"));
+        assert!(!complete(&with("X-Next-Key: rsfaas1secret\r\n")).has_key);
     }
 
     #[test]
