@@ -61,21 +61,24 @@ pub struct EventHeader {
     /// The flow.
     pub flow: FlowKey,
     /// Bits of [`flag`].
-    pub flags: u32,
+    pub flags: u16,
+    /// Bytes of payload that each of the segments had of which the packet was put together; zero where it is one of the
+    /// wire, or that is not known.
+    pub segment: u16,
 }
 crate::plain!(EventHeader, 64);
 
 /// What else an event tells.
 pub mod flag {
     /// The frame starts with an Ethernet header, not with the IP header.
-    pub const ETHERNET: u32 = 1;
+    pub const ETHERNET: u16 = 1;
     /// The gateway has not answered what came before the segment: it is the rest of that, or a request
     /// sent ahead.
-    pub const UNANSWERED: u32 = 1 << 1;
+    pub const UNANSWERED: u16 = 1 << 1;
     /// The agent had the flow already.
-    pub const FURTHER: u32 = 1 << 2;
+    pub const FURTHER: u16 = 1 << 2;
     /// The gateway has answered all that came before the segment.
-    pub const ANSWERED: u32 = 1 << 3;
+    pub const ANSWERED: u16 = 1 << 3;
 }
 
 /// Where a held segment stands, as far as the programs know.
@@ -92,7 +95,7 @@ pub struct HeldPlace {
 impl HeldPlace {
     /// What an event's flags tell of it.
     #[must_use]
-    pub const fn of(flags: u32) -> Self {
+    pub const fn of(flags: u16) -> Self {
         Self {
             is_unanswered: flags & flag::UNANSWERED != 0,
             is_further: flags & flag::FURTHER != 0,

@@ -59,6 +59,9 @@ pub(crate) trait Frame: EbpfContext {
     /// Index of the interface at whose hook the program runs.
     fn interface(&self) -> u32;
 
+    /// The size of the segments of which the packet was put together, as in `EventHeader::segment`.
+    fn segment(&self) -> u16;
+
     /// The VLAN tag that the interface stripped, as in `EventHeader::vlan`.
     fn stripped_vlan(&self) -> u32;
 
@@ -126,6 +129,12 @@ impl Frame for TcContext {
     }
 
     #[inline(always)]
+    fn segment(&self) -> u16 {
+        // SAFETY: as above. The kernel has it in as many bits.
+        unsafe { (*self.skb.skb).gso_size as u16 }
+    }
+
+    #[inline(always)]
     fn stripped_vlan(&self) -> u32 {
         // SAFETY: as above.
         let present = unsafe { (*self.skb.skb).vlan_present };
@@ -190,6 +199,12 @@ impl Frame for XdpContext {
     #[inline(always)]
     fn interface(&self) -> u32 {
         self.ingress_ifindex() as u32
+    }
+
+    /// Not to be seen from here.
+    #[inline(always)]
+    fn segment(&self) -> u16 {
+        0
     }
 
     /// Not to be seen from here.

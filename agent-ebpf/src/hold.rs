@@ -102,7 +102,7 @@ fn capture<const N: usize>(
     frame: &impl Frame,
     segment: &Segment,
     length: u32,
-    flags: u32,
+    flags: u16,
 ) -> Option<()> {
     let mut record = EVENTS.reserve::<Capture<N>>(0)?;
     let capture = record.as_mut_ptr();
@@ -154,6 +154,7 @@ pub(crate) fn barrier() -> bool {
             destination_port: 0,
         },
         flags: 0,
+        segment: 0,
     })
 }
 
@@ -187,5 +188,6 @@ pub(crate) fn header(
         } else {
             0
         },
+        segment: frame.segment(),
     }
 }

@@ -223,7 +223,7 @@ impl Switchboard {
             .flatten();
         let actions = flow.connection.segment(sequence, payload, held.place);
         self.counters.segments_dropped += flow.connection.take_dropped();
-        flow.template = Some(template);
+        flow.template = Some(template.after(flow.template.as_ref()));
         flow.set_deadline(self.head_timeout, &mut self.due);
         self.act(&held.flow, actions, registry);
     }

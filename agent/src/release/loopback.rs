@@ -16,8 +16,8 @@ use nix::sys::socket::{
 
 use super::template::Frame;
 
-/// Index of the loopback interface, in every network namespace (`LOOPBACK_IFINDEX` in the kernel).
-pub(super) const INTERFACE: u32 = 1;
+/// The interface whose packets go this way.
+pub(super) const INTERFACE: u32 = super::LOOPBACK;
 
 /// Raw sockets for packets with their own IP header (raw(7), `IPPROTO_RAW`).
 pub(super) struct Loopback {

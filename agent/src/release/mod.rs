@@ -15,3 +15,6 @@ pub(crate) use checksum::{checksum, difference};
 #[cfg(feature = "host")]
 pub use port::{Port, ReleaseError};
 pub use template::{BadFrame, Frame, Template};
+
+/// Index of the loopback interface, in every network namespace (`LOOPBACK_IFINDEX` in the kernel).
+const LOOPBACK: u32 = 1;

@@ -4,7 +4,7 @@ use std::{net::IpAddr, ops::Range};
 
 use zeroize::Zeroizing;
 
-use super::checksum::Checksum;
+use super::{LOOPBACK, checksum::Checksum};
 use crate::spot::HeldFrame;
 
 const ETHERNET_LEN: usize = 14;
@@ -20,6 +20,9 @@ const PSH: u8 = 0x08;
 pub(super) const ACK: u8 = 0x10;
 /// Largest IP packet.
 const IP_MAX: usize = 65_535;
+/// Packets that every host takes (RFC 791, section 3.1), and every link (RFC 8200, section 5).
+const IPV4_LEAST: usize = 576;
+const IPV6_LEAST: usize = 1280;
 
 /// A held frame that is no TCP segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -94,6 +97,8 @@ pub struct Template {
     payload: Range<usize>,
     /// The sequence number at which the segment that was read ended the client's bytes.
     fin: Option<u32>,
+    /// Most bytes of payload that a segment of the client's is known to have had.
+    largest: usize,
 }
 
 impl Template {
@@ -122,6 +127,10 @@ impl Template {
         let whole = payload.end == link_length + end;
         let fin =
             (tcp[13] & FIN != 0 && whole).then(|| sequence.wrapping_add(payload.len() as u32));
+        let largest = match held.segment {
+            0 => payload.len(),
+            size => size.into(),
+        };
         Ok(Self {
             link: link(frame, link_length, packet, held.vlan),
             network: packet[..network_length].to_vec(),
@@ -130,7 +139,16 @@ impl Template {
             sequence,
             payload,
             fin,
+            largest,
         })
+    }
+
+    /// This one, of a connection that had another before: the client's segments may be as large as they were then.
+    #[must_use]
+    pub fn after(mut self, earlier: Option<&Self>) -> Self {
+        let known = earlier.map_or(0, |earlier| earlier.largest);
+        self.largest = self.largest.max(known);
+        self
     }
 
     /// The index of the interface on which the frame was caught.
@@ -152,11 +170,13 @@ impl Template {
     }
 
     /// Frames that bring these bytes from a sequence number on, none larger than the interface's MTU
-    /// (bytes, without the link's header).
+    /// (bytes, without the link's header), nor than what the client sends: behind the interface there may be a link
+    /// that takes no more. What every link takes is not cut.
     #[must_use]
     pub fn frames(&self, sequence: u32, bytes: &[u8], mtu: usize) -> Vec<Frame> {
         let headers = self.network.len() + self.transport.len();
-        let room = mtu.min(IP_MAX).saturating_sub(headers).max(1);
+        let most = mtu.min(IP_MAX).min(self.most(headers));
+        let room = most.saturating_sub(headers).max(1);
         let pieces = bytes.len().div_ceil(room);
         bytes
             .chunks(room)
@@ -166,6 +186,20 @@ impl Template {
                 self.frame(start, piece, index + 1 == pieces)
             })
             .collect()
+    }
+
+    /// The largest packet that is known to get through, of one with so many bytes of headers.
+    fn most(&self, headers: usize) -> usize {
+        // Nothing is forwarded there, and the client's segments say only how it writes.
+        if self.interface == LOOPBACK {
+            return IP_MAX;
+        }
+        let least = if is_ipv4(&self.network) {
+            IPV4_LEAST
+        } else {
+            IPV6_LEAST
+        };
+        least.max(headers + self.largest)
     }
 
     fn frame(&self, sequence: u32, payload: &[u8], last: bool) -> Frame {
@@ -303,182 +337,4 @@ pub(super) fn write_length(packet: &mut [u8], header: usize) {
 }
 
 #[cfg(test)]
-mod tests {
-    use agent_ebpf::{FlowKey, HeldPlace};
-
-    use super::*;
-
-    fn held(frame: Vec<u8>, ethernet: bool) -> HeldFrame {
-        HeldFrame {
-            flow: FlowKey {
-                source: [0; 16],
-                destination: [0; 16],
-                source_port: 1,
-                destination_port: 2,
-            },
-            time: 0,
-            interface: 3,
-            vlan: None,
-            ethernet,
-            place: HeldPlace::default(),
-            frame: Zeroizing::new(frame),
-        }
-    }
-
-    fn tcp(flags: u8, payload: &[u8]) -> Vec<u8> {
-        let mut tcp = vec![
-            0x9c, 0x40, 0x1f, 0x90, 0, 0, 0x03, 0xe8, 0, 0, 0, 1, 0x80, flags,
-        ];
-        tcp.extend_from_slice(&[0xff, 0xff, 0xaa, 0xaa, 0, 0]);
-        // No-operation twice, then time stamps.
-        tcp.extend_from_slice(&[1, 1, 8, 10, 0, 0, 0, 9, 0, 0, 0, 8]);
-        tcp.extend_from_slice(payload);
-        tcp
-    }
-
-    fn v4(flags: u8, payload: &[u8]) -> Vec<u8> {
-        let tcp = tcp(flags, payload);
-        let total = u16::try_from(20 + tcp.len()).unwrap().to_be_bytes();
-        let mut packet = vec![
-            0x45, 0, total[0], total[1], 0, 1, 0x40, 0, 64, 6, 0xbb, 0xbb,
-        ];
-        packet.extend_from_slice(&[10, 0, 0, 1, 10, 0, 0, 2]);
-        packet.extend(tcp);
-        packet
-    }
-
-    fn v6(payload: &[u8]) -> Vec<u8> {
-        let tcp = tcp(0x18, payload);
-        let length = u16::try_from(8 + tcp.len()).unwrap().to_be_bytes();
-        // Destination options stand between.
-        let mut packet = vec![0x60, 0, 0, 0, length[0], length[1], 60, 64];
-        packet.extend_from_slice(&[1; 16]);
-        packet.extend_from_slice(&[2; 16]);
-        packet.extend_from_slice(&[6, 0, 1, 4, 0, 0, 0, 0]);
-        packet.extend(tcp);
-        packet
-    }
-
-    fn ethernet(ethertype: &[u8], packet: &[u8]) -> Vec<u8> {
-        [[7; 12].as_slice(), ethertype, packet].concat()
-    }
-
-    /// Both checksums of an IPv4 frame count to zero.
-    fn assert_sums(packet: &[u8]) {
-        assert_eq!(Checksum::default().add(&packet[..20]).finish(), [0, 0]);
-        let length = u16::try_from(packet.len() - 20).unwrap().to_be_bytes();
-        let sum = Checksum::default()
-            .add(&packet[12..20])
-            .add(&[0, 6])
-            .add(&length)
-            .add(&packet[20..]);
-        assert_eq!(sum.finish(), [0, 0]);
-    }
-
-    #[test]
-    fn a_frame_comes_back_with_other_bytes_and_right_checksums() {
-        let original = ethernet(&[8, 0], &v4(0x18, b"hello"));
-        let template = Template::of(&held(original.clone(), true)).unwrap();
-        assert_eq!(
-            (template.sequence(), template.payload(&original)),
-            (1000, b"hello".as_slice())
-        );
-        let frames = template.frames(1000, b"olleh", 1500);
-        assert_eq!(frames.len(), 1);
-        assert_eq!(&frames[0].bytes()[..14], &original[..14]);
-        assert!(frames[0].bytes().ends_with(b"olleh"));
-        assert_sums(frames[0].packet());
-    }
-
-    #[test]
-    fn more_bytes_than_the_mtu_come_in_several_frames_the_last_pushed() {
-        let template = Template::of(&held(ethernet(&[8, 0], &v4(0x18, b"x")), true)).unwrap();
-        let frames = template.frames(u32::MAX, &[b'a'; 100], 20 + 32 + 60);
-        assert_eq!(frames.len(), 2);
-        let sequences: Vec<&[u8]> = frames.iter().map(|frame| &frame.bytes()[38..42]).collect();
-        assert_eq!(sequences, [&u32::MAX.to_be_bytes(), &59_u32.to_be_bytes()]);
-        assert_eq!(
-            frames
-                .iter()
-                .map(|frame| frame.bytes()[47] & PSH)
-                .collect::<Vec<_>>(),
-            [0, PSH]
-        );
-        frames.iter().for_each(|frame| assert_sums(frame.packet()));
-    }
-
-    #[test]
-    fn padding_of_the_link_is_no_payload() {
-        let mut frame = ethernet(&[8, 0], &v4(0x18, b"hi"));
-        frame.extend_from_slice(&[0; 9]);
-        assert_eq!(
-            Template::of(&held(frame.clone(), true))
-                .unwrap()
-                .payload(&frame),
-            b"hi"
-        );
-    }
-
-    #[test]
-    fn an_end_of_the_clients_bytes_stays_at_its_place() {
-        let template = Template::of(&held(ethernet(&[8, 0], &v4(0x19, b"hello")), true)).unwrap();
-        let whole = template.frames(1000, b"olleh", 1500);
-        assert_eq!(whole[0].bytes()[47] & FIN, FIN);
-        let part = template.frames(1000, b"oll", 1500);
-        assert_eq!(part[0].bytes()[47] & FIN, 0);
-    }
-
-    #[test]
-    fn ipv6_with_extension_headers_and_vlan_tags_are_read() {
-        let tagged = [&[0x81, 0, 0, 5], [0x86, 0xdd].as_slice()].concat();
-        let frame = ethernet(&tagged, &v6(b"hello"));
-        let template = Template::of(&held(frame.clone(), true)).unwrap();
-        assert_eq!(template.payload(&frame), b"hello");
-        let again = &template.frames(1000, b"world!", 1500)[0];
-        let packet = again.packet();
-        assert_eq!(again.destination(), IpAddr::from([2; 16]));
-        assert_eq!(usize::from(packet[5]), packet.len() - 40);
-        let length = u16::try_from(packet.len() - 48).unwrap().to_be_bytes();
-        let sum = Checksum::default()
-            .add(&packet[8..40])
-            .add(&[0, 6])
-            .add(&length)
-            .add(&packet[48..]);
-        assert_eq!(sum.finish(), [0, 0]);
-    }
-
-    #[test]
-    fn a_tag_that_the_interface_had_stripped_is_put_back_as_the_kind_that_it_was() {
-        for tag in [0x8100_0005_u32, 0x88a8_0007] {
-            let caught = HeldFrame {
-                vlan: Some(tag),
-                ..held(ethernet(&[8, 0], &v4(0x18, b"hello")), true)
-            };
-            let template = Template::of(&caught).unwrap();
-            let frame = &template.frames(1000, b"world", 1500)[0];
-            assert_eq!(&frame.bytes()[12..16], tag.to_be_bytes());
-            assert_eq!(&frame.bytes()[16..18], [8, 0]);
-        }
-    }
-
-    #[test]
-    fn a_packet_without_a_link_gets_one_for_the_way() {
-        let packet = v4(0x18, b"hi");
-        let template = Template::of(&held(packet, false)).unwrap();
-        let frame = &template.frames(1000, b"hi", 1500)[0];
-        assert_eq!(&frame.bytes()[12..14], [8, 0]);
-        assert_sums(frame.packet());
-    }
-
-    #[test]
-    fn frames_cut_off_anywhere_are_refused_or_read_as_far_as_they_go() {
-        let frame = ethernet(&[8, 0], &v4(0x18, b"hello"));
-        for cut in 0..frame.len() {
-            let part = frame[..cut].to_vec();
-            match Template::of(&held(part.clone(), true)) {
-                Ok(template) => assert!(b"hello".starts_with(template.payload(&part))),
-                Err(error) => assert!(cut < 66, "{cut}: {error}"),
-            }
-        }
-    }
-}
+mod tests;

@@ -47,6 +47,9 @@ pub struct HeldFrame {
     pub vlan: Option<u32>,
     /// Whether the frame starts with an Ethernet header (else with the IP header).
     pub ethernet: bool,
+    /// Bytes of payload that each of the segments had of which the frame was put together; zero where it is one of the
+    /// wire, or that is not known.
+    pub segment: u16,
     /// Where it stands.
     pub place: HeldPlace,
     /// The frame; keys pass through it.
@@ -103,6 +106,7 @@ fn parse(record: &[u8]) -> Result<Event, BadEvent> {
                 interface: header.interface,
                 vlan: (header.vlan != 0).then_some(header.vlan),
                 ethernet: header.flags & flag::ETHERNET != 0,
+                segment: header.segment,
                 place: HeldPlace::of(header.flags),
                 frame: Zeroizing::new(frame.to_vec()),
             })
@@ -141,7 +145,8 @@ fn decode(bytes: &[u8]) -> EventHeader {
             source_port: u16::from_ne_bytes(reader.take()),
             destination_port: u16::from_ne_bytes(reader.take()),
         },
-        flags: u32::from_ne_bytes(reader.take()),
+        flags: u16::from_ne_bytes(reader.take()),
+        segment: u16::from_ne_bytes(reader.take()),
     }
 }
 
@@ -171,6 +176,7 @@ mod tests {
         bytes.extend_from_slice(&40_000_u16.to_ne_bytes());
         bytes.extend_from_slice(&8080_u16.to_ne_bytes());
         bytes.extend_from_slice(&flag::ETHERNET.to_ne_bytes());
+        bytes.extend_from_slice(&1448_u16.to_ne_bytes());
         bytes.extend_from_slice(frame);
         bytes
     }
@@ -185,6 +191,7 @@ mod tests {
             (held.time, held.interface, held.vlan),
             (7, 3, Some(0x88a8_0005))
         );
+        assert_eq!(held.segment, 1448);
         assert!(held.ethernet && held.place == HeldPlace::default());
         assert_eq!(
             (held.flow.source_port, held.flow.destination_port),

@@ -1,9 +1,12 @@
 //! How packets are framed.
+use aya::programs::TestRunOptions;
+use rsfaas::spot::Event;
+
 use crate::{
     packet::{KEYED, Packet},
     rig::{
         Fate::{Hold as HOLD, Pass as PASS},
-        Rig, flow_key,
+        Hook, Rig, flow_key,
     },
 };
 
@@ -13,6 +16,29 @@ at_both_hooks! {
     a_segment_without_payload_but_with_link_padding_passes,
     a_header_shorter_than_tcps_own_is_not_read_as_payload,
     what_the_agent_has_released_passes,
+}
+
+/// XDP sees the packets of the wire, and nothing put together.
+#[test]
+fn the_agent_is_told_of_what_segments_a_packet_was_put_together() {
+    let mut rig = Rig::new(Hook::Tc);
+    let mut ring = rig.spotter.ring().unwrap();
+    let packet = Packet::of(KEYED.as_bytes()).build();
+    for size in [0, 30_u16] {
+        // As it stands in a test run's `__sk_buff`.
+        let mut context = [0; 192];
+        context[176..178].copy_from_slice(&size.to_ne_bytes());
+        let options = TestRunOptions {
+            ctx_in: Some(&context),
+            ..TestRunOptions::default()
+        };
+        assert_eq!(rig.run_as(&packet, options), HOLD);
+        let record = ring.next().expect("nothing is told");
+        let Ok(Event::Held(held)) = Event::parse(&record) else {
+            panic!("no held frame");
+        };
+        assert_eq!(held.segment, size);
+    }
 }
 
 fn other_ports_pass_uncounted(mut rig: Rig) {

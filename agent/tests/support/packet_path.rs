@@ -78,7 +78,7 @@ impl PacketPath {
         let template = Template::of(held).unwrap();
         let (sequence, payload) = (template.sequence(), template.payload(&held.frame));
         let mut actions = self.connection.segment(sequence, payload, held.place);
-        self.template = Some(template);
+        self.template = Some(template.after(self.template.as_ref()));
         while !actions.is_empty() {
             for action in std::mem::take(&mut actions) {
                 match action {

@@ -26,6 +26,7 @@ fn held(frame: &[u8], ethernet: bool, vlan: Option<u32>) -> HeldFrame {
         interface: INTERFACE,
         vlan,
         ethernet,
+        segment: 0,
         place: HeldPlace::default(),
         frame: frame.to_vec().into(),
     }

@@ -256,7 +256,7 @@ impl State<'_> {
             let body = payload.len() - name.length();
             self.heads.insert(held.flow, (name, body as u32));
         }
-        *newest = template;
+        *newest = template.after(Some(newest));
         let actions = connection.segment(sequence, payload, held.place);
         self.act(held.flow, actions)
     }

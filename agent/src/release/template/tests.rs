@@ -1,0 +1,222 @@
+use agent_ebpf::{FlowKey, HeldPlace};
+
+use super::*;
+
+fn held(frame: Vec<u8>, ethernet: bool) -> HeldFrame {
+    HeldFrame {
+        flow: FlowKey {
+            source: [0; 16],
+            destination: [0; 16],
+            source_port: 1,
+            destination_port: 2,
+        },
+        time: 0,
+        interface: 3,
+        vlan: None,
+        ethernet,
+        segment: 0,
+        place: HeldPlace::default(),
+        frame: Zeroizing::new(frame),
+    }
+}
+
+fn tcp(flags: u8, payload: &[u8]) -> Vec<u8> {
+    let mut tcp = vec![
+        0x9c, 0x40, 0x1f, 0x90, 0, 0, 0x03, 0xe8, 0, 0, 0, 1, 0x80, flags,
+    ];
+    tcp.extend_from_slice(&[0xff, 0xff, 0xaa, 0xaa, 0, 0]);
+    // No-operation twice, then time stamps.
+    tcp.extend_from_slice(&[1, 1, 8, 10, 0, 0, 0, 9, 0, 0, 0, 8]);
+    tcp.extend_from_slice(payload);
+    tcp
+}
+
+fn v4(flags: u8, payload: &[u8]) -> Vec<u8> {
+    let tcp = tcp(flags, payload);
+    let total = u16::try_from(20 + tcp.len()).unwrap().to_be_bytes();
+    let mut packet = vec![
+        0x45, 0, total[0], total[1], 0, 1, 0x40, 0, 64, 6, 0xbb, 0xbb,
+    ];
+    packet.extend_from_slice(&[10, 0, 0, 1, 10, 0, 0, 2]);
+    packet.extend(tcp);
+    packet
+}
+
+fn v6(payload: &[u8]) -> Vec<u8> {
+    let tcp = tcp(0x18, payload);
+    let length = u16::try_from(8 + tcp.len()).unwrap().to_be_bytes();
+    // Destination options stand between.
+    let mut packet = vec![0x60, 0, 0, 0, length[0], length[1], 60, 64];
+    packet.extend_from_slice(&[1; 16]);
+    packet.extend_from_slice(&[2; 16]);
+    packet.extend_from_slice(&[6, 0, 1, 4, 0, 0, 0, 0]);
+    packet.extend(tcp);
+    packet
+}
+
+fn ethernet(ethertype: &[u8], packet: &[u8]) -> Vec<u8> {
+    [[7; 12].as_slice(), ethertype, packet].concat()
+}
+
+/// Both checksums of an IPv4 frame count to zero.
+fn assert_sums(packet: &[u8]) {
+    assert_eq!(Checksum::default().add(&packet[..20]).finish(), [0, 0]);
+    let length = u16::try_from(packet.len() - 20).unwrap().to_be_bytes();
+    let sum = Checksum::default()
+        .add(&packet[12..20])
+        .add(&[0, 6])
+        .add(&length)
+        .add(&packet[20..]);
+    assert_eq!(sum.finish(), [0, 0]);
+}
+
+#[test]
+fn a_frame_comes_back_with_other_bytes_and_right_checksums() {
+    let original = ethernet(&[8, 0], &v4(0x18, b"hello"));
+    let template = Template::of(&held(original.clone(), true)).unwrap();
+    assert_eq!(
+        (template.sequence(), template.payload(&original)),
+        (1000, b"hello".as_slice())
+    );
+    let frames = template.frames(1000, b"olleh", 1500);
+    assert_eq!(frames.len(), 1);
+    assert_eq!(&frames[0].bytes()[..14], &original[..14]);
+    assert!(frames[0].bytes().ends_with(b"olleh"));
+    assert_sums(frames[0].packet());
+}
+
+#[test]
+fn more_bytes_than_the_mtu_come_in_several_frames_the_last_pushed() {
+    let template = Template::of(&held(ethernet(&[8, 0], &v4(0x18, b"x")), true)).unwrap();
+    let frames = template.frames(u32::MAX, &[b'a'; 100], 20 + 32 + 60);
+    assert_eq!(frames.len(), 2);
+    let sequences: Vec<&[u8]> = frames.iter().map(|frame| &frame.bytes()[38..42]).collect();
+    assert_eq!(sequences, [&u32::MAX.to_be_bytes(), &59_u32.to_be_bytes()]);
+    assert_eq!(
+        frames
+            .iter()
+            .map(|frame| frame.bytes()[47] & PSH)
+            .collect::<Vec<_>>(),
+        [0, PSH]
+    );
+    frames.iter().for_each(|frame| assert_sums(frame.packet()));
+}
+
+/// Lengths of the packets that bring so many bytes through an interface with an MTU of 9000.
+fn lengths(template: &Template, bytes: usize) -> Vec<usize> {
+    let frames = template.frames(0, &vec![b'a'; bytes], 9000);
+    frames.iter().map(|frame| frame.packet().len()).collect()
+}
+
+#[test]
+fn no_frame_is_larger_than_what_the_client_sends() {
+    let whole = |payload: usize| {
+        let frame = ethernet(&[8, 0], &v4(0x18, &vec![b'x'; payload]));
+        Template::of(&held(frame, true)).unwrap()
+    };
+    // By its only segment, by what the interface has put together, and by the largest so far.
+    assert_eq!(lengths(&whole(1398), 2000), [1450, 654]);
+    let caught = HeldFrame {
+        segment: 1398,
+        ..held(ethernet(&[8, 0], &v4(0x18, &[b'x'; 4000])), true)
+    };
+    let merged = Template::of(&caught).unwrap();
+    assert_eq!(lengths(&merged, 2000), [1450, 654]);
+    assert_eq!(
+        lengths(&whole(1000).after(Some(&merged)), 2000),
+        [1450, 654]
+    );
+    assert_eq!(lengths(&merged.after(Some(&whole(5000))), 2000), [2052]);
+}
+
+#[test]
+fn what_every_link_takes_is_not_cut() {
+    let short = ethernet(&[8, 0], &v4(0x18, b"x"));
+    let template = Template::of(&held(short.clone(), true)).unwrap();
+    assert_eq!(lengths(&template, 600), [576, 128]);
+    let short_v6 = ethernet(&[0x86, 0xdd], &v6(b"x"));
+    let template = Template::of(&held(short_v6, true)).unwrap();
+    assert_eq!(lengths(&template, 1200), [1280]);
+    // On loopback a short segment says nothing of what gets through.
+    let caught = HeldFrame {
+        interface: LOOPBACK,
+        ..held(short, true)
+    };
+    let template = Template::of(&caught).unwrap();
+    assert_eq!(lengths(&template, 8000), [8052]);
+}
+
+#[test]
+fn padding_of_the_link_is_no_payload() {
+    let mut frame = ethernet(&[8, 0], &v4(0x18, b"hi"));
+    frame.extend_from_slice(&[0; 9]);
+    assert_eq!(
+        Template::of(&held(frame.clone(), true))
+            .unwrap()
+            .payload(&frame),
+        b"hi"
+    );
+}
+
+#[test]
+fn an_end_of_the_clients_bytes_stays_at_its_place() {
+    let template = Template::of(&held(ethernet(&[8, 0], &v4(0x19, b"hello")), true)).unwrap();
+    let whole = template.frames(1000, b"olleh", 1500);
+    assert_eq!(whole[0].bytes()[47] & FIN, FIN);
+    let part = template.frames(1000, b"oll", 1500);
+    assert_eq!(part[0].bytes()[47] & FIN, 0);
+}
+
+#[test]
+fn ipv6_with_extension_headers_and_vlan_tags_are_read() {
+    let tagged = [&[0x81, 0, 0, 5], [0x86, 0xdd].as_slice()].concat();
+    let frame = ethernet(&tagged, &v6(b"hello"));
+    let template = Template::of(&held(frame.clone(), true)).unwrap();
+    assert_eq!(template.payload(&frame), b"hello");
+    let again = &template.frames(1000, b"world!", 1500)[0];
+    let packet = again.packet();
+    assert_eq!(again.destination(), IpAddr::from([2; 16]));
+    assert_eq!(usize::from(packet[5]), packet.len() - 40);
+    let length = u16::try_from(packet.len() - 48).unwrap().to_be_bytes();
+    let sum = Checksum::default()
+        .add(&packet[8..40])
+        .add(&[0, 6])
+        .add(&length)
+        .add(&packet[48..]);
+    assert_eq!(sum.finish(), [0, 0]);
+}
+
+#[test]
+fn a_tag_that_the_interface_had_stripped_is_put_back_as_the_kind_that_it_was() {
+    for tag in [0x8100_0005_u32, 0x88a8_0007] {
+        let caught = HeldFrame {
+            vlan: Some(tag),
+            ..held(ethernet(&[8, 0], &v4(0x18, b"hello")), true)
+        };
+        let template = Template::of(&caught).unwrap();
+        let frame = &template.frames(1000, b"world", 1500)[0];
+        assert_eq!(&frame.bytes()[12..16], tag.to_be_bytes());
+        assert_eq!(&frame.bytes()[16..18], [8, 0]);
+    }
+}
+
+#[test]
+fn a_packet_without_a_link_gets_one_for_the_way() {
+    let packet = v4(0x18, b"hi");
+    let template = Template::of(&held(packet, false)).unwrap();
+    let frame = &template.frames(1000, b"hi", 1500)[0];
+    assert_eq!(&frame.bytes()[12..14], [8, 0]);
+    assert_sums(frame.packet());
+}
+
+#[test]
+fn frames_cut_off_anywhere_are_refused_or_read_as_far_as_they_go() {
+    let frame = ethernet(&[8, 0], &v4(0x18, b"hello"));
+    for cut in 0..frame.len() {
+        let part = frame[..cut].to_vec();
+        match Template::of(&held(part.clone(), true)) {
+            Ok(template) => assert!(b"hello".starts_with(template.payload(&part))),
+            Err(error) => assert!(cut < 66, "{cut}: {error}"),
+        }
+    }
+}
