@@ -77,6 +77,11 @@ impl Connection {
     /// nothing is known here, it waits for [`Connection::answered`].
     pub fn segment(&mut self, sequence: u32, payload: &[u8], place: HeldPlace) -> Vec<Action> {
         let mut actions = Actions::default();
+        if let Some(stream) = &mut self.stream
+            && place.is_answered
+        {
+            stream.forget_before(sequence);
+        }
         let stream = match &mut self.stream {
             // Held before the spotter heard that nothing more is looked at. Where it does not follow what has gone on,
             // it may belong to what was held after that: the client sends it again.
@@ -143,6 +148,8 @@ impl Connection {
             Some(known) if known.sequence() == sequence => known,
             unknown => unknown.insert(Stream::new(sequence)),
         };
+        // It does so only where all that came before is answered.
+        stream.forget_before(sequence);
         let head = Zeroizing::new(head.to_vec());
         actions.release(stream.skip_request(head, body.into()));
         self.state = State::Head;
@@ -197,7 +204,7 @@ impl Connection {
         actions.into()
     }
 
-    /// How many bytes are held.
+    /// How many bytes are held, those included that are remembered in case they come again.
     #[must_use]
     pub fn held(&self) -> usize {
         self.stream.as_ref().map_or(0, Stream::held)

@@ -12,6 +12,8 @@ const CAPACITY: usize = 1 << 20;
 const PIECES: usize = 1 << 10;
 /// Rewritten heads that are kept for retransmissions.
 const HISTORY: usize = 64;
+/// Most bytes of these, 256 KiB, but for the newest one.
+const HISTORY_LEN: usize = 1 << 18;
 
 /// Bytes at a place of the stream.
 pub(super) struct Piece {
@@ -69,9 +71,17 @@ impl Stream {
         self.looked = self.ready.len();
     }
 
-    /// How many bytes are held.
+    /// How many bytes are held: those that wait, and those that are remembered.
     pub(super) fn held(&self) -> usize {
+        self.waiting() + self.remembered()
+    }
+
+    fn waiting(&self) -> usize {
         self.ready.len() + self.ahead.values().map(|bytes| bytes.len()).sum::<usize>()
+    }
+
+    fn remembered(&self) -> usize {
+        self.rewritten.iter().map(|(_, head)| head.len()).sum()
     }
 
     /// Pieces for which there was no room, since this was asked last.
@@ -119,10 +129,15 @@ impl Stream {
         self.base.wrapping_add(place as u32)
     }
 
+    /// The place of a sequence number, unless it lies before the stream's start.
+    fn place_of(&self, sequence: u32) -> Option<u64> {
+        let distance = sequence.wrapping_sub(self.sequence()) as i32;
+        self.cursor.checked_add_signed(i64::from(distance))
+    }
+
     /// Takes in a segment. What of it has gone on already comes back in the form in which it did.
     pub(super) fn insert(&mut self, sequence: u32, payload: &[u8]) -> Option<Piece> {
-        let distance = sequence.wrapping_sub(self.sequence()) as i32;
-        let Some(start) = self.cursor.checked_add_signed(i64::from(distance)) else {
+        let Some(start) = self.place_of(sequence) else {
             // Before the first held byte: it passed the spotter at its time, and was acknowledged.
             let known = payload.get(self.base.wrapping_sub(sequence) as usize..)?;
             return self.insert(self.base, known);
@@ -165,7 +180,7 @@ impl Stream {
     fn keep(&mut self, place: u64, bytes: &[u8]) {
         let end = self.cursor + self.ready.len() as u64;
         let is_one_too_many = place > end && self.ahead.len() >= PIECES;
-        if is_one_too_many || self.held() + bytes.len() > CAPACITY {
+        if is_one_too_many || self.waiting() + bytes.len() > CAPACITY {
             self.drop_piece();
             return;
         }
@@ -234,12 +249,31 @@ impl Stream {
     }
 
     fn remember(&mut self, head: Zeroizing<Vec<u8>>) {
-        if self.rewritten.len() == HISTORY
-            && let Some((place, oldest)) = self.rewritten.pop_front()
+        while self.rewritten.len() == HISTORY
+            || (!self.rewritten.is_empty() && self.remembered() + head.len() > HISTORY_LEN)
         {
-            self.forgotten = place + oldest.len() as u64;
+            self.forget_oldest();
         }
         self.rewritten.push_back((self.cursor, head));
+    }
+
+    /// Forgets the heads before a sequence number, up to which the gateway has received everything: it would throw away
+    /// what comes of them again.
+    pub(super) fn forget_before(&mut self, sequence: u32) {
+        let Some(end) = self.place_of(sequence) else {
+            return;
+        };
+        while let Some((place, head)) = self.rewritten.front()
+            && place + head.len() as u64 <= end
+        {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some((place, oldest)) = self.rewritten.pop_front() {
+            self.forgotten = place + oldest.len() as u64;
+        }
     }
 
     /// Goes over bytes that pass by themselves; gives those of them that are held already, which do not.

@@ -82,6 +82,50 @@ fn bytes_held_behind_a_gap_do_not_stay_behind_when_they_are_gone_over() {
 }
 
 #[test]
+fn large_heads_that_have_gone_on_are_remembered_as_far_as_their_bytes_have_room() {
+    let head = |length: usize| Zeroizing::new(vec![b'H'; length]);
+    let mut stream = Stream::new(0);
+    let mut next = 0;
+    for length in [HISTORY_LEN / 4; 8] {
+        stream.insert(next, &head(length));
+        stream.replace(head(length));
+        next += length as u32;
+        assert!(stream.held() <= HISTORY_LEN);
+    }
+    assert_eq!(stream.held(), HISTORY_LEN);
+    assert!(stream.insert(next / 2 - 1, b"h").is_none(), "forgotten");
+    let again = stream.insert(next / 2, b"h").unwrap();
+    assert_eq!(again.bytes.as_slice(), b"H");
+    // The newest stays, however large, and takes nothing of the room of what waits.
+    stream.insert(next, &head(CAPACITY));
+    stream.replace(head(CAPACITY));
+    assert_eq!(stream.held(), CAPACITY);
+    stream.insert(next + CAPACITY as u32, &head(CAPACITY));
+    assert_eq!(stream.take_dropped(), 0);
+}
+
+#[test]
+fn a_head_that_the_gateway_has_received_is_forgotten() {
+    let mut stream = Stream::new(u32::MAX - 1);
+    for sequence in [u32::MAX - 1, 4] {
+        stream.insert(sequence, b"headbo");
+        stream.replace(Zeroizing::new(b"HEAD".to_vec()));
+        stream.pass(2);
+    }
+    stream.forget_before(1);
+    assert_eq!(
+        stream.held(),
+        8,
+        "not all of the first is known to be there"
+    );
+    stream.forget_before(4);
+    assert_eq!(stream.held(), 4);
+    assert!(stream.insert(u32::MAX - 1, b"head").is_none());
+    let again = stream.insert(4, b"head").unwrap();
+    assert_eq!(again.bytes.as_slice(), b"HEAD");
+}
+
+#[test]
 fn more_than_the_capacity_is_left_to_the_client() {
     let mut stream = Stream::new(0);
     stream.insert(0, &vec![1; CAPACITY]);
