@@ -13,8 +13,9 @@ pub struct ReleaseSign {
 }
 
 impl ReleaseSign {
-    /// Bits that kube-proxy (14, 15) and tailscale (18, 19) give a meaning in firewall rules.
-    const TAKEN: u32 = 1 << 14 | 1 << 15 | 1 << 18 | 1 << 19;
+    /// Bits that Cilium (8 to 11), kube-proxy (14, 15) and tailscale (18, 19) give a meaning, in firewall rules or programs
+    /// of their own.
+    const TAKEN: u32 = 0xf << 8 | 1 << 14 | 1 << 15 | 1 << 18 | 1 << 19;
 
     /// Makes new ones.
     ///
