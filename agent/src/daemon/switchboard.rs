@@ -205,6 +205,11 @@ impl Switchboard {
             }
             return;
         }
+        if is_new && held.place.is_further && !held.place.is_answered {
+            // What comes before it was dropped: taken for the start, it would keep that out for good.
+            self.counters.segments_dropped += 1;
+            return;
+        }
         if is_new {
             self.keep(&held.flow, (0, 0));
         }

@@ -585,3 +585,19 @@ fn a_request_behind_bytes_that_never_came_here_is_judged_once_they_are_answered(
     assert!(actions.is_empty(), "what lies between may come still");
     judged(&connection.segment(next, keyed("\r\n").as_bytes(), ANSWERED));
 }
+
+#[test]
+fn a_request_of_another_connection_between_the_same_ports_is_judged_wherever_it_starts() {
+    let text = keyed("\r\n");
+    for start in [1_u32 << 30, 5_000_000_u32.wrapping_neg()] {
+        let mut connection = connection();
+        let id = judged(&connection.segment(start, text.as_bytes()));
+        connection.decide(id, &Decision::Pass);
+        let next = start.wrapping_sub(1_000_000_000);
+        let unknown = connection.held_segment(next, text.as_bytes(), FURTHER);
+        assert!(unknown.is_empty(), "it may be what passed before");
+        judged(&connection.held_segment(next, text.as_bytes(), ANSWERED));
+        let earlier = next.wrapping_sub(1_000_000_000);
+        assert!(connection.gone_on(earlier, text.as_bytes(), 0).is_some());
+    }
+}
