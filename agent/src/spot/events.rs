@@ -1,5 +1,5 @@
 //! The ring buffer: what the programs tell, event by event, and how its memory is wiped.
-use agent_ebpf::ring;
+use agent_ebpf::{EventHeader, ring};
 use aya::maps::{MapData, RingBuf};
 use tokio::io::unix::AsyncFd;
 
@@ -7,6 +7,9 @@ use super::{
     SpotError, Spotter,
     event::{BadEvent, Event},
 };
+
+/// Most events that the ring can hold, each behind the ring's own header of eight bytes.
+const ROOM: usize = ring::SIZE / (size_of::<EventHeader>() + 8);
 
 /// The ring buffer as a source of events.
 pub struct Events {
@@ -53,9 +56,10 @@ impl Events {
         }
     }
 
-    /// The events that are there: of some, nobody is woken.
+    /// The events that are there: of some, nobody is woken. No more than may have been there at once: while packets come
+    /// as fast as they are copied, there are always some.
     pub fn there(&mut self) -> Vec<Event> {
-        let (events, _) = take(self.ring.get_mut(), usize::MAX);
+        let (events, _) = take(self.ring.get_mut(), ROOM);
         self.note(&events);
         events
     }
@@ -109,10 +113,10 @@ impl Events {
     }
 }
 
-/// Copies out at most so many events, and tells whether there were no more.
+/// Copies the events out of at most so many records, and tells whether there were no more.
 fn take(ring: &mut RingBuf<MapData>, limit: usize) -> (Vec<Event>, bool) {
     let mut events = Vec::new();
-    while events.len() < limit {
+    for _ in 0..limit {
         // One item is outstanding at a time: it is copied and given back at once.
         let Some(item) = ring.next() else {
             return (events, true);
