@@ -71,6 +71,33 @@ fn loopback_stays_at_tc_whatever_is_asked_for() {
     assert_eq!(hook.join().unwrap(), Hook::Tc);
 }
 
+#[test]
+fn an_interface_that_was_renamed_is_known_by_its_new_name_and_attached_as_that_asks_for() {
+    let known = in_namespace(|| {
+        ip("link add gw0 type veth peer name cl0");
+        ip("link set gw0 up");
+        let mut spotter = spotter(&ReleaseSign::random().unwrap());
+        block_on(async {
+            let before = interface("gw0").await;
+            spotter.attach(&before, Attach::Auto).unwrap();
+            ip("link set gw0 down");
+            ip("link set gw0 name gw1");
+            ip("link set gw1 up");
+            let after = interface("gw1").await;
+            [Attach::Auto, Attach::Xdp].map(|wanted| {
+                spotter.attach(&after, wanted).unwrap();
+                let known = spotter.interfaces();
+                known
+                    .map(|(name, hook)| (name.to_owned(), hook))
+                    .collect::<Vec<_>>()
+            })
+        })
+    });
+    let by_new_name = |hook| vec![("gw1".to_owned(), hook)];
+    let expected = [Hook::Tc, Hook::XdpDriver].map(by_new_name);
+    assert_eq!(known.join().unwrap(), expected);
+}
+
 fn assert_served(seen: &Seen, hook: Hook) {
     assert_eq!(seen.hook, hook);
     let head = format!("POST /function/{UNLOCKED} HTTP/1.1\r\n");

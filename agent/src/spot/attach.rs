@@ -35,6 +35,8 @@ const XDP: &str = "spot_xdp";
 pub(super) struct Attached {
     pub(super) name: String,
     pub(super) hook: Hook,
+    /// What was asked for.
+    pub(super) wanted: Attach,
     ingress: Ingress,
     egress: SchedClassifierLinkId,
     programs: Programs,
@@ -66,6 +68,7 @@ impl Attached {
             Ok(egress) => Ok(Self {
                 name,
                 hook,
+                wanted,
                 ingress,
                 egress,
                 programs,

@@ -70,13 +70,19 @@ impl Spotter {
         })
     }
 
-    /// Attaches the programs to an interface, and tells at which hook; attached already is no error.
+    /// Attaches the programs to an interface, and tells at which hook; attached already is no error. Where that was asked
+    /// for otherwise, under another name, they are attached anew.
     ///
     /// # Errors
     /// When the kernel refuses; the interface may have gone meanwhile.
     pub fn attach(&mut self, interface: &Interface, wanted: Attach) -> Result<Hook, SpotError> {
-        if let Some(attached) = self.attached.get(&interface.index) {
-            return Ok(attached.hook);
+        match self.attached.get_mut(&interface.index) {
+            Some(attached) if attached.wanted == wanted => {
+                attached.name.clone_from(&interface.name);
+                return Ok(attached.hook);
+            }
+            Some(_) => self.detach(interface.index),
+            None => {}
         }
         let attached = Attached::to(&mut self.ebpf, interface, wanted)?;
         let hook = attached.hook;
