@@ -282,10 +282,21 @@ fn take(frame: &impl Frame, segment: &Segment, counter: Counter) -> Option<Place
     } else {
         Awaited::Nothing
     };
+    // Of one that the agent had let go of, it stays known what was answered, and whether the client has ended.
+    // SAFETY: the entry is copied at once.
+    let earlier = match unsafe { FLOWS.get(&segment.flow) } {
+        Some(earlier) => *earlier,
+        None => Flow::held(0),
+    };
     let flow = Flow {
+        state: FlowState::Owned as u32,
+        pass_start: 0,
+        pass_end: 0,
         awaited: awaited as u32,
+        last_seen: now(),
         acknowledged: segment.acknowledged,
-        ..Flow::held(now())
+        next_head_known: 0,
+        ..earlier
     };
     if FLOWS.insert(&segment.flow, flow, 0).is_err() {
         let total = count(Counter::DroppedFlowsFull);

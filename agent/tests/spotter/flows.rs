@@ -1,5 +1,5 @@
 //! What the place in its flow says of a segment.
-use agent_ebpf::{Awaited, HeldPlace};
+use agent_ebpf::{Awaited, FlowState, HeldPlace};
 use aya::maps::{MapData, RingBuf};
 use rsfaas::spot::Event;
 
@@ -33,6 +33,7 @@ at_both_hooks! {
     a_window_ends_once_what_lies_in_it_has_been_answered,
     a_byte_that_keeps_an_idle_connection_alive_is_no_sign_of_the_client,
     a_fin_on_a_held_segment_is_noted,
+    what_is_known_of_a_flow_stays_when_the_agent_has_it_again,
     what_comes_before_the_start_of_its_request_comes_again_behind_it,
     where_a_start_was_not_seen_nothing_waits_for_it,
     a_head_that_comes_again_when_it_was_answered_gives_the_agent_no_flow,
@@ -189,6 +190,27 @@ fn a_fin_on_a_held_segment_is_noted(mut rig: Rig) {
     rig.flows.await_answer(&flow_key()).unwrap();
     let known = rig.flows.get(&flow_key()).unwrap().unwrap();
     assert_eq!(known.finished, 1);
+}
+
+fn what_is_known_of_a_flow_stays_when_the_agent_has_it_again(mut rig: Rig) {
+    rig.open();
+    let last = Packet {
+        flags: FIN,
+        ..Packet::of(KEYED.as_bytes())
+    };
+    assert_eq!(rig.spot(&last), HOLD);
+    rig.answer(END, OK);
+    let before = answered(&rig);
+    assert!(before > 0);
+    rig.flows.set_opaque(&flow_key()).unwrap();
+    let next = Packet {
+        sequence: END,
+        ..Packet::of(KEYED.as_bytes())
+    };
+    assert_eq!(rig.spot(&next), HOLD);
+    let known = rig.flows.get(&flow_key()).unwrap().unwrap();
+    assert_eq!(known.state, FlowState::Owned as u32);
+    assert_eq!((known.answered, known.finished), (before, 1));
 }
 
 fn where_the_gateway_has_answered_the_start_of_a_request_line_is_held(mut rig: Rig) {
