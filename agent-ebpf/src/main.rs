@@ -396,16 +396,20 @@ fn watch(frame: &impl Frame, link: Link) -> Fate {
     if segment.is_reset() {
         notice_break(&segment);
         hold::notice(frame, &segment, EventKind::Reset);
-    } else if segment.is_fin() {
-        notice_break(&segment);
-        hold::notice(frame, &segment, EventKind::ServerFin);
     } else if segment.is_acceptance() {
         // What the agent has is an earlier one between the same ports, whose end was not seen.
         if turn::opened(&segment) {
             hold::notice(frame, &segment, EventKind::Reset);
         }
-    } else if segment.payload_length != 0 {
-        notice_answer(frame, &segment);
+    } else {
+        if segment.payload_length != 0 {
+            notice_answer(frame, &segment);
+        }
+        // The last of an answer may bring it.
+        if segment.is_fin() {
+            notice_break(&segment);
+            hold::notice(frame, &segment, EventKind::ServerFin);
+        }
     }
     Fate::Pass
 }

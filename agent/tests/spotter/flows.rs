@@ -34,6 +34,7 @@ at_both_hooks! {
     a_byte_that_keeps_an_idle_connection_alive_is_no_sign_of_the_client,
     a_fin_on_a_held_segment_is_noted,
     what_is_known_of_a_flow_stays_when_the_agent_has_it_again,
+    an_answer_that_brings_the_gateways_fin_is_noted_before_that,
     what_comes_before_the_start_of_its_request_comes_again_behind_it,
     where_a_start_was_not_seen_nothing_waits_for_it,
     a_head_that_comes_again_when_it_was_answered_gives_the_agent_no_flow,
@@ -211,6 +212,27 @@ fn what_is_known_of_a_flow_stays_when_the_agent_has_it_again(mut rig: Rig) {
     let known = rig.flows.get(&flow_key()).unwrap().unwrap();
     assert_eq!(known.state, FlowState::Owned as u32);
     assert_eq!((known.answered, known.finished), (before, 1));
+}
+
+fn an_answer_that_brings_the_gateways_fin_is_noted_before_that(mut rig: Rig) {
+    rig.open();
+    assert_eq!(rig.request(KEYED), HOLD);
+    rig.flows.await_answer(&flow_key()).unwrap();
+    let last = Packet {
+        flags: FIN,
+        ..Packet::answer(END, OK.as_bytes())
+    };
+    assert_eq!(rig.watch(&last), PASS);
+    assert!(answered(&rig) > 0);
+    let mut ring = rig.spotter.ring().unwrap();
+    let mut told = Vec::new();
+    while let Some(record) = ring.next() {
+        told.push(Event::parse(&record).unwrap());
+    }
+    assert!(matches!(
+        told[..],
+        [Event::Held(_), Event::Answer(..), Event::ServerFin(_)]
+    ));
 }
 
 fn where_the_gateway_has_answered_the_start_of_a_request_line_is_held(mut rig: Rig) {

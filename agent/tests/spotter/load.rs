@@ -87,6 +87,7 @@ fn the_programs_stay_well_below_the_verifiers_limit() {
     for (name, info) in [
         ("spot_ethernet", tc(&mut rig, "spot_ethernet")),
         ("spot_ip", tc(&mut rig, "spot_ip")),
+        ("watch_ethernet", tc(&mut rig, "watch_ethernet")),
         ("spot_xdp", rig.spotter.xdp().unwrap().info().unwrap()),
     ] {
         let instructions = info.verified_instruction_count();
