@@ -220,3 +220,51 @@ fn frames_cut_off_anywhere_are_refused_or_read_as_far_as_they_go() {
         }
     }
 }
+
+#[test]
+fn an_acknowledgement_goes_the_other_way_with_the_clients_clock_echoed() {
+    let template = Template::of(&held(ethernet(&[8, 0], &v4(0x18, b"GET")), true)).unwrap();
+    let frame = template.acknowledgement(1003);
+    assert_eq!(&frame.bytes()[12..14], &[8, 0]);
+    let packet = frame.packet();
+    assert_sums(packet);
+    assert_eq!(&packet[12..20], &[10, 0, 0, 2, 10, 0, 0, 1]);
+    assert_eq!(&packet[2..4], &52_u16.to_be_bytes());
+    let tcp = &packet[20..];
+    assert_eq!(&tcp[..4], &[0x1f, 0x90, 0x9c, 0x40]);
+    // What the client waits for next, what has come of its bytes, and nothing but that.
+    assert_eq!(&tcp[4..12], &[0, 0, 0, 1, 0, 0, 0x03, 0xeb]);
+    assert_eq!(&tcp[12..14], &[0x80, ACK]);
+    assert_eq!(&tcp[20..], &[1, 1, 8, 10, 0, 0, 0, 8, 0, 0, 0, 9]);
+}
+
+#[test]
+fn a_reply_has_no_time_stamps_where_the_client_sends_none() {
+    for options in [[1; 12], [0; 12], [2, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 9]] {
+        let mut packet = v4(0x18, b"GET");
+        packet[40..52].copy_from_slice(&options);
+        let template = Template::of(&held(ethernet(&[8, 0], &packet), true)).unwrap();
+        let reply = template.acknowledgement(1003);
+        assert_sums(reply.packet());
+
+        assert_eq!(reply.packet().len(), 40, "{options:?}");
+    }
+}
+
+#[test]
+fn a_reset_over_ipv6_has_no_extension_headers() {
+    let template = Template::of(&held(v6(b"GET"), false)).unwrap();
+    let frame = template.reset();
+    let packet = frame.packet();
+    assert_eq!(&packet[4..8], &[0, 32, 6, 64]);
+    assert_eq!(
+        (&packet[8..24], &packet[24..40]),
+        (&[2; 16][..], &[1; 16][..])
+    );
+    assert_eq!(packet[40 + 13], ACK | RST);
+    let sum = Checksum::default()
+        .add(&packet[8..40])
+        .add(&[0, 6, 0, 32])
+        .add(&packet[40..]);
+    assert_eq!(sum.finish(), [0, 0]);
+}
