@@ -92,12 +92,11 @@ impl Connection {
                 }
                 known
             }
-            // What lies between has passed by itself, and the gateway has it. Before the start, it is another connection
-            // between the same ports.
+            // What lies between has passed by itself, and the gateway has it.
             Some(known)
                 if place.is_answered
                     && !matches!(self.state, State::Opaque)
-                    && (known.is_ahead(sequence) || known.is_before(sequence)) =>
+                    && known.is_ahead(sequence) =>
             {
                 self.state = State::Head;
                 self.stream.insert(Stream::new(sequence))
@@ -145,11 +144,7 @@ impl Connection {
         let stream = match &mut self.stream {
             // How far an opaque one has come is not known.
             Some(known) if is_opaque && known.repeats_head(sequence, head.len()) => return None,
-            Some(known)
-                if !is_opaque && known.has_gone_on(sequence) && !known.is_before(sequence) =>
-            {
-                return None;
-            }
+            Some(known) if !is_opaque && known.has_gone_on(sequence) => return None,
             Some(known) if known.sequence() == sequence => known,
             unknown => unknown.insert(Stream::new(sequence)),
         };

@@ -109,11 +109,6 @@ impl Stream {
         (self.end().wrapping_sub(sequence) as i32) < 0
     }
 
-    /// Whether the byte at a sequence number comes before the stream's start.
-    pub(super) fn is_before(&self, sequence: u32) -> bool {
-        self.place_of(sequence).is_none()
-    }
-
     /// Notes a piece that is not kept.
     pub(super) fn drop_piece(&mut self) {
         self.dropped += 1;
