@@ -16,10 +16,8 @@ use rsfaas::{
     state::{SealedFunction, StateDir},
 };
 
-/// Where a gateway answers that has no functions.
-fn gateway() -> SocketAddr {
-    answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n[]")
-}
+/// What a gateway answers that has no functions.
+const NO_FUNCTIONS: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n[]";
 
 /// Where everything is answered so, for as long as the tests run.
 fn answering(answer: &'static str) -> SocketAddr {
@@ -44,6 +42,11 @@ struct Project {
 
 impl Project {
     fn new() -> Self {
+        Self::at(NO_FUNCTIONS)
+    }
+
+    /// At a gateway that answers this.
+    fn at(gateway: &'static str) -> Self {
         let root = tempfile::tempdir().unwrap();
         let key = Key::generate().unwrap();
         let project = Self { root, key };
@@ -52,7 +55,7 @@ impl Project {
         fs::write(at("f/Dockerfile"), "FROM scratch\nCOPY . /\n").unwrap();
         fs::write(at("f.key"), project.key.to_text().as_bytes()).unwrap();
         fs::set_permissions(at("f.key"), fs::Permissions::from_mode(0o600)).unwrap();
-        let gateway = format!("http://{}", gateway());
+        let gateway = format!("http://{}", answering(gateway));
         let stack = format!(
             "provider: {{name: openfaas, gateway: '{gateway}'}}\nfunctions:\n  \
              f: {{lang: dockerfile, handler: ./f, image: registry.invalid/f}}\n"
@@ -147,7 +150,10 @@ fn a_sealing_that_was_killed_goes_on_without_building_and_is_not_finished_before
 
 #[test]
 fn a_sealed_function_whose_image_is_gone_from_its_registry_is_not_taken_for_finished() {
-    let project = Project::new();
+    let project = Project::at(
+        "HTTP/1.1 200 OK\r\nContent-Length: 50\r\nConnection: close\r\n\r\n\
+         [{\"name\":\"f\",\"image\":\"registry.invalid/f:locked\"}]",
+    );
     let mut record = project.begin();
     project.state().finish("f").unwrap();
     project.state().register(&record).unwrap();
@@ -168,6 +174,21 @@ fn a_sealed_function_whose_image_is_gone_from_its_registry_is_not_taken_for_fini
         "{said}"
     );
     assert_eq!(project.state().function("f").unwrap(), Some(record));
+}
+
+#[test]
+fn a_sealed_function_that_is_not_deployed_is_not_taken_for_finished() {
+    let project = Project::new();
+    let record = project.begin();
+    project.state().finish("f").unwrap();
+    project.state().register(&record).unwrap();
+    let output = project.run("seal");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("what is deployed is not the locked function"),
+        "{said}"
+    );
+    assert!(said.contains("deploying the locked function"), "{said}");
 }
 
 #[test]

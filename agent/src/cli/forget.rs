@@ -10,7 +10,7 @@ use super::{
 use crate::{
     config::Config,
     control,
-    state::{StateDir, StateError},
+    state::{Rebuild, StateDir, StateError},
 };
 
 /// Take a sealed function off the agent's list, without its key: before or after `faas-cli remove NAME`.
@@ -41,7 +41,19 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let sealed = state.function(name).ok().flatten();
     // What would only fail later on must change nothing.
     state.check_writable()?;
-    is_served(&config.control_socket, name)?;
+    let is_agent_there =
+        is_served(&config.control_socket, name)? || control::is_answered(&config.control_socket);
+    if !is_agent_there
+        && sealed
+            .as_ref()
+            .is_some_and(|record| record.rebuild == Rebuild::Image)
+    {
+        let message = format!(
+            "{name} is rebuilt by image, and an agent that died may have left one with the handler in it: start the agent, \
+             which looks for it, then forget {name}"
+        );
+        return Err(Failure::new(Exit::NoAgent, message));
+    }
     state.unregister(name)?;
     if let Err(error) = remove_containers(&config, name) {
         let message =

@@ -37,7 +37,7 @@ pub(super) async fn wait_until_let_go(socket: &Path, name: &str) -> Result<(), F
             Ok(true) | Err(_) if start.elapsed() < PATIENCE => tokio::time::sleep(PAUSE).await,
             Ok(true) => {
                 let message = format!(
-                    "the agent has not let go of {name} within {} s, and the sealed file stays: stop the agent",
+                    "the agent has not let go of {name} within {} s: stop the agent",
                     PATIENCE.as_secs()
                 );
                 return Err(Failure::new(Exit::Unexpected, message));

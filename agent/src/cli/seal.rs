@@ -168,6 +168,7 @@ async fn seal(
             return Ok(());
         }
         tell!("{name}: sealed, but what is deployed is not the locked function");
+        known::build_locked_again(&record, function).await?;
     }
     // Whatever ends this run from here on, the next one knows how to go on.
     setting.state.begin(&record)?;

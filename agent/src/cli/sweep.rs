@@ -60,12 +60,14 @@ pub(super) fn sweep(config: &Config) -> Result<Swept, Failure> {
     remove_left_logins();
     let faas = FaasCli::new(&config.faas_cli, &gateway, credentials)?;
     let gateway = Gateway::new(&gateway, credentials)?;
-    let swept = wait_for(async {
-        let swept = rebuild::sweep(&names, &gateway, &faas).await?;
-        Ok(swept.all_removed()?)
-    })?;
+    let swept = wait_for(async { Ok(rebuild::sweep(&names, &gateway, &faas).await?) })?;
     if let Some(advice) = swept.advice() {
         tell!("warning: {advice}");
     }
-    Ok(swept)
+    let complaint = swept.complaint();
+    swept.all_removed().map_err(|error| {
+        let failure = Failure::from(error);
+        let message = complaint.unwrap_or_else(|| failure.to_string());
+        Failure::new(failure.exit(), message)
+    })
 }

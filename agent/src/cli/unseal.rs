@@ -10,6 +10,7 @@ use super::{
 use crate::{
     image::{Engine, LeftOut, Reference},
     seal::{
+        file::SealedFile,
         folder::{Outcome, place_plain, remove_sealed},
         key::Key,
     },
@@ -71,14 +72,15 @@ async fn unseal(
         setting.state.check_writable()?;
         is_served(&setting.control_socket, name)?;
     }
-    // The function is served until its plain files are there: if they cannot be, nothing else has changed.
-    let template = LeftOut::of(&setting.stack, function)?;
-    let outcome = place_plain(&function.handler, name, key, &|path| template.has(path))?;
     // Whoever names it may want it all the same, and an earlier run may have ended before it was deployed.
-    if outcome == Outcome::Already && !(setting.is_one || is_known || is_locked) {
+    let is_meant = setting.is_one || is_known || is_locked;
+    if !is_meant && !SealedFile::in_folder(&function.handler).exists()? {
         tell!("{name} is not sealed; left out");
         return Ok(());
     }
+    // The function is served until its plain files are there: if they cannot be, nothing else has changed.
+    let template = LeftOut::of(&setting.stack, function)?;
+    let outcome = place_plain(&function.handler, name, key, &|path| template.has(path))?;
     let given_back = give_back(setting, function, outcome).await;
     given_back.map_err(|error| {
         let message = format!(

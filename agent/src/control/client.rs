@@ -39,8 +39,8 @@ pub enum ClientError {
     },
     /// The agent takes connections, and says nothing.
     #[error(
-        "the agent does not answer on {path}; is it stopped? `systemctl restart rsfaas-agent` ends it and starts \
-         another one"
+        "the agent does not answer on {path}: it is starting still, as its log tells, or stopped; \
+         `systemctl restart rsfaas-agent` ends it and starts another one"
     )]
     NoAnswer {
         /// The socket.

@@ -108,8 +108,8 @@ impl Switchboard {
         if flow.connection.is_doubtful() {
             let actions = flow.connection.answered();
             flow.deadline = None;
-            flow.set_deadline(self.head_timeout, &mut self.due);
             self.act(key, actions, registry);
+            self.wait(key);
         } else {
             self.tell(key, registry, |flow| Message::Answered(flow, time));
         }
@@ -138,6 +138,7 @@ impl Switchboard {
         };
         let actions = self.decide(&flow, id, &decision);
         self.act(&flow, actions, registry);
+        self.wait(&flow);
         if is_served {
             fault::pass(Point::UnlockReleased);
             let now = monotonic_now();
@@ -196,7 +197,9 @@ impl Switchboard {
         let known = self.flows.get(&held.flow);
         let is_new = known.is_none();
         let has_gone_on = known.is_some_and(|flow| flow.connection.has_gone_on(sequence));
-        if self.held_bytes >= HELD_BYTES && !has_gone_on {
+        // With the next request what is kept of those before is forgotten.
+        let is_next = held.place.is_answered && !is_new;
+        if self.held_bytes >= HELD_BYTES && !has_gone_on && !is_next {
             self.counters.segments_dropped += 1;
             if !held.place.is_further {
                 // What follows is not to be taken for the start.
@@ -222,15 +225,22 @@ impl Switchboard {
         flow.held = held.time;
         // Of one that is held in part already, these bytes may not be the ones that are judged.
         let may_come_again =
-            is_at_tc && !held.place.is_unanswered && !flow.connection.awaits_head();
+            is_at_tc && !held.place.is_unanswered && flow.connection.awaited().is_none();
         flow.head = may_come_again
             .then(|| self.admission_key.name(payload))
             .flatten();
         let actions = flow.connection.segment(sequence, payload, held.place);
         self.counters.segments_dropped += flow.connection.take_dropped();
         flow.template = Some(template.after(flow.template.as_ref()));
-        flow.set_deadline(self.head_timeout, &mut self.due);
         self.act(&held.flow, actions, registry);
+        self.wait(&held.flow);
+    }
+
+    /// Waits for what a connection lacks.
+    fn wait(&mut self, key: &FlowKey) {
+        if let Some(flow) = self.flows.get_mut(key) {
+            flow.set_deadline(self.head_timeout, &mut self.due);
+        }
     }
 
     fn act(&mut self, key: &FlowKey, actions: Vec<Action>, registry: &Registry) {

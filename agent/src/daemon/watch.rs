@@ -145,6 +145,7 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         watch.changed().await.unwrap();
     }
+
     #[tokio::test]
     async fn a_folder_that_takes_the_place_of_the_watched_one_is_watched() {
         let folder = tempfile::tempdir().unwrap();

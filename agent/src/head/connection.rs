@@ -229,22 +229,11 @@ impl Connection {
         matches!(self.state, State::Judging(..))
     }
 
-    /// Whether a part of a head is held, and the rest is waited for.
-    #[must_use]
-    pub fn awaits_head(&self) -> bool {
-        matches!(self.state, State::Head)
-            && self
-                .stream
-                .as_ref()
-                .is_some_and(|stream| !stream.ready().is_empty())
-    }
-
     /// Where a part of a head ends that is held while the rest is waited for: the sequence number behind it.
     #[must_use]
     pub fn awaited(&self) -> Option<u32> {
         let stream = self.stream.as_ref()?;
-        let is_part =
-            matches!(self.state, State::Head | State::Rest(_)) && !stream.ready().is_empty();
+        let is_part = matches!(self.state, State::Head) && !stream.ready().is_empty();
         is_part.then(|| stream.end())
     }
 
@@ -256,7 +245,7 @@ impl Connection {
         let mut actions = Actions::default();
         if self.is_doubtful() {
             self.make_opaque(&mut actions);
-        } else if self.awaits_head() {
+        } else if self.awaited().is_some() {
             self.judge_start(&mut actions);
             self.go_on(&mut actions);
         }

@@ -161,18 +161,25 @@ impl Stream {
         if length == 0 {
             return None;
         }
-        let mut bytes = Zeroizing::new(payload[..length].to_vec());
+        // The client may have been told that the start of a head has come, and does not send it again.
+        let has = |place: u64, head: &[u8]| (place..place + head.len() as u64).contains(&start);
+        let mut heads = self.rewritten.iter();
+        let inside = heads.find(|(place, head)| has(*place, head));
+        let first = inside.map_or(start, |(place, _)| *place);
+        let before = (start - first) as usize;
+        let mut bytes = Zeroizing::new(vec![0; before + length]);
+        bytes[before..].copy_from_slice(&payload[..length]);
         for (place, head) in &self.rewritten {
             let end = place + head.len() as u64;
-            let (from, to) = (start.max(*place), (start + length as u64).min(end));
+            let (from, to) = (first.max(*place), (start + length as u64).min(end));
             if from < to {
-                let target = (from - start) as usize..(to - start) as usize;
+                let target = (from - first) as usize..(to - first) as usize;
                 let source = (from - place) as usize..(to - place) as usize;
                 bytes[target].copy_from_slice(&head[source]);
             }
         }
         Some(Piece {
-            sequence: self.sequence_of(start),
+            sequence: self.sequence_of(first),
             bytes,
         })
     }

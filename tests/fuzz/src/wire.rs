@@ -27,6 +27,8 @@ pub struct Wire {
     /// How much the gateway had received when it last answered.
     answered: usize,
     is_further: bool,
+    /// Bytes of which the client has been told that they have come: it sends none of them again.
+    acknowledged: usize,
     connection: Connection,
     /// Requests to be decided about, oldest first.
     pub judged: VecDeque<Judged>,
@@ -43,6 +45,7 @@ impl Wire {
             opaque: false,
             answered: 0,
             is_further: false,
+            acknowledged: 0,
             connection: Connection::new(KEY_HEADER),
             judged: VecDeque::new(),
         }
@@ -50,9 +53,9 @@ impl Wire {
 
     /// The client sends a segment, for the first time or again.
     pub fn send(&mut self, start: usize, length: usize) {
-        let start = start.min(self.bytes.len());
         let end = (start + length).min(self.bytes.len());
-        if start == end {
+        let start = start.max(self.acknowledged);
+        if start >= end {
             return;
         }
         let payload = self.bytes[start..end].to_vec();
@@ -69,6 +72,18 @@ impl Wire {
             self.is_further = true;
             let actions = self.connection.segment(sequence, &payload, place);
             self.act(actions);
+        }
+    }
+
+    /// How many bytes the client does not send again.
+    pub fn acknowledged(&self) -> usize {
+        self.acknowledged
+    }
+
+    /// The part of a head that is held is acknowledged.
+    pub fn acknowledge(&mut self) {
+        if let Some(end) = self.connection.awaited() {
+            self.acknowledged = end.wrapping_sub(self.base) as usize;
         }
     }
 
@@ -92,7 +107,8 @@ impl Wire {
     /// The client sends a request, `length` bytes from `start` on, whose head the programs know: it goes on by itself
     /// with this head. Whether it does; it has to be its turn.
     pub fn admit(&mut self, start: usize, head: &[u8], length: usize) -> bool {
-        if self.opaque || self.answered != start || self.first_missing() != Some(start) {
+        let is_turn = self.answered == start && self.first_missing() == Some(start);
+        if self.opaque || !is_turn || start < self.acknowledged {
             return false;
         }
         let sequence = self.base.wrapping_add(start as u32);

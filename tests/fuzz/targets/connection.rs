@@ -43,6 +43,8 @@ enum Step {
     Decide,
     /// The gateway answers what it has.
     Answer,
+    /// What is held of a head is acknowledged.
+    Acknowledge,
     /// The next request comes whole, and its head is one that the programs know.
     Admit,
 }
@@ -120,7 +122,7 @@ impl Run {
         while let Some(missing) = self.wire.first_missing() {
             let (count, decided) = (self.wire.count(), self.decided.len());
             self.wire.answer();
-            self.wire.send(missing, 700);
+            self.wire.send(missing.max(self.wire.acknowledged()), 700);
             self.decide();
             assert!(
                 self.wire.count() > count || self.decided.len() > decided,
@@ -232,6 +234,7 @@ fuzz_target!(|input: Input| {
             }
             Step::Decide => run.decide(),
             Step::Answer => run.wire.answer(),
+            Step::Acknowledge => run.wire.acknowledge(),
             Step::Admit => next = run.admit().map_or(next, |end| next.max(end)),
         }
     }

@@ -42,6 +42,8 @@ fn paused(world: &World, request: &Request, status: u16, places: &[usize]) -> Ou
     thread::sleep(PAUSE);
     for (client, place) in clients.iter_mut().zip(places) {
         client.write(&bytes[*place..])?;
+    }
+    for (client, place) in clients.iter_mut().zip(places) {
         expect_status(status, &client.answer()?).during(format!("a pause after {place} bytes"))?;
     }
     Ok(clients)

@@ -1,15 +1,18 @@
 //! What an earlier run has noted of a function, beside what this one is told.
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use sha2::{Digest as _, Sha256};
 
 use super::super::exit::Failure;
 use crate::{
-    image::{self, ImageError, Reference},
+    image::{self, Engine, ImageError, Reference},
     seal::archive::{IsLeftOut, Survey},
     stack::{Function, StackFile},
     state::{Isolation, Rebuild, SealedFunction},
 };
+
+/// How long a registry may take to say whether it has an image.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How the function is to be unlocked, and who shares it. What is not asked for stays as it is: a run that only
 /// finishes another one must not give its containers to more people, or its source to disks.
@@ -50,7 +53,7 @@ pub(super) async fn is_base_gone(
     function: &Function,
     is_sealed_build: bool,
 ) -> Result<bool, ImageError> {
-    let is_gone = image::is_gone(&Reference::parse(&record.base_image)).await;
+    let is_gone = is_gone(&record.base_image).await;
     if is_gone && is_sealed_build {
         return Err(ImageError::SealedBuild {
             function: function.name.clone(),
@@ -71,6 +74,27 @@ pub(super) async fn is_base_gone(
 pub(super) fn is_deployed(record: &SealedFunction, deployed: Option<&str>) -> bool {
     let locked = Reference::parse(&record.locked_image);
     deployed.is_some_and(|image| Reference::parse(image).is_same(&locked))
+}
+
+/// Builds and pushes the locked function's image where its registry has lost it.
+pub(super) async fn build_locked_again(
+    record: &SealedFunction,
+    function: &Function,
+) -> Result<(), ImageError> {
+    if is_gone(&record.locked_image).await {
+        let (name, image) = (&function.name, &record.locked_image);
+        tell!("{name}: {image} is gone from its registry; building and pushing it again");
+        let engine = Engine::connect().await?;
+        image::build_locked(&engine, &Reference::parse(&function.image)).await?;
+    }
+    Ok(())
+}
+
+/// One that gives no answer soon has it still: each function would wait for that.
+async fn is_gone(image: &str) -> bool {
+    let image = Reference::parse(image);
+    let asked = tokio::time::timeout(PATIENCE, image::is_gone(&image)).await;
+    asked.unwrap_or(false)
 }
 
 /// SHA-256 of the manifests in a handler folder, as hexadecimal.

@@ -48,7 +48,6 @@ impl Switchboard {
         let end = sequence.wrapping_add(known.head.len() as u32);
         flow.window = (end, end.wrapping_add(known.body));
         flow.functions.insert(known.function.clone());
-        flow.set_deadline(self.head_timeout, &mut self.due);
         let window = flow.window;
         if is_new {
             self.keep(&key, window);
@@ -57,6 +56,7 @@ impl Switchboard {
             door.note(key);
         }
         self.act(&key, actions, registry);
+        self.wait(&key);
     }
 
     /// Lets a request go on that came in by the door.

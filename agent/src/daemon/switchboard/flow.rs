@@ -36,8 +36,8 @@ pub(super) struct Flow {
     pub(super) acknowledge: Option<Instant>,
     /// Where that part ends, as it was last seen.
     awaited: Option<u32>,
-    /// Whether the client has been told so of bytes that are held still.
-    pub(super) is_acknowledged: bool,
+    /// Where the part ends of which the client was last told so.
+    pub(super) acknowledged: Option<u32>,
 }
 
 impl Flow {
@@ -55,7 +55,7 @@ impl Flow {
             deadline: None,
             acknowledge: None,
             awaited: None,
-            is_acknowledged: false,
+            acknowledged: None,
         }
     }
 
@@ -66,10 +66,9 @@ impl Flow {
         let awaited = self.connection.awaited();
         let has_more_come = awaited != std::mem::replace(&mut self.awaited, awaited);
         self.acknowledge = awaited.map(|_| self.acknowledge.unwrap_or(now + ACKNOWLEDGE_TIME));
-        self.is_acknowledged &= awaited.is_some();
         self.deadline = if self.connection.is_doubtful() {
             Some(self.deadline.unwrap_or(now + ANSWER_TIME))
-        } else if self.connection.awaits_head() {
+        } else if awaited.is_some() {
             self.deadline
                 .filter(|_| !has_more_come)
                 .or(Some(now + head_timeout))
@@ -77,6 +76,12 @@ impl Flow {
             None
         };
         *due = [*due, self.due()].into_iter().flatten().min();
+    }
+
+    /// Whether the client was told of bytes that are held still: it does not send them again.
+    pub(super) fn owes(&self) -> bool {
+        self.acknowledged
+            .is_some_and(|end| !self.connection.has_gone_on(end.wrapping_sub(1)))
     }
 
     /// When something of it is late.

@@ -26,6 +26,9 @@ impl Switchboard {
                 continue;
             };
             if flow.functions.is_empty() {
+                if flow.owes() {
+                    self.reset(&key);
+                }
                 self.forget(&key);
                 continue;
             }

@@ -1,11 +1,8 @@
 //! The way back into the host: through the interface on which a segment was caught.
 use agent_ebpf::FlowKey;
 
-use super::Switchboard;
-use crate::{
-    release::{Frame, Template},
-    spot::Hook,
-};
+use super::{Flow, Switchboard};
+use crate::{release::Frame, spot::Hook};
 
 /// What the way back through an interface asks of a frame.
 #[derive(Clone, Copy)]
@@ -38,41 +35,43 @@ impl Switchboard {
 
     /// Ends the connections of clients that were told that a part of a head has come: they do not send it again.
     pub(in crate::daemon) fn end_acknowledged(&mut self) {
-        for key in self.which(|flow| flow.is_acknowledged) {
-            self.reply(&key, |template, _| template.reset());
+        for key in self.which(Flow::owes) {
+            self.reset(&key);
+        }
+    }
+
+    /// Ends a client's connection.
+    pub(super) fn reset(&mut self, key: &FlowKey) {
+        let template = self.flows.get(key).and_then(|flow| flow.template.as_ref());
+        if let Some((frame, interface)) = template.map(|it| (it.reset(), it.interface())) {
+            self.reply(&frame, interface);
         }
     }
 
     /// Tells a client that the part of a head has come which is held.
     pub(super) fn acknowledge(&mut self, key: &FlowKey) {
-        if let Some(flow) = self.flows.get_mut(key) {
-            flow.acknowledge = None;
-        }
-        if self.reply(key, Template::acknowledgement) {
+        let Some(flow) = self.flows.get_mut(key) else {
+            return;
+        };
+        flow.acknowledge = None;
+        let (Some(template), Some(end)) = (&flow.template, flow.connection.awaited()) else {
+            return;
+        };
+        let (frame, interface) = (template.acknowledgement(end), template.interface());
+        flow.acknowledged = Some(end);
+        if self.reply(&frame, interface) {
             self.counters.heads_acknowledged += 1;
-            if let Some(flow) = self.flows.get_mut(key) {
-                flow.is_acknowledged = true;
-            }
         }
     }
 
-    /// Sends a client what a flow's newest frame and the end of what is held make of it; whether there was something to
-    /// say, and it was sent.
-    fn reply(&mut self, key: &FlowKey, frame: impl Fn(&Template, u32) -> Frame) -> bool {
-        let Some(flow) = self.flows.get(key) else {
-            return false;
-        };
-        let (Some(template), Some(end)) = (&flow.template, flow.connection.awaited()) else {
-            return false;
-        };
-        match self.port.reply(&frame(template, end), template.interface()) {
-            Ok(()) => true,
-            Err(error) => {
-                self.counters.frames_lost += 1;
-                tracing::warn!(%error, "a client could not be told what has come of it");
-                false
-            }
+    /// Sends a client a frame; whether it was sent.
+    fn reply(&mut self, frame: &Frame, interface: u32) -> bool {
+        let sent = self.port.reply(frame, interface);
+        if let Err(error) = &sent {
+            self.counters.frames_lost += 1;
+            tracing::warn!(%error, "a client could not be told what has come of it");
         }
+        sent.is_ok()
     }
 
     /// Removes the way back into the host.
@@ -91,7 +90,7 @@ impl Switchboard {
             match self.port.send(frame, interface, way.hook) {
                 Ok(()) => self.counters.frames_released += 1,
                 Err(error) => {
-                    // The client sends it again, and gets the same bytes released.
+                    // The client sends it again, or what follows it of a head: the same bytes are released.
                     self.counters.frames_lost += 1;
                     tracing::warn!(%error, "a frame could not be released");
                 }

@@ -181,9 +181,9 @@ fn a_head_that_does_not_come_in_time_is_judged_by_what_is_there() {
     let mut connection = connection();
     let start = keyed("Host:");
     connection.segment(0, start.as_bytes(), FIRST);
-    assert!(connection.awaits_head());
+    assert!(connection.awaited().is_some());
     let actions = connection.give_up();
-    assert!(!connection.awaits_head());
+    assert!(connection.awaited().is_none());
     assert!(matches!(&actions[..], [Action::Judge { request, .. }] if request.keys.len() == 1));
     let mut all = connection.decide(judged(&actions), &Decision::Unlock("other".into()));
     let rest = " a\r\nContent-Length: 3\r\n\r\nabc";
@@ -231,7 +231,7 @@ fn a_long_head_that_shows_its_key_is_judged_before_its_end() {
     let bytes = released(0, &all);
     assert_eq!(bytes.len(), start.len() + 4);
     assert!(bytes.starts_with(b"POST /function/other "));
-    assert!(!connection.awaits_head());
+    assert!(connection.awaited().is_none());
 }
 
 #[test]
@@ -354,7 +354,7 @@ fn line_ends_alone_wait_for_no_request() {
         let bytes = released(0, &actions);
         assert_eq!(bytes.len(), text.len(), "{ends:?}");
         assert!(bytes.ends_with(ends.as_bytes()), "{ends:?}");
-        assert!(!connection.awaits_head());
+        assert!(connection.awaited().is_none());
         let head = text.len() - 4 - ends.len();
         assert_eq!(connection.held(), head, "it is remembered");
         // More of them, and the next request behind.
@@ -596,4 +596,20 @@ fn what_passed_before_anything_was_held_and_comes_again_disturbs_nothing() {
     assert!(connection.segment(900, &[b'G'; 100], ANSWERED).is_empty());
     connection.answered();
     judged(&connection.segment(1040, end.as_bytes(), FURTHER));
+}
+
+#[test]
+fn what_of_a_head_comes_again_brings_what_was_before_it() {
+    let mut connection = connection();
+    let text = keyed("Content-Length: 4\r\n\r\nbody");
+    let (start, end) = text.split_at(60);
+    connection.segment(100, start.as_bytes(), FIRST);
+    assert_eq!(connection.awaited(), Some(160));
+    let judging = connection.segment(160, end.as_bytes(), FURTHER);
+    assert_eq!(connection.awaited(), None);
+    let actions = connection.decide(judged(&judging), &Decision::Strip);
+    let all = released(100, &actions);
+    // The client was told that the start has come, and does not send that again.
+    let again = connection.segment(160, end.as_bytes(), FURTHER);
+    assert_eq!(released(100, &again), all);
 }

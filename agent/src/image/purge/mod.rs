@@ -219,7 +219,7 @@ impl Purge<'_> {
             };
             left.entry(what).or_insert((how, 0)).1 += 1;
         }
-        if left.is_empty() {
+        if left.is_empty() && search.contents > 0 {
             purged.proved.push(format!(
                 "none of the handler's {} files is among the {} files in {}",
                 search.contents,

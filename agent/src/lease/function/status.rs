@@ -30,7 +30,7 @@ impl Driver {
             leases,
             parked: self.rebuilder.parked(),
             unlocks: self.unlocks,
-            last_error: self.last_error.clone().or_else(|| self.rebuilder.trouble()),
+            last_error: self.rebuilder.trouble().or_else(|| self.last_error.clone()),
         }
     }
 }

@@ -113,10 +113,13 @@ mod tests {
     async fn who_waits_for_a_container_that_ends_is_told_long_before_the_time_limit() {
         let token = Arc::new(ParkToken::generate("host").unwrap());
         let mut child = example::started(Command::new("cat").env(PARK_TOKEN, token.expose()));
-        let wait = wait_parked(token, Duration::from_secs(600));
+        let wait = wait_parked(Arc::clone(&token), Duration::from_secs(60));
         let end = async {
-            // It has been seen by then.
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            while Scan::of(&token).unwrap().carriers == 0 {
+                tokio::time::sleep(LOOK.0).await;
+            }
+            // Whoever waits has looked by then.
+            tokio::time::sleep(Duration::from_secs(1)).await;
             child.kill().unwrap();
             child.wait().unwrap();
         };
