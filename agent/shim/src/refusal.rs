@@ -151,7 +151,9 @@ impl Refusal {
                 "{function} is about to get another next key from another caller; until it is locked again it takes no other one"
             ),
             Self::TooManyWrongKeys => {
-                format!("too many wrong keys were sent for {function}; wait before you try again")
+                format!(
+                    "too many wrong keys were sent for {function}, and this is another; check it, and wait before you try again"
+                )
             }
             Self::RebuildFailed => format!(
                 "the key is right, but {function} could not be started; try again, and if it stays so, the host's agent log has the reason"
