@@ -2,6 +2,7 @@
 use std::{
     io::{ErrorKind, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
+    time::Duration,
 };
 
 use crate::{
@@ -9,6 +10,9 @@ use crate::{
     http::{self, Answer},
     scene::Route,
 };
+
+/// By then a client's TCP has sent again what was not acknowledged, and sends nothing new before that is.
+pub(crate) const SENT_AGAIN: Duration = Duration::from_millis(600);
 
 /// A connection; what is written at once goes out at once.
 pub(crate) struct Client {

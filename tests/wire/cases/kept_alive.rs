@@ -1,10 +1,10 @@
 //! Several requests on one connection.
-use std::{thread, time::Duration};
+use std::thread;
 
 use super::cases;
 use crate::{
     check::{During as _, Outcome, check},
-    client::Client,
+    client::{Client, SENT_AGAIN},
     functions,
     http::Request,
     world::{World, expect_status, is_rewritten, is_untouched},
@@ -24,9 +24,6 @@ cases![
     line_ends_behind_a_body_keep_no_later_request,
     requests_behind_bodies_that_are_not_followed_are_served,
 ];
-
-/// By then a client's TCP has sent again what was not acknowledged, and sends nothing new before that is.
-const SENT_AGAIN: Duration = Duration::from_millis(600);
 
 fn keyless_and_keyed_requests_take_turns_on_a_connection(world: &World) -> Outcome {
     let function = world.a()?;

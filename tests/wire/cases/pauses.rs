@@ -4,7 +4,7 @@ use std::{thread, time::Duration};
 use super::cases;
 use crate::{
     check::{During as _, Outcome, check},
-    client::Client,
+    client::{Client, SENT_AGAIN},
     http::Request,
     world::{World, expect_status, is_rewritten, is_untouched},
 };
@@ -16,9 +16,6 @@ cases![
     a_keyless_request_that_pauses_anywhere_is_answered,
     the_end_of_a_paused_head_may_come_in_parts_too,
 ];
-
-/// By then a client's TCP has sent again what was not acknowledged, and sends nothing new before that is.
-const PAUSE: Duration = Duration::from_millis(700);
 
 fn a_head_written_byte_by_byte_is_served(world: &World) -> Outcome {
     let function = world.a()?;
@@ -39,7 +36,7 @@ fn paused(world: &World, request: &Request, status: u16, places: &[usize]) -> Ou
         client.write(&bytes[..*place])?;
         clients.push(client);
     }
-    thread::sleep(PAUSE);
+    thread::sleep(SENT_AGAIN);
     for (client, place) in clients.iter_mut().zip(places) {
         client.write(&bytes[*place..])?;
     }
@@ -93,7 +90,7 @@ fn the_end_of_a_paused_head_may_come_in_parts_too(world: &World) -> Outcome {
     let acknowledged = world.agent.counter("heads_acknowledged")?;
     for part in request.bytes().chunks(40) {
         client.write(part)?;
-        thread::sleep(PAUSE / 7);
+        thread::sleep(SENT_AGAIN / 6);
     }
     expect_status(200, &client.answer()?)?;
     is_rewritten(function, &request, &world.gateway.only(client.address()?)?)?;
