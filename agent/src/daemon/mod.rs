@@ -247,7 +247,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                     expiry = switchboard.events(came, &registry);
                 }
             }
-            if admissions.takes_barrier() {
+            if admissions.begin_barrier() {
                 let has_room = spotter.ask_for_barrier()?;
                 admissions.barrier_asked(has_room);
             }

@@ -95,7 +95,7 @@ impl Switchboard {
             Event::ClientFin(_) => {}
             Event::ServerFin(flow) | Event::Reset(flow) => self.ended(&flow, registry),
             Event::Answer(flow, time) => self.answered(&flow, time, registry),
-            Event::Failure(flow) => self.look(&flow, registry),
+            Event::Failure(flow) => self.shut_failed_of(&flow, registry),
             Event::Barrier => self.barrier_come(registry),
             Event::Admitted(admitted) => self.admitted(&admitted, registry),
         }
@@ -284,16 +284,16 @@ impl Switchboard {
     }
 
     /// Has those who come next ask the driver, where a function has crashed of which a client learns now.
-    fn look(&mut self, key: &FlowKey, registry: &Registry) {
+    fn shut_failed_of(&mut self, key: &FlowKey, registry: &Registry) {
         let functions = self.flows.get(key).map(|flow| flow.functions.clone());
         for function in functions.into_iter().flatten() {
-            self.look_at(&function, registry);
+            self.shut_if_failed(&function, registry);
         }
-        self.look_at_all(registry);
+        self.shut_failed(registry);
     }
 
     fn ended(&mut self, key: &FlowKey, registry: &Registry) {
-        self.look(key, registry);
+        self.shut_failed_of(key, registry);
         self.leave(key, registry);
         self.forget(key);
     }

@@ -117,7 +117,7 @@ impl<S: Serving> Door<S> {
     /// Shuts the door for good where the function behind it is about to end. To be called before anybody can come
     /// who knows of it: where a caller was told of a failure, or lost its connection. Whether somebody can come in
     /// afterwards.
-    pub fn look(&self) -> bool {
+    pub fn shut_if_ending(&self) -> bool {
         let mut inner = self.inner();
         let serving = inner.open.as_ref().map(|open| &open.container);
         if let Some(ending) = serving.filter(|it| it.is_ending()).cloned() {
@@ -276,10 +276,10 @@ mod tests {
     fn one_that_is_about_to_end_is_shut_away_by_a_look_and_who_came_before_stays_known() {
         let door = Door::default();
         let container = open(&door);
-        door.look();
+        door.shut_if_ending();
         assert!(door.enter(flow(1), &key()).is_some());
         container.ending.store(true, Relaxed);
-        door.look();
+        door.shut_if_ending();
         assert_eq!(door.enter(flow(2), &key()), None);
         assert_eq!(door.shut(), HashSet::from([flow(1)]));
         door.open(leads_to(&container));

@@ -46,7 +46,7 @@ pub struct Driver {
     drains: Drains,
     work: Work,
     removals: Removals,
-    /// Those of what serves everybody.
+    /// Wait for the shared container's process to end.
     ends: JoinSet<()>,
     /// Requests that wait until it is known which key is the right one, nothing is left of an earlier agent, or an
     /// unlock is over that was ended.
@@ -72,8 +72,8 @@ enum Woken {
     Removed(Removed),
     /// The time of a lease.
     Elapsed,
-    /// It is time to look at what is parked.
-    Look,
+    /// It is time to look for parked containers that have ended.
+    ReplaceEnded,
     /// What serves everybody has ended.
     Ended,
 }
@@ -146,7 +146,7 @@ impl Driver {
                 Some(removed) = self.removals.next() => Woken::Removed(removed),
                 () = elapsed(deadline) => Woken::Elapsed,
                 Some(_) = self.ends.join_next() => Woken::Ended,
-                _ = looks.tick(), if !self.stopping => Woken::Look,
+                _ = looks.tick(), if !self.stopping => Woken::ReplaceEnded,
             };
             self.shut_door();
             match woken {
@@ -155,7 +155,7 @@ impl Driver {
                 Woken::Done(holder, done) => self.done(holder, done),
                 Woken::Removed(removed) => self.removed(removed),
                 Woken::Elapsed => self.expire(),
-                Woken::Look => self.rebuilder.look(),
+                Woken::ReplaceEnded => self.rebuilder.replace_ended(),
                 // Nobody is let in to it any more; who asks next has it delivered again.
                 Woken::Ended => {}
             }

@@ -53,7 +53,7 @@ pub enum Message {
     Answered(FlowKey, u64),
     /// A request was released, at this time.
     Released(FlowKey, u64),
-    /// Whoever was let go on by the programs until these were to let nobody go on is known.
+    /// Every request that the programs admitted before this function's admissions were closed has been reported.
     Drained,
     /// Every lease is to end now.
     Lock(Locked),

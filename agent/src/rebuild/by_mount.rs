@@ -45,8 +45,8 @@ impl ByMount {
         self.pool.refill();
     }
 
-    pub(super) fn look(&self) {
-        self.pool.look();
+    pub(super) fn replace_ended(&self) {
+        self.pool.replace_ended();
     }
 
     pub(super) async fn clear(&self) {

@@ -219,9 +219,9 @@ impl Rebuilder {
     }
 
     /// Looks for parked containers that have ended, and has others parked in their place; waits for nothing.
-    pub fn look(&self) {
+    pub fn replace_ended(&self) {
         if let Way::Mount(way) = &self.way {
-            way.look();
+            way.replace_ended();
         }
     }
 

@@ -124,7 +124,7 @@ impl Pool {
     }
 
     /// Discards those that have ended while they were parked, and parks others in their place.
-    pub(super) fn look(self: &Arc<Self>) {
+    pub(super) fn replace_ended(self: &Arc<Self>) {
         let ended = self.queue().take_all(|(_, parked)| parked.is_ended());
         if ended.is_empty() {
             return;

@@ -89,9 +89,9 @@ impl<T, E> Queue<T, E> {
         Some(order)
     }
 
-    /// Whether one that is on its way is still for somebody or for the standby. Where it is not, since whoever it was
-    /// ordered for has given up, it is on its way no longer.
-    pub(super) fn confirm(&mut self) -> bool {
+    /// Whether a container that is on its way is still wanted, by a caller or for the standby. Where its caller has given
+    /// up, it no longer counts as on its way.
+    pub(super) fn keep_if_wanted(&mut self) -> bool {
         self.drop_those_who_gave_up();
         let wanted = self.room + self.waiting.len();
         if !self.closed && self.parked.len() + self.coming <= wanted {
@@ -268,10 +268,13 @@ mod tests {
         let mut queue = Containers::new(2);
         let places: Vec<_> = (0..5).map(|_| queue.wait()).collect();
         drop(places);
-        let wanted = (0..5).filter(|_| queue.confirm()).count();
+        let wanted = (0..5).filter(|_| queue.keep_if_wanted()).count();
         assert_eq!((wanted, queue.coming), (2, 2));
         let (_place, more) = queue.wait();
-        assert!(more.is_none() && queue.confirm(), "there is one for them");
+        assert!(
+            more.is_none() && queue.keep_if_wanted(),
+            "there is one for them"
+        );
     }
 
     #[test]

@@ -253,7 +253,7 @@ impl Admissions {
 
     /// Whether a barrier is to be asked for, right now; what that came to is to be told to [`Self::barrier_asked`].
     #[must_use]
-    pub fn takes_barrier(&self) -> bool {
+    pub fn begin_barrier(&self) -> bool {
         let mut inner = self.inner();
         if inner.is_asked || !inner.is_wanted {
             return false;

@@ -197,17 +197,17 @@ fn after_a_failure_nothing_goes_on_until_the_agent_has_looked() {
 fn what_is_closed_goes_on_no_more_and_who_has_is_told_before_the_barrier() {
     let mut rig = known(Hook::Tc);
     let mut ring = rig.spotter.ring().unwrap();
-    assert!(!rig.admissions.takes_barrier());
+    assert!(!rig.admissions.begin_barrier());
     assert!(!rig.admissions.drain("another").unwrap());
     let packet = keyed(&mut rig, 20_000, "");
     assert_eq!(rig.spot(&packet), PASS);
     assert!(rig.admissions.drain("pydict").unwrap());
     let packet = keyed(&mut rig, 20_001, "");
     assert_eq!(rig.spot(&packet), HOLD);
-    assert!(rig.admissions.takes_barrier());
+    assert!(rig.admissions.begin_barrier());
     let has_room = rig.spotter.ask_for_barrier().unwrap();
     rig.admissions.barrier_asked(has_room);
-    assert!(!rig.admissions.takes_barrier(), "one at a time");
+    assert!(!rig.admissions.begin_barrier(), "one at a time");
     let mut told = Vec::new();
     while let Some(item) = ring.next() {
         told.push(Event::parse(&item).unwrap());
@@ -227,9 +227,9 @@ fn a_barrier_without_room_is_asked_for_again() {
     let rig = known(Hook::Tc);
     rig.admissions.close("pydict").unwrap();
     rig.admissions.clean();
-    assert!(rig.admissions.takes_barrier());
+    assert!(rig.admissions.begin_barrier());
     rig.admissions.barrier_asked(false);
-    assert!(rig.admissions.takes_barrier());
+    assert!(rig.admissions.begin_barrier());
 }
 
 #[test]

@@ -130,7 +130,7 @@ impl Switchboard {
                 let next = start.wrapping_add(name.length() as u32).wrapping_add(body);
                 let result = self.table.set_next_head(key, next);
                 self.note(result);
-                self.look_at_all(registry);
+                self.shut_failed(registry);
             }
             Ok(false) => {}
             Err(error) => self.note(Err(error)),
@@ -138,7 +138,7 @@ impl Switchboard {
     }
 
     /// Looks what has failed, where anything may have, and has the programs go on with the rest.
-    pub(super) fn look_at_all(&mut self, registry: &Registry) {
+    pub(super) fn shut_failed(&mut self, registry: &Registry) {
         let now = monotonic_now();
         match self.admissions.are_halted() {
             Ok(true) => {}
@@ -146,15 +146,15 @@ impl Switchboard {
             Err(error) => return self.note(Err(error)),
         }
         for function in self.admissions.functions() {
-            self.look_at(&function, registry);
+            self.shut_if_failed(&function, registry);
         }
         let result = self.admissions.looked(now);
         self.note(result);
     }
 
     /// Looks whether a function has failed. Nobody is let in to one that has.
-    pub(super) fn look_at(&mut self, function: &str, registry: &Registry) {
-        let is_open = registry.door(function).is_some_and(Door::look);
+    pub(super) fn shut_if_failed(&mut self, function: &str, registry: &Registry) {
+        let is_open = registry.door(function).is_some_and(Door::shut_if_ending);
         if !is_open {
             let closed = self.admissions.close(function);
             self.note(closed);

@@ -43,7 +43,7 @@ impl Switchboard {
             self.sweep(now);
         }
         // Where it could not be told that something may have failed, it is seen now.
-        self.look_at_all(registry);
+        self.shut_failed(registry);
     }
 
     /// Has the kernel forget flows of which nothing ever came here: there was no room for their first segment, and the

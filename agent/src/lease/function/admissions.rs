@@ -2,8 +2,8 @@
 use super::Driver;
 use crate::{chain, lease::single::Holder, spot::SpotError};
 
-/// Questions who was let go on that are not answered yet. Only the last one's answer has everybody in it: behind
-/// those before it somebody may have come and gone.
+/// Barriers that were asked for and have not come back yet. Only behind the last one every admitted request has been
+/// reported: one may have come behind those before it.
 #[derive(Default)]
 pub(super) struct Drains(usize);
 
@@ -12,7 +12,7 @@ impl Drains {
         self.0 += 1;
     }
 
-    /// They are answered in turn; whether this was the last one.
+    /// They come back in turn; whether this was the last one.
     fn answered(&mut self) -> bool {
         self.0 = self.0.saturating_sub(1);
         self.0 == 0
@@ -20,13 +20,13 @@ impl Drains {
 }
 
 impl Driver {
-    /// Has the programs let nobody in any more.
+    /// Closes this function's admissions: the programs admit no further request.
     pub(super) fn end_admissions(&mut self) {
         let closed = self.admissions.close(self.rebuilder.name());
         self.admissions_failed(closed.err());
     }
 
-    /// The same; whether it will be told who was let in until now, by [`Message::Drained`](crate::lease::Message).
+    /// The same; whether [`Message::Drained`](crate::lease::Message) will tell when every admitted request is known.
     pub(super) fn drain(&mut self) -> bool {
         let drains = self.admissions.drain(self.rebuilder.name());
         let is_asked = drains.unwrap_or_else(|error| {

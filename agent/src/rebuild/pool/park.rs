@@ -83,7 +83,7 @@ impl Pool {
                 Some((alone, self.turn().await))
             }
         };
-        if !self.queue().confirm() {
+        if !self.queue().keep_if_wanted() {
             return Ok(None);
         }
         let deployed = self.faas.deploy(&deployment).await;

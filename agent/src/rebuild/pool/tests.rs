@@ -144,7 +144,7 @@ async fn parked_containers_that_have_ended_are_not_told_of_and_others_take_their
         children.push(child);
     }
     let calls = folder.path().join("faas-cli.calls");
-    pool.look();
+    pool.replace_ended();
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert!(pool.status().len() == 2 && !calls.exists());
     children[0].kill().unwrap();
@@ -154,7 +154,7 @@ async fn parked_containers_that_have_ended_are_not_told_of_and_others_take_their
         (left.len(), left[0].pid),
         (1, children[1].id().cast_signed())
     );
-    pool.look();
+    pool.replace_ended();
     assert_eq!(pool.queue().parked().len(), 1);
     let called = || std::fs::read_to_string(&calls).unwrap_or_default();
     while !(called().contains("remove") && called().contains("deploy")) {
