@@ -18,7 +18,7 @@ use tokio::{
 
 use self::admissions::Drains;
 use super::{
-    Action, Door, Limiter, Locked, Message, Request, Served, Step, Timeline, Verdict,
+    Action, Door, Limiter, LockWaiter, Message, Request, Served, Step, Timeline, Verdict,
     limiter::WINDOW,
     removals::{Removals, Removed},
     single::{Holder, Lease},
@@ -58,7 +58,7 @@ pub struct Driver {
     /// Whether nothing is left of an earlier agent.
     is_swept: bool,
     /// Who wants everything locked before that is so.
-    until_swept: Vec<Locked>,
+    until_swept: Vec<LockWaiter>,
     stopping: bool,
     /// Whether the agent stops, and not this function alone.
     quits: bool,
@@ -275,7 +275,7 @@ impl Driver {
     }
 
     /// The same, where somebody waits for everything to be locked.
-    fn not_locked(&mut self, what: &str, waiters: &[Locked]) {
+    fn not_locked(&mut self, what: &str, waiters: &[LockWaiter]) {
         for waiter in waiters {
             // Whoever asked may have gone.
             let _ = waiter.send(format!("{}: {what}", self.name()));

@@ -39,9 +39,9 @@ pub struct Served {
     pub is_first: bool,
 }
 
-/// Kept for as long as anything of a lease is left: when the last one is dropped, whoever has the other end knows
-/// that all is over. What has failed is sent before.
-pub type Locked = mpsc::UnboundedSender<String>;
+/// Tells `rsfaas lock` when a lease is gone: it is kept for as long as anything of the lease is left, and the receiver
+/// knows by the last one's end. What has failed is sent before.
+pub type LockWaiter = mpsc::UnboundedSender<String>;
 
 /// What the driver is told.
 pub enum Message {
@@ -56,7 +56,7 @@ pub enum Message {
     /// Every request that the programs admitted before this function's admissions were closed has been reported.
     Drained,
     /// Every lease is to end now.
-    Lock(Locked),
+    Lock(LockWaiter),
     /// Somebody wants to know.
     Status(oneshot::Sender<FunctionStatus>),
     /// The function is no longer sealed, or not as it was: lock, remove what is parked, end.

@@ -15,5 +15,5 @@ pub use door::{Door, Serving};
 pub use function::Driver;
 pub use limiter::Limiter;
 pub use machine::{Action, Machine, Phase};
-pub use message::{FunctionStatus, LeaseStatus, Locked, Message, Request, Served, Verdict};
+pub use message::{FunctionStatus, LeaseStatus, LockWaiter, Message, Request, Served, Verdict};
 pub use timeline::{Step, Timeline};

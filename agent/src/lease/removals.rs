@@ -3,7 +3,7 @@ use std::collections::HashMap;
 
 use tokio::task::{Id, JoinSet};
 
-use super::{Locked, Timeline};
+use super::{LockWaiter, Timeline};
 
 /// What a removal comes to.
 pub(super) type Removal = (Result<(), String>, Timeline);
@@ -12,7 +12,7 @@ pub(super) type Removal = (Result<(), String>, Timeline);
 #[derive(Default)]
 pub(super) struct Removals {
     tasks: JoinSet<Removal>,
-    waiters: HashMap<Id, Vec<Locked>>,
+    waiters: HashMap<Id, Vec<LockWaiter>>,
 }
 
 /// A removal that is over.
@@ -21,7 +21,7 @@ pub(super) struct Removed {
     /// None where it was broken off.
     pub(super) timeline: Option<Timeline>,
     /// Who is to be told.
-    pub(super) waiters: Vec<Locked>,
+    pub(super) waiters: Vec<LockWaiter>,
 }
 
 impl Removals {
@@ -29,14 +29,14 @@ impl Removals {
     pub(super) fn start(
         &mut self,
         removal: impl Future<Output = Removal> + Send + 'static,
-        waiters: Vec<Locked>,
+        waiters: Vec<LockWaiter>,
     ) {
         let id = self.tasks.spawn(removal).id();
         self.waiters.insert(id, waiters);
     }
 
     /// Has somebody told how those end that are under way.
-    pub(super) fn tell_when_over(&mut self, waiter: &Locked) {
+    pub(super) fn tell_when_over(&mut self, waiter: &LockWaiter) {
         for waiters in self.waiters.values_mut() {
             waiters.push(waiter.clone());
         }
@@ -70,7 +70,7 @@ mod tests {
 
     use super::*;
 
-    fn waiter() -> (Locked, mpsc::UnboundedReceiver<String>) {
+    fn waiter() -> (LockWaiter, mpsc::UnboundedReceiver<String>) {
         mpsc::unbounded_channel()
     }
 

@@ -9,7 +9,7 @@ use agent_ebpf::FlowKey;
 use rsfaas_shim::Refusal;
 use tokio::time::Instant;
 
-use super::{Action, LeaseStatus, Locked, Machine, Phase, Serving, Timeline, door::Open};
+use super::{Action, LeaseStatus, LockWaiter, Machine, Phase, Serving, Timeline, door::Open};
 use crate::{
     head::RequestId,
     rebuild::{Container, Keys},
@@ -70,7 +70,7 @@ pub(super) struct Lease {
     /// For how long the first of those waits who came while it locks.
     patience: Option<Instant>,
     since: Instant,
-    waiters: Vec<Locked>,
+    waiters: Vec<LockWaiter>,
 }
 
 impl Lease {
@@ -204,12 +204,12 @@ impl Lease {
     }
 
     /// Has somebody told when nothing of it is left.
-    pub(super) fn tell_when_gone(&mut self, waiter: Locked) {
+    pub(super) fn tell_when_gone(&mut self, waiter: LockWaiter) {
         self.waiters.push(waiter);
     }
 
     /// Who is to be told when nothing is left of what has served until now.
-    pub(super) fn take_waiters(&mut self) -> Vec<Locked> {
+    pub(super) fn take_waiters(&mut self) -> Vec<LockWaiter> {
         std::mem::take(&mut self.waiters)
     }
 

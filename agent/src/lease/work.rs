@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 use rsfaas_shim::Refusal;
 use tokio::task::JoinSet;
 
-use super::{Locked, Timeline, removals::Removals, single::Holder};
+use super::{LockWaiter, Timeline, removals::Removals, single::Holder};
 use crate::{
     chain,
     rebuild::{Container, Keys, RebuildError},
@@ -77,7 +77,7 @@ pub(super) fn remove(
     removals: &mut Removals,
     container: Arc<Container>,
     mut timeline: Timeline,
-    waiters: Vec<Locked>,
+    waiters: Vec<LockWaiter>,
 ) {
     let removal = async move {
         let result = container.remove(&mut timeline).await;

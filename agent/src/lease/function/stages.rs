@@ -8,7 +8,7 @@ use crate::{
     clock::monotonic_now,
     fault::{self, Point},
     lease::{
-        Locked, Phase, Step, Timeline, keys,
+        LockWaiter, Phase, Step, Timeline, keys,
         removals::Removed,
         single::{Holder, Lease},
         work::{self, Done},
@@ -102,7 +102,7 @@ impl Driver {
     }
 
     /// Tells that everything of a lease is ciphertext, or that it is not, and under which key.
-    fn locked(&mut self, result: Result<(), String>, waiters: &[Locked]) {
+    fn locked(&mut self, result: Result<(), String>, waiters: &[LockWaiter]) {
         let key = self.rebuilder.sealed().key_id().unwrap_or_default();
         match result {
             Ok(()) => tracing::info!(function = self.name(), key, "locked"),
