@@ -3,6 +3,7 @@
 //! [`daemon`] puts them together.
 #[cfg(feature = "host")]
 mod chain;
+mod checksum;
 #[cfg(feature = "host")]
 pub mod cli;
 #[cfg(feature = "host")]
@@ -40,3 +41,5 @@ pub mod spot;
 pub mod stack;
 #[cfg(feature = "host")]
 pub mod state;
+#[cfg(feature = "host")]
+pub mod timeline;

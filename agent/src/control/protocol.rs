@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    lease::{FunctionStatus, Timeline},
+    lease::FunctionStatus,
     secrecy::Swap,
     spot::{Hook, Spotter},
+    timeline::Timeline,
 };
 
 /// What a client may ask for.

@@ -27,7 +27,6 @@ use crate::{
     chain,
     config::Config,
     control::{self, Command, InterfaceStatus, Server, Status},
-    lease::Timeline,
     openfaas::{FaasCli, Gateway, remove_left_logins},
     rebuild::{self, Host, UnlockedNames},
     release::Port,
@@ -36,6 +35,7 @@ use crate::{
         AdmissionKey, Attach, Events, InterfaceChange, Interfaces, Options, ReleaseSign, Spotter,
     },
     state::StateDir,
+    timeline::Timeline,
 };
 
 /// Leases whose timelines are kept for `rsfaas status`.

@@ -12,10 +12,11 @@ use tokio::{
 use super::{listing::Listing, records::Records};
 use crate::{
     config::Config,
-    lease::{Door, Driver, Message, Timeline, Verdict},
+    lease::{Door, Driver, Message, Verdict},
     rebuild::{Host, Rebuilder},
     spot::{Admissions, Names, SpotError},
     state::{SealedFunction, StateDir, StateError},
+    timeline::Timeline,
 };
 
 /// What every function's driver is given.

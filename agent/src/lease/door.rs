@@ -8,16 +8,10 @@ use std::{
 
 use agent_ebpf::FlowKey;
 
-use crate::{rebuild::Container, seal::key::Key};
-
-/// What may end by itself while it serves.
-pub trait Serving {
-    /// Whether it has ended.
-    fn has_ended(&self) -> bool;
-
-    /// Whether it has, or is about to; that takes longer to find out.
-    fn is_ending(&self) -> bool;
-}
+use crate::{
+    rebuild::{Container, Serving},
+    seal::key::Key,
+};
 
 /// The door of one function's shared lease.
 pub struct Door<S = Container>(Mutex<Inner<S>>);

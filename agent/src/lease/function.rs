@@ -18,14 +18,19 @@ use tokio::{
 
 use self::admissions::Drains;
 use super::{
-    Action, Door, Limiter, LockWaiter, Message, Request, Served, Step, Timeline, Verdict,
+    Action, Door, Limiter, LockWaiter, Message, Request, Served, Verdict,
     limiter::WINDOW,
     removals::{Removals, Removed},
     single::{Holder, Lease},
     work::{Done, Work},
 };
 use crate::{
-    config::Config, head::RequestId, rebuild::Rebuilder, spot::Admissions, state::Isolation,
+    config::Config,
+    head::RequestId,
+    rebuild::Rebuilder,
+    spot::Admissions,
+    state::Isolation,
+    timeline::{Step, Timeline},
 };
 
 /// Between two looks at what is parked.

@@ -8,12 +8,10 @@ mod machine;
 mod message;
 mod removals;
 mod single;
-mod timeline;
 mod work;
 
-pub use door::{Door, Serving};
+pub use door::Door;
 pub use function::Driver;
 pub use limiter::Limiter;
 pub use machine::{Action, Machine, Phase};
 pub use message::{FunctionStatus, LeaseStatus, LockWaiter, Message, Request, Served, Verdict};
-pub use timeline::{Step, Timeline};

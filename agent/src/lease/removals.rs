@@ -3,7 +3,8 @@ use std::collections::HashMap;
 
 use tokio::task::{Id, JoinSet};
 
-use super::{LockWaiter, Timeline};
+use super::LockWaiter;
+use crate::timeline::Timeline;
 
 /// What a removal comes to.
 pub(super) type Removal = (Result<(), String>, Timeline);

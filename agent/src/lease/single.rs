@@ -9,12 +9,13 @@ use agent_ebpf::FlowKey;
 use rsfaas_shim::Refusal;
 use tokio::time::Instant;
 
-use super::{Action, LeaseStatus, LockWaiter, Machine, Phase, Serving, Timeline, door::Open};
+use super::{Action, LeaseStatus, LockWaiter, Machine, Phase, door::Open};
 use crate::{
     head::RequestId,
-    rebuild::{Container, Keys},
+    rebuild::{Container, Keys, Serving},
     seal::key::Key,
     state::Isolation,
+    timeline::Timeline,
 };
 
 /// Whose lease it is.

@@ -4,11 +4,12 @@ use std::{sync::Arc, time::Duration};
 use rsfaas_shim::Refusal;
 use tokio::task::JoinSet;
 
-use super::{LockWaiter, Timeline, removals::Removals, single::Holder};
+use super::{LockWaiter, removals::Removals, single::Holder};
 use crate::{
     chain,
     rebuild::{Container, Keys, RebuildError},
     seal::{file::FileError, format::FormatError},
+    timeline::Timeline,
 };
 
 /// The work on a function's leases, and what it comes to.

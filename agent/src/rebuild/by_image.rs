@@ -9,11 +9,11 @@ use super::{READY_TIMEOUT, RebuildError, deployed::Deployed, mount, names::Slots
 use crate::{
     chain,
     image::{Engine, ImageError, PurgeCommand, Reference, Unlocked},
-    lease::{Step, Timeline},
     openfaas::{FaasCli, Gateway},
     seal::archive::Archive,
     stack::Deployment,
     state::SealedFunction,
+    timeline::{Step, Timeline},
 };
 
 /// How long a close waits for its container to be removed before it is told to have failed.

@@ -12,10 +12,10 @@ use super::{
 };
 use crate::{
     fault::{self, Point},
-    lease::{Step, Timeline},
     openfaas::FaasCli,
     seal::archive::{self, Archive, Content},
     state::SealedFunction,
+    timeline::{Step, Timeline},
 };
 
 /// Parks and delivers for one function.

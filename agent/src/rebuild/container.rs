@@ -19,8 +19,8 @@ use super::{
 use crate::{
     chain,
     fault::{self, Point},
-    lease::{Serving, Step, Timeline},
     seal::key::Key,
+    timeline::{Step, Timeline},
 };
 
 /// A container that serves one lease, and nobody afterwards.
@@ -37,6 +37,15 @@ pub struct Container {
 enum Place {
     Mount(Mounted),
     Image(Built),
+}
+
+/// What may end by itself while it serves.
+pub trait Serving {
+    /// Whether it has ended.
+    fn has_ended(&self) -> bool;
+
+    /// Whether it has, or is about to; that takes longer to find out.
+    fn is_ending(&self) -> bool;
 }
 
 /// What opens a handler, and what it is encrypted under when it is locked.

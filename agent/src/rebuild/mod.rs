@@ -17,7 +17,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::sync::Semaphore;
 
-pub use container::{Container, Keys, ended};
+pub use container::{Container, Keys, Serving, ended};
 pub use handler::SealedHandler;
 pub use names::UnlockedNames;
 pub use parked::ParkedStatus;

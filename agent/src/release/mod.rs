@@ -1,6 +1,5 @@
 //! The way back into the host: frames of the same bytes at the same sequence numbers, sent through a
 //! veth pair to the ingress of the interface on which they were caught, or over loopback again.
-mod checksum;
 #[cfg(feature = "host")]
 mod claim;
 #[cfg(feature = "host")]
@@ -10,8 +9,6 @@ mod port;
 mod reply;
 mod template;
 
-#[cfg(feature = "host")]
-pub(crate) use checksum::{checksum, difference};
 #[cfg(feature = "host")]
 pub use port::{Port, ReleaseError};
 pub use template::{BadFrame, Frame, Template};

@@ -4,7 +4,8 @@ use std::{net::IpAddr, ops::Range};
 
 use zeroize::Zeroizing;
 
-use super::{LOOPBACK, checksum::Checksum};
+use super::LOOPBACK;
+use crate::checksum::Checksum;
 use crate::spot::HeldFrame;
 
 const ETHERNET_LEN: usize = 14;

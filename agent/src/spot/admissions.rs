@@ -18,7 +18,7 @@ use super::{
     SpotError,
     tables::{gone, take_map},
 };
-use crate::release::{checksum, difference};
+use crate::checksum::{checksum, difference};
 
 /// Heads of one function that are known at a time: the others' need room, too.
 const OF_ONE: usize = 32;

@@ -5,12 +5,13 @@ use super::Driver;
 use crate::{
     chain,
     lease::{
-        Request, Step, Timeline,
+        Request,
         keys::{self, Promise, Rejection},
         single::{Holder, Lease},
     },
     rebuild::Keys,
     seal::key::Key,
+    timeline::{Step, Timeline},
 };
 
 impl Driver {

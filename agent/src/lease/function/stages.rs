@@ -8,12 +8,13 @@ use crate::{
     clock::monotonic_now,
     fault::{self, Point},
     lease::{
-        LockWaiter, Phase, Step, Timeline, keys,
+        LockWaiter, Phase, keys,
         removals::Removed,
         single::{Holder, Lease},
         work::{self, Done},
     },
     rebuild::{self, Keys, Rebuilder, Standby},
+    timeline::{Step, Timeline},
 };
 
 impl Driver {

@@ -2,11 +2,11 @@
 
 /// A sum in the making; bytes are taken as big-endian 16-bit words.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Checksum(u64);
+pub(crate) struct Checksum(u64);
 
 impl Checksum {
     /// Adds bytes; an odd one at the end counts as the high half of a word.
-    pub(super) fn add(mut self, bytes: &[u8]) -> Self {
+    pub(crate) fn add(mut self, bytes: &[u8]) -> Self {
         let (words, rest) = bytes.as_chunks::<2>();
         for word in words {
             self.0 += u64::from(u16::from_be_bytes(*word));
@@ -18,7 +18,7 @@ impl Checksum {
     }
 
     /// The checksum to be written.
-    pub(super) fn finish(self) -> [u8; 2] {
+    pub(crate) fn finish(self) -> [u8; 2] {
         let mut sum = self.0;
         while sum > 0xffff {
             sum = (sum & 0xffff) + (sum >> 16);
