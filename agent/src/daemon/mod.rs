@@ -166,7 +166,6 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
             .await;
     });
     let mut leases: VecDeque<Timeline> = VecDeque::new();
-    let mut expiry: Option<Instant> = None;
     let mut rest = tokio::time::interval(REST);
     if config.attach == Attach::Auto {
         tracing::info!("attach = \"auto\": at TC on every interface, where a packet costs least");
@@ -185,7 +184,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                 // What is rare comes first: whoever floods the host with packets must not keep it waiting.
                 () = stop.next() => return Ok(()),
                 _ = rest.tick() => {
-                    expiry = switchboard.events(events.there(), &registry);
+                    switchboard.events(events.there(), &registry);
                     switchboard.rest(&registry);
                     admissions.clean();
                     events.begin_wipe();
@@ -200,7 +199,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                 Some((command, reply)) = command_inbox.recv() => match command {
                     Command::Lock { function } => commands::lock(&registry, function.as_deref(), reply),
                     Command::Status => {
-                        expiry = switchboard.events(events.there(), &registry);
+                        switchboard.events(events.there(), &registry);
                         let mut counters = switchboard.counters.all();
                         counters.insert("frames_unwiped".to_owned(), events.unwiped());
                         match programs.read() {
@@ -230,11 +229,11 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                 () = registry.ended() => registry.keep_up(&state),
                 Some(verdict) = verdict_inbox.recv() => switchboard.verdict(verdict, &registry),
                 held = events.next(EVENTS_AT_ONCE) => {
-                    expiry = switchboard.events(held?, &registry);
+                    switchboard.events(held?, &registry);
                 }
                 () = admissions.wanted() => {}
                 logged = program_log.forward() => logged?,
-                () = at(expiry) => expiry = switchboard.expire(Instant::now(), &registry),
+                () = at(switchboard.due()) => switchboard.expire(Instant::now(), &registry),
                 Some(timeline) = timeline_inbox.recv() => {
                     if leases.len() == TIMELINES {
                         leases.pop_front();
@@ -244,7 +243,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                 // A step at a time, when nothing else is to be done.
                 () = std::future::ready(()), if events.is_being_wiped() => {
                     let came = events.wipe_step(&mut spotter)?;
-                    expiry = switchboard.events(came, &registry);
+                    switchboard.events(came, &registry);
                 }
             }
             if admissions.begin_barrier() {

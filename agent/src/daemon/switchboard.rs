@@ -80,12 +80,17 @@ impl Switchboard {
         }
     }
 
-    /// Takes in events of the spotter, in their order; tells when to ask again for heads that do not come in time.
-    pub(super) fn events(&mut self, events: Vec<Event>, registry: &Registry) -> Option<Instant> {
+    /// Takes in events of the spotter, in their order.
+    pub(super) fn events(&mut self, events: Vec<Event>, registry: &Registry) {
         for event in events {
             self.event(event, registry);
         }
-        self.expire(Instant::now(), registry)
+        self.expire(Instant::now(), registry);
+    }
+
+    /// When something that is waited for may be late: see [`Self::expire`].
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due
     }
 
     fn event(&mut self, event: Event, registry: &Registry) {
@@ -146,10 +151,11 @@ impl Switchboard {
         }
     }
 
-    /// Judges what there is of heads that did not come in time; tells when to ask again.
-    pub(super) fn expire(&mut self, now: Instant, registry: &Registry) -> Option<Instant> {
+    /// Acknowledges parts of heads whose rest does not come soon, and judges what there is of those whose rest does not
+    /// come in time.
+    pub(super) fn expire(&mut self, now: Instant, registry: &Registry) {
         if self.due.is_none_or(|due| due > now) {
-            return self.due;
+            return;
         }
         let late = |time: Option<Instant>| time.is_some_and(|time| time <= now);
         for key in self.which(|flow| late(flow.acknowledge)) {
@@ -168,7 +174,6 @@ impl Switchboard {
             }
         }
         self.due = self.flows.values().filter_map(Flow::due).min();
-        self.due
     }
 
     fn which(&self, is_meant: impl Fn(&Flow) -> bool) -> Vec<FlowKey> {

@@ -15,6 +15,7 @@ cases![
     a_client_that_joins_small_writes_is_served,
     a_keyless_request_that_pauses_anywhere_is_answered,
     the_end_of_a_paused_head_may_come_in_parts_too,
+    half_a_request_behind_a_whole_one_comes_to_its_end,
 ];
 
 fn a_head_written_byte_by_byte_is_served(world: &World) -> Outcome {
@@ -98,5 +99,21 @@ fn the_end_of_a_paused_head_may_come_in_parts_too(world: &World) -> Outcome {
         world.agent.counter("heads_acknowledged")? > acknowledged,
         "it came without"
     );
+    Ok(())
+}
+
+fn half_a_request_behind_a_whole_one_comes_to_its_end(world: &World) -> Outcome {
+    let function = world.a()?;
+    let request = Request::keyed(function).body(b"twice");
+    let bytes = request.bytes();
+    let mut client = Client::open(world.route()?)?;
+    client.write(&[&bytes, &bytes[..30]].concat())?;
+    expect_status(200, &client.answer()?)?;
+    thread::sleep(SENT_AGAIN);
+    client.write(&bytes[30..])?;
+    expect_status(200, &client.answer()?)?;
+    for seen in world.gateway.seen(client.address()?)? {
+        is_rewritten(function, &request, &seen)?;
+    }
     Ok(())
 }
