@@ -24,6 +24,7 @@ use crate::{
     },
     openfaas::FaasError,
     seal::{
+        FILE_NAME,
         archive::{Archive, Built, IsLeftOut, Survey},
         file::SealedFile,
         folder::seal_built,
@@ -80,6 +81,11 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         }
         Ok(())
     })
+}
+
+/// Whether a function's handler is still to be sealed.
+fn is_plain(function: &Function) -> bool {
+    !function.handler.join(FILE_NAME).exists()
 }
 
 /// Seals one function, of which this image is deployed.

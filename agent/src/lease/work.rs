@@ -8,7 +8,6 @@ use super::{LockWaiter, removals::Removals, single::Holder};
 use crate::{
     chain,
     rebuild::{Container, Keys, RebuildError},
-    seal::{file::FileError, format::FormatError},
     timeline::Timeline,
 };
 
@@ -102,10 +101,7 @@ impl From<RebuildError> for Failure {
     fn from(error: RebuildError) -> Self {
         // The key was right when the request came: another lease has changed it since.
         let refusal = match &error {
-            RebuildError::Seal(FileError::Format {
-                source: FormatError::WrongKey(_),
-                ..
-            }) => Refusal::KeyWrong,
+            RebuildError::Seal(error) if error.is_wrong_key() => Refusal::KeyWrong,
             _ => Refusal::RebuildFailed,
         };
         Self {

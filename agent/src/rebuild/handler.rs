@@ -12,7 +12,6 @@ use super::{Keys, RebuildError};
 use crate::seal::{
     archive::Archive,
     file::{FileError, SealedFile},
-    format::FormatError,
     header::Header,
     key::Key,
 };
@@ -82,10 +81,9 @@ impl SealedHandler {
     /// # Errors
     /// When the file cannot be read, or does not open with either key.
     pub fn open(&self, key: &Key, next: Option<&Key>) -> Result<Archive, FileError> {
-        let opened = self.file.open(key, &self.name);
-        match next {
-            Some(next) if is_wrong_key(&opened) => self.file.open(next, &self.name),
-            _ => opened,
+        match (self.file.open(key, &self.name), next) {
+            (Err(error), Some(next)) if error.is_wrong_key() => self.file.open(next, &self.name),
+            (opened, _) => opened,
         }
     }
 
@@ -147,13 +145,6 @@ impl SealedHandler {
     }
 }
 
-fn is_wrong_key<T>(opened: &Result<T, FileError>) -> bool {
-    let Err(FileError::Format { source, .. }) = opened else {
-        return false;
-    };
-    matches!(source, FormatError::WrongKey(_))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,7 +176,8 @@ mod tests {
         assert!(handler.open(&old, Some(&next)).is_ok());
         handler.encrypt(&old, Some(&next)).unwrap();
         assert!(handler.open(&old, Some(&next)).is_ok());
-        assert!(is_wrong_key(&handler.open(&old, Some(&other))));
+        let refused = handler.open(&old, Some(&other));
+        assert!(refused.is_err_and(|error| error.is_wrong_key()));
     }
 
     #[test]

@@ -120,16 +120,6 @@ enum Way {
     Image(Arc<ByImage>),
 }
 
-impl Way {
-    /// Why no container can be parked at the moment.
-    fn trouble(&self) -> Option<String> {
-        match self {
-            Self::Mount(way) => way.trouble(),
-            Self::Image(_) => None,
-        }
-    }
-}
-
 impl Rebuilder {
     /// For one sealed function; nothing is deployed yet.
     #[must_use]
@@ -197,10 +187,13 @@ impl Rebuilder {
         }
     }
 
-    /// Why none can be parked at the moment.
+    /// Why no container can be parked at the moment.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
-        self.way.trouble()
+        match &self.way {
+            Way::Mount(way) => way.trouble(),
+            Way::Image(_) => None,
+        }
     }
 
     /// Parks containers up to the standby.

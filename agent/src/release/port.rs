@@ -115,14 +115,10 @@ impl Port {
     /// # Errors
     /// When the kernel refuses; the client then sends its segment again.
     pub fn send(&mut self, mut frame: Frame, interface: u32, hook: Hook) -> io::Result<()> {
-        if interface == loopback::INTERFACE {
-            let sent = self.loopback.send(&frame)?;
-            return whole(sent, frame.packet());
-        }
         if hook.is_xdp() {
             frame.set_source(self.source);
         }
-        self.send_marked(&frame, interface)
+        self.send_to(&frame, interface, 0)
     }
 
     /// Sends a frame out at an interface, to the client.
@@ -130,15 +126,16 @@ impl Port {
     /// # Errors
     /// When the kernel refuses.
     pub fn reply(&mut self, frame: &Frame, interface: u32) -> io::Result<()> {
+        self.send_to(frame, interface, veth::TO_CLIENT)
+    }
+
+    /// Sends a frame over loopback, or through the pair, whose far end goes by the mark: interface and direction.
+    fn send_to(&mut self, frame: &Frame, interface: u32, direction: u32) -> io::Result<()> {
         if interface == loopback::INTERFACE {
             let sent = self.loopback.send(frame)?;
             return whole(sent, frame.packet());
         }
-        self.send_marked(frame, interface | veth::TO_CLIENT)
-    }
-
-    /// Sends a frame through the pair, whose far end goes by the mark.
-    fn send_marked(&mut self, frame: &Frame, mark: u32) -> io::Result<()> {
+        let mark = interface | direction;
         if self.mark != Some(mark) {
             setsockopt(&self.socket.as_fd(), Mark, &mark)?;
             self.mark = Some(mark);

@@ -52,6 +52,20 @@ pub enum FileError {
     },
 }
 
+impl FileError {
+    /// Whether the file is sealed with another key.
+    #[must_use]
+    pub fn is_wrong_key(&self) -> bool {
+        matches!(
+            self,
+            Self::Format {
+                source: FormatError::WrongKey(_),
+                ..
+            }
+        )
+    }
+}
+
 /// A sealed handler, by its path.
 #[derive(Debug, Clone)]
 pub struct SealedFile {

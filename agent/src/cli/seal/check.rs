@@ -7,10 +7,12 @@ use std::{
 
 use serde_json::{Map, Value};
 
-use super::super::exit::{Classify, Exit};
+use super::{
+    super::exit::{Classify, Exit},
+    is_plain,
+};
 use crate::{
     image::Reference,
-    seal::FILE_NAME,
     stack::{Function, StackFile, is_unbuilt},
 };
 
@@ -104,8 +106,7 @@ pub(super) fn deployed(
     functions: &[Function],
     deployed: &BTreeMap<String, String>,
 ) -> Result<(), CheckError> {
-    let is_plain = |function: &&Function| !function.handler.join(FILE_NAME).exists();
-    for function in functions.iter().filter(is_plain) {
+    for function in functions.iter().filter(|it| is_plain(it)) {
         let image = Reference::parse(&function.image);
         let mut others = deployed.iter().filter(|(name, _)| **name != function.name);
         if let Some((other, image)) = others.find(|(_, it)| image.is_same(&Reference::parse(it))) {
@@ -190,6 +191,7 @@ mod tests {
     use std::{fs, os::unix::fs::symlink};
 
     use super::*;
+    use crate::seal::FILE_NAME;
 
     const STACK: &str = "
 provider: {name: openfaas}

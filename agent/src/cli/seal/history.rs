@@ -4,14 +4,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{seal::FILE_NAME, stack::Function};
+use super::is_plain;
+use crate::stack::Function;
 
 /// The repositories above the handler folders of functions that are yet to be encrypted, with these functions' names.
 /// A handler folder that is a repository of its own is told of when it is encrypted.
 pub(super) fn above(functions: &[Function]) -> BTreeMap<PathBuf, Vec<&str>> {
     let mut found = BTreeMap::<PathBuf, Vec<&str>>::new();
-    let is_plain = |function: &&Function| !function.handler.join(FILE_NAME).exists();
-    for function in functions.iter().filter(is_plain) {
+    for function in functions.iter().filter(|it| is_plain(it)) {
         let repository = repository(&function.handler).filter(|it| *it != function.handler);
         if let Some(folder) = repository {
             found
@@ -33,6 +33,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::seal::FILE_NAME;
     use crate::stack::StackFile;
 
     #[test]

@@ -1,5 +1,7 @@
 use std::process::Command;
 
+use tokio::sync::SemaphorePermit;
+
 use super::*;
 use crate::rebuild::example;
 
@@ -72,6 +74,12 @@ async fn removals_at_the_end_go_on_together_as_far_as_there_are_turns() {
     assert_eq!(count(), 6);
 }
 
+/// All the turns to deploy, taken by other functions.
+async fn every_turn(faas: &FaasCli) -> [Option<SemaphorePermit<'_>>; 4] {
+    let turns = || faas.turns().to_deploy();
+    [turns().await, turns().await, turns().await, turns().await]
+}
+
 #[tokio::test]
 async fn a_standby_waits_for_its_turn_until_a_caller_waits_for_it() {
     let folder = tempfile::tempdir().unwrap();
@@ -79,10 +87,7 @@ async fn a_standby_waits_for_its_turn_until_a_caller_waits_for_it() {
     let (slots, faas) = example::host(folder.path(), 2, text);
     let function = example::function(folder.path());
     let pool = Arc::new(Pool::new(function, slots, Arc::clone(&faas), 1));
-    let mut others = Vec::new();
-    for _ in 0..4 {
-        others.push(faas.turns().to_deploy().await);
-    }
+    let _others = every_turn(&faas).await;
     pool.refill();
     tokio::time::sleep(Duration::from_millis(200)).await;
     let calls = folder.path().join("faas-cli.calls");
@@ -99,10 +104,7 @@ async fn a_standby_that_waits_for_its_turn_does_not_keep_a_stop_waiting() {
     let (slots, faas) = example::host(folder.path(), 2, "touch \"$0.called\"");
     let function = example::function(folder.path());
     let pool = Arc::new(Pool::new(function, slots, Arc::clone(&faas), 1));
-    let mut others = Vec::new();
-    for _ in 0..4 {
-        others.push(faas.turns().to_deploy().await);
-    }
+    let _others = every_turn(&faas).await;
     pool.refill();
     while !pool.queue().is_awaited() {
         tokio::task::yield_now().await;
