@@ -43,9 +43,10 @@ fn main() -> ExitCode {
         Trial::test(name, move || test(&found.ok_or(MISSING)?)).with_ignored_flag(ignored)
     };
     let trials = vec![
+        trial("a_request_leads_where_the_agent_says", judged::agent_agrees),
         trial(
-            "a_request_leads_where_the_agent_says_and_the_plain_name_is_the_one_that_counts",
-            judged::agent_agrees,
+            "every_spelling_that_leads_to_a_sealed_function_leads_to_its_unlocked_container_with_a_key",
+            judged::keyed_is_served,
         ),
         trial(
             "no_spelling_leads_to_an_unlocked_container",

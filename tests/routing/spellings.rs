@@ -1,4 +1,5 @@
 //! Requests in thousands of spellings.
+use crate::HEADER;
 
 /// A generator of requests (`SplitMix64`), the same ones at each run.
 pub(crate) struct Random(pub(crate) u64);
@@ -99,6 +100,15 @@ impl Random {
     pub(crate) fn plain_request(&mut self, name: &str) -> Vec<u8> {
         let target = self.target(name);
         format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").into_bytes()
+    }
+
+    /// The same with a key, which is long enough to make room for an unlocked container's name.
+    pub(crate) fn keyed_request(&mut self, name: &str) -> Vec<u8> {
+        let mut request = self.plain_request(name);
+        // In place of the line that ends the head.
+        request.truncate(request.len() - 4);
+        request.extend_from_slice(format!("\r\n{HEADER}: {}\r\n\r\n", "k".repeat(60)).as_bytes());
+        request
     }
 
     /// What stands before a request, and what comes before that on its connection.

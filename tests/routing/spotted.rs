@@ -2,7 +2,7 @@
 use libtest_mimic::Failed;
 
 use crate::{
-    CASES, HEADER, SEALED, UNLOCKED,
+    CASES, SEALED, UNLOCKED,
     gateway::Gateway,
     packet::Packet,
     rig::{Fate, Hook, Rig},
@@ -61,15 +61,11 @@ pub(crate) fn unlocked_is_held(gateway: &Gateway) -> Result<(), Failed> {
 
 pub(crate) fn keyed_is_held(gateway: &Gateway) -> Result<(), Failed> {
     let mut random = Random(4);
-    let key = format!("\r\n{HEADER}: k\r\n\r\n");
     let requests: Vec<_> = (0..CASES)
         .map(|_| {
             let (first, before) = random.before();
             let mut request = before.as_bytes().to_vec();
-            request.extend(random.plain_request(SEALED));
-            // In place of the line that ends the head.
-            request.truncate(request.len() - 4);
-            request.extend_from_slice(key.as_bytes());
+            request.extend(random.keyed_request(SEALED));
             (first.as_bytes().to_vec(), request)
         })
         .collect();

@@ -15,8 +15,9 @@ use super::{
 pub struct Request {
     /// What it asks for.
     pub target: Target,
-    /// Whether the name stands in the target in plain form, so that another can be put in its place.
-    pub plain: bool,
+    /// Whether the gateway goes to that function at once, so that another can be put in its place; it redirects to the
+    /// clean path otherwise.
+    pub direct: bool,
     /// The values of its key headers; more than one is one too many.
     pub keys: Vec<Zeroizing<Vec<u8>>>,
     /// The same of its headers for the next key.
@@ -69,7 +70,7 @@ pub(super) struct Head {
     pub(super) body: Body,
     /// Where the target is.
     pub(super) target_range: Range<usize>,
-    /// Where the function's name is, for a target in plain form.
+    /// The bytes that spell the function's name, where the gateway goes to it at once.
     pub(super) name_range: Option<Range<usize>>,
 }
 

@@ -40,7 +40,7 @@ pub(super) fn refused(
         let all = head.target_range.clone();
         let (range, path) = match &head.name_range {
             Some(name) => (all.start..name.start, "/function/".to_owned()),
-            // Not in plain form, which is longer than the plain one.
+            // Not the clean path, which is longer than the clean one.
             None => (all, format!("/function/{name}")),
         };
         line.splice(range, path.into_bytes());
@@ -65,7 +65,7 @@ pub(super) fn hidden(
     key_headers: &KeyHeaders,
 ) -> Result<Zeroizing<Vec<u8>>, NoRoom> {
     let mut line = request_line(bytes, head);
-    // Not in plain form: any other path leads nowhere as well.
+    // The gateway would redirect to it: any other path leads nowhere as well.
     let (range, first) = match &head.name_range {
         Some(name) => (name.clone(), b'-'),
         None => (head.target_range.clone(), b'/'),
@@ -284,8 +284,10 @@ mod tests {
             let text = keyed(path);
             let head = head(text.as_bytes());
             let bytes = refused(text.as_bytes(), &head, KEY, Refusal::AsyncUnsupported).unwrap();
-            let start = b"POST /function/pydict HTTP/1.1\r\n";
-            assert!(bytes.starts_with(start), "{path}");
+            let refused = self::head(&bytes);
+            let name = "pydict".to_owned();
+            assert_eq!(refused.target, Target::Function { name }, "{path}");
+            assert!(refused.name_range.is_some(), "{path}: redirected");
             assert_eq!(bytes.len(), text.len(), "{path}");
         }
     }

@@ -22,18 +22,20 @@ pub enum Target {
     Other,
 }
 
-/// Where a target leads. The place of the name in it is given only where it stands there in plain
-/// form, and the gateway goes to the function at once. A function to which the gateway only redirects
-/// is named too.
+/// Where a target leads, and which of its bytes spell the function's name; these only where the gateway goes to the
+/// function at once. A function to which it redirects first is named all the same.
 pub(super) fn classify(method: &[u8], target: &[u8]) -> (Target, Option<Range<usize>>) {
     // Control characters and broken encodings are no URL: the gateway refuses them.
     if target.iter().any(u8::is_ascii_control) {
         return (Target::Other, None);
     }
-    let Some(path) = path(method, target).and_then(decode) else {
+    let Some(place) = path(method, target) else {
         return (Target::Other, None);
     };
-    let clean = is_clean(&path);
+    let encoded = &target[place.clone()];
+    let Some(path) = decode(encoded) else {
+        return (Target::Other, None);
+    };
     let segments = segments(&path);
     let (asynchronous, name, rest) = match segments.as_slice() {
         [b"function", name, rest @ ..] => (false, *name, rest),
@@ -45,44 +47,49 @@ pub(super) fn classify(method: &[u8], target: &[u8]) -> (Target, Option<Range<us
         return (Target::Other, None);
     }
     let name = name.split(|byte| *byte == b'.').next().unwrap_or_default();
-    let prefix: &[u8] = if asynchronous {
-        b"/async-function/"
+    let prefix = if asynchronous {
+        "/async-function/"
     } else {
-        b"/function/"
+        "/function/"
     };
-    let range = prefix.len()..prefix.len() + name.len();
-    let plain = clean
-        && !name.is_empty()
-        && target.starts_with(prefix)
-        && target.get(range.clone()) == Some(name);
+    let goes_there = is_clean(&path) && !name.is_empty();
+    let range = goes_there.then(|| {
+        let start = encoded_len(encoded, prefix.len());
+        let length = encoded_len(&encoded[start..], name.len());
+        place.start + start..place.start + start + length
+    });
     let name = String::from_utf8_lossy(name).into_owned();
     let target = if asynchronous {
         Target::Async { name }
     } else {
         Target::Function { name }
     };
-    (target, plain.then_some(range))
+    (target, range)
 }
 
-/// The path of a target in origin, absolute or authority form, not decoded; `None` where it has none.
-fn path<'a>(method: &[u8], target: &'a [u8]) -> Option<&'a [u8]> {
-    let target = target.split(|byte| *byte == b'?').next()?;
+/// Where the path of a target in origin, absolute or authority form is, not decoded; `None` where it has none.
+fn path(method: &[u8], target: &[u8]) -> Option<Range<usize>> {
+    let end = target
+        .iter()
+        .position(|byte| *byte == b'?')
+        .unwrap_or(target.len());
+    let target = &target[..end];
     if target.first() == Some(&b'/') {
-        return Some(target);
+        return Some(0..end);
     }
-    let hierarchy = if method == b"CONNECT" {
+    let authority = if method == b"CONNECT" {
         // The authority form, though a path may follow.
-        target
+        0
     } else {
-        let rest = &target[scheme_len(target)? + 1..];
-        match rest.strip_prefix(b"//") {
-            Some(authority) => authority,
-            None => return rest.starts_with(b"/").then_some(rest),
+        let hierarchy = scheme_len(target)? + 1;
+        let rest = &target[hierarchy..];
+        if !rest.starts_with(b"//") {
+            return rest.starts_with(b"/").then_some(hierarchy..end);
         }
+        hierarchy + 2
     };
-    let start = hierarchy.iter().position(|byte| *byte == b'/');
-    // Without a path it is the root.
-    Some(start.map_or(b"/", |start| &hierarchy[start..]))
+    let length = target[authority..].iter().position(|byte| *byte == b'/')?;
+    Some(authority + length..end)
 }
 
 /// The length of the scheme before the colon; `None` where there is no scheme.
@@ -108,6 +115,18 @@ fn decode(path: &[u8]) -> Option<Vec<u8>> {
         });
     }
     Some(decoded)
+}
+
+/// How many bytes of a path encode so many of the decoded one.
+fn encoded_len(path: &[u8], decoded: usize) -> usize {
+    let mut length = 0;
+    for _ in 0..decoded {
+        length += match path.get(length) {
+            Some(b'%') => 3,
+            _ => 1,
+        };
+    }
+    length
 }
 
 fn hex_digit(byte: u8) -> Option<u8> {
@@ -178,19 +197,36 @@ mod tests {
     }
 
     #[test]
-    fn other_spellings_of_a_target_name_the_same_function() {
+    fn a_function_to_which_the_gateway_only_redirects_is_named() {
         for path in [
             "//function/pydict",
             "/function//pydict",
             "/./function/x/../pydict",
-            "/%66unction/pydict",
-            "/function%2Fpydict",
-            "/function/py%64ict/rest",
             "/function/pydict/a//b",
+            "/function/pydict/a%2f%2Fb",
             "/function/x/%2e%2e/pydict",
-            "http://host:8080/function/pydict?x",
         ] {
             assert_eq!(target(path), (function("pydict"), false), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_found_in_each_encoding_and_form_of_a_target() {
+        for (path, spelled) in [
+            ("/%66unction/pydict", "pydict"),
+            ("/function%2Fpydict", "pydict"),
+            ("/function/py%64ict/rest", "py%64ict"),
+            ("/function/%70%79dic%74", "%70%79dic%74"),
+            ("/function/pydict%2eopenfaas-fn/%61", "pydict"),
+            ("http://host:8080/function/pydict?x", "pydict"),
+            (
+                "http://function/%66unction/pydic%74?/function/x",
+                "pydic%74",
+            ),
+        ] {
+            let (target, range) = classify(b"GET", path.as_bytes());
+            assert_eq!(target, function("pydict"), "{path}");
+            assert_eq!(&path[range.unwrap()], spelled, "{path}");
         }
     }
 
@@ -201,7 +237,7 @@ mod tests {
             "x:///function/pydict",
             "x:/function/pydict?://",
         ] {
-            assert_eq!(target(path), (function("pydict"), false), "{path}");
+            assert_eq!(target(path), (function("pydict"), true), "{path}");
         }
         assert_eq!(
             target("http://host?/function/pydict").0,
@@ -212,8 +248,10 @@ mod tests {
 
     #[test]
     fn a_path_behind_the_authority_of_connect_is_one() {
-        let (target, range) = classify(b"CONNECT", b"host:80/function/pydict");
-        assert_eq!((target, range), (function("pydict"), None));
+        let path = "host:80/function/pydict";
+        let (target, range) = classify(b"CONNECT", path.as_bytes());
+        assert_eq!(target, function("pydict"));
+        assert_eq!(&path[range.unwrap()], "pydict");
     }
 
     #[test]

@@ -24,6 +24,32 @@ pub(super) fn a_call_with_the_key_is_answered_by_the_function(world: &World) -> 
     world.agent.wait_until_locked("pydict")
 }
 
+pub(super) fn a_call_is_answered_however_the_functions_path_is_spelled(
+    world: &World,
+) -> Result<(), Error> {
+    let key = world.author.key("pydict")?;
+    for path in [
+        "/function/py%64ict",
+        "/%66unction/pydict/",
+        "http://gateway.example/function/pydict?q=1",
+    ] {
+        expect(
+            &Request::to(path, NIGHT).key(&key).send(&world.host)?,
+            200,
+            "noche",
+        )?;
+    }
+    // The gateway asks for the clean path.
+    let answer = Request::to("/function//pydict", NIGHT)
+        .key(&key)
+        .send(&world.host)?;
+    check!(
+        answer.status == 301 && answer.head.contains("/function/pydict\r\n"),
+        "{answer:?}"
+    );
+    world.agent.wait_until_locked("pydict")
+}
+
 pub(super) fn the_handler_is_ciphertext_again_with_other_bytes_after_the_close(
     world: &World,
 ) -> Result<(), Error> {

@@ -18,8 +18,12 @@ pub enum Target {
     Namespace,
     /// The same, through the queue.
     Async,
-    /// The same, percent-encoded: its name cannot be replaced.
+    /// The same, percent-encoded.
     Encoded,
+    /// The same in absolute form.
+    Absolute,
+    /// The same behind two slashes: the gateway redirects to the clean path.
+    Unclean,
     /// Anything else.
     Other,
 }
@@ -104,6 +108,8 @@ impl Request {
             Target::Namespace => format!("/function/{SEALED}.openfaas-fn"),
             Target::Async => format!("/async-function/{SEALED}"),
             Target::Encoded => format!("/%66unction/{SEALED}"),
+            Target::Absolute => format!("http://host:8080/function/{SEALED}?x=1"),
+            Target::Unclean => format!("//function/{SEALED}"),
             Target::Other => "/system/functions".to_owned(),
         }
     }

@@ -67,13 +67,15 @@ impl Run {
         let index = self.decided.len();
         let request = self.requests.get(index).expect("a request too many");
         let name = SEALED.to_owned();
-        let (target, plain) = match request.target {
-            Target::Sealed | Target::Namespace => (head::Target::Function { name }, true),
+        let (target, direct) = match request.target {
+            Target::Sealed | Target::Namespace | Target::Encoded | Target::Absolute => {
+                (head::Target::Function { name }, true)
+            }
             Target::Async => (head::Target::Async { name }, true),
-            Target::Encoded => (head::Target::Function { name }, false),
+            Target::Unclean => (head::Target::Function { name }, false),
             Target::Other => (head::Target::Other, false),
         };
-        assert!(judged.request.target == target && judged.request.plain == plain);
+        assert!(judged.request.target == target && judged.request.direct == direct);
         let keys = request.key.map_or(0, |key| 1 + usize::from(key.twice));
         assert!(judged.request.keys.len() == keys);
         assert!(
@@ -171,7 +173,10 @@ fn check_head(head: &[u8], request: &Request, decision: &Decision) {
         // The key leaves room for any name; without a key there may be too little of it.
         Decision::Unlock(name)
             if request.key.is_some()
-                && matches!(request.target, Target::Sealed | Target::Namespace) =>
+                && !matches!(
+                    request.target,
+                    Target::Async | Target::Unclean | Target::Other
+                ) =>
         {
             assert!(path == was.replace(SEALED, name));
         }

@@ -12,7 +12,8 @@ use crate::{
 
 cases![
     a_key_for_the_queue_is_refused_by_the_locked_function,
-    a_target_in_another_form_goes_on_without_the_key,
+    a_target_in_another_spelling_is_served,
+    a_target_that_the_gateway_redirects_goes_on_without_the_key,
     an_unlocked_containers_name_leads_nowhere,
     a_malformed_key_is_taken_out,
     two_keys_are_one_too_many,
@@ -57,17 +58,33 @@ fn a_key_for_the_queue_is_refused_by_the_locked_function(world: &World) -> Outco
     Ok(())
 }
 
-/// The gateway redirects it to the plain form, or leads it to the locked function.
-fn a_target_in_another_form_goes_on_without_the_key(world: &World) -> Outcome {
+/// The name is all that changes in it.
+fn a_target_in_another_spelling_is_served(world: &World) -> Outcome {
+    let function = world.a()?;
+    let name = function.name;
+    for path in [
+        format!("/%66unction/{name}"),
+        format!("/function%2F{name}/more?a=%62"),
+        "/function/%77ire-a".to_owned(),
+        format!("http://gateway/function/{name}"),
+        format!("http://gateway:8080/%66unction/{name}?a=/function/b"),
+    ] {
+        world
+            .serves(world.route()?, &keyed(function, &path))
+            .during(&path)?;
+    }
+    Ok(())
+}
+
+/// It asks for the clean path then.
+fn a_target_that_the_gateway_redirects_goes_on_without_the_key(world: &World) -> Outcome {
     let function = world.a()?;
     let name = function.name;
     for path in [
         format!("//function/{name}"),
         format!("/function//{name}"),
         format!("/./function/{name}"),
-        format!("/%66unction/{name}"),
-        "/function/%77ire-a".to_owned(),
-        format!("http://gateway/function/{name}"),
+        format!("http://gateway/function//{name}"),
     ] {
         let (_, head) = ask(world, &keyed(function, &path)).during(&path)?;
         check!(!head.contains(KEY_HEADER), "the key is there:\n{head}");

@@ -4,6 +4,7 @@ use std::io::{self, Read};
 /// A request's head.
 pub(super) struct Head {
     pub(super) bytes: Vec<u8>,
+    /// The path as a router has it: without an authority, decoded.
     pub(super) path: String,
     framing: Framing,
     /// Whether the connection serves further requests.
@@ -103,6 +104,23 @@ impl<R: Read> Reader<R> {
     }
 }
 
+/// The path of a target, decoded; its query stays behind it.
+fn path(target: &str) -> io::Result<String> {
+    let path = match target.split_once("://") {
+        Some((_, rest)) => rest.find('/').map_or("/", |start| &rest[start..]),
+        None => target,
+    };
+    let mut parts = path.split('%');
+    let mut decoded = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (code, rest) = part.split_at_checked(2).ok_or(io::ErrorKind::InvalidData)?;
+        let code = u8::from_str_radix(code, 16).map_err(io::Error::other)?;
+        decoded.push(char::from(code));
+        decoded += rest;
+    }
+    Ok(decoded)
+}
+
 fn parse(bytes: &[u8]) -> io::Result<Option<Head>> {
     let mut headers = [httparse::EMPTY_HEADER; 256];
     let mut request = httparse::Request::new(&mut headers);
@@ -126,7 +144,7 @@ fn parse(bytes: &[u8]) -> io::Result<Option<Head>> {
     let connection = value("connection");
     Ok(Some(Head {
         bytes: bytes[..length].to_vec(),
-        path: request.path.unwrap_or_default().to_owned(),
+        path: path(request.path.unwrap_or_default())?,
         framing,
         keeps_alive: match request.version {
             Some(0) => connection.as_deref() == Some("keep-alive"),

@@ -37,8 +37,8 @@ impl Switchboard {
                 }
                 (None, _) => Decision::Pass,
                 (Some(_), _) if !keys::are_in(&request) => Decision::Pass,
-                // The gateway redirects to the plain form, or the locked function answers.
-                (Some(_), _) if !request.plain => Decision::Strip,
+                // The gateway redirects to the clean path, and the client comes again.
+                (Some(_), _) if !request.direct => Decision::Strip,
                 // A next key alone opens nothing.
                 (Some(_), Ok(None)) => Decision::Strip,
                 (Some(_), Err(refusal)) => self.refuse(refusal),

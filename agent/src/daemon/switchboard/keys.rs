@@ -51,7 +51,7 @@ mod tests {
         };
         Request {
             target: Target::Other,
-            plain: true,
+            direct: true,
             keys: texts(keys),
             next_keys: texts(next_keys),
             lengths: None,

@@ -110,7 +110,7 @@ impl Connection {
         let id = RequestId::next();
         let request = Request {
             target: head.target.clone(),
-            plain: head.name_range.is_some(),
+            direct: head.name_range.is_some(),
             keys: std::mem::take(&mut head.keys),
             next_keys: std::mem::take(&mut head.next_keys),
             lengths: match head.body {
