@@ -21,10 +21,10 @@ pub(super) struct Promise {
 impl Promise {
     /// That of the leases that are open, where one has a next key. All that have one have the same.
     pub(super) fn of(leases: &HashMap<Holder, Lease>) -> Option<Self> {
-        leases.values().find_map(|lease| {
+        leases.values().filter_map(Lease::keys).find_map(|keys| {
             Some(Self {
-                present: lease.key.clone()?,
-                next: lease.next_key.clone()?,
+                present: keys.present,
+                next: keys.next?,
             })
         })
     }
@@ -32,9 +32,15 @@ impl Promise {
 
 /// Has all leases that have a next key have this one.
 pub(super) fn pass_on(leases: &mut HashMap<Holder, Lease>, next: &Arc<Key>) {
-    let promised = leases.values_mut().filter_map(|it| it.next_key.as_mut());
-    for promised in promised {
-        *promised = Arc::clone(next);
+    for lease in leases.values_mut() {
+        if let Some(Keys {
+            present,
+            next: Some(_),
+        }) = lease.keys()
+        {
+            let next = Some(Arc::clone(next));
+            lease.set_keys(Keys { present, next });
+        }
     }
 }
 
@@ -42,10 +48,12 @@ pub(super) fn pass_on(leases: &mut HashMap<Holder, Lease>, next: &Arc<Key>) {
 /// and their key is that one.
 pub(super) fn keep_promises(leases: &mut HashMap<Holder, Lease>, handler: &SealedHandler) {
     for lease in leases.values_mut() {
+        let promised = lease.keys().and_then(|keys| keys.next);
         // What cannot be read is told by whoever needs it.
-        let is_kept = |next: &mut Arc<Key>| handler.verify(next).unwrap_or(false);
-        if let Some(next) = lease.next_key.take_if(is_kept) {
-            lease.key = Some(next);
+        let kept = promised.filter(|next| handler.verify(next).unwrap_or(false));
+        if let Some(present) = kept {
+            let next = None;
+            lease.set_keys(Keys { present, next });
         }
     }
 }
@@ -198,8 +206,10 @@ mod tests {
         let leases = [(1, Some(2)), (1, None)].into_iter().enumerate();
         let mut leases = HashMap::from_iter(leases.map(|(port, (present, next))| {
             let mut lease = Lease::new();
-            lease.key = Some(Arc::new(key(present)));
-            lease.next_key = next.map(|next| Arc::new(key(next)));
+            lease.set_keys(Keys {
+                present: Arc::new(key(present)),
+                next: next.map(|next| Arc::new(key(next))),
+            });
             let flow = FlowKey {
                 source: [0; 16],
                 destination: [0; 16],
@@ -218,7 +228,7 @@ mod tests {
         let of = |number| {
             leases
                 .values()
-                .filter(move |it| it.key.as_ref().is_some_and(|it| it.is_same(&key(number))))
+                .filter(move |it| it.keys().is_some_and(|it| it.present.is_same(&key(number))))
         };
         assert_eq!(
             (of(3).count(), of(1).count()),

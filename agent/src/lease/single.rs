@@ -7,7 +7,7 @@ use std::{
 
 use agent_ebpf::FlowKey;
 use rsfaas_shim::Refusal;
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use super::{Action, LeaseStatus, LockWaiter, Machine, Phase, door::Open};
 use crate::{
@@ -50,9 +50,11 @@ pub(super) struct Lease {
     pub(super) machine: Machine<FlowKey, RequestId>,
     pub(super) container: Option<Arc<Container>>,
     /// The key of its callers.
-    pub(super) key: Option<Arc<Key>>,
+    key: Option<Arc<Key>>,
     /// The key that one of them wants to have from its end on.
-    pub(super) next_key: Option<Arc<Key>>,
+    next_key: Option<Arc<Key>>,
+    /// Where its unlock finds both.
+    at_hand: Option<watch::Sender<Keys>>,
     /// Whether the handler is being encrypted under another key.
     pub(super) changes_key: bool,
     /// Whether it was ended before its unlock was done: what comes of that serves nobody.
@@ -82,6 +84,7 @@ impl Lease {
             container: None,
             key: None,
             next_key: None,
+            at_hand: None,
             changes_key: false,
             is_ended: false,
             unlocked: None,
@@ -107,6 +110,30 @@ impl Lease {
             self.patience = Some(Instant::now() + limit);
         }
         self.machine.request(flow, id)
+    }
+
+    /// The key of its callers, and the one that is to be.
+    pub(super) fn keys(&self) -> Option<Keys> {
+        Some(Keys {
+            present: self.key.clone()?,
+            next: self.next_key.clone(),
+        })
+    }
+
+    /// Its callers have these now, as its unlock has.
+    pub(super) fn set_keys(&mut self, keys: Keys) {
+        self.key = Some(Arc::clone(&keys.present));
+        self.next_key.clone_from(&keys.next);
+        if let Some(at_hand) = &self.at_hand {
+            at_hand.send_replace(keys);
+        }
+    }
+
+    /// What its unlock opens the handler with: until it has its turn, other leases may change the key.
+    pub(super) fn keys_at_hand(&mut self) -> Option<watch::Receiver<Keys>> {
+        let (sender, receiver) = watch::channel(self.keys()?);
+        self.at_hand = Some(sender);
+        Some(receiver)
     }
 
     /// A container serves, for so long at most.
@@ -191,9 +218,10 @@ impl Lease {
         self.is_ended = false;
         // Who has come since is told of the next unlock.
         self.refusal = Refusal::RebuildFailed;
-        let next = self.next_key.take();
-        self.changes_key = next.is_some();
-        let keys = self.key.take().map(|present| Keys { present, next });
+        let keys = self.keys();
+        self.changes_key = self.next_key.take().is_some();
+        self.key = None;
+        self.at_hand = None;
         (self.container.take(), keys)
     }
 
@@ -273,9 +301,15 @@ mod tests {
 
     /// A request with a right key comes, and brings a next one.
     fn request(lease: &mut Lease) -> Vec<Action<FlowKey, RequestId>> {
-        lease.key = Some(Arc::new(Key::from_bytes([7; 32])));
-        lease.next_key = Some(Arc::new(Key::from_bytes([8; 32])));
+        lease.set_keys(keys(7, 8));
         lease.machine.request(flow(), id())
+    }
+
+    fn keys(present: u8, next: u8) -> Keys {
+        Keys {
+            present: Arc::new(Key::from_bytes([present; 32])),
+            next: Some(Arc::new(Key::from_bytes([next; 32]))),
+        }
     }
 
     fn next_key_of(lease: &mut Lease) -> bool {
@@ -337,8 +371,7 @@ mod tests {
         lease.end();
         lease.close();
         assert_eq!(lease.deadline(), None, "nobody waits");
-        lease.key = Some(Arc::new(Key::from_bytes([8; 32])));
-        lease.next_key = Some(Arc::new(Key::from_bytes([9; 32])));
+        lease.set_keys(keys(8, 9));
         lease.request(flow(), id(), Duration::ZERO);
         lease.request(flow(), id(), LIMIT);
         assert!(lease.deadline().is_some_and(|it| it <= Instant::now()));
@@ -346,7 +379,8 @@ mod tests {
         assert!(matches!(told[..], [Action::Fail(..), Action::Fail(..)]));
         assert_eq!(lease.refusal, Refusal::RebuildTimeout);
         assert_eq!(lease.deadline(), None);
-        assert!(lease.next_key.is_none(), "the key stays");
+        let keys = lease.keys().unwrap();
+        assert!(keys.next.is_none(), "the key stays");
         lease.request(flow(), id(), LIMIT);
         assert!(lease.deadline().is_some_and(|it| it > Instant::now()));
         assert_eq!(lease.locked(), [Action::Unlock]);

@@ -2,7 +2,7 @@
 use std::{sync::Arc, time::Duration};
 
 use rsfaas_shim::Refusal;
-use tokio::task::JoinSet;
+use tokio::{sync::watch, task::JoinSet};
 
 use super::{LockWaiter, removals::Removals, single::Holder};
 use crate::{
@@ -34,7 +34,7 @@ pub(super) fn unlock(
     work: &mut Work,
     holder: Holder,
     container: Arc<Container>,
-    keys: Keys,
+    keys: watch::Receiver<Keys>,
     mut timeline: Timeline,
     limit: Duration,
 ) {

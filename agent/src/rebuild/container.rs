@@ -10,7 +10,7 @@ use std::{
 
 use tokio::{
     io::unix::AsyncFd,
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
 };
 
 use super::{
@@ -71,20 +71,20 @@ impl Container {
         }
     }
 
-    /// Waits for its turn, opens the handler and makes the container serve it; gives the container's name. Safe to
-    /// give up: [`Self::lock`] and [`Self::remove`] clean up what was begun.
+    /// Waits for its turn, opens the handler with the keys of that moment and makes the container serve it; gives the
+    /// container's name. Safe to give up: [`Self::lock`] and [`Self::remove`] clean up what was begun.
     ///
     /// # Errors
     /// When the handler cannot be opened or the container not be brought to serve.
     pub async fn unlock(
         &self,
-        keys: &Keys,
+        keys: &watch::Receiver<Keys>,
         timeline: &mut Timeline,
     ) -> Result<String, RebuildError> {
         let turn = Arc::clone(&self.turns).acquire_owned().await;
         self.set_turn(Some(turn.map_err(|_| RebuildError::BrokenOff)?));
         let handler = {
-            let (sealed, keys) = (Arc::clone(&self.sealed), keys.clone());
+            let (sealed, keys) = (Arc::clone(&self.sealed), keys.borrow().clone());
             tokio::task::spawn_blocking(move || sealed.open(&keys.present, keys.next.as_deref()))
                 .await
                 .map_err(|_| RebuildError::BrokenOff)??
@@ -217,11 +217,26 @@ mod tests {
         }
     }
 
+    fn at_hand(keys: &Keys) -> watch::Receiver<Keys> {
+        watch::channel(keys.clone()).1
+    }
+
+    fn seal(folder: &Path, key: &Key) {
+        std::fs::write(folder.join("handler.py"), "").unwrap();
+        seal_folder(folder, "pydict", key, 1).unwrap();
+    }
+
+    /// An unlock that waits for its turn.
+    async fn waits(unlock: impl Future<Output = Result<String, RebuildError>>) {
+        let early = tokio::time::timeout(Duration::from_millis(50), unlock).await;
+        assert!(early.is_err(), "it is not its turn");
+    }
+
     #[tokio::test]
     async fn no_more_containers_serve_at_a_time_than_isolated_says() {
         let folder = tempfile::tempdir().unwrap();
         let rebuilder = rebuilder(folder.path(), 2);
-        let keys = keys();
+        let keys = at_hand(&keys());
         let mut timeline = Timeline::start("pydict", 0);
         let serving = [rebuilder.container(), rebuilder.container()];
         for container in &serving {
@@ -231,28 +246,48 @@ mod tests {
         let next = rebuilder.container();
         let mut wait = Timeline::start("pydict", 0);
         let mut unlock = std::pin::pin!(next.unlock(&keys, &mut wait));
-        let early = tokio::time::timeout(Duration::from_millis(50), &mut unlock).await;
-        assert!(early.is_err());
+        waits(&mut unlock).await;
         serving[0].lock(None, &mut timeline).await.unwrap();
         assert!(matches!(unlock.await, Err(RebuildError::Seal(_))));
     }
 
     #[tokio::test]
+    async fn the_keys_count_that_a_lease_has_when_it_is_its_containers_turn() {
+        let folder = tempfile::tempdir().unwrap();
+        let rebuilder = rebuilder(folder.path(), 1);
+        let [first, last] = [keys(), keys()];
+        seal(folder.path(), &first.present);
+        let [serving, waiting] = [rebuilder.container(), rebuilder.container()];
+        let mut timeline = Timeline::start("pydict", 0);
+        let outcome = serving.unlock(&at_hand(&first), &mut timeline).await;
+        assert!(matches!(outcome, Err(RebuildError::Faas(_))));
+        let (lease, keys) = watch::channel(first.clone());
+        let mut wait = Timeline::start("pydict", 0);
+        let mut unlock = std::pin::pin!(waiting.unlock(&keys, &mut wait));
+        waits(&mut unlock).await;
+        let changed = Keys {
+            next: Some(Arc::clone(&last.present)),
+            ..first
+        };
+        serving.lock(Some(changed), &mut timeline).await.unwrap();
+        lease.send_replace(last);
+        let outcome = unlock.await;
+        assert!(matches!(outcome, Err(RebuildError::Faas(_))), "not opened");
+    }
+
+    #[tokio::test]
     async fn only_a_handler_that_was_opened_is_encrypted_afresh() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("handler.py"), "").unwrap();
         let keys = keys();
-        seal_folder(folder.path(), "pydict", &keys.present, 1).unwrap();
+        seal(folder.path(), &keys.present);
         let read = || std::fs::read(folder.path().join(FILE_NAME)).unwrap();
         let before = read();
         let rebuilder = rebuilder(folder.path(), 1);
         let mut timeline = Timeline::start("pydict", 0);
         let [opened, waiting] = [rebuilder.container(), rebuilder.container()];
-        let outcome = opened.unlock(&keys, &mut timeline).await;
+        let outcome = opened.unlock(&at_hand(&keys), &mut timeline).await;
         assert!(matches!(outcome, Err(RebuildError::Faas(_))));
-        let unlock = waiting.unlock(&keys, &mut timeline);
-        let early = tokio::time::timeout(Duration::from_millis(50), unlock).await;
-        assert!(early.is_err(), "it is not its turn");
+        waits(waiting.unlock(&at_hand(&keys), &mut timeline)).await;
         let locked = waiting.lock(Some(keys.clone()), &mut timeline).await;
         assert!(locked.is_ok() && read() == before);
         let locked = opened.lock(Some(keys), &mut timeline).await;

@@ -67,8 +67,11 @@ impl Driver {
             }
         };
         let lease = self.leases.entry(holder).or_insert_with(Lease::new);
-        lease.key = Some(keys.present);
-        lease.next_key = keys.next.or(lease.next_key.take());
+        let promised = lease.keys().and_then(|keys| keys.next);
+        lease.set_keys(Keys {
+            next: keys.next.or(promised),
+            ..keys
+        });
         lease.timeline.get_or_insert_with(|| {
             let mut timeline = Timeline::start(self.rebuilder.name(), held);
             timeline.note(Step::KeyChecked);

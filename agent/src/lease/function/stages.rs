@@ -13,7 +13,7 @@ use crate::{
         single::{Holder, Lease},
         work::{self, Done},
     },
-    rebuild::{self, Keys, Rebuilder, Standby},
+    rebuild::{self, Rebuilder, Standby},
     timeline::{Step, Timeline},
 };
 
@@ -22,16 +22,12 @@ impl Driver {
         let Some(lease) = self.leases.get_mut(&holder) else {
             return;
         };
-        let Some(key) = lease.key.clone() else {
+        let Some(keys) = lease.keys_at_hand() else {
             // A defect; the machine must not be left waiting for it.
             let actions = lease.fail(Refusal::RebuildFailed);
             self.failed("there is no key to unlock with");
             self.act(holder, actions);
             return;
-        };
-        let keys = Keys {
-            present: key,
-            next: lease.next_key.clone(),
         };
         self.unlocks += 1;
         let container = Arc::new(self.rebuilder.container());
