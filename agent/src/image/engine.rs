@@ -12,7 +12,7 @@ use bollard::{
     models::{ContainerCreateBody, ContainerSummary, ImageConfig, SystemInfo},
     query_parameters::{
         CreateContainerOptions, ListContainersOptionsBuilder, ListImagesOptionsBuilder,
-        PushImageOptionsBuilder, RemoveContainerOptions, RemoveImageOptionsBuilder,
+        PushImageOptionsBuilder, RemoveContainerOptionsBuilder, RemoveImageOptionsBuilder,
         TagImageOptionsBuilder,
     },
 };
@@ -222,12 +222,11 @@ impl Engine {
             .id)
     }
 
-    /// Removes such a container.
+    /// Removes such a container, with the volumes into which the engine has copied what its image has there
+    /// (<https://docs.docker.com/reference/dockerfile/#volume>).
     pub(super) async fn remove_container(&self, id: &str) -> Result<(), ImageError> {
-        Ok(self
-            .0
-            .remove_container(id, None::<RemoveContainerOptions>)
-            .await?)
+        let options = RemoveContainerOptionsBuilder::new().v(true).build();
+        Ok(self.0.remove_container(id, Some(options)).await?)
     }
 
     /// A container's files as a tar archive.

@@ -139,7 +139,7 @@ func (f *functions) delete(ctx context.Context, name, id string) error {
 }
 
 func (f *functions) removeContainer(ctx context.Context, id string) error {
-	err := f.engine.call(ctx, http.MethodDelete, "/containers/"+id, url.Values{"force": {"true"}}, nil, nil)
+	err := f.engine.call(ctx, http.MethodDelete, "/containers/"+id, url.Values{"force": {"true"}, "v": {"true"}}, nil, nil)
 	if isMissing(err) {
 		return nil
 	}

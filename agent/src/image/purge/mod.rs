@@ -210,9 +210,13 @@ impl Purge<'_> {
                 .iter()
                 .filter(|(_, folders)| layer.as_ref().is_some_and(|it| folders.contains(it)));
             let names: BTreeSet<&String> = owners.flat_map(|(image, _)| &image.tags).collect();
-            let (what, how) = match names.first() {
-                Some(name) => (format!("image {name}"), format!("docker image rm {name}")),
-                None => (
+            let (what, how) = match (names.first(), volume_of(path)) {
+                (Some(name), _) => (format!("image {name}"), format!("docker image rm {name}")),
+                (None, Some(volume)) => (
+                    format!("volume {volume}"),
+                    format!("docker volume rm {volume}, once no container has it"),
+                ),
+                (None, None) => (
                     path.parent().unwrap_or(path).display().to_string(),
                     "docker builder prune --all, which removes every function's cache".to_owned(),
                 ),
@@ -242,13 +246,15 @@ impl Purge<'_> {
     }
 }
 
-/// The files that are in no layer of an image that has a name: those go with the image, and with nothing else.
+/// The files that may be the builder's: in no layer of an image that has a name, with which they go and with nothing else,
+/// and in no volume.
 fn loose<'a>(found: &'a [PathBuf], images: &[(Image, HashSet<String>)]) -> Vec<&'a PathBuf> {
     let named = |layer: &String| {
         let mut images = images.iter();
         images.any(|(image, folders)| !image.tags.is_empty() && folders.contains(layer))
     };
-    let is_loose = |path: &&PathBuf| !layer_of(path).as_ref().is_some_and(named);
+    let is_loose =
+        |path: &&PathBuf| !layer_of(path).as_ref().is_some_and(named) && volume_of(path).is_none();
     found.iter().filter(is_loose).collect()
 }
 
@@ -261,6 +267,15 @@ fn layer_of(path: &Path) -> Option<String> {
     Some(name.to_string_lossy().into_owned())
 }
 
+/// The volume that a file is in: `volumes/NAME/_data/...` in the engine's folder.
+fn volume_of(path: &Path) -> Option<String> {
+    let parts: Vec<_> = path.iter().collect();
+    let volume = parts
+        .windows(3)
+        .find(|part| part[0] == "volumes" && part[2] == "_data")?;
+    Some(volume[1].to_string_lossy().into_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -270,6 +285,7 @@ mod tests {
         "/var/lib/docker/vfs/dir/def/app",
         "/var/lib/docker/tmp/x",
     ];
+    const IN_A_VOLUME: &str = "/var/lib/docker/volumes/ghi/_data/handler.py";
 
     #[test]
     fn layers_are_known_by_their_folders() {
@@ -277,6 +293,16 @@ mod tests {
         assert_eq!(
             layers,
             [Some("abc".to_owned()), Some("def".to_owned()), None]
+        );
+    }
+
+    #[test]
+    fn volumes_are_known_by_their_folders() {
+        assert_eq!(volume_of(Path::new(IN_A_VOLUME)).as_deref(), Some("ghi"));
+        assert!(
+            PATHS
+                .iter()
+                .all(|path| volume_of(Path::new(path)).is_none())
         );
     }
 
@@ -291,7 +317,8 @@ mod tests {
             (image, HashSet::from([layer.to_owned()]))
         };
         let images = [image(&["r/other:1"], "abc"), image(&[], "def")];
-        let found = PATHS.map(PathBuf::from);
+        let mut found = PATHS.map(PathBuf::from).to_vec();
+        found.push(IN_A_VOLUME.into());
         assert_eq!(loose(&found, &images), [&found[1], &found[2]]);
     }
 }
