@@ -131,6 +131,9 @@ impl Preparation<'_> {
             config: &config,
             entry: &self.function.entry,
         };
+        let upstream_port = settings
+            .upstream_port()
+            .map_err(|why| self.unparkable(why))?;
         let (made, left) = match &folder {
             Some(_) if settings.is_interpreted() => (None, Vec::new()),
             _ => {
@@ -151,7 +154,7 @@ impl Preparation<'_> {
             handler_dir: watched.unwrap_or_default(),
             park: choice.park,
             why: choice.why,
-            upstream_port: settings.upstream_port(),
+            upstream_port,
             user: config.user.clone().unwrap_or_default(),
         };
         Ok(Prepared { base, built, left })

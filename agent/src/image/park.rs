@@ -1,5 +1,6 @@
 //! Where a function's process is to wait for its handler, and the layer that makes it wait there.
 use bollard::models::ImageConfig;
+use hyper::Uri;
 use serde_json::Value;
 
 use super::{Reference, context::Context};
@@ -14,6 +15,8 @@ static PYTHON_LATER: &[u8] = include_bytes!("../../shim/python/rsfaas_later.py")
 static NODE_HOOK: &[u8] = include_bytes!("../../shim/node/park.js");
 /// Where the gate lies in containers.
 pub(crate) const GATE_PATH: &str = "/.rsfaas/gate";
+/// The variables that tell of-watchdog where the function listens; the first counts where both are set.
+const UPSTREAM: [&str; 2] = ["http_upstream_url", "upstream_url"];
 const PYTHON_PATH: &str = "/.rsfaas/python";
 const NODE_OPTION: &str = "--require=/.rsfaas/node/park.js";
 
@@ -135,15 +138,46 @@ impl Settings<'_> {
         name.starts_with("python2") || is_python(name) && !name.starts_with("python3") && of_image()
     }
 
-    /// The port of `upstream_url`, else the watchdog's or the container's own.
-    pub(super) fn upstream_port(&self) -> u16 {
-        let upstream = ["upstream_url", "http_upstream_url"]
+    /// The port of the upstream's URL, where the watchdog has one, else the watchdog's or the container's own.
+    ///
+    /// # Errors
+    /// When that URL is not known, or tells no port.
+    pub(super) fn upstream_port(&self) -> Result<u16, String> {
+        let own = self.variable("port").and_then(|port| port.parse().ok());
+        let own = own.unwrap_or(8080);
+        if self.variable("mode") != Some("http") {
+            return Ok(own);
+        }
+        if let Some(name) = UPSTREAM
             .iter()
-            .find_map(|name| self.variable(name))
-            .and_then(|url| url.trim_end_matches('/').rsplit_once(':')?.1.parse().ok());
-        let own = || self.variable("port").and_then(|port| port.parse().ok());
-        upstream.or_else(own).unwrap_or(8080)
+            .find(|name| stack::in_files(self.entry, name))
+        {
+            return Err(format!(
+                "a file of `environment_file` sets {name}, or cannot be read: put {name} into `environment`, since the \
+                 agent has to know where the function listens"
+            ));
+        }
+        let set = UPSTREAM
+            .iter()
+            .find_map(|name| Some((name, self.variable(name)?)));
+        match set {
+            Some((name, url)) => port_of(url).ok_or_else(|| {
+                format!("its {name} is {url:?}, which does not tell where the function listens")
+            }),
+            None => Ok(own),
+        }
     }
+}
+
+/// The port of an HTTP URL.
+fn port_of(url: &str) -> Option<u16> {
+    let url: Uri = url.parse().ok()?;
+    let usual = match url.scheme_str() {
+        Some("http") => Some(80),
+        Some("https") => Some(443),
+        _ => None,
+    };
+    url.port_u16().or(usual)
 }
 
 /// The name of the program that a command starts.

@@ -169,14 +169,40 @@ fn the_port_is_that_of_the_upstream_url() {
     for (env, port) in [
         ("upstream_url=http://127.0.0.1:5000/", 5000),
         ("http_upstream_url=http://localhost:3000", 3000),
+        ("upstream_url=http://127.0.0.1:5000/api/v1:x", 5000),
+        ("upstream_url=http://127.0.0.1", 80),
         ("port=8081", 8081),
         ("other=1", 8080),
     ] {
-        let config = config(&[env]);
-        let settings = Settings {
-            config: &config,
-            entry: &Value::Null,
-        };
-        assert_eq!(settings.upstream_port(), port);
+        assert_eq!(port_with(&["mode=http", env], &Value::Null), Ok(port));
     }
+    let both = [
+        "mode=http",
+        "upstream_url=http://127.0.0.1:5000",
+        "http_upstream_url=http://127.0.0.1:9000",
+    ];
+    assert_eq!(port_with(&both, &Value::Null), Ok(9000));
+    let entry = json!({"environment": {"upstream_url": "http://127.0.0.1:9001"}});
+    assert_eq!(port_with(&both[..2], &entry), Ok(9001));
+}
+
+#[test]
+fn where_nothing_tells_the_port_the_function_is_refused() {
+    let unknown = port_with(&["mode=http", "upstream_url=5000"], &Value::Null);
+    assert!(unknown.is_err_and(|why| why.contains("upstream_url is \"5000\"")));
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(
+        &file,
+        "environment:\n  upstream_url: http://127.0.0.1:9000\n",
+    )
+    .unwrap();
+    let entry = json!({"environment_file": [file.path()]});
+    assert!(port_with(&["mode=http"], &entry).is_err());
+    assert_eq!(port_with(&["port=7000"], &entry), Ok(7000), "no upstream");
+}
+
+fn port_with(env: &[&str], entry: &Value) -> Result<u16, String> {
+    let config = config(env);
+    let config = &config;
+    Settings { config, entry }.upstream_port()
 }
