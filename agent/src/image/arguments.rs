@@ -1,5 +1,5 @@
 //! Build arguments as faas-cli puts them together: the function's own, the packages that its build options stand for
-//! in its template, and the proxies that the environment names.
+//! in its template, and the proxies that the environment names; and what its builder adds, the platform.
 use std::{collections::HashMap, path::Path};
 
 use crate::stack::{Function, Template};
@@ -15,6 +15,17 @@ const PROXIES: [&str; 6] = [
     "HTTP_PROXY",
     "HTTPS_PROXY",
     "NO_PROXY",
+];
+
+/// What BuildKit gives every Dockerfile that asks for it, and the engine's classic builder none
+/// (<https://docs.docker.com/reference/dockerfile/#automatic-platform-args-in-the-global-scope>).
+pub(super) const PLATFORM: [(&str, &str); 6] = [
+    ("BUILDPLATFORM", "linux/amd64"),
+    ("BUILDOS", "linux"),
+    ("BUILDARCH", "amd64"),
+    ("TARGETPLATFORM", "linux/amd64"),
+    ("TARGETOS", "linux"),
+    ("TARGETARCH", "amd64"),
 ];
 
 /// Why there are none.
@@ -47,6 +58,10 @@ pub(super) fn of(
         if let Some(proxy) = variable(name).filter(|proxy| !proxy.is_empty()) {
             arguments.entry(name.to_owned()).or_insert(proxy);
         }
+    }
+    for (name, value) in PLATFORM {
+        let value = || value.to_owned();
+        arguments.entry(name.to_owned()).or_insert_with(value);
     }
     if function.build_options.is_empty() {
         return Ok(arguments);
@@ -125,9 +140,16 @@ build_options:
         let found = arguments(&[], &[("A", "1")]).unwrap();
         assert_eq!(found["https_proxy"], "http://https_proxy:3128");
         assert_eq!(found["HTTP_PROXY"], "http://HTTP_PROXY:3128");
-        assert_eq!(found.len(), 3, "{found:?}");
+        assert!(!found.contains_key("no_proxy"), "it is empty");
         let own = arguments(&[], &[("https_proxy", "http://own")]).unwrap();
         assert_eq!(own["https_proxy"], "http://own");
+    }
+
+    #[test]
+    fn builds_have_the_platform_where_the_stack_file_names_no_other() {
+        let found = arguments(&[], &[("TARGETARCH", "own")]).unwrap();
+        assert_eq!(found["BUILDPLATFORM"], "linux/amd64");
+        assert_eq!(found["TARGETARCH"], "own");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! A Dockerfile without what brings the author's files in: the base of a function that has no template.
+//! Dockerfiles: what the engine's classic builder is not told of their platform, and one without what brings the
+//! author's files in: the base of a function that has no template.
 //!
 //! `COPY` and `ADD` of the build context go, as do the `RUN`s of the same stage that follow, since these
 //! may work on what was copied, and copies of a stage that has lost something in this way. Copies of
@@ -6,8 +7,30 @@
 //! manifests: a mistake here makes a build fail, and lets nothing through.
 use std::{collections::BTreeSet, ffi::OsStr, path::Path};
 
-use super::ignore::matches_name;
+use super::{arguments::PLATFORM, ignore::matches_name};
 use crate::seal::archive::is_manifest;
+
+/// The Dockerfile with the arguments declared of which its stages choose their bases, where they are those that
+/// BuildKit declares by itself; `None` where nothing is missing.
+pub(super) fn with_platform(text: &str) -> Option<String> {
+    let all = instructions(text);
+    let froms = all.iter().filter(|it| keyword(it) == "FROM");
+    let froms: Vec<&str> = froms.map(String::as_str).collect();
+    let names = PLATFORM.iter().map(|(name, _)| *name);
+    let used: Vec<&str> = names
+        .filter(|name| froms.iter().any(|from| from.contains(name)))
+        .collect();
+    let start = all.iter().position(|it| keyword(it) == "FROM")?;
+    if used.is_empty() {
+        return None;
+    }
+    let mut whole: String = all[..start].concat();
+    for name in used {
+        whole.push_str(&format!("ARG {name}\n"));
+    }
+    whole.push_str(&all[start..].concat());
+    Some(whole)
+}
 
 /// Why a Dockerfile is not understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -336,6 +359,16 @@ mod tests {
             let missing = missing.map(|user: &str| DockerfileError::User(user.to_owned()));
             assert_eq!(stripped.err(), missing, "{text}");
         }
+    }
+
+    #[test]
+    fn a_stage_may_choose_its_base_by_the_platform() {
+        let text = "# escape=`\nARG GO=1.25\nFROM --platform=$BUILDPLATFORM golang:${GO} AS build\nARG TARGETARCH\n\
+                    RUN x `\n  y\nFROM base-${TARGETARCH:-amd64}\n";
+        let expected = "# escape=`\nARG GO=1.25\nARG BUILDPLATFORM\nARG TARGETARCH\nFROM --platform=$BUILDPLATFORM \
+                        golang:${GO} AS build\nARG TARGETARCH\nRUN x `\n  y\nFROM base-${TARGETARCH:-amd64}\n";
+        assert_eq!(with_platform(text).as_deref(), Some(expected));
+        assert_eq!(with_platform("FROM a\nARG TARGETARCH\nRUN x\n"), None);
     }
 
     #[test]

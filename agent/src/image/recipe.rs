@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use zeroize::Zeroizing;
+
 use super::{
     ImageError,
     context::Context,
@@ -59,6 +61,8 @@ impl Recipe {
         faas.step("build", project.path(), &file, &function.name, &more)
             .await?;
         let context = Path::new("build").join(&function.name);
+        let dockerfile = project.path().join(&context).join(DOCKERFILE);
+        tell_platform(&dockerfile).map_err(ImageError::context(&function.name))?;
         Ok(Self::Template {
             project,
             context,
@@ -82,6 +86,7 @@ impl Recipe {
         let own: Vec<_> = own.filter_map(Path::file_name).collect();
         let stripped = dockerfile::strip(&text, &own)
             .map_err(|error| refuse(format!("its Dockerfile cannot be taken apart: {error}")))?;
+        let stripped = dockerfile::with_platform(&stripped).unwrap_or(stripped);
         Ok(Self::Dockerfile { stripped })
     }
 
@@ -125,7 +130,7 @@ impl Recipe {
                 };
                 let whole = sized(source).folder_without(&context, &own)?;
                 // What the template leaves out is not among the author's files.
-                let whole = author(whole, &handler, source, &Ignored::default())?;
+                let whole = author(whole, &handler, source, &Ignored::default(), None)?;
                 manifests(whole, &handler, &function.handler, &|name| {
                     is_rewritten(&there, &function.handler, name)
                 })
@@ -135,7 +140,16 @@ impl Recipe {
                     Some(Content::File(bytes)) => Ignored::parse(&String::from_utf8_lossy(bytes)),
                     _ => Ignored::default(),
                 };
-                let whole = author(sized(source), Path::new(""), source, &ignored)?;
+                let own = source.get(Path::new(DOCKERFILE)).map(|it| it.content);
+                let dockerfile = match own {
+                    Some(Content::File(bytes)) => {
+                        dockerfile::with_platform(&String::from_utf8_lossy(bytes))
+                            .map(Zeroizing::new)
+                    }
+                    _ => None,
+                };
+                let dockerfile = dockerfile.as_ref().map(|text| text.as_bytes());
+                let whole = author(sized(source), Path::new(""), source, &ignored, dockerfile)?;
                 manifests(whole, Path::new(""), &function.handler, &|_| true)
             }
         };
@@ -148,12 +162,22 @@ fn sized(source: &Archive) -> Context {
     Context::with_capacity(source.entries().count(), source.as_tar().len())
 }
 
-/// Adds the author's files below a folder.
+/// Has a template's Dockerfile declare the platform where it asks for it.
+fn tell_platform(dockerfile: &Path) -> io::Result<()> {
+    let text = String::from_utf8(fs::read(dockerfile)?);
+    match text.ok().and_then(|text| dockerfile::with_platform(&text)) {
+        Some(text) => fs::write(dockerfile, text),
+        None => Ok(()),
+    }
+}
+
+/// Adds the author's files below a folder, with another Dockerfile where there is one.
 fn author(
     mut context: Context,
     below: &Path,
     source: &Archive,
     ignored: &Ignored,
+    dockerfile: Option<&[u8]>,
 ) -> io::Result<Context> {
     for entry in source.entries() {
         // The builder needs it whatever the author's list says.
@@ -162,6 +186,9 @@ fn author(
         }
         let path = below.join(entry.path);
         context = match entry.content {
+            Content::File(own) if entry.path == Path::new(DOCKERFILE) => {
+                context.file(&path, entry.mode, dockerfile.unwrap_or(own))?
+            }
             Content::Folder => context.dir(&path, entry.mode)?,
             Content::File(bytes) => context.file(&path, entry.mode, bytes)?,
             Content::Link(target) => context.link(&path, target)?,

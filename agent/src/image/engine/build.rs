@@ -93,7 +93,7 @@ impl Engine {
                 let start = output.len().saturating_sub(SAID);
                 let said = format!("{error}\n{}", output[start..].concat().trim());
                 // Only where it may be the reason: most builds need no login.
-                return Err(failed(login::explain(said, &unusable)));
+                return Err(failed(login::explain(explain(said), &unusable)));
             }
         }
         Ok(())
@@ -168,6 +168,15 @@ impl Engine {
     }
 }
 
+/// What to do where the engine recommends another builder.
+fn explain(said: String) -> String {
+    if !said.contains("BuildKit") {
+        return said;
+    }
+    said + "\n`rsfaas` builds with the engine's classic builder, whatever DOCKER_BUILDKIT says: leave out of the Dockerfile \
+            what only BuildKit knows (`--mount`, `--chmod`, `--link`)"
+}
+
 /// The image that a step of a build has come to, from the line that says so.
 fn step(line: &str) -> Option<String> {
     let id = line.trim_start().strip_prefix("---> ")?.trim();
@@ -178,6 +187,13 @@ fn step(line: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_is_told_to_use_buildkit_is_told_what_to_leave_out() {
+        let said = explain("the --chmod option requires BuildKit.".to_owned());
+        assert!(said.contains("leave out"), "{said}");
+        assert_eq!(explain("no such file".to_owned()), "no such file");
+    }
 
     #[test]
     fn the_steps_of_a_build_are_known_by_their_lines() {

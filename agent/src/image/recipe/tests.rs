@@ -143,6 +143,20 @@ fn the_base_of_a_dockerfile_has_manifests_alone() {
 }
 
 #[test]
+fn the_platform_is_told_in_both_contexts_of_a_dockerfile_and_to_a_template() {
+    let text = "FROM --platform=$BUILDPLATFORM x\nCOPY . .\n";
+    let (folder, function, source) = handler(&[(DOCKERFILE, text), ("server.py", "author")]);
+    let recipe = Recipe::of_dockerfile(&function, &source).unwrap();
+    let told = "ARG BUILDPLATFORM\nFROM --platform=$BUILDPLATFORM x\n";
+    assert_eq!(files(recipe.base(&function).unwrap())[DOCKERFILE], told);
+    let whole = &files(recipe.whole(&function, &source).unwrap())[DOCKERFILE];
+    assert_eq!(*whole, format!("{told}COPY . .\n"));
+    let template = folder.path().join(DOCKERFILE);
+    tell_platform(&template).unwrap();
+    assert_eq!(fs::read_to_string(template).unwrap(), *whole);
+}
+
+#[test]
 fn a_folder_without_a_dockerfile_is_refused() {
     let (_folder, function, source) = handler(&[("server.py", "author")]);
     let error = Recipe::of_dockerfile(&function, &source).err().unwrap();
