@@ -70,9 +70,11 @@ impl Deployment {
         self.label("com.rsfaas.role", role)
     }
 
-    /// From this image, as an unlocked container.
+    /// From this image, as an unlocked container. It has no annotations: connectors call every function whose `topic`
+    /// says so (<https://docs.openfaas.com/reference/triggers/>), and this one is nobody's to call by its name.
     #[must_use]
-    pub fn unlocked(self, image: &str) -> Self {
+    pub fn unlocked(mut self, image: &str) -> Self {
+        self.entry.remove("annotations");
         let deployment = self.image(image, "unlocked");
         ONE_REPLICA
             .into_iter()
@@ -174,7 +176,7 @@ mod tests {
             stack: json!({
                 "lang": "python3", "handler": "./pydict", "image": "r/pydict:1", "fprocess": "python x",
                 "environment": {"A": 1}, "secrets": ["token"], "labels": {"team": "a"},
-                "limits": {"memory": "64m"}, "build_args": {"B": 1},
+                "limits": {"memory": "64m"}, "build_args": {"B": 1}, "annotations": {"topic": "cron-function"},
             }),
             manifests: None,
         }
@@ -204,6 +206,7 @@ mod tests {
         assert_eq!(entry["labels"]["com.rsfaas.role"], "unlocked");
         assert_eq!(entry["labels"]["com.rsfaas.function"], "pydict");
         assert!(entry["build_args"].is_null());
+        assert!(entry["annotations"].is_null(), "connectors would call it");
     }
 
     #[test]
