@@ -74,6 +74,9 @@ pub(crate) fn run(options: Options) -> Result<(), Error> {
 fn look() -> Host {
     Host {
         ebpf: Found::look(),
+        engine: ["docker", "dockerd", "containerd"]
+            .iter()
+            .all(|program| find(program).is_some()),
         node: find("node").is_some(),
         formatter: find("cargo-fmt").is_some(),
         deny: find("cargo-deny").is_some(),

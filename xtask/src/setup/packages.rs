@@ -43,20 +43,22 @@ pub(super) fn check_rights() -> Result<(), Error> {
     Ok(())
 }
 
-/// Installs packages. The services among them are started neither now nor with the host.
+/// Installs packages, and removes none for them. The services among them are started neither now nor with the host.
 pub(super) fn install(packages: &[&str]) -> Result<(), Error> {
     let _not_started = NotStarted::new()?;
     process::run(apt().args(["update", "-qq"]))?;
     let absent = Absent::look(installed);
     let done = process::run(
         apt()
-            .args(["install", "-qq", "-y", "--no-install-recommends"])
+            .args(["install", "-qq", "-y", "--no-remove", "--no-install-recommends"])
             .args(packages),
     )
     .map_err(|error| {
         Error::Needs(format!(
             "{error}; a package that apt cannot locate is in Debian 12's security archive, which its own installer \
-             puts among apt's sources: deb http://security.debian.org/debian-security bookworm-security main"
+             puts among apt's sources: deb http://security.debian.org/debian-security bookworm-security main. Where \
+             packages would have to be removed for these, none is: `apt-get install --dry-run {}` shows which",
+            packages.join(" ")
         ))
     });
     // Where it has failed some are there all the same.

@@ -11,7 +11,6 @@ const BASE: &[&str] = &["curl", "git", "iproute2"];
 /// What the testbed consists of. A host that has an OpenFaaS has a container runtime too, which a second
 /// one, started beside it, could disturb.
 const TESTBED: &[&str] = &[
-    "docker.io",
     "docker-registry",
     "e2fsprogs",
     "iptables",
@@ -28,6 +27,8 @@ const CLIENTS: &[&str] = &[
     "wget",
     "wrk",
 ];
+/// Docker Engine, where there is no other: Docker's own packages would have to go for Debian's.
+const ENGINE: &[&str] = &["docker.io"];
 /// Node.js, where there is no other.
 const NODE: &[&str] = &["nodejs"];
 /// The compiler for eBPF, where rustup's nightly cannot be it.
@@ -39,7 +40,7 @@ const FORMATTER: &[&str] = &["rustfmt-web"];
 
 /// The lists of packages that a host may need.
 pub(super) const ALL_PACKAGES: &[&[&str]] = &[
-    BUILD, BASE, TESTBED, CLIENTS, NODE, COMPILER, LINKER, FORMATTER,
+    BUILD, BASE, TESTBED, ENGINE, CLIENTS, NODE, COMPILER, LINKER, FORMATTER,
 ];
 
 /// What is there.
@@ -53,6 +54,8 @@ pub(super) struct Host {
     pub(super) existing: bool,
     /// Whether the clients are left out, which only tests and benchmarks use.
     pub(super) no_clients: bool,
+    /// Whether there is a Docker Engine with its client.
+    pub(super) engine: bool,
     /// Whether there is a Node.js.
     pub(super) node: bool,
     /// Whether `cargo fmt` works.
@@ -113,6 +116,9 @@ pub(super) fn plan(host: &Host) -> Vec<Step> {
     }
     if tests && !host.existing {
         wanted.extend(TESTBED);
+        if !host.engine {
+            wanted.extend(ENGINE);
+        }
     }
     if tests && !host.node {
         wanted.extend(NODE);
@@ -160,6 +166,7 @@ mod tests {
             build: false,
             existing: false,
             no_clients: false,
+            engine: true,
             node: true,
             formatter: true,
             deny: true,
@@ -187,10 +194,22 @@ mod tests {
     fn a_host_that_has_an_openfaas_gets_no_second_one() {
         let host = Host {
             existing: true,
-            missing: [TESTBED, &["curl"]].concat(),
+            engine: false,
+            missing: [TESTBED, ENGINE, &["curl"]].concat(),
             ..complete()
         };
         assert_eq!(plan(&host), [Step::Packages(vec!["curl"])]);
+    }
+
+    #[test]
+    fn an_engine_that_is_there_stays() {
+        let mut host = Host {
+            missing: ENGINE.to_vec(),
+            ..complete()
+        };
+        assert_eq!(plan(&host), []);
+        host.engine = false;
+        assert_eq!(plan(&host), [Step::Packages(ENGINE.to_vec())]);
     }
 
     #[test]
