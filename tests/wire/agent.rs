@@ -13,7 +13,7 @@ use nix::{
 use serde_json::Value;
 
 use crate::{
-    check::{Error, Outcome, check, eventually, fail, run},
+    check::{Error, Outcome, PATIENCE, check, eventually, eventually_within, fail, run},
     containers::Containers,
     functions::ALL,
     scene::{PORT, Scene},
@@ -71,7 +71,10 @@ impl Agent {
             .create(true)
             .open(self.log())?;
         let child = scene.host.enter(|| {
-            Ok(Command::new(&self.program)
+            // Whoever runs the tests may ignore SIGHUP, and with it all that they start.
+            Ok(Command::new("env")
+                .arg("--default-signal=HUP")
+                .arg(&self.program)
                 .arg("agent")
                 .arg("--config")
                 .arg(&config)
@@ -239,10 +242,18 @@ impl Agent {
     }
 
     fn reap(&self) -> Outcome<std::process::ExitStatus> {
-        match self.slot().take() {
-            Some(mut child) => Ok(child.wait()?),
-            None => fail("no agent runs"),
+        let Some(mut child) = self.slot().take() else {
+            return fail("no agent runs");
+        };
+        let ended = eventually_within(4 * PATIENCE, "the agent to end", || {
+            Ok(child.try_wait()?.is_some())
+        });
+        if ended.is_err() {
+            child.kill()?;
         }
+        let status = child.wait()?;
+        ended.map_err(|error| self.with_log(error))?;
+        Ok(status)
     }
 
     fn socket(&self) -> PathBuf {

@@ -11,5 +11,14 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Waits until something holds.
 pub(crate) fn eventually(what: &str, holds: impl FnMut() -> Outcome<bool>) -> Outcome {
-    check::eventually(what, (PATIENCE, Duration::from_millis(5)), holds)
+    eventually_within(PATIENCE, what, holds)
+}
+
+/// The same for what takes longer.
+pub(crate) fn eventually_within(
+    patience: Duration,
+    what: &str,
+    holds: impl FnMut() -> Outcome<bool>,
+) -> Outcome {
+    check::eventually(what, (patience, Duration::from_millis(5)), holds)
 }
