@@ -206,6 +206,13 @@ async fn seal(
     }
     fault::pass(Point::SealFinished);
     tell!("{name}: sealed");
+    let earlier = registered.map(|record| record.base_image);
+    if let Some(image) = earlier.filter(|image| *image != record.base_image) {
+        tell!(
+            "{name}: its earlier image without the handler, {image}, is not needed any more; once the parked containers are \
+             replaced: docker image rm {image}, and delete it with its registry's own means"
+        );
+    }
     // The next run goes on with it.
     Ok(purged?)
 }
