@@ -196,6 +196,14 @@ impl Agent {
             .output()?)
     }
 
+    /// Whether its process is there still.
+    pub(crate) fn runs(&self) -> Outcome<bool> {
+        match self.slot().as_mut() {
+            Some(child) => Ok(child.try_wait()?.is_none()),
+            None => Ok(false),
+        }
+    }
+
     /// Sends it a signal.
     pub(crate) fn signal(&self, signal: Signal) -> Outcome {
         match self.slot().as_ref() {

@@ -158,7 +158,7 @@ fn a_stopping_agent_tells_so_whoever_asks_it_for_something(world: &World) -> Out
                 .ends_with("parked containers are removed"))
         })?;
         let asked = world.agent.lock(functions::A)?;
-        check!(world.containers.any_runs()?, "it has stopped already");
+        check!(world.agent.runs()?, "it has stopped already");
         Ok(asked)
     });
     world.agent.stop()?;
