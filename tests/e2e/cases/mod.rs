@@ -55,7 +55,7 @@ macro_rules! cases {
 cases! { BESIDE:
     [PYDICT] calls::a_call_without_a_key_is_told_what_to_do,
     [PYDICT] calls::a_call_with_the_key_is_answered_by_the_function,
-    [PYDICT] calls::a_call_is_answered_however_the_functions_path_is_spelled,
+    [PYDICT] calls::a_call_is_answered_however_the_gateway_lets_the_path_be_spelled,
     [PYDICT] calls::the_handler_is_ciphertext_again_with_other_bytes_after_the_close,
     [PYDICT] calls::fifty_clients_share_one_unlock,
     [PYDICT] calls::keyless_callers_get_423_all_the_while,
