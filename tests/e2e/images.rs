@@ -1,16 +1,23 @@
 //! The images of a sealed function.
 use std::{
+    collections::BTreeSet,
     fs,
     process::{Command, Stdio},
 };
 
 use crate::{
     agent::Agent,
-    host::{Error, check},
+    host::{Error, check, run},
 };
 
 /// In the layers of every image: where it is not found, nothing would be.
 const MARKER: &str = "etc/passwd";
+
+/// The engine's volumes.
+pub(crate) fn volumes() -> Result<BTreeSet<String>, Error> {
+    let list = run(Command::new("docker").args(["volume", "ls", "--quiet"]))?;
+    Ok(list.split_whitespace().map(str::to_owned).collect())
+}
 
 /// Checks that neither the base image nor the locked one holds a text, in any file of any layer. Both come in
 /// one archive, so that the layers that they share are written and searched once.

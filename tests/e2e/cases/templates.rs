@@ -87,6 +87,7 @@ impl Template {
         let (file, sentence) = self.secret;
         let source = fs::read_to_string(folder.join(file))?;
         check!(source.contains(sentence), "{file} has not the sentence");
+        let volumes = images::volumes()?;
         author.deploy(host, function)?;
         eventually("the plain function to answer", || {
             let answer = compact(Request::call(function, "").send(host)?);
@@ -106,7 +107,10 @@ impl Template {
         let removed = author.remove(host, function);
         result?;
         check!(opened? == source, "{file} is not what the author wrote");
-        removed
+        removed?;
+        eventually("the volumes to be those that were there before", || {
+            Ok(images::volumes()?.is_subset(&volumes))
+        })
     }
 
     /// The secret file as `unseal` gives it back, which also builds the function anew; once is enough for that.
