@@ -145,7 +145,10 @@ impl Canary {
 }
 
 /// A search found nothing but what is expected, in every place that it had to go through.
-fn nothing_is_left(report: &Report, expected: impl Fn(&Hit) -> bool) -> Result<(), Error> {
+pub(crate) fn nothing_is_left(
+    report: &Report,
+    expected: impl Fn(&Hit) -> bool,
+) -> Result<(), Error> {
     let problems = report.problems(|_, hit| expected(hit));
     check!(
         problems.is_empty(),

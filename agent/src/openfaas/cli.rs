@@ -84,6 +84,11 @@ impl FaasCli {
             .map_err(|error| stack(&error))?;
         let mut command = self.command();
         command.args(["deploy", "--yaml", "/dev/stdin"]).stdin(file);
+        command.args(
+            deployment
+                .fixed()
+                .flat_map(|fixed| ["--env".to_owned(), fixed]),
+        );
         finish("deploy", self.run("deploy", &mut command).await?)
     }
 

@@ -23,12 +23,21 @@ const ONE_REPLICA: [(&str, &str); 3] = [
     ("com.openfaas.scale.zero", "false"),
 ];
 
+/// What keeps interpreters from writing what they have compiled of a handler: beside a file that was delivered over its own
+/// place, or into a folder that image or stack file name, it would lie on the container's disk.
+pub const NOTHING_COMPILED: [(&str, &str); 2] = [
+    ("PYTHONDONTWRITEBYTECODE", "1"),
+    ("NODE_DISABLE_COMPILE_CACHE", "1"),
+];
+
 /// A deployment in the making.
 #[derive(Debug, Clone)]
 pub struct Deployment {
     name: String,
     gateway: String,
     entry: Map<String, Value>,
+    /// Variables that count whatever the entry says.
+    fixed: &'static [(&'static str, &'static str)],
 }
 
 impl Deployment {
@@ -41,6 +50,7 @@ impl Deployment {
             name: function.name.clone(),
             gateway: gateway.to_owned(),
             entry,
+            fixed: &[],
         };
         deployment.label("com.rsfaas.function", &function.name)
     }
@@ -88,6 +98,23 @@ impl Deployment {
     pub fn environment(mut self, name: &str, value: &str) -> Self {
         self.put("environment", name, value);
         self
+    }
+
+    /// With [`NOTHING_COMPILED`].
+    #[must_use]
+    pub fn nothing_compiled(self) -> Self {
+        Self {
+            fixed: &NOTHING_COMPILED,
+            ..self
+        }
+    }
+
+    /// Variables, as `NAME=VALUE`, for faas-cli's command line: an entry's environment files win over its `environment`,
+    /// and over both wins only that.
+    pub fn fixed(&self) -> impl Iterator<Item = String> {
+        self.fixed
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
     }
 
     /// With the entry's own process behind a program, wherever the entry names a process: providers differ in which
@@ -150,6 +177,7 @@ impl Deployment {
             name: "pydict".into(),
             gateway: "http://g".into(),
             entry: Map::new(),
+            fixed: &[],
         }
     }
 }
@@ -226,6 +254,19 @@ mod tests {
             self::entry(&deployment)["fprocess"],
             "",
             "the image's counts"
+        );
+    }
+
+    #[test]
+    fn what_keeps_compiled_files_off_the_disk_is_not_left_to_the_entry() {
+        let mut function = function();
+        function.stack["environment"] = json!({"PYTHONDONTWRITEBYTECODE": ""});
+        let deployment = Deployment::of(&function, "http://g");
+        assert_eq!(deployment.fixed().count(), 0);
+        let fixed: Vec<_> = deployment.nothing_compiled().fixed().collect();
+        assert_eq!(
+            fixed,
+            ["PYTHONDONTWRITEBYTECODE=1", "NODE_DISABLE_COMPILE_CACHE=1"]
         );
     }
 

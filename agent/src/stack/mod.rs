@@ -7,7 +7,7 @@ mod file;
 mod substitute;
 mod template;
 
-pub use deployment::Deployment;
+pub use deployment::{Deployment, NOTHING_COMPILED};
 pub use environment::sets;
 pub(crate) use environment::{PROCESS, in_files};
 pub use error::StackError;

@@ -9,7 +9,10 @@ use std::{
     sync::Arc,
 };
 
-use rsfaas::rebuild::mount::{Delivered, Entry, ParkToken, Parked, wait_parked};
+use rsfaas::{
+    rebuild::mount::{Delivered, Entry, ParkToken, Parked, wait_parked},
+    stack::NOTHING_COMPILED,
+};
 use rsfaas_shim::{HANDLER_DIR, PARK_TOKEN};
 use tempfile::TempDir;
 
@@ -75,7 +78,7 @@ impl Container {
                 "{HANDLER_DIR}={}",
                 root.path().join("home/function").display()
             ))
-            .arg("PYTHONDONTWRITEBYTECODE=1")
+            .args(NOTHING_COMPILED.map(|(name, value)| format!("{name}={value}")))
             .arg(format!("TEST_PORT={port}"));
         if hook {
             let (python, node) = (root.path().join("python"), root.path().join("node/park.js"));

@@ -1,12 +1,17 @@
 //! What is delivered where, and who may do what with it.
-use std::{fs, io::Read as _, os::unix::fs::MetadataExt as _, path::PathBuf};
+use std::{
+    fs,
+    io::Read as _,
+    os::unix::fs::{MetadataExt as _, chown},
+    path::PathBuf,
+};
 
 use rsfaas::rebuild::mount::{Place, PlaceContent};
 
 use crate::{
     PATIENCE, USER,
     container::Container,
-    templates::{file, folder_place, handler},
+    templates::{INDEX, file, folder_place, handler},
 };
 
 #[tokio::test]
@@ -42,6 +47,35 @@ async fn single_files_and_folders_are_delivered_to_places_of_their_own() {
     let mut left = String::new();
     open.read_to_string(&mut left).unwrap();
     assert_eq!(left, "");
+}
+
+#[tokio::test]
+async fn beside_a_delivered_module_nothing_compiled_is_written() {
+    let root = Container::folder();
+    // A folder of the base's in which the function's user may write.
+    let app = root.path().join("home/app");
+    fs::create_dir(&app).unwrap();
+    chown(&app, Some(USER), Some(USER)).unwrap();
+    let module = app.join("main.py");
+    fs::write(&module, "").unwrap();
+    let server = INDEX.replace("from function", "sys.path.insert(0, 'app')\nfrom main");
+    fs::write(root.path().join("home/index.py"), server).unwrap();
+    let container = Container::gated(root, &["/usr/bin/python3", "index.py"]);
+    let watched = container.handler_dir();
+    let text = "class handler:\n    def handle(word):\n        return word\n";
+    let places = [
+        Place {
+            path: &module,
+            content: PlaceContent::File(file("", text)),
+        },
+        folder_place(&watched, &[]),
+    ];
+    let delivered = container.parked().await.deliver(&places).unwrap();
+    delivered.ready(container.port, PATIENCE).await.unwrap();
+    assert_eq!(container.call("night"), "\"night\"");
+    let beside = fs::read_dir(container.seen(&delivered).join("../app")).unwrap();
+    let names: Vec<_> = beside.map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["main.py"]);
 }
 
 /// Run with `--nocapture` it tells how long that took.

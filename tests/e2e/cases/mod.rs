@@ -192,23 +192,30 @@ fn names(world: &World) -> Result<UnlockedNames, Error> {
     Ok(UnlockedNames::of_host(&state)?)
 }
 
-/// The containers, by their mount namespaces, in which processes of the agent's own are.
-fn containers_with_processes(world: &World) -> Result<BTreeSet<PathBuf>, Error> {
+/// The processes that show that they are in a container of the agent's own, by their folders in `/proc`.
+fn own_processes(world: &World) -> Result<Vec<PathBuf>, Error> {
     let token = format!("RSFAAS_PARK_TOKEN={}-", names(world)?.host_id()).into_bytes();
-    let mut containers = BTreeSet::new();
+    let mut processes = Vec::new();
     for entry in fs::read_dir("/proc")? {
         let process = entry?.path();
-        // What is no process has neither, and what has ended none any more.
+        // What is no process has none, and what has ended none any more.
         if let Ok(environ) = fs::read(process.join("environ"))
             && environ
                 .split(|byte| *byte == 0)
                 .any(|variable| variable.starts_with(&token))
-            && let Ok(namespace) = fs::read_link(process.join("ns/mnt"))
         {
-            containers.insert(namespace);
+            processes.push(process);
         }
     }
-    Ok(containers)
+    Ok(processes)
+}
+
+/// The containers, by their mount namespaces, in which processes of the agent's own are.
+fn containers_with_processes(world: &World) -> Result<BTreeSet<PathBuf>, Error> {
+    let processes = own_processes(world)?.into_iter();
+    Ok(processes
+        .filter_map(|process| fs::read_link(process.join("ns/mnt")).ok())
+        .collect())
 }
 
 /// Processes of the agent's containers are in those that are parked, and in no others.

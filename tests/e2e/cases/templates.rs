@@ -1,12 +1,19 @@
 //! One function of each template, with packages and a data file: from plain to sealed, served, and locked
 //! again.
-use std::{fs, path::Path, process::Command};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
-use super::{expect, keyed};
+use rsfaas_tests::canary::{Needles, Place, Secret, places::Files, search};
+
+use super::{expect, own_processes};
 use crate::{
-    World,
+    World, canary,
     host::{Error, check, eventually, run},
-    http::Request,
+    http::{Connection, Request},
     images,
 };
 
@@ -20,7 +27,7 @@ pub(crate) struct Template {
     files: &'static str,
     /// What `seal` says of how it is parked.
     parked: &'static str,
-    /// A file of the author's, and a sentence in it that no image may have.
+    /// A file of the author's, and a sentence in it that neither an image nor a container's layer may have.
     secret: (&'static str, &'static str),
 }
 
@@ -55,7 +62,11 @@ pub(crate) const TEMPLATES: [Template; 7] = [
         function: "goods-plain",
         files: "goods-docker",
         parked: "at the gate, before the container starts anything",
-        secret: PYTHON,
+        // Python, unless it is told otherwise, writes its bytecode beside this one.
+        secret: (
+            "prices.py",
+            "Adds up what all of it costs that is for sale here.",
+        ),
     },
 ];
 
@@ -147,9 +158,13 @@ impl Template {
             423,
             function,
         )?;
+        let request = Request::call(function, "").key(&author.key(function)?);
         for _ in 0..2 {
-            let answer = keyed(world, function, "")?;
-            expect(&compact(answer), 200, "\"total\":7")?;
+            let mut connection = Connection::open(&world.host)?;
+            connection.write(&request.bytes())?;
+            expect(&compact(connection.answer()?), 200, "\"total\":7")?;
+            layers_are_without(world, self.secret.1)?;
+            drop(connection);
             agent.wait_until_locked(function)?;
             let error = agent.function(function)?["last_error"].clone();
             check!(error.is_null(), "the close went wrong: {error}");
@@ -161,6 +176,27 @@ impl Template {
         }
         Ok(())
     }
+}
+
+/// Nothing in the layers that the agent's containers write to holds a text, while the handler is delivered over them.
+fn layers_are_without(world: &World, text: &str) -> Result<(), Error> {
+    let layers: BTreeSet<PathBuf> = own_processes(world)?
+        .iter()
+        // What has ended meanwhile has none any more.
+        .filter_map(|process| fs::read_to_string(process.join("mountinfo")).ok())
+        .filter_map(|table| {
+            let mut mounts = table.lines();
+            let root = mounts.find(|mount| mount.split(' ').nth(4) == Some("/"))?;
+            let mut options = root.split([' ', ',']);
+            options
+                .find_map(|option| option.strip_prefix("upperdir="))
+                .map(PathBuf::from)
+        })
+        .collect();
+    check!(!layers.is_empty(), "no container has a layer to write to");
+    let layers: Box<dyn Place> = Box::new(Files::new("layers of containers", layers).optional());
+    let needles = Needles::new(vec![Secret::new(canary::SOURCE, text.as_bytes())?])?;
+    canary::nothing_is_left(&search(&[layers], &needles), |_| false)
 }
 
 /// Makes every file of a folder one that no other function has: what `seal` finds must be this one's.

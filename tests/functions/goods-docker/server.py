@@ -2,6 +2,7 @@
 import http.server
 import json
 
+import prices
 from shop import catalogue
 
 
@@ -11,7 +12,7 @@ class Server(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         goods = catalogue.load()
-        body = json.dumps({"goods": sorted(goods), "total": sum(goods.values())}).encode()
+        body = json.dumps({"goods": sorted(goods), "total": prices.total(goods)}).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))

@@ -74,7 +74,8 @@ impl Pool {
             .environment(
                 rsfaas_shim::HANDLER_DIR,
                 &self.function.handler_dir.to_string_lossy(),
-            );
+            )
+            .nothing_compiled();
         let deployment = self.function.behind_gate(deployment);
         let turn = match whom {
             For::Caller => None,

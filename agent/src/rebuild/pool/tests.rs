@@ -42,6 +42,22 @@ async fn what_a_failed_deployment_has_left_is_removed() {
 }
 
 #[tokio::test]
+async fn nothing_that_is_compiled_of_a_handler_is_written_in_a_parked_container() {
+    let folder = tempfile::tempdir().unwrap();
+    let (slots, faas) = example::host(folder.path(), 1, "echo $* >> \"$0.calls\"; exit 1");
+    let mut function = example::function(folder.path());
+    function.stack = serde_json::json!({"environment": {"PYTHONDONTWRITEBYTECODE": ""}});
+    let pool = Arc::new(Pool::new(function, slots, faas, 0));
+    assert!(pool.take().await.is_err());
+    let calls = std::fs::read_to_string(folder.path().join("faas-cli.calls")).unwrap();
+    let deployed = calls.lines().next().unwrap();
+    assert_eq!(
+        deployed,
+        "deploy --yaml /dev/stdin --env PYTHONDONTWRITEBYTECODE=1 --env NODE_DISABLE_COMPILE_CACHE=1"
+    );
+}
+
+#[tokio::test]
 async fn removals_at_the_end_go_on_together_as_far_as_there_are_turns() {
     let folder = tempfile::tempdir().unwrap();
     let text = "echo $2 >> \"$0.calls\"\nwhile [ ! -e \"$0.go\" ]; do sleep 0.01; done";
