@@ -13,6 +13,7 @@ import sys
 import threading
 import types
 from importlib.machinery import ModuleSpec
+from importlib.util import module_from_spec
 
 # Interrupts the main thread's server for as long as the handler takes to load; not used by custom.
 _POKE = signal.SIGRTMAX - 1
@@ -183,14 +184,11 @@ class Handler:
         try:
             if spec is None:
                 raise ModuleNotFoundError("No module named %r" % name, name=name)
-            module.__spec__, module.__loader__ = spec, spec.loader
-            if spec.submodule_search_locations is None:
-                module.__dict__.pop("__path__", None)
-            else:
-                module.__path__ = spec.submodule_search_locations
-            if spec.has_location:
-                module.__file__, module.__cached__ = spec.origin, spec.cached
-            # A folder without `__init__.py` has nothing to execute.
+            # What an import would write into it, and nothing of what stood for it before: a package may have turned
+            # out to be none, and the other way round.
+            module.__dict__.pop("__path__", None)
+            module.__dict__.update(module_from_spec(spec).__dict__)
+            # A folder without `__init__.py` may have nothing to execute.
             if hasattr(spec.loader, "exec_module"):
                 spec.loader.exec_module(module)
         except BaseException:

@@ -102,6 +102,34 @@ async fn a_handler_is_loaded_in_the_main_thread_of_a_server_that_runs() {
     );
 }
 
+#[tokio::test]
+async fn a_handler_that_is_a_package_imports_what_is_in_it() {
+    let text =
+        "from .words import WORDS\ndef handle(word):\n    return [WORDS[word], __package__]\n";
+    let entries = [
+        file("handler/__init__.py", text),
+        file("handler/words.py", "WORDS = {'night': 'Nacht'}\n"),
+    ];
+    let container = Container::python();
+    let delivered = container.deliver(&entries).await;
+    delivered.ready(container.port, PATIENCE).await.unwrap();
+    assert_eq!(container.call("night"), r#"["Nacht", "function.handler"]"#);
+}
+
+#[tokio::test]
+async fn a_handler_in_a_folder_that_is_no_package_finds_its_data_as_a_resource() {
+    let root = Container::folder();
+    fs::remove_file(root.path().join("home/function/__init__.py")).unwrap();
+    let text = "import importlib.resources\n\
+        TEXT = importlib.resources.files(__package__).joinpath('text').read_text()\n\
+        def handle(word):\n    return TEXT\n";
+    let container = Container::python_in(root);
+    let entries = [file("handler.py", text), file("text", "Nacht")];
+    let delivered = container.deliver(&entries).await;
+    delivered.ready(container.port, PATIENCE).await.unwrap();
+    assert_eq!(container.call("night"), "\"Nacht\"");
+}
+
 /// Serves with a template that begins with these lines, and does so still a while later.
 async fn serves_for_a_while(lines: &str) {
     let root = Container::folder();
