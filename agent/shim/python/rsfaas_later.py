@@ -6,6 +6,7 @@ its modules are executed in the main thread, as an import would. Whoever looks i
 the main thread, as does a process that is about to fork; other threads are told that it is not there.
 """
 
+import contextlib
 import importlib
 import os
 import signal
@@ -146,8 +147,9 @@ class Handler:
         if self._begun.locked() or self._needed.is_set():
             return
         try:
-            if not self._load():
-                return
+            with _no_running_loop():
+                if not self._load():
+                    return
         except SystemExit as end:
             if end.code is None or isinstance(end.code, int):
                 _end(end.code or 0)
@@ -217,6 +219,23 @@ class _Later(types.ModuleType):
         if name.startswith("__"):
             raise AttributeError("module %r has no attribute %r" % (self.__name__, name))
         return self.__spec__.loader.look_into(self, name)
+
+
+@contextlib.contextmanager
+def _no_running_loop():
+    """Lets what is executed run an event loop of its own, although it interrupts a server's."""
+    events = sys.modules.get("asyncio.events")
+    loop = events and events._get_running_loop()
+    if loop is None:
+        yield
+        return
+    events._set_running_loop(None)
+    try:
+        yield
+    finally:
+        # A loop that has been run by `asyncio.run` leaves none at its end.
+        events.set_event_loop(loop)
+        events._set_running_loop(loop)
 
 
 def _switches_at_rest():

@@ -12,7 +12,7 @@ use rsfaas_shim::{HANDLER_DIR, PARK_TOKEN};
 use crate::{
     PATIENCE,
     container::Container,
-    templates::{INDEX, file, handler},
+    templates::{ASYNC_INDEX, INDEX, file, handler},
 };
 
 #[tokio::test]
@@ -128,6 +128,23 @@ async fn a_handler_in_a_folder_that_is_no_package_finds_its_data_as_a_resource()
     let delivered = container.deliver(&entries).await;
     delivered.ready(container.port, PATIENCE).await.unwrap();
     assert_eq!(container.call("night"), "\"Nacht\"");
+}
+
+#[tokio::test]
+async fn a_handler_runs_an_event_loop_at_its_import_behind_an_asyncio_server() {
+    let text = r#"
+import asyncio
+async def load():
+    await asyncio.sleep(0)
+    return "Nacht"
+WORD = asyncio.run(load())
+def handle(word):
+    return [WORD, asyncio.get_running_loop() is asyncio.get_event_loop_policy().get_event_loop()]
+"#;
+    let container = Container::template(ASYNC_INDEX);
+    let delivered = container.deliver(&[file("handler.py", text)]).await;
+    delivered.ready(container.port, PATIENCE).await.unwrap();
+    assert_eq!(container.call("night"), r#"["Nacht", true]"#);
 }
 
 /// Serves with a template that begins with these lines, and does so still a while later.

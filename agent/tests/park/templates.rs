@@ -21,6 +21,24 @@ class Server(http.server.BaseHTTPRequestHandler):
 http.server.HTTPServer(("127.0.0.1", int(os.environ["TEST_PORT"])), Server).serve_forever()
 "#;
 
+/// The same with a server that runs in an event loop.
+pub(crate) const ASYNC_INDEX: &str = r#"
+import asyncio, json, os
+from function import handler
+
+async def serve(reader, writer):
+    head = await reader.readuntil(b"\r\n\r\n")
+    body = json.dumps(handler.handle(head.split()[1][1:].decode()))
+    writer.write(f"HTTP/1.0 200 OK\r\n\r\n{body}".encode())
+    writer.close()
+
+async def main():
+    server = await asyncio.start_server(serve, "127.0.0.1", int(os.environ["TEST_PORT"]))
+    await server.serve_forever()
+
+asyncio.run(main())
+"#;
+
 pub(crate) const HANDLER: &str = r#"
 import errno, os, sys
 from .words import WORDS
