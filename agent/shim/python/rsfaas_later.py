@@ -107,7 +107,8 @@ class Handler:
     def _before_fork(self):
         if threading.current_thread() is threading.main_thread():
             self.demand()
-        else:
+        # While it loads this is a fork as in any import, which may wait for the very thread that forks.
+        elif not self._begun.locked():
             self._loaded.wait()
 
     def _watch(self):

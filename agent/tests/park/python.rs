@@ -147,6 +147,18 @@ def handle(word):
     assert_eq!(container.call("night"), r#"["Nacht", true]"#);
 }
 
+#[tokio::test]
+async fn a_handler_waits_at_its_import_for_a_thread_that_forks() {
+    let text = "import os\nfrom threading import Thread\n\
+        thread = Thread(target=lambda: os.waitpid(os.fork() or os._exit(0), 0))\n\
+        thread.start()\nthread.join()\n\
+        def handle(word):\n    return word\n";
+    let container = Container::python();
+    let delivered = container.deliver(&[file("handler.py", text)]).await;
+    delivered.ready(container.port, PATIENCE).await.unwrap();
+    assert_eq!(container.call("night"), "\"night\"");
+}
+
 /// Serves with a template that begins with these lines, and does so still a while later.
 async fn serves_for_a_while(lines: &str) {
     let root = Container::folder();
