@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 import types
 from importlib.machinery import ModuleSpec
 from importlib.util import module_from_spec
@@ -156,8 +157,8 @@ class Handler:
                 _end(end.code or 0)
             print(end.code, file=sys.stderr)
             _end(1)
-        except BaseException:
-            sys.excepthook(*sys.exc_info())
+        except BaseException as error:
+            _tell(error)
             _end(1)
         # At once, and not when the other thread comes to it: now callers may come.
         self._table.close()
@@ -258,6 +259,26 @@ def _is_importing():
             return True
         frame = frame.f_back
     return False
+
+
+def _tell(error):
+    """Writes a traceback without lines of the source: the container's log is a file that outlives the handler."""
+    if sys.excepthook is not sys.__excepthook__:
+        return sys.excepthook(type(error), error, error.__traceback__)
+    told = traceback.TracebackException(type(error), error, error.__traceback__, lookup_lines=False)
+    rest = [told]
+    while rest:
+        one = rest.pop()
+        # What a syntax error quotes.
+        one.text = None
+        # No line is not looked up, but an empty one is taken for it.
+        one.stack[:] = [
+            traceback.FrameSummary(frame.filename, frame.lineno, frame.name, lookup_line=False, line="")
+            for frame in one.stack
+        ]
+        others = [one.__cause__, one.__context__, *(getattr(one, "exceptions", None) or [])]
+        rest += [other for other in others if other is not None]
+    print("".join(told.format()), end="", file=sys.stderr)
 
 
 def _end(code):

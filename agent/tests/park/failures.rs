@@ -1,5 +1,7 @@
 //! What cannot be delivered or does not serve, and how that is told.
-use std::{fs, path::Path, process::Command, sync::Arc, time::Duration};
+use std::{
+    fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command, sync::Arc, time::Duration,
+};
 
 use rsfaas::rebuild::mount::{Entry, EntryKind, MountError, ParkToken, wait_parked};
 use rsfaas_shim::{HANDLER_DIR, PARK_TOKEN};
@@ -18,6 +20,33 @@ async fn a_handler_that_fails_to_load_is_told_from_a_slow_one() {
         .await;
     let error = delivered.ready(container.port, PATIENCE).await.unwrap_err();
     assert!(matches!(error, MountError::Ended { .. }), "{error}");
+}
+
+/// The log is a file on the host, and stays there.
+#[tokio::test]
+async fn why_a_handler_fails_to_load_is_in_the_log_without_lines_of_its_source() {
+    let raises = "\nSECRET = 'much too long'\nraise ValueError('no such thing')  # SECRET\n";
+    for (text, file_and_line, error) in [
+        (raises, "handler.py\", line 3", "ValueError: no such thing"),
+        (
+            "if SECRET SECRET:\n",
+            "handler.py\", line 1",
+            "SyntaxError: invalid syntax",
+        ),
+    ] {
+        let root = Container::folder();
+        let log = root.path().join("log");
+        fs::write(&log, "").unwrap();
+        fs::set_permissions(&log, fs::Permissions::from_mode(0o666)).unwrap();
+        let logged = "exec /usr/bin/python3 index.py 2> ../log";
+        let container = Container::start(root, true, &["sh", "-c", logged]);
+        let delivered = container.deliver(&[file("handler.py", text)]).await;
+        let ready = delivered.ready(container.port, PATIENCE).await;
+        assert!(ready.is_err(), "{text}");
+        let log = fs::read_to_string(log).unwrap();
+        assert!(log.contains(file_and_line) && log.contains(error), "{log}");
+        assert!(!log.contains("SECRET"), "{log}");
+    }
 }
 
 #[tokio::test]
