@@ -319,3 +319,6 @@ async fn elapsed(when: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -152,9 +152,9 @@ impl<C: Copy + Eq + Hash, R> Machine<C, R> {
         Vec::new()
     }
 
-    /// The lease has reached its limit, or somebody asked for the lock. An unlock that is under way
-    /// locks again as soon as it is done; whoever waits for it is told. Until it locks, nobody else is to ask: they
-    /// would be served.
+    /// The lease has reached its limit, or somebody asked for the lock. An unlock that is under way is to be given up,
+    /// and locks as soon as that is reported, or that it is done; whoever waits for it is told. Until it locks, nobody
+    /// else is to ask: they would be served, or told of a failure.
     pub fn end(&mut self) -> Vec<Action<C, R>> {
         match self.phase {
             Phase::Locked => Vec::new(),

@@ -53,8 +53,8 @@ pub(super) struct Lease {
     key: Option<Arc<Key>>,
     /// The key that one of them wants to have from its end on.
     next_key: Option<Arc<Key>>,
-    /// Where its unlock finds both.
-    at_hand: Option<watch::Sender<Keys>>,
+    /// Tells the unlock that is under way of both; it is given up when this goes.
+    unlocking: Option<watch::Sender<Keys>>,
     /// Whether the handler is being encrypted under another key.
     pub(super) changes_key: bool,
     /// Whether it was ended before its unlock was done: what comes of that serves nobody.
@@ -84,7 +84,7 @@ impl Lease {
             container: None,
             key: None,
             next_key: None,
-            at_hand: None,
+            unlocking: None,
             changes_key: false,
             is_ended: false,
             unlocked: None,
@@ -124,16 +124,17 @@ impl Lease {
     pub(super) fn set_keys(&mut self, keys: Keys) {
         self.key = Some(Arc::clone(&keys.present));
         self.next_key.clone_from(&keys.next);
-        if let Some(at_hand) = &self.at_hand {
-            at_hand.send_replace(keys);
+        if let Some(unlocking) = &self.unlocking {
+            unlocking.send_replace(keys);
         }
     }
 
-    /// What its unlock opens the handler with: until it has its turn, other leases may change the key.
-    pub(super) fn keys_at_hand(&mut self) -> Option<watch::Receiver<Keys>> {
-        let (sender, receiver) = watch::channel(self.keys()?);
-        self.at_hand = Some(sender);
-        Some(receiver)
+    /// An unlock begins; gives what it opens the handler with, since other leases may change the key until it has its turn.
+    /// That closes where the unlock is to be given up.
+    pub(super) fn begin_unlock(&mut self) -> Option<watch::Receiver<Keys>> {
+        let (unlocking, keys) = watch::channel(self.keys()?);
+        self.unlocking = Some(unlocking);
+        Some(keys)
     }
 
     /// A container serves, for so long at most.
@@ -155,12 +156,14 @@ impl Lease {
         self.machine.failed()
     }
 
-    /// It is to end: whoever waits for an unlock is told that it failed, and the key stays, as at [`Self::fail`].
+    /// It is to end: whoever waits for an unlock is told that it failed, and the key stays, as at [`Self::fail`]. The
+    /// unlock is given up: a stop must not wait for what serves nobody.
     pub(super) fn end(&mut self) -> Vec<Action<FlowKey, RequestId>> {
         if self.machine.phase() != Phase::Unlocked {
             self.next_key = None;
         }
         self.is_ended |= self.machine.phase() == Phase::Unlocking;
+        self.unlocking = None;
         // Others before may have been told of another.
         self.refusal = Refusal::RebuildFailed;
         self.machine.end()
@@ -221,7 +224,7 @@ impl Lease {
         let keys = self.keys();
         self.changes_key = self.next_key.take().is_some();
         self.key = None;
-        self.at_hand = None;
+        self.unlocking = None;
         (self.container.take(), keys)
     }
 

@@ -17,6 +17,8 @@ pub(super) type Work = JoinSet<(Holder, Done)>;
 /// What work on a lease comes to.
 pub(super) enum Done {
     Unlocked(Result<String, Failure>, Timeline),
+    /// The unlock was given up, since its lease was ended; nobody waits for it.
+    GivenUp(Timeline),
     /// Everything is ciphertext again; the container is still to be removed.
     Locked(Result<(), String>, Timeline, Option<Arc<Container>>),
     /// It panicked, which is a defect; the machine must not be left waiting for it.
@@ -29,7 +31,7 @@ pub(super) struct Failure {
     pub(super) what: String,
 }
 
-/// Unlocks, for so long at most.
+/// Unlocks, for so long at most, and no longer than until the channel of its keys is closed.
 pub(super) fn unlock(
     work: &mut Work,
     holder: Holder,
@@ -40,7 +42,11 @@ pub(super) fn unlock(
 ) {
     start(work, holder, async move {
         let unlock = container.unlock(&keys, &mut timeline);
-        let result = match tokio::time::timeout(limit, unlock).await {
+        let unlocked = tokio::select! {
+            unlocked = tokio::time::timeout(limit, unlock) => unlocked,
+            () = closed(keys.clone()) => return Done::GivenUp(timeline),
+        };
+        let result = match unlocked {
             Ok(result) => result.map_err(Failure::from),
             Err(_) => Err(Failure {
                 refusal: Refusal::RebuildTimeout,
@@ -84,6 +90,10 @@ pub(super) fn remove(
         (result.map_err(|error| chain::of(&error)), timeline)
     };
     removals.start(removal, waiters);
+}
+
+async fn closed(mut keys: watch::Receiver<Keys>) {
+    while keys.changed().await.is_ok() {}
 }
 
 fn start(work: &mut Work, holder: Holder, task: impl Future<Output = Done> + Send + 'static) {

@@ -24,7 +24,7 @@ pub(super) fn host(folder: &Path, count: usize, text: &str) -> (Arc<Slots>, Arc<
 }
 
 /// A function each of whose connections has its own container. It has no handler.
-pub(super) fn function(folder: &Path) -> SealedFunction {
+pub(crate) fn function(folder: &Path) -> SealedFunction {
     let record = json!({
         "name": "pydict", "sealed": folder.join("handler.sealed"), "base_image": "r/pydict:base",
         "locked_image": "r/pydict:locked", "handler_dir": "/home/app/function", "park": "python",

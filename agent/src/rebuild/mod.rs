@@ -4,7 +4,7 @@ mod by_mount;
 mod container;
 mod deployed;
 #[cfg(test)]
-mod example;
+pub(crate) mod example;
 mod handler;
 pub mod mount;
 mod names;

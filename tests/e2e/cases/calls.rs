@@ -45,7 +45,10 @@ pub(super) fn a_call_is_answered_however_the_gateway_lets_the_path_be_spelled(
             expect(&keyed, keyless.status, "")?;
         }
     }
-    check!(served > 0, "the gateway leads none of these to the function");
+    check!(
+        served > 0,
+        "the gateway leads none of these to the function"
+    );
     // The gateway asks for the clean path.
     let answer = Request::to("/function//pydict", NIGHT)
         .key(&key)

@@ -22,7 +22,7 @@ impl Driver {
         let Some(lease) = self.leases.get_mut(&holder) else {
             return;
         };
-        let Some(keys) = lease.keys_at_hand() else {
+        let Some(keys) = lease.begin_unlock() else {
             // A defect; the machine must not be left waiting for it.
             let actions = lease.fail(Refusal::RebuildFailed);
             self.failed("there is no key to unlock with");
@@ -73,6 +73,14 @@ impl Driver {
                     None => failure.what,
                 });
                 actions
+            }
+            Done::GivenUp(timeline) => {
+                tracing::info!(
+                    function = self.rebuilder.name(),
+                    "an unlock was given up: its lease has been ended"
+                );
+                lease.timeline = Some(timeline);
+                lease.fail(Refusal::RebuildFailed)
             }
             Done::Locked(result, timeline, container) => {
                 let (actions, waiters) = (lease.locked(), lease.take_waiters());
