@@ -104,8 +104,10 @@ impl Watched {
     fn start(inotify: &Inotify, folder: &Path) -> io::Result<Self> {
         // Before the watch: another folder that comes in between is told from this one at the next look.
         let place = place(folder)?;
-        let what =
-            AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_DELETE | AddWatchFlags::IN_CLOSE_WRITE;
+        let what = AddWatchFlags::IN_MOVED_TO
+            | AddWatchFlags::IN_MOVED_FROM
+            | AddWatchFlags::IN_DELETE
+            | AddWatchFlags::IN_CLOSE_WRITE;
         let watch = inotify.add_watch(folder, what).map_err(refused)?;
         Ok(Self { watch, place })
     }
@@ -144,6 +146,18 @@ mod tests {
         watch.changed().await.unwrap();
         std::fs::remove_file(&path).unwrap();
         watch.changed().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_record_that_is_moved_out_of_the_folder_wakes() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDir::new(folder.path());
+        std::fs::create_dir_all(state.functions()).unwrap();
+        let path = state.functions().join("pydict.json");
+        std::fs::write(&path, "{}").unwrap();
+        let mut watch = StateWatch::new(&state).unwrap();
+        std::fs::rename(&path, folder.path().join("pydict.json")).unwrap();
+        assert!(changes(&mut watch).await);
     }
 
     #[tokio::test]
