@@ -52,7 +52,7 @@ impl Classify for FaasError {
         match self {
             Self::Stack(_) => Exit::File,
             Self::Address(_) | Self::Login { .. } => Exit::Config,
-            Self::LoginFile { source, .. } => io_exit(source),
+            Self::LoginFile { source, .. } | Self::LoginUnwritten { source, .. } => io_exit(source),
             Self::Cli {
                 step: "build" | "push",
                 ..

@@ -3,11 +3,12 @@ use std::{
     env,
     ffi::OsStr,
     fs::Permissions,
-    io::Write as _,
+    io::{self, Write as _},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
+use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
@@ -31,6 +32,9 @@ struct Entry {
 /// Start of the names of folders for logins of faas-cli's; the number of the process that makes one follows.
 const FOLDER: &str = "rsfaas-login-";
 
+/// Where most hosts have a file system in memory: the agent's own place (`RuntimeDirectory=` of its unit), and everybody's.
+const IN_MEMORY: [&str; 2] = ["/run/rsfaas", "/dev/shm"];
+
 /// Where faas-cli keeps its logins: `OPENFAAS_CONFIG`, else `~/.openfaas`.
 fn default_folder() -> PathBuf {
     env::var_os("OPENFAAS_CONFIG").map_or_else(
@@ -52,7 +56,7 @@ pub(super) fn authorization(
     let path = default_folder().join("config.yml");
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => Zeroizing::new(text),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(FaasError::LoginFile { path, source }),
     };
     let file: Option<File> = serde_norway::from_str(&text).map_err(|_| FaasError::Login {
@@ -94,15 +98,31 @@ fn read_pair(credentials: &Path) -> Result<Zeroizing<String>, FaasError> {
     }
 }
 
-/// A folder for faas-cli (`OPENFAAS_CONFIG`) with the login of a `user:password` file.
+/// The places in memory where logins for faas-cli may lie, the best first.
+fn in_memory() -> impl Iterator<Item = &'static Path> {
+    let places = IN_MEMORY.into_iter().map(Path::new);
+    places.filter(|place| is_in_memory(place))
+}
+
+fn is_in_memory(place: &Path) -> bool {
+    statfs(place).is_ok_and(|it| it.filesystem_type() == TMPFS_MAGIC)
+}
+
+/// A folder for faas-cli (`OPENFAAS_CONFIG`) with the login of a `user:password` file. It is in memory where that has
+/// room: a password must not get on a disk, nor a full disk keep everybody from deploying and removing.
 pub(super) fn folder_for(
     gateway: &str,
     credentials: &Path,
 ) -> Result<tempfile::TempDir, FaasError> {
-    let failed = |what: String| FaasError::Login {
-        path: credentials.to_owned(),
-        what,
-    };
+    folder_in(in_memory(), &env::temp_dir(), gateway, credentials)
+}
+
+fn folder_in<'a>(
+    mut in_memory: impl Iterator<Item = &'a Path>,
+    temporary: &Path,
+    gateway: &str,
+    credentials: &Path,
+) -> Result<tempfile::TempDir, FaasError> {
     let file = File {
         auths: vec![Entry {
             gateway: gateway.to_owned(),
@@ -112,30 +132,43 @@ pub(super) fn folder_for(
     };
     let text = serde_norway::to_string(&file)
         .map(Zeroizing::new)
-        .map_err(|_| failed("it cannot be written as YAML".into()))?;
+        .map_err(|_| FaasError::Login {
+            path: credentials.to_owned(),
+            what: "it cannot be written as YAML".into(),
+        })?;
+    if let Some(folder) = in_memory.find_map(|place| folder_with(&text, place).ok()) {
+        return Ok(folder);
+    }
+    folder_with(&text, temporary).map_err(|source| FaasError::LoginUnwritten {
+        place: temporary.to_owned(),
+        source,
+    })
+}
+
+/// A folder in a place with a text as faas-cli's file of logins.
+fn folder_with(text: &str, place: &Path) -> io::Result<tempfile::TempDir> {
     let folder = tempfile::Builder::new()
         .prefix(&format!("{FOLDER}{}-", std::process::id()))
         .permissions(Permissions::from_mode(0o700))
-        .tempdir()
-        .map_err(|error| failed(error.to_string()))?;
-    std::fs::OpenOptions::new()
+        .tempdir_in(place)?;
+    let mut file = std::fs::OpenOptions::new()
         .create_new(true)
         .write(true)
         .mode(0o600)
-        .open(folder.path().join("config.yml"))
-        .and_then(|mut file| file.write_all(text.as_bytes()))
-        .map_err(|error| failed(error.to_string()))?;
+        .open(folder.path().join("config.yml"))?;
+    file.write_all(text.as_bytes())?;
     Ok(folder)
 }
 
 /// Removes the logins that this user's processes had made for faas-cli when they were killed.
 pub(crate) fn remove_left_logins() {
+    in_memory().for_each(remove_left_logins_in);
     remove_left_logins_in(&env::temp_dir());
 }
 
-fn remove_left_logins_in(temporary: &Path) {
+fn remove_left_logins_in(place: &Path) {
     let own = rustix::process::getuid().as_raw();
-    for entry in std::fs::read_dir(temporary).into_iter().flatten().flatten() {
+    for entry in std::fs::read_dir(place).into_iter().flatten().flatten() {
         let is_own = || {
             entry
                 .metadata()
@@ -185,6 +218,11 @@ fn base64(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use nix::{
+        mount::{MsFlags, mount},
+        sched::{CloneFlags, unshare},
+    };
+
     use super::*;
 
     #[test]
@@ -218,6 +256,62 @@ mod tests {
         }
         remove_left_logins_in(temporary.path());
         assert!(!left.exists() && used.exists() && other.exists());
+    }
+
+    /// Does something with an empty file system in memory that has room for a single page.
+    fn with_little_memory(act: impl FnOnce(&Path) + Send) {
+        let mounted = tempfile::tempdir().unwrap();
+        // On a thread of its own, which nobody else's mounts follow.
+        let here = || {
+            unshare(CloneFlags::CLONE_FS | CloneFlags::CLONE_NEWNS).unwrap();
+            let private = MsFlags::MS_PRIVATE | MsFlags::MS_REC;
+            let none = None::<&str>;
+            mount(none, "/", none, private, none).unwrap();
+            let (kind, options) = (Some("tmpfs"), Some("size=4k"));
+            mount(kind, mounted.path(), kind, MsFlags::empty(), options).unwrap();
+            act(mounted.path());
+        };
+        std::thread::scope(|scope| scope.spawn(here).join().unwrap());
+    }
+
+    #[test]
+    fn a_login_lies_in_memory_on_a_host_that_has_a_place_for_it() {
+        let source = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(source.path(), "admin:secret\n").unwrap();
+        let folder = folder_for("http://g", source.path()).unwrap();
+        assert!(in_memory().next().is_none() || is_in_memory(folder.path()));
+    }
+
+    #[test]
+    fn a_login_is_written_into_memory_as_long_as_that_has_room() {
+        let source = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(source.path(), "admin:secret\n").unwrap();
+        let disk = tempfile::tempdir().unwrap();
+        with_little_memory(|memory| {
+            assert!(is_in_memory(memory) && !is_in_memory(Path::new("/proc")));
+            let login = || folder_in([memory].into_iter(), disk.path(), "http://g", source.path());
+            let folder = login().unwrap();
+            assert!(folder.path().starts_with(memory), "it takes the page");
+            let next = login().unwrap();
+            assert!(next.path().starts_with(disk.path()));
+            let left = std::fs::read_dir(memory).unwrap().count();
+            assert_eq!(left, 1, "of the one that had no room nothing");
+        });
+    }
+
+    #[test]
+    fn a_login_for_which_there_is_no_room_is_not_told_as_one_that_cannot_be_read() {
+        let source = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(source.path(), "admin:secret\n").unwrap();
+        with_little_memory(|full| {
+            std::fs::write(full.join("other"), [1; 4096]).unwrap();
+            let none = std::iter::empty();
+            let error = folder_in(none, full, "http://g", source.path()).unwrap_err();
+            let told = error.to_string();
+            assert!(told.contains("cannot write the login"), "{told}");
+            assert!(told.contains("No space left"), "{told}");
+            assert!(!told.contains(&*source.path().to_string_lossy()), "{told}");
+        });
     }
 
     #[test]

@@ -88,6 +88,16 @@ pub enum FaasError {
         /// What the system says.
         source: io::Error,
     },
+    /// The login cannot be handed to faas-cli.
+    #[error(
+        "cannot write the login for faas-cli in {place}: {source}; free some room there or in /dev/shm"
+    )]
+    LoginUnwritten {
+        /// Where it was tried last.
+        place: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// The login has mistakes.
     #[error("cannot read the login in {path}: {what}")]
     Login {
