@@ -132,9 +132,9 @@ impl Container {
         *self.turn.lock().unwrap_or_else(PoisonError::into_inner) = turn;
     }
 
-    /// What becomes readable when the function has ended; as far as this kernel knows.
-    pub fn end(&self) -> Option<io::Result<AsyncFd<OwnedFd>>> {
-        self.place.delivered(Delivered::end)
+    /// What becomes readable when the function has ended, as far as this kernel knows: all of it.
+    pub fn ends(&self) -> Option<io::Result<Vec<AsyncFd<OwnedFd>>>> {
+        self.place.delivered(Delivered::ends)
     }
 
     /// Removes what is left of the container, which holds no plaintext any more.
@@ -153,12 +153,17 @@ impl Container {
     }
 }
 
-/// Waits for an [end](Container::end).
-pub async fn ended(end: Option<io::Result<AsyncFd<OwnedFd>>>) {
-    let Some(end) = end else {
+/// Waits for all [ends](Container::ends).
+pub async fn ended(ends: Option<io::Result<Vec<AsyncFd<OwnedFd>>>>) {
+    let Some(ends) = ends else {
         return;
     };
-    let waited = async { end?.readable().await.map(drop) };
+    let waited = async {
+        for end in ends? {
+            drop(end.readable().await?);
+        }
+        io::Result::Ok(())
+    };
     if let Err(error) = waited.await {
         tracing::warn!(%error, "whether the function crashes is seen only by its callers");
     }

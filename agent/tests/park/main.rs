@@ -13,6 +13,7 @@ mod others;
 mod places;
 mod python;
 mod templates;
+mod workers;
 
 use std::time::Duration;
 

@@ -58,7 +58,7 @@ impl Driver {
                 tracing::info!(function = self.rebuilder.name(), container, "unlocked");
                 lease.timeline = Some(timeline);
                 if let (Holder::Everybody, Some(container)) = (holder, &lease.container) {
-                    self.ends.spawn(rebuild::ended(container.end()));
+                    self.ends.spawn(rebuild::ended(container.ends()));
                 }
                 lease.serve(container, self.lease_limit)
             }

@@ -31,7 +31,7 @@ mod token;
 mod wait;
 
 use std::{
-    io,
+    io, iter,
     os::fd::OwnedFd,
     path::PathBuf,
     sync::{Arc, Mutex},
@@ -66,12 +66,13 @@ pub struct Parked {
     unswapped: bool,
 }
 
-/// A process that has its handler.
+/// A process that has its handler, with the others that waited for it: workers of the same server, say.
 ///
-/// Dropping it closes it too, as well as that goes without waiting: the process is killed and the
+/// Dropping it closes it too, as well as that goes without waiting: the processes are killed and the
 /// delivered files are overwritten, errors are not told.
 pub struct Delivered {
     process: Process,
+    others: Vec<Process>,
     /// The container's first process, unless that is the one above.
     first: Option<Process>,
     token: Arc<ParkToken>,
@@ -94,7 +95,9 @@ pub async fn wait_listening(
         .await
         .map_err(|_| MountError::Stopped)??;
     match scan.into_function() {
-        Some(process) => ready::ready(&process, port, timeout).await.map(|()| true),
+        Some(process) => ready::ready(&process, &[], port, timeout)
+            .await
+            .map(|()| true),
         None => Ok(false),
     }
 }
@@ -170,6 +173,7 @@ impl Parked {
         }
         ramfs.finish()?;
         let namespace = self.process.namespace()?;
+        let others = self.others();
         attach::attach(&ramfs, &namespace, &root, &attachments)?;
         let Self {
             process,
@@ -179,11 +183,28 @@ impl Parked {
         } = self;
         Ok(Delivered {
             process,
+            others,
             first,
             token,
             namespace: Some(Arc::new(namespace)),
             ramfs: Arc::new(Mutex::new(ramfs)),
         })
+    }
+
+    /// The others that wait: a server that starts several workers has each of them load the handler. Nobody had to
+    /// wait for all of them, so this is the time to look.
+    fn others(&self) -> Vec<Process> {
+        let waits = |process: &Process| {
+            let carries = process
+                .read("environ")
+                .is_ok_and(|it| self.token.is_in(&it));
+            carries && process.is_waiting().unwrap_or(false)
+        };
+        let siblings = self.process.siblings().into_iter();
+        siblings
+            .filter_map(|pid| Process::open(pid).ok())
+            .filter(waits)
+            .collect()
     }
 }
 
@@ -194,32 +215,38 @@ impl Delivered {
         self.process.pid()
     }
 
-    /// Tells whether the process has ended by itself.
+    /// All that have waited for the handler.
+    fn processes(&self) -> impl Iterator<Item = &Process> {
+        iter::once(&self.process).chain(&self.others)
+    }
+
+    /// Tells whether the function has ended by itself: none of its processes is left.
     #[must_use]
     pub fn is_ended(&self) -> bool {
-        self.process.is_ended()
+        self.processes().all(Process::is_ended)
     }
 
-    /// Tells whether the process has ended by itself, or is about to.
+    /// Tells whether the function has ended by itself, or is about to.
     #[must_use]
     pub fn is_ending(&self) -> bool {
-        self.process.is_ending()
+        self.processes().all(Process::is_ending)
     }
 
-    /// Becomes readable when the process has ended.
+    /// What becomes readable when the function has ended, each when one of its processes has.
     ///
     /// # Errors
-    /// When it cannot be waited for.
-    pub fn end(&self) -> io::Result<AsyncFd<OwnedFd>> {
-        self.process.end()
+    /// When they cannot be waited for.
+    pub fn ends(&self) -> io::Result<Vec<AsyncFd<OwnedFd>>> {
+        self.processes().map(Process::end).collect()
     }
 
-    /// Waits until something listens on TCP port `port` in the container's network namespace.
+    /// Waits until something listens on TCP port `port` in the container's network namespace, and all who have waited
+    /// for the handler have loaded it.
     ///
     /// # Errors
-    /// [`MountError::Ended`] when the process ends first, [`MountError::NotListening`] after `timeout`.
+    /// [`MountError::Ended`] when they end first, [`MountError::NotListening`] after `timeout`.
     pub async fn ready(&self, port: u16, timeout: Duration) -> Result<(), MountError> {
-        ready::ready(&self.process, port, timeout).await
+        ready::ready(&self.process, &self.others, port, timeout).await
     }
 
     /// Kills every process of the container but the first, which is stopped, and overwrites what was
@@ -275,10 +302,9 @@ impl Delivered {
 
 impl Drop for Delivered {
     fn drop(&mut self) {
-        // Nobody is left to hear of an error; after `wipe_and_kill` the process is gone already.
-        let _ = self.process.kill();
-        if let Some(first) = &self.first {
-            let _ = first.kill();
+        // Nobody is left to hear of an error; after `wipe_and_kill` they are gone already.
+        for process in self.processes().chain(&self.first) {
+            let _ = process.kill();
         }
     }
 }

@@ -99,6 +99,19 @@ impl Process {
         }
     }
 
+    /// Numbers of the others that the process has its parent in common with, as far as the kernel tells.
+    pub(super) fn siblings(&self) -> Vec<i32> {
+        let children = || {
+            let text = self.read("status").ok()?;
+            let parent = status::parent(&String::from_utf8_lossy(&text))?;
+            // Those of its main thread, which is the one that starts a server's workers.
+            std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()
+        };
+        let children = children().unwrap_or_default();
+        let children = children.split_whitespace().filter_map(|it| it.parse().ok());
+        children.filter(|pid| *pid != self.pid).collect()
+    }
+
     /// User and group as which the process acts.
     pub(super) fn owner(&self) -> Result<Owner, MountError> {
         let text = self.read("status").map_err(self.failed("the user"))?;

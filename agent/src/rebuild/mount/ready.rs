@@ -1,5 +1,5 @@
 //! Waits for a function's socket without calling the function.
-use std::{io, os::fd::OwnedFd, time::Duration};
+use std::{io, iter, os::fd::OwnedFd, time::Duration};
 
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
@@ -16,9 +16,10 @@ use super::{MountError, listen::Listeners, process::Process};
 const PAUSE: (Duration, Duration) = (Duration::from_micros(200), Duration::from_millis(20));
 
 /// Returns once something listens on `port` in the process's network namespace, and the process, which may
-/// have listened before its handler was there, has loaded that.
+/// have listened before its handler was there, has loaded that; so have others with it, as far as they are left.
 pub(super) async fn ready(
     process: &Process,
+    others: &[Process],
     port: u16,
     timeout: Duration,
 ) -> Result<(), MountError> {
@@ -31,12 +32,15 @@ pub(super) async fn ready(
     let timer = timer().map_err(MountError::kernel("a timer"))?;
     let start = Instant::now();
     loop {
-        let listens = listeners.has(process, port)?;
-        if listens && matches!(process.is_waiting(), Ok(false)) {
-            return Ok(());
-        }
-        if process.is_ended() {
+        let all = iter::once(process).chain(others);
+        let left: Vec<&Process> = all.filter(|process| !process.is_ended()).collect();
+        let Some(one) = left.first() else {
             return Err(MountError::Ended { pid: process.pid() });
+        };
+        let listens = listeners.has(one, port)?;
+        let has_loaded = |process: &&Process| matches!(process.is_waiting(), Ok(false));
+        if listens && left.iter().all(has_loaded) {
+            return Ok(());
         }
         let waited = start.elapsed();
         if waited >= timeout {

@@ -26,6 +26,11 @@ pub(super) fn numbers(status: &str) -> Vec<i32> {
         .collect()
 }
 
+/// The number of the process that has started it, as the host counts.
+pub(super) fn parent(status: &str) -> Option<i32> {
+    field(status, "PPid:").trim().parse().ok()
+}
+
 /// Whether the process is number 1 in a PID namespace below the host's.
 pub(super) fn is_first(status: &str) -> bool {
     let mut numbers = field(status, "NSpid:").split_whitespace();
@@ -67,6 +72,12 @@ mod tests {
             })
         );
         assert_eq!(owner("Name:\tUid:\n"), None);
+    }
+
+    #[test]
+    fn the_parent_is_read_where_the_kernel_tells_it() {
+        assert_eq!(parent("Name:\tx\nPid:\t4711\nPPid:\t47\n"), Some(47));
+        assert_eq!(parent("Name:\tx\n"), None);
     }
 
     #[test]
