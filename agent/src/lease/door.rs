@@ -150,7 +150,7 @@ impl<S: Serving> Door<S> {
 mod tests {
     use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-    use super::*;
+    use super::{super::example::flow, *};
 
     #[derive(Default)]
     struct Function {
@@ -165,15 +165,6 @@ mod tests {
 
         fn is_ending(&self) -> bool {
             self.ending.load(Relaxed)
-        }
-    }
-
-    fn flow(port: u16) -> FlowKey {
-        FlowKey {
-            source: [0; 16],
-            destination: [0; 16],
-            source_port: port,
-            destination_port: 8080,
         }
     }
 

@@ -118,9 +118,7 @@ impl From<FileError> for Rejection {
 mod tests {
     use std::time::Duration;
 
-    use agent_ebpf::FlowKey;
-
-    use super::*;
+    use super::{super::example::flow, *};
     use crate::seal::{FILE_NAME, folder::seal_folder};
 
     fn sealed(key: &Key) -> (tempfile::TempDir, Arc<SealedHandler>) {
@@ -210,13 +208,7 @@ mod tests {
                 present: Arc::new(key(present)),
                 next: next.map(|next| Arc::new(key(next))),
             });
-            let flow = FlowKey {
-                source: [0; 16],
-                destination: [0; 16],
-                source_port: port as u16,
-                destination_port: 8080,
-            };
-            (Holder::Connection(flow), lease)
+            (Holder::Connection(flow(port as u16)), lease)
         }));
         pass_on(&mut leases, &Arc::new(key(3)));
         keep_promises(&mut leases, &handler);

@@ -1,6 +1,8 @@
 //! Leases: who is served by a sealed function, and until when. The machine decides, the driver
 //! has the time and does the work through [`crate::rebuild`].
 mod door;
+#[cfg(test)]
+mod example;
 mod function;
 mod keys;
 mod limiter;

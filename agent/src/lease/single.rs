@@ -275,37 +275,17 @@ impl Lease {
 
 #[cfg(test)]
 mod tests {
-    use agent_ebpf::HeldPlace;
-
-    use super::*;
-    use crate::head::{Action as Head, Connection, KeyHeaders};
+    use super::{
+        super::example::{flow, id},
+        *,
+    };
 
     const LIMIT: Duration = Duration::from_secs(60);
-
-    fn flow() -> FlowKey {
-        FlowKey {
-            source: [0; 16],
-            destination: [0; 16],
-            source_port: 1,
-            destination_port: 8080,
-        }
-    }
-
-    fn id() -> RequestId {
-        let headers = KeyHeaders::new("X-RsFaaS-Key", "X-RsFaaS-Next-Key");
-        let request = b"GET /function/pydict HTTP/1.1\r\nHost: faas\r\n\r\n";
-        let actions = Connection::new(headers).segment(1, request, HeldPlace::default());
-        let judged = actions.iter().find_map(|action| match action {
-            Head::Judge { id, .. } => Some(*id),
-            _ => None,
-        });
-        judged.unwrap()
-    }
 
     /// A request with a right key comes, and brings a next one.
     fn request(lease: &mut Lease) -> Vec<Action<FlowKey, RequestId>> {
         lease.set_keys(keys(7, 8));
-        lease.machine.request(flow(), id())
+        lease.machine.request(flow(1), id())
     }
 
     fn keys(present: u8, next: u8) -> Keys {
@@ -375,8 +355,8 @@ mod tests {
         lease.close();
         assert_eq!(lease.deadline(), None, "nobody waits");
         lease.set_keys(keys(8, 9));
-        lease.request(flow(), id(), Duration::ZERO);
-        lease.request(flow(), id(), LIMIT);
+        lease.request(flow(1), id(), Duration::ZERO);
+        lease.request(flow(1), id(), LIMIT);
         assert!(lease.deadline().is_some_and(|it| it <= Instant::now()));
         let told = lease.give_up();
         assert!(matches!(told[..], [Action::Fail(..), Action::Fail(..)]));
@@ -384,7 +364,7 @@ mod tests {
         assert_eq!(lease.deadline(), None);
         let keys = lease.keys().unwrap();
         assert!(keys.next.is_none(), "the key stays");
-        lease.request(flow(), id(), LIMIT);
+        lease.request(flow(1), id(), LIMIT);
         assert!(lease.deadline().is_some_and(|it| it > Instant::now()));
         assert_eq!(lease.locked(), [Action::Unlock]);
         assert_eq!(lease.refusal, Refusal::RebuildFailed);

@@ -1,10 +1,11 @@
-use agent_ebpf::HeldPlace;
 use tokio::{sync::oneshot, task::JoinHandle};
 
 use super::*;
 use crate::{
-    head::{Action as Head, Connection, KeyHeaders},
-    lease::{FunctionStatus, Phase},
+    lease::{
+        FunctionStatus, Phase,
+        example::{flow, id},
+    },
     openfaas::{FaasCli, Gateway},
     rebuild::{Host, UnlockedNames, example},
     script,
@@ -71,12 +72,7 @@ impl Rig {
 
     fn request(&self) {
         self.tell(Message::Request(Request {
-            flow: FlowKey {
-                source: [0; 16],
-                destination: [0; 16],
-                source_port: 1,
-                destination_port: 8080,
-            },
+            flow: flow(1),
             id: id(),
             key: key(),
             next_key: None,
@@ -118,17 +114,6 @@ impl Rig {
 
 fn key() -> Key {
     Key::from_bytes([7; 32])
-}
-
-fn id() -> RequestId {
-    let headers = KeyHeaders::new("X-RsFaaS-Key", "X-RsFaaS-Next-Key");
-    let request = b"GET /function/pydict HTTP/1.1\r\nHost: faas\r\n\r\n";
-    let actions = Connection::new(headers).segment(1, request, HeldPlace::default());
-    let judged = actions.iter().find_map(|action| match action {
-        Head::Judge { id, .. } => Some(*id),
-        _ => None,
-    });
-    judged.unwrap()
 }
 
 /// Of programs that are loaded, and attached nowhere.

@@ -1,0 +1,25 @@
+//! Who asks for something in the tests of leases.
+use agent_ebpf::{FlowKey, HeldPlace};
+
+use crate::head::{Action, Connection, RequestId};
+
+/// A connection from a port.
+pub(super) fn flow(port: u16) -> FlowKey {
+    FlowKey {
+        source: [0; 16],
+        destination: [0; 16],
+        source_port: port,
+        destination_port: 8080,
+    }
+}
+
+/// What a request is known by.
+pub(super) fn id() -> RequestId {
+    let request = b"GET /function/pydict HTTP/1.1\r\nHost: faas\r\n\r\n";
+    let actions = Connection::new("X-RsFaaS-Key").segment(1, request, HeldPlace::default());
+    let judged = actions.iter().find_map(|action| match action {
+        Action::Judge { id, .. } => Some(*id),
+        _ => None,
+    });
+    judged.unwrap()
+}
