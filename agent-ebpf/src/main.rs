@@ -299,6 +299,7 @@ fn take(frame: &impl Frame, segment: &Segment, counter: Counter) -> Option<Place
         ..earlier
     };
     if FLOWS.insert(&segment.flow, flow, 0).is_err() {
+        turn::missed(segment);
         let total = count(Counter::DroppedFlowsFull);
         if maps::is_logged(total) {
             warn!(

@@ -85,6 +85,18 @@ pub(crate) fn given(segment: &Segment) {
     }
 }
 
+/// Takes it back that a segment has come for which there is no room: of the request that starts there the rest must not
+/// come first.
+#[inline(always)]
+pub(crate) fn missed(segment: &Segment) {
+    if let Some(start) = noted(segment)
+        && start.next == segment.sequence
+    {
+        start.reached = start.next;
+        start.waits = 0;
+    }
+}
+
 /// Whether a segment whose request's start has not come waits for that still.
 #[inline(always)]
 pub(crate) fn waits(segment: &Segment) -> bool {

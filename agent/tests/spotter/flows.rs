@@ -36,6 +36,7 @@ at_both_hooks! {
     what_is_known_of_a_flow_stays_when_the_agent_has_it_again,
     an_answer_that_brings_the_gateways_fin_is_noted_before_that,
     what_comes_before_the_start_of_its_request_comes_again_behind_it,
+    what_follows_a_start_for_which_the_table_of_flows_had_no_room_comes_again_behind_it,
     where_a_start_was_not_seen_nothing_waits_for_it,
     a_head_that_comes_again_when_it_was_answered_gives_the_agent_no_flow,
     a_head_that_comes_again_while_it_is_held_is_held,
@@ -282,6 +283,36 @@ fn what_comes_before_the_start_of_its_request_comes_again_behind_it(mut rig: Rig
     rig.answer(END, OK);
     assert_eq!(rig.spot(&rest_at(END)), HOLD);
     assert_eq!(rig.count("dropped_early"), 2);
+}
+
+fn what_follows_a_start_for_which_the_table_of_flows_had_no_room_comes_again_behind_it(
+    mut rig: Rig,
+) {
+    let other = |number: u32| {
+        let mut key = flow_key();
+        key.source[..4].copy_from_slice(&number.to_be_bytes());
+        key
+    };
+    let mut others = (1..).map(other);
+    while let Some(other) = others.next()
+        && rig.flows.set_opaque(&other).is_ok()
+    {}
+    let (start, rest) = KEYED.split_at(20);
+    let rest = Packet {
+        sequence: Packet::SEQUENCE + 20,
+        ..Packet::of(rest.as_bytes())
+    };
+    rig.open();
+    for dropped in 1..3 {
+        assert_eq!(rig.request(start), HOLD);
+        assert_eq!(rig.count("dropped_flows_full"), dropped);
+        assert_eq!(rig.spot(&rest), HOLD);
+        assert_eq!(rig.count("dropped_early"), dropped);
+    }
+    rig.flows.remove(&other(1)).unwrap();
+    assert_eq!(rig.request(start), HOLD);
+    assert_eq!(rig.spot(&rest), HOLD);
+    assert_eq!(rig.count("held_flow"), 1);
 }
 
 fn where_a_start_was_not_seen_nothing_waits_for_it(mut rig: Rig) {
