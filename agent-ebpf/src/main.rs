@@ -192,6 +192,11 @@ enum Judged {
 
 #[inline(always)]
 fn judge(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Judged {
+    // What a SYN brings lies elsewhere than its number says, and the text of a RST is no part of the stream
+    // (RFC 9293, sections 3.4 and 3.5.3); neither tells what the client has received.
+    if segment.is_syn() || segment.is_reset() {
+        return Judged::Pass;
+    }
     if segment.payload_length == 0 {
         notice_progress(segment);
         return Judged::Pass;

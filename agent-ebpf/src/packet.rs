@@ -58,14 +58,21 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
+    /// Beside a SYN it ends nothing: TCP throws such a segment away.
     #[inline(always)]
     pub(crate) fn is_fin(&self) -> bool {
-        self.flags & FIN != 0
+        self.flags & (FIN | SYN) == FIN
     }
 
     #[inline(always)]
     pub(crate) fn is_reset(&self) -> bool {
         self.flags & RST != 0
+    }
+
+    /// One that opens a connection, from either side.
+    #[inline(always)]
+    pub(crate) fn is_syn(&self) -> bool {
+        self.flags & SYN != 0
     }
 
     /// Only a gateway's first segment: a SYN with an ACK.

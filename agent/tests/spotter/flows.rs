@@ -4,7 +4,7 @@ use aya::maps::{MapData, RingBuf};
 use rsfaas::spot::Event;
 
 use crate::{
-    packet::{FIN, KEYED, Packet, RST, SYN_ACK},
+    packet::{FIN, KEYED, Packet, RST, SYN, SYN_ACK},
     rig::{
         Fate::{Hold as HOLD, Pass as PASS},
         Rig, flow_key,
@@ -43,6 +43,9 @@ at_both_hooks! {
     a_connection_that_is_accepted_again_undoes_nothing,
     a_new_connection_between_the_same_ports_ends_the_one_that_the_agent_has,
     a_reset_ends_a_flow_where_the_client_is_and_nowhere_else,
+    a_reset_with_text_ends_a_flow_and_is_no_part_of_the_stream,
+    what_a_syn_brings_gives_the_agent_no_flow,
+    a_fin_beside_a_syn_ends_nothing,
     silent_flows_are_told_from_those_of_which_something_was_seen,
     a_request_that_names_an_unlocked_function_is_one_wherever_it_stands,
 }
@@ -413,6 +416,53 @@ fn a_reset_ends_a_flow_where_the_client_is_and_nowhere_else(mut rig: Rig) {
         assert_eq!(rig.spot(&reset(here)), PASS);
         assert_eq!(resets(&mut ring), 1, "{here}");
     }
+}
+
+fn a_reset_with_text_ends_a_flow_and_is_no_part_of_the_stream(mut rig: Rig) {
+    let mut ring = rig.spotter.ring().unwrap();
+    rig.open();
+    assert_eq!(rig.request(KEYED), HOLD);
+    let reset = |sequence| Packet {
+        flags: RST,
+        sequence,
+        ..Packet::of(b"why")
+    };
+    assert_eq!(rig.spot(&reset(END + 2)), PASS);
+    assert_eq!((resets(&mut ring), rig.count("forged_reset")), (0, 1));
+    assert_eq!(rig.spot(&reset(END)), PASS);
+    assert_eq!((resets(&mut ring), rig.count("held_flow")), (1, 0));
+}
+
+fn what_a_syn_brings_gives_the_agent_no_flow(mut rig: Rig) {
+    // One that opens the connection, and one on a connection that is open.
+    for is_open in [false, true] {
+        if is_open {
+            rig.open();
+        }
+        let syn = Packet {
+            flags: SYN,
+            sequence: Packet::SEQUENCE - 1,
+            ..Packet::of(KEYED.as_bytes())
+        };
+        assert_eq!(rig.spot(&syn), PASS);
+        assert!(rig.flows.get(&flow_key()).unwrap().is_none());
+    }
+    assert_eq!(rig.request(KEYED), HOLD);
+}
+
+fn a_fin_beside_a_syn_ends_nothing(mut rig: Rig) {
+    rig.open();
+    assert_eq!(rig.request(KEYED), HOLD);
+    let both = Packet {
+        flags: SYN | FIN,
+        ..Packet::of(b"")
+    };
+    assert_eq!(rig.spot(&both), PASS);
+    assert_eq!(rig.flows.get(&flow_key()).unwrap().unwrap().finished, 0);
+    assert_eq!(
+        count(&mut rig, |event| matches!(event, Event::ClientFin(_))),
+        0
+    );
 }
 
 fn a_connection_that_is_accepted_again_undoes_nothing(mut rig: Rig) {

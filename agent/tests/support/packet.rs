@@ -1,6 +1,7 @@
 //! Packets made by hand.
 
 pub(crate) const FIN: u8 = 0x11;
+pub(crate) const SYN: u8 = 0x02;
 pub(crate) const RST: u8 = 0x04;
 pub(crate) const SYN_ACK: u8 = 0x12;
 pub(crate) const DATA: u8 = 0x18;
