@@ -181,13 +181,21 @@ fn kind(bytes: &[u8], key_headers: &KeyHeaders) -> Option<Kind> {
     if watched.filter(|name| bytes.len() < name.len()).any(starts) {
         return None;
     }
-    Some(if key_headers.all().into_iter().any(starts) {
+    // Where nothing is there behind the name yet, it may be the key's.
+    let ends = |name: &str| !bytes.get(name.len()).is_some_and(|byte| is_of_name(*byte));
+    let is_key = |name: &str| starts(name) && ends(name);
+    Some(if key_headers.all().into_iter().any(is_key) {
         Kind::Key
     } else if FRAMING.into_iter().any(starts) {
         Kind::Framing
     } else {
         Kind::Other
     })
+}
+
+/// Whether a header's name goes on with a byte (RFC 9110, section 5.6.2).
+fn is_of_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]
@@ -263,6 +271,34 @@ mod tests {
         assert!(gone.ends_with(b"\r\nX-RsF:00000000000000\r\n"));
         let (gone, _) = go_on(&[b"GET / HTTP/1.1\r\nX-RsF", b"oo: bar\r\n"]);
         assert!(gone.ends_with(b"\r\nX-RsFoo: bar\r\n"));
+    }
+
+    #[test]
+    fn a_name_that_only_begins_as_the_key_headers_is_left_as_it_is() {
+        for line in [
+            "X-RsFaaS-Key-Version: 1",
+            "x-rsfaas-next-keys:1",
+            "X-RsFaaS-Key_: 1",
+        ] {
+            let text = format!("GET / HTTP/1.1\r\n{line}\r\nHost: h\r\n\r\n");
+            let (gone, _) = go_on(&[text.as_bytes()]);
+            assert_eq!(String::from_utf8(gone).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn whatever_ends_the_name_the_line_is_the_keys() {
+        for end in [":", " :", "\t:", "\r\n :", "\0:", "\u{80}:"] {
+            let text = format!("GET / HTTP/1.1\r\nX-RsFaaS-Key{end}secret\r\n\r\n");
+            for cut in 0..text.len() {
+                let (start, rest) = text.as_bytes().split_at(cut);
+                let (gone, _) = go_on(&[start, rest]);
+                assert!(
+                    !String::from_utf8_lossy(&gone).contains("secret"),
+                    "{end:?} {cut}"
+                );
+            }
+        }
     }
 
     #[test]
