@@ -79,6 +79,8 @@ pub mod flag {
     pub const FURTHER: u16 = 1 << 2;
     /// The gateway has answered all that came before the segment.
     pub const ANSWERED: u16 = 1 << 3;
+    /// The TCP checksum was found right before the hook.
+    pub const VERIFIED: u16 = 1 << 4;
 }
 
 /// Where a held segment stands, as far as the programs know.

@@ -2,9 +2,10 @@
 
 use aya_ebpf::{
     EbpfContext,
+    bindings::BPF_CSUM_LEVEL_QUERY,
     helpers::{
-        bpf_l4_csum_replace, bpf_skb_load_bytes, bpf_skb_store_bytes, bpf_xdp_get_buff_len,
-        bpf_xdp_load_bytes,
+        bpf_csum_level, bpf_l4_csum_replace, bpf_skb_load_bytes, bpf_skb_store_bytes,
+        bpf_xdp_get_buff_len, bpf_xdp_load_bytes,
     },
     programs::{TcContext, XdpContext},
 };
@@ -61,6 +62,9 @@ pub(crate) trait Frame: EbpfContext {
 
     /// The size of the segments of which the packet was put together, as in `EventHeader::segment`.
     fn segment(&self) -> u16;
+
+    /// Whether the TCP checksum was found right already, as in `flag::VERIFIED`.
+    fn is_verified(&self) -> bool;
 
     /// The VLAN tag that the interface stripped, as in `EventHeader::vlan`.
     fn stripped_vlan(&self) -> u32;
@@ -134,6 +138,14 @@ impl Frame for TcContext {
         unsafe { (*self.skb.skb).gso_size as u16 }
     }
 
+    /// By the interface, whose word the stack takes, too; what it has not looked at has no level.
+    #[inline(always)]
+    fn is_verified(&self) -> bool {
+        let query = u64::from(BPF_CSUM_LEVEL_QUERY);
+        // SAFETY: the kernel hands a valid context, which the helper only reads.
+        unsafe { bpf_csum_level(self.as_ptr().cast(), query) >= 0 }
+    }
+
     #[inline(always)]
     fn stripped_vlan(&self) -> u32 {
         // SAFETY: as above.
@@ -205,6 +217,12 @@ impl Frame for XdpContext {
     #[inline(always)]
     fn segment(&self) -> u16 {
         0
+    }
+
+    /// Not to be seen from here.
+    #[inline(always)]
+    fn is_verified(&self) -> bool {
+        false
     }
 
     /// Not to be seen from here.

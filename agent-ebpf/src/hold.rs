@@ -72,6 +72,9 @@ pub(crate) fn hold(frame: &impl Frame, segment: &Segment, manner: &Manner) {
     if turn::of(segment) == Turn::Client {
         flags |= flag::ANSWERED;
     }
+    if frame.is_verified() {
+        flags |= flag::VERIFIED;
+    }
     let copied = if length <= room::SMALL as u32 {
         capture::<{ room::SMALL }>(frame, segment, length, flags)
     } else if length <= room::MEDIUM as u32 {

@@ -5,10 +5,11 @@ mod flow;
 mod idle;
 mod judge;
 mod keys;
+mod missed;
 mod way;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -35,6 +36,8 @@ const HELD_BYTES: usize = 1 << 28;
 /// The agent's side of every flow that it has.
 pub(super) struct Switchboard {
     flows: HashMap<FlowKey, Flow>,
+    /// Flows whose first segment was left out, and has not come again.
+    missed: HashSet<FlowKey>,
     /// Heads that were let in by a door, by function.
     seen: HashMap<String, VecDeque<HeadName>>,
     table: Flows,
@@ -64,6 +67,7 @@ impl Switchboard {
         let counters = Counters::default();
         Self {
             flows: HashMap::new(),
+            missed: HashSet::new(),
             seen: HashMap::new(),
             table,
             admissions,
@@ -185,18 +189,13 @@ impl Switchboard {
     }
 
     fn held(&mut self, held: &HeldFrame, registry: &Registry) {
+        if self.is_missed(held) {
+            self.counters.segments_dropped += 1;
+            return;
+        }
         let template = match Template::of(held) {
             Ok(template) => template,
-            Err(error) => {
-                // Dropped: the client sends it again.
-                self.counters.frames_bad += 1;
-                tracing::warn!(%error, "a held frame cannot be read");
-                if !held.place.is_further {
-                    let result = self.table.remove(&held.flow);
-                    self.note(result);
-                }
-                return;
-            }
+            Err(error) => return self.reject(held, error),
         };
         let (sequence, payload) = (template.sequence(), template.payload(&held.frame));
         let known = self.flows.get(&held.flow);
@@ -207,9 +206,7 @@ impl Switchboard {
         if self.held_bytes >= HELD_BYTES && !has_gone_on && !is_next {
             self.counters.segments_dropped += 1;
             if !held.place.is_further {
-                // What follows is not to be taken for the start.
-                let result = self.table.set_missed(&held.flow, sequence);
-                self.note(result);
+                self.miss(&held.flow, sequence);
             }
             return;
         }
@@ -321,6 +318,7 @@ impl Switchboard {
         if let Some(flow) = self.flows.remove(key) {
             self.held_bytes -= flow.held_bytes;
         }
+        self.missed.remove(key);
         let result = self.table.remove(key);
         self.note(result);
     }

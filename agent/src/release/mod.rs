@@ -7,6 +7,7 @@ mod loopback;
 #[cfg(feature = "host")]
 mod port;
 mod reply;
+mod sum;
 mod template;
 
 #[cfg(feature = "host")]

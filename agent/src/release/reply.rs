@@ -5,8 +5,11 @@
 //! a head that comes in parts never comes to its end.
 use zeroize::Zeroizing;
 
-use super::template::{
-    ACK, Frame, IPV4_LEN, IPV6_LEN, RST, TCP, TCP_LEN, Template, is_ipv4, write_length,
+use super::{
+    sum,
+    template::{
+        ACK, Frame, IPV4_LEN, IPV6_LEN, RST, TCP, TCP_LEN, Template, is_ipv4, write_length,
+    },
 };
 
 /// What is left of the gateway's window, as it stands in a header. How it is scaled is not known; at Linux's usual
@@ -91,8 +94,7 @@ impl Template {
         }
         // Twenty bytes, or twelve more.
         tcp[12] = (tcp.len() as u8 / 4) << 4;
-        let sum = self
-            .pseudo_header()
+        let sum = sum::pseudo_header(&self.network)
             .add(&(tcp.len() as u16).to_be_bytes())
             .add(&tcp)
             .finish();

@@ -4,7 +4,7 @@ use std::{net::IpAddr, ops::Range};
 
 use zeroize::Zeroizing;
 
-use super::LOOPBACK;
+use super::{LOOPBACK, sum};
 use crate::checksum::Checksum;
 use crate::spot::HeldFrame;
 
@@ -34,6 +34,13 @@ pub enum BadFrame {
     /// It is neither IPv4 nor IPv6 with TCP in it.
     #[error("the frame is no TCP segment over IPv4 or IPv6")]
     NotTcp,
+    /// It is not what its sender's checksum stands for, or not all of it: the stack would throw it away, and what is
+    /// released has a checksum of its own.
+    #[error("the segment is damaged: its checksum is wrong")]
+    Damaged {
+        /// Its sequence number, as it came.
+        sequence: u32,
+    },
 }
 
 /// A frame to be released. Holds what a caller sent: no `Debug`, wiped when dropped.
@@ -126,6 +133,14 @@ impl Template {
         let payload = start..frame.len().min(link_length + end).max(start);
         let sequence = u32::from_be_bytes([tcp[4], tcp[5], tcp[6], tcp[7]]);
         let whole = payload.end == link_length + end;
+        let segment = &frame[link_length + network_length..payload.end];
+        // What was put together has been looked at before that, and may be more than there was room for.
+        let is_sound = held.verified
+            || held.segment != 0
+            || whole && sum::is_right(&packet[..network_length], segment);
+        if !is_sound {
+            return Err(BadFrame::Damaged { sequence });
+        }
         let fin =
             (tcp[13] & FIN != 0 && whole).then(|| sequence.wrapping_add(payload.len() as u32));
         let largest = match held.segment {
@@ -223,24 +238,11 @@ impl Template {
         tcp[16..18].fill(0);
         // A packet is at most as long as the interface's MTU, which fits.
         let segment = (length - transport) as u16;
-        let pseudo = self.pseudo_header().add(&segment.to_be_bytes());
+        let pseudo = sum::pseudo_header(&self.network).add(&segment.to_be_bytes());
         let sum = pseudo.add(tcp).finish();
         tcp[16..18].copy_from_slice(&sum);
         write_length(&mut frame[network..], self.network.len());
         Frame::new(frame, network)
-    }
-
-    /// Addresses and protocol, as the TCP checksum counts them (RFC 9293, section 3.1; RFC 8200,
-    /// section 8.1); the length is added by the caller.
-    pub(super) fn pseudo_header(&self) -> Checksum {
-        let addresses = if is_ipv4(&self.network) {
-            12..20
-        } else {
-            8..40
-        };
-        Checksum::default()
-            .add(&self.network[addresses])
-            .add(&[0, TCP])
     }
 }
 

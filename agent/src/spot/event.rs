@@ -50,6 +50,8 @@ pub struct HeldFrame {
     /// Bytes of payload that each of the segments had of which the frame was put together; zero where it is one of the
     /// wire, or that is not known.
     pub segment: u16,
+    /// Whether the interface has found the TCP checksum right.
+    pub verified: bool,
     /// Where it stands.
     pub place: HeldPlace,
     /// The frame; keys pass through it.
@@ -107,6 +109,7 @@ fn parse(record: &[u8]) -> Result<Event, BadEvent> {
                 vlan: (header.vlan != 0).then_some(header.vlan),
                 ethernet: header.flags & flag::ETHERNET != 0,
                 segment: header.segment,
+                verified: header.flags & flag::VERIFIED != 0,
                 place: HeldPlace::of(header.flags),
                 frame: Zeroizing::new(frame.to_vec()),
             })
@@ -192,7 +195,7 @@ mod tests {
             (7, 3, Some(0x88a8_0005))
         );
         assert_eq!(held.segment, 1448);
-        assert!(held.ethernet && held.place == HeldPlace::default());
+        assert!(held.ethernet && !held.verified && held.place == HeldPlace::default());
         assert_eq!(
             (held.flow.source_port, held.flow.destination_port),
             (40_000, 8080)

@@ -1,5 +1,6 @@
 //! Held frames. Whatever they hold, they are refused or give a template; frames that are built from
-//! it are read again as what went into them, none larger than the MTU; answers to its client have no payload.
+//! it are read again as what went into them, with a right checksum, none larger than the MTU; answers to its client have
+//! no payload.
 //!
 //! The input's first five bytes say how the frame was caught, how large the MTU is, and of what segments the frame was
 //! put together; the rest is the frame.
@@ -30,6 +31,7 @@ fn held(frame: &[u8], ethernet: bool, vlan: Option<u32>) -> HeldFrame {
         vlan,
         ethernet,
         segment: 0,
+        verified: false,
         place: HeldPlace::default(),
         frame: frame.to_vec().into(),
     }
@@ -49,9 +51,10 @@ fuzz_target!(|data: &[u8]| {
     else {
         return;
     };
-    let (ethernet, tagged) = (how & 1 != 0, how & 2 != 0);
+    let (ethernet, tagged, verified) = (how & 1 != 0, how & 2 != 0, how & 4 == 0);
     let caught = HeldFrame {
         segment: u16::from_be_bytes([*segment, *segment_low]),
+        verified,
         ..held(frame, ethernet, tagged.then_some(0x8100_0005))
     };
     let Ok(template) = Template::of(&caught) else {

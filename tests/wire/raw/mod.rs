@@ -101,6 +101,16 @@ impl Peer {
         self.emit(self.sequence(place)?, flags::ACK | flags::PSH, bytes)
     }
 
+    /// The same, with the last byte changed on its way.
+    pub(crate) fn send_damaged(&self, place: usize, bytes: &[u8]) -> Outcome {
+        let flags = flags::ACK | flags::PSH;
+        let mut frame = self.frame(self.sequence(place)?, flags, bytes)?;
+        if let Some(last) = frame.last_mut() {
+            *last ^= 1;
+        }
+        self.socket.send(&frame)
+    }
+
     /// Gives the connection up at a place of the stream.
     pub(crate) fn reset(&self, place: usize) -> Outcome {
         self.emit(self.sequence(place)?, flags::RST | flags::ACK, &[])
@@ -178,8 +188,12 @@ impl Peer {
     }
 
     fn emit(&self, sequence: u32, flags: u8, payload: &[u8]) -> Outcome {
+        self.socket.send(&self.frame(sequence, flags, payload)?)
+    }
+
+    fn frame(&self, sequence: u32, flags: u8, payload: &[u8]) -> Outcome<Vec<u8>> {
         let now = u32::try_from(self.started.elapsed().as_millis())?.wrapping_add(1);
-        let frame = self.shape.frame(&frame::Segment {
+        self.shape.frame(&frame::Segment {
             source: self.source,
             destination: self.destination,
             sequence,
@@ -187,8 +201,7 @@ impl Peer {
             flags,
             time_stamps: (now, self.echo),
             payload,
-        })?;
-        self.socket.send(&frame)
+        })
     }
 
     /// The next segment of this connection.

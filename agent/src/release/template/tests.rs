@@ -15,6 +15,7 @@ fn held(frame: Vec<u8>, ethernet: bool) -> HeldFrame {
         vlan: None,
         ethernet,
         segment: 0,
+        verified: false,
         place: HeldPlace::default(),
         frame: Zeroizing::new(frame),
     }
@@ -39,6 +40,7 @@ fn v4(flags: u8, payload: &[u8]) -> Vec<u8> {
     ];
     packet.extend_from_slice(&[10, 0, 0, 1, 10, 0, 0, 2]);
     packet.extend(tcp);
+    put_sum(&mut packet, 20, 12..20);
     packet
 }
 
@@ -51,7 +53,31 @@ fn v6(payload: &[u8]) -> Vec<u8> {
     packet.extend_from_slice(&[2; 16]);
     packet.extend_from_slice(&[6, 0, 1, 4, 0, 0, 0, 0]);
     packet.extend(tcp);
+    put_sum(&mut packet, 48, 8..40);
     packet
+}
+
+/// The sum of a packet's addresses, its protocol and its segment's length, without that of the segment.
+fn pseudo(packet: &[u8], transport: usize, addresses: Range<usize>) -> Checksum {
+    let length = u16::try_from(packet.len() - transport).unwrap();
+    Checksum::default()
+        .add(&packet[addresses])
+        .add(&[0, 6])
+        .add(&length.to_be_bytes())
+}
+
+/// Writes the checksum of a segment that starts at a place of its packet.
+fn put_sum(packet: &mut [u8], transport: usize, addresses: Range<usize>) {
+    packet[transport + 16..transport + 18].fill(0);
+    let pseudo = pseudo(packet, transport, addresses);
+    let sum = pseudo.add(&packet[transport..]).finish();
+    packet[transport + 16..transport + 18].copy_from_slice(&sum);
+}
+
+/// Writes what a sender's stack leaves to a device.
+fn leave_sum(packet: &mut [u8], transport: usize, addresses: Range<usize>) {
+    let sum = pseudo(packet, transport, addresses).finish();
+    packet[transport + 16..transport + 18].copy_from_slice(&sum.map(|byte| !byte));
 }
 
 fn ethernet(ethertype: &[u8], packet: &[u8]) -> Vec<u8> {
@@ -61,13 +87,10 @@ fn ethernet(ethertype: &[u8], packet: &[u8]) -> Vec<u8> {
 /// Both checksums of an IPv4 frame count to zero.
 fn assert_sums(packet: &[u8]) {
     assert_eq!(Checksum::default().add(&packet[..20]).finish(), [0, 0]);
-    let length = u16::try_from(packet.len() - 20).unwrap().to_be_bytes();
-    let sum = Checksum::default()
-        .add(&packet[12..20])
-        .add(&[0, 6])
-        .add(&length)
-        .add(&packet[20..]);
-    assert_eq!(sum.finish(), [0, 0]);
+    assert_eq!(
+        pseudo(packet, 20, 12..20).add(&packet[20..]).finish(),
+        [0, 0]
+    );
 }
 
 #[test]
@@ -177,13 +200,10 @@ fn ipv6_with_extension_headers_and_vlan_tags_are_read() {
     let packet = again.packet();
     assert_eq!(again.destination(), IpAddr::from([2; 16]));
     assert_eq!(usize::from(packet[5]), packet.len() - 40);
-    let length = u16::try_from(packet.len() - 48).unwrap().to_be_bytes();
-    let sum = Checksum::default()
-        .add(&packet[8..40])
-        .add(&[0, 6])
-        .add(&length)
-        .add(&packet[48..]);
-    assert_eq!(sum.finish(), [0, 0]);
+    assert_eq!(
+        pseudo(packet, 48, 8..40).add(&packet[48..]).finish(),
+        [0, 0]
+    );
 }
 
 #[test]
@@ -214,10 +234,75 @@ fn frames_cut_off_anywhere_are_refused_or_read_as_far_as_they_go() {
     let frame = ethernet(&[8, 0], &v4(0x18, b"hello"));
     for cut in 0..frame.len() {
         let part = frame[..cut].to_vec();
-        match Template::of(&held(part.clone(), true)) {
+        assert!(Template::of(&held(part.clone(), true)).is_err(), "{cut}");
+        // What was put together, of which there was no room for more.
+        let merged = HeldFrame {
+            segment: 1,
+            ..held(part.clone(), true)
+        };
+        match Template::of(&merged) {
             Ok(template) => assert!(b"hello".starts_with(template.payload(&part))),
             Err(error) => assert!(cut < 66, "{cut}: {error}"),
         }
+    }
+}
+
+/// Frames of every kind, with where the TCP header starts and where the packet has its addresses: IPv4, IPv6 with
+/// options behind a VLAN tag, and one that the link has padded.
+fn frames() -> [(Vec<u8>, usize, Range<usize>); 3] {
+    let tagged = [0x81, 0, 0, 5, 0x86, 0xdd];
+    let padded = [&v4(0x18, b"odd")[..], &[0xee; 9]].concat();
+    [
+        (ethernet(&[8, 0], &v4(0x18, b"hello")), 34, 26..34),
+        (ethernet(&tagged, &v6(b"hello, you")), 66, 26..58),
+        (ethernet(&[8, 0], &padded), 34, 26..34),
+    ]
+}
+
+#[test]
+fn a_segment_that_was_damaged_on_its_way_is_refused_wherever_that_was() {
+    for (frame, transport, addresses) in frames() {
+        assert!(Template::of(&held(frame.clone(), true)).is_ok());
+        let end = frame.iter().rposition(|byte| *byte != 0xee).unwrap() + 1;
+        for place in addresses.chain(transport..end) {
+            let mut damaged = frame.clone();
+            damaged[place] ^= 0x10;
+            let Err(error) = Template::of(&held(damaged.clone(), true)) else {
+                panic!("damaged at {place}");
+            };
+            // But for where its header, it says, ends behind it.
+            if place != transport + 12 {
+                let sequence = damaged[transport + 4..transport + 8].try_into().unwrap();
+                let sequence = u32::from_be_bytes(sequence);
+                assert_eq!(error, BadFrame::Damaged { sequence }, "{place}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_checksum_that_the_senders_stack_left_to_a_device_is_none() {
+    let mut packet = v4(0x18, b"hello");
+    leave_sum(&mut packet, 20, 12..20);
+    assert!(Template::of(&held(ethernet(&[8, 0], &packet), true)).is_ok());
+    let mut packet = v6(b"hello");
+    leave_sum(&mut packet, 48, 8..40);
+    assert!(Template::of(&held(packet, false)).is_ok());
+}
+
+#[test]
+fn what_was_verified_before_or_put_together_needs_no_checksum() {
+    let mut packet = v4(0x18, b"hello");
+    packet[36..38].fill(0xaa);
+    let frame = ethernet(&[8, 0], &packet);
+    assert!(Template::of(&held(frame.clone(), true)).is_err());
+    for (verified, segment) in [(true, 0), (false, 1448)] {
+        let caught = HeldFrame {
+            verified,
+            segment,
+            ..held(frame.clone(), true)
+        };
+        assert!(Template::of(&caught).is_ok());
     }
 }
 
@@ -243,6 +328,7 @@ fn a_reply_has_no_time_stamps_where_the_client_sends_none() {
     for options in [[1; 12], [0; 12], [2, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 9]] {
         let mut packet = v4(0x18, b"GET");
         packet[40..52].copy_from_slice(&options);
+        put_sum(&mut packet, 20, 12..20);
         let template = Template::of(&held(ethernet(&[8, 0], &packet), true)).unwrap();
         let reply = template.acknowledgement(1003);
         assert_sums(reply.packet());
@@ -262,9 +348,8 @@ fn a_reset_over_ipv6_has_no_extension_headers() {
         (&[2; 16][..], &[1; 16][..])
     );
     assert_eq!(packet[40 + 13], ACK | RST);
-    let sum = Checksum::default()
-        .add(&packet[8..40])
-        .add(&[0, 6, 0, 32])
-        .add(&packet[40..]);
-    assert_eq!(sum.finish(), [0, 0]);
+    assert_eq!(
+        pseudo(packet, 40, 8..40).add(&packet[40..]).finish(),
+        [0, 0]
+    );
 }
