@@ -12,7 +12,9 @@ use aya::{
     util::KernelVersion,
 };
 
-use super::{Attach, Hook, Interface, SpotError, hook};
+use nix::net::if_::if_nametoindex;
+
+use super::{Attach, Hook, Interface, SpotError, hook, qdisc_at_hooks};
 
 /// The pair of TC programs for an interface.
 #[derive(Clone, Copy)]
@@ -154,7 +156,7 @@ pub(super) fn at_tc(
     let options = if has_tcx() {
         TcAttachOptions::TcxOrder(LinkOrder::first())
     } else {
-        make_way(interface, hook, name).map_err(|source| failed(name, interface, source.into()))?;
+        make_way(interface, hook, name)?;
         TcAttachOptions::Netlink(NlOptions {
             priority: 1,
             ..NlOptions::default()
@@ -204,14 +206,34 @@ pub fn has_tcx() -> bool {
 
 /// Adds the qdisc that the hooks of older kernels need, where it is not there already, and takes away
 /// what a killed agent left: there, a program outlives whoever attached it.
-fn make_way(interface: &str, hook: TcAttachType, name: &str) -> Result<(), TcError> {
+fn make_way(interface: &str, hook: TcAttachType, name: &'static str) -> Result<(), SpotError> {
+    let failed = |error: TcError| failed(name, interface, error.into());
     match tc::qdisc_add_clsact(interface) {
-        Err(TcError::NetlinkError(error)) if means(&error, ErrorKind::AlreadyExists) => {}
-        result => return result,
+        Err(TcError::NetlinkError(error)) if means(&error, ErrorKind::AlreadyExists) => {
+            let kind = if_nametoindex(interface)
+                .map_err(io::Error::from)
+                .and_then(qdisc_at_hooks)
+                .map_err(|error| failed(error.into()))?;
+            only_clsact(interface, kind)?;
+        }
+        result => result.map_err(failed)?,
     }
     match tc::qdisc_detach_program(interface, hook, name) {
         Err(TcError::IoError(error)) if error.kind() == ErrorKind::NotFound => Ok(()),
-        result => result,
+        result => result.map_err(failed),
+    }
+}
+
+/// Refuses the other qdisc that there may be. It would take the egress program for its ingress: of no answer, and no end
+/// of the gateway's, would be known, and leases would last until their limit.
+fn only_clsact(interface: &str, kind: Option<String>) -> Result<(), SpotError> {
+    match kind {
+        Some(kind) if kind != "clsact" => Err(SpotError::Qdisc {
+            interface: interface.to_owned(),
+            kind,
+        }),
+        // Where it has just gone, nothing can be attached.
+        _ => Ok(()),
     }
 }
 
@@ -237,5 +259,23 @@ fn failed(program: &'static str, interface: &str, source: ProgramError) -> SpotE
         program,
         interface: interface.to_owned(),
         source: Box::new(source),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_qdisc_without_egress_is_refused_by_name_with_what_to_do() {
+        let refused = only_clsact("eth7", Some("ingress".to_owned())).unwrap_err();
+        let text = refused.to_string();
+        assert!(
+            text.contains("interface eth7 has the qdisc \"ingress\""),
+            "{text}"
+        );
+        assert!(text.contains("`tc qdisc del dev eth7 ingress`"), "{text}");
+        assert!(only_clsact("eth7", Some("clsact".to_owned())).is_ok());
+        assert!(only_clsact("eth7", None).is_ok());
     }
 }

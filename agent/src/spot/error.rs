@@ -39,6 +39,18 @@ pub enum SpotError {
         /// What the kernel said.
         source: Box<ProgramError>,
     },
+    /// What older kernels attach programs to is not there, and something else in its place.
+    #[error(
+        "interface {interface} has the qdisc {kind:?} in the place of clsact, and answers cannot be seen there; remove it \
+         (`tc qdisc del dev {interface} ingress`) and, where its filters are needed, add them to clsact (`tc qdisc add \
+         dev {interface} clsact`); then start the agent again"
+    )]
+    Qdisc {
+        /// The interface.
+        interface: String,
+        /// The kind of the qdisc.
+        kind: String,
+    },
     /// A map operation failed.
     #[error("eBPF map {map}: {source}")]
     Map {

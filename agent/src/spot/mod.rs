@@ -20,6 +20,8 @@ mod load;
 #[cfg(feature = "host")]
 mod log;
 #[cfg(feature = "host")]
+mod qdisc;
+#[cfg(feature = "host")]
 mod sign;
 #[cfg(feature = "host")]
 mod tables;
@@ -41,6 +43,8 @@ pub use interfaces::{Interface, InterfaceChange, Interfaces};
 pub use load::{Options, Spotter, check_headers};
 #[cfg(feature = "host")]
 pub use log::ProgramLog;
+#[cfg(feature = "host")]
+pub use qdisc::qdisc_at_hooks;
 #[cfg(feature = "host")]
 pub use sign::ReleaseSign;
 #[cfg(feature = "host")]

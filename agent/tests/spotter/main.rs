@@ -26,6 +26,7 @@ mod frames;
 mod load;
 #[path = "../support/packet.rs"]
 mod packet;
+mod qdisc;
 mod requests;
 #[path = "../support/rig.rs"]
 mod rig;

@@ -1,0 +1,42 @@
+//! What older kernels attach programs to, as this kernel tells of it.
+use std::process::Command;
+
+use nix::net::if_::if_nametoindex;
+use rsfaas::spot::qdisc_at_hooks;
+
+const INTERFACE: &str = "rsfaas-qdisc";
+
+/// An interface of no use; gone when dropped.
+struct Link;
+
+impl Link {
+    fn new() -> Self {
+        // A pair, since not every kernel has dummies.
+        let pair = ["type", "veth", "peer", "name", "rsfaas-qdisc1"];
+        run("ip", &[&["link", "add", INTERFACE][..], &pair].concat());
+        Self
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        run("ip", &["link", "del", INTERFACE]);
+    }
+}
+
+fn run(program: &str, arguments: &[&str]) {
+    let ended = Command::new(program).args(arguments).status().unwrap();
+    assert!(ended.success(), "{program} {arguments:?}: {ended}");
+}
+
+#[test]
+fn the_qdisc_at_an_interfaces_hooks_is_told_by_its_kind() {
+    let _link = Link::new();
+    let index = if_nametoindex(INTERFACE).unwrap();
+    assert_eq!(qdisc_at_hooks(index).unwrap(), None);
+    for kind in ["ingress", "clsact"] {
+        run("tc", &["qdisc", "add", "dev", INTERFACE, kind]);
+        assert_eq!(qdisc_at_hooks(index).unwrap().as_deref(), Some(kind));
+        run("tc", &["qdisc", "del", "dev", INTERFACE, kind]);
+    }
+}
