@@ -51,6 +51,8 @@ class Handler:
         self._begun = threading.Lock()
         self._loaded = threading.Event()
         self._table = None
+        # Whether the template imports it where an event loop runs already.
+        self._in_loop = _running_loop() is not None
         self._former = signal.signal(_POKE, self._poked)
         os.register_at_fork(before=self._before_fork)
         threading.Thread(target=self._watch, name="rsfaas-park", daemon=True).start()
@@ -149,7 +151,7 @@ class Handler:
         if self._begun.locked() or self._needed.is_set():
             return
         try:
-            with _no_running_loop():
+            with contextlib.nullcontext() if self._in_loop else _no_running_loop():
                 if not self._load():
                     return
         except SystemExit as end:
@@ -223,14 +225,20 @@ class _Later(types.ModuleType):
         return self.__spec__.loader.look_into(self, name)
 
 
+def _running_loop():
+    """The event loop that runs in this thread, where one does."""
+    events = sys.modules.get("asyncio.events")
+    return events and events._get_running_loop()
+
+
 @contextlib.contextmanager
 def _no_running_loop():
     """Lets what is executed run an event loop of its own, although it interrupts a server's."""
-    events = sys.modules.get("asyncio.events")
-    loop = events and events._get_running_loop()
+    loop = _running_loop()
     if loop is None:
         yield
         return
+    events = sys.modules["asyncio.events"]
     events._set_running_loop(None)
     try:
         yield

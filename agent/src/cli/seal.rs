@@ -206,11 +206,15 @@ async fn seal(
     }
     fault::pass(Point::SealFinished);
     tell!("{name}: sealed");
-    let earlier = registered.map(|record| record.base_image);
-    if let Some(image) = earlier.filter(|image| *image != record.base_image) {
+    let records = setting.state.all().into_iter().flatten();
+    // With one that cannot be read it is not known what is used.
+    let records = records.collect::<Result<Vec<_>, _>>().unwrap_or_default();
+    let earlier = registered.filter(|earlier| known::is_base_unused(earlier, &records));
+    if let Some(SealedFunction { base_image, .. }) = earlier {
         tell!(
-            "{name}: its earlier image without the handler, {image}, is not needed any more; once the parked containers are \
-             replaced: docker image rm {image}, and delete it with its registry's own means"
+            "{name}: its earlier image without the handler, {base_image}, is not used by this host any more; where no other \
+             host uses it, and once the parked containers are replaced: docker image rm {base_image}, and delete it with its \
+             registry's own means"
         );
     }
     // The next run goes on with it.

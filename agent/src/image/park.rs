@@ -145,7 +145,7 @@ impl Settings<'_> {
     pub(super) fn upstream_port(&self) -> Result<u16, String> {
         let own = self.variable("port").and_then(|port| port.parse().ok());
         let own = own.unwrap_or(8080);
-        if self.variable("mode") != Some("http") {
+        if self.variable("mode") != Some("http") && !stack::in_files(self.entry, "mode") {
             return Ok(own);
         }
         if let Some(name) = UPSTREAM

@@ -25,7 +25,7 @@ const IP_MAX: usize = 65_535;
 const IPV4_LEAST: usize = 576;
 const IPV6_LEAST: usize = 1280;
 
-/// A held frame that is no TCP segment.
+/// A held frame that cannot be released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadFrame {
     /// It ends inside its headers.
@@ -113,7 +113,7 @@ impl Template {
     /// Reads a held frame.
     ///
     /// # Errors
-    /// When it is no TCP segment, or cut off inside its headers.
+    /// When it is no TCP segment, cut off inside its headers, or damaged.
     pub fn of(held: &HeldFrame) -> Result<Self, BadFrame> {
         let frame = held.frame.as_slice();
         let link_length = if held.ethernet {

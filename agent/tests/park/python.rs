@@ -148,6 +148,21 @@ def handle(word):
 }
 
 #[tokio::test]
+async fn a_handler_that_is_imported_in_a_running_event_loop_finds_it_at_its_import() {
+    let text = "import asyncio\nLOOP = asyncio.get_running_loop()\n\
+        def handle(word):\n    return LOOP is asyncio.get_running_loop()\n";
+    let import = "from function import handler\n";
+    let main = "async def main():\n";
+    let index = ASYNC_INDEX
+        .replace(import, "")
+        .replace(main, &format!("{main}    global handler\n    {import}"));
+    let container = Container::template(&index);
+    let delivered = container.deliver(&[file("handler.py", text)]).await;
+    delivered.ready(container.port, PATIENCE).await.unwrap();
+    assert_eq!(container.call("night"), "true");
+}
+
+#[tokio::test]
 async fn a_handler_waits_at_its_import_for_a_thread_that_forks() {
     let text = "import os\nfrom threading import Thread\n\
         thread = Thread(target=lambda: os.waitpid(os.fork() or os._exit(0), 0))\n\

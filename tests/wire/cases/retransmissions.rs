@@ -16,6 +16,7 @@ cases![
     a_head_sent_again_together_with_the_next_request_stays_hidden,
     a_head_sent_again_in_other_cuts_is_served_once,
     a_request_damaged_on_its_way_is_served_as_it_was_sent,
+    a_request_whose_number_was_damaged_on_its_way_is_served_when_it_comes_again,
     a_request_sent_again_before_the_agent_sees_the_damage_is_sent_once_more,
     a_body_damaged_during_the_unlock_goes_on_as_it_was_sent,
     what_follows_the_damaged_start_of_a_head_comes_again_behind_it,
@@ -127,6 +128,19 @@ fn a_request_damaged_on_its_way_is_served_as_it_was_sent(world: &World) -> Outco
     let bytes = request.bytes();
     let mut peer = Peer::open(&world.scene, STAMPED)?;
     damage(world, || peer.send_damaged(0, &bytes))?;
+    peer.send(0, &bytes)?;
+    expect_status(200, &peer.answer()?)?;
+    peer.reset(bytes.len())?;
+    is_rewritten(world.a()?, &request, &world.gateway.only(peer.address())?)
+}
+
+fn a_request_whose_number_was_damaged_on_its_way_is_served_when_it_comes_again(
+    world: &World,
+) -> Outcome {
+    let request = Request::keyed(world.a()?);
+    let bytes = request.bytes();
+    let mut peer = Peer::open(&world.scene, STAMPED)?;
+    damage(world, || peer.send_displaced(0, &bytes))?;
     peer.send(0, &bytes)?;
     expect_status(200, &peer.answer()?)?;
     peer.reset(bytes.len())?;

@@ -111,6 +111,19 @@ impl Peer {
         self.socket.send(&frame)
     }
 
+    /// The same, damaged in its sequence number: another place, a little before.
+    pub(crate) fn send_displaced(&self, place: usize, bytes: &[u8]) -> Outcome {
+        let sequence = self.sequence(place)?;
+        let mut frame = self.frame(sequence, flags::ACK | flags::PSH, bytes)?;
+        let number = sequence.to_be_bytes();
+        let found = frame.windows(4).position(|window| window == number);
+        let Some(found) = found else {
+            return fail("a frame without its number");
+        };
+        frame[found..found + 4].copy_from_slice(&sequence.wrapping_sub(8).to_be_bytes());
+        self.socket.send(&frame)
+    }
+
     /// Gives the connection up at a place of the stream.
     pub(crate) fn reset(&self, place: usize) -> Outcome {
         self.emit(self.sequence(place)?, flags::RST | flags::ACK, &[])

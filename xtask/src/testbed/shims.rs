@@ -109,7 +109,14 @@ mod tests {
         BufReader::new(child.stdout.take().unwrap())
             .read_line(&mut line)
             .unwrap();
-        (child, Record::new(line.trim().parse().unwrap(), ""))
+        let pid: i32 = line.trim().parse().unwrap();
+        // Until it has become another program it looks like its parent.
+        let start = Instant::now();
+        while fs::read(format!("{PROCESSES}/{pid}/cmdline")).unwrap()[..] != *b"sleep\x0060\0" {
+            assert!(start.elapsed() < PATIENCE, "it stays a shim");
+            thread::sleep(Duration::from_millis(1));
+        }
+        (child, Record::new(pid, ""))
     }
 
     #[test]

@@ -70,6 +70,12 @@ pub(super) async fn is_base_gone(
     Ok(is_gone)
 }
 
+/// Whether none of the records has the image without the handler that an earlier one had.
+pub(super) fn is_base_unused(earlier: &SealedFunction, records: &[SealedFunction]) -> bool {
+    let others = records.iter().map(|record| &record.base_image);
+    !records.is_empty() && others.into_iter().all(|image| *image != earlier.base_image)
+}
+
 /// Whether the locked function is what is deployed; somebody may have removed it, or deployed another one over it.
 pub(super) fn is_deployed(record: &SealedFunction, deployed: Option<&str>) -> bool {
     let locked = Reference::parse(&record.locked_image);
@@ -151,6 +157,22 @@ mod tests {
         let stack = StackFile::read(&file).unwrap();
         let function = stack.functions(None).unwrap().remove(0);
         (stack, function)
+    }
+
+    #[test]
+    fn a_base_is_unused_only_where_every_record_is_known_and_none_has_it() {
+        let of = |base: &str| SealedFunction {
+            base_image: base.to_owned(),
+            ..record(&json!({}))
+        };
+        let earlier = of("r/f:rsfaas-base-1");
+        let with = |bases: &[&str]| {
+            let records: Vec<_> = bases.iter().map(|base| of(base)).collect();
+            is_base_unused(&earlier, &records)
+        };
+        assert!(with(&["r/f:rsfaas-base-2", "r/g:rsfaas-base-1"]));
+        assert!(!with(&["r/f:rsfaas-base-2", "r/f:rsfaas-base-1"]));
+        assert!(!with(&[]), "they could not be read");
     }
 
     #[tokio::test]

@@ -105,7 +105,7 @@ impl Switchboard {
             Action::Release { sequence, bytes } if *sequence == start => bytes.get(..name.length()),
             _ => None,
         });
-        // Where there was no room, it has gone to the locked function.
+        // Where there was no room, it has gone to the locked function. Paths that are spelled otherwise stay the agent's.
         let leads_there = |head: &&[u8]| {
             let mut places = head.windows(path.len());
             places.any(|some| some == path.as_bytes())

@@ -9,20 +9,33 @@ impl Switchboard {
     pub(super) fn reject(&mut self, held: &HeldFrame, error: BadFrame) {
         self.counters.frames_bad += 1;
         match error {
-            // Anybody can send such ones: they are counted only.
-            BadFrame::Damaged { sequence } => {
+            // Anybody can send such ones: they are counted only. The number may be what is damaged, unless the programs
+            // have seen a request end there.
+            BadFrame::Damaged { sequence } if held.place.is_answered => {
                 if !held.place.is_further {
                     self.miss(&held.flow, sequence);
                 }
             }
+            BadFrame::Damaged { .. } => self.judge_afresh(held),
             BadFrame::Short | BadFrame::NotTcp => {
                 tracing::warn!(%error, "a held frame cannot be read");
-                if !held.place.is_further {
-                    let result = self.table.remove(&held.flow);
-                    self.note(result);
-                }
+                self.judge_afresh(held);
             }
         }
+    }
+
+    /// What comes of a flow that the programs have just given is judged as if they had not; the end of one that was known
+    /// before is told still.
+    fn judge_afresh(&mut self, held: &HeldFrame) {
+        if held.place.is_further {
+            return;
+        }
+        let result = if self.flows.contains_key(&held.flow) {
+            self.table.set_opaque(&held.flow)
+        } else {
+            self.table.remove(&held.flow)
+        };
+        self.note(result);
     }
 
     /// Has the first segment that was held of a flow, with this sequence number, come again before what follows it.

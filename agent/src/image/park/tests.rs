@@ -199,6 +199,9 @@ fn where_nothing_tells_the_port_the_function_is_refused() {
     let entry = json!({"environment_file": [file.path()]});
     assert!(port_with(&["mode=http"], &entry).is_err());
     assert_eq!(port_with(&["port=7000"], &entry), Ok(7000), "no upstream");
+    std::fs::write(&file, "environment:\n  mode: http\n").unwrap();
+    let image = ["port=7000", "upstream_url=http://127.0.0.1:5000"];
+    assert_eq!(port_with(&image, &entry), Ok(5000));
 }
 
 fn port_with(env: &[&str], entry: &Value) -> Result<u16, String> {
