@@ -4,7 +4,7 @@ use std::{error::Error, fmt, io, process::ExitCode};
 use crate::{
     chain,
     seal::{
-        archive::ArchiveError, file::FileError, folder::FolderError, format::FormatError,
+        archive::ArchiveError, error::FormatError, file::FileError, folder::FolderError,
         source::KeyReadError,
     },
     state::StateError,

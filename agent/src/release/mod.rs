@@ -2,6 +2,7 @@
 //! veth pair to the ingress of the interface on which they were caught, or over loopback again.
 #[cfg(feature = "host")]
 mod claim;
+mod headers;
 #[cfg(feature = "host")]
 mod loopback;
 #[cfg(feature = "host")]

@@ -6,10 +6,9 @@
 use zeroize::Zeroizing;
 
 use super::{
+    headers::{ACK, IPV4_LEN, IPV6_LEN, RST, TCP, TCP_LEN, is_ipv4, write_length},
     sum,
-    template::{
-        ACK, Frame, IPV4_LEN, IPV6_LEN, RST, TCP, TCP_LEN, Template, is_ipv4, write_length,
-    },
+    template::{Frame, Template},
 };
 
 /// What is left of the gateway's window, as it stands in a header. How it is scaled is not known; at Linux's usual

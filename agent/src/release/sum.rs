@@ -1,5 +1,5 @@
 //! The checksum of a TCP segment: what it covers, and whether it is right.
-use super::template::{TCP, is_ipv4};
+use super::headers::{TCP, is_ipv4};
 use crate::checksum::Checksum;
 
 /// Addresses and protocol behind an IP header, as the checksum counts them (RFC 9293, section 3.1; RFC 8200,

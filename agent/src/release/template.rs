@@ -4,21 +4,15 @@ use std::{net::IpAddr, ops::Range};
 
 use zeroize::Zeroizing;
 
-use super::{LOOPBACK, sum};
-use crate::checksum::Checksum;
+use super::{
+    LOOPBACK,
+    headers::{ACK, FIN, IPV4_LEN, IPV6_LEN, PSH, RST, SYN, TCP, TCP_LEN, is_ipv4, write_length},
+    sum,
+};
 use crate::spot::HeldFrame;
 
 const ETHERNET_LEN: usize = 14;
 const VLAN_LEN: usize = 4;
-pub(super) const IPV4_LEN: usize = 20;
-pub(super) const IPV6_LEN: usize = 40;
-pub(super) const TCP_LEN: usize = 20;
-pub(super) const TCP: u8 = 6;
-const FIN: u8 = 0x01;
-const SYN: u8 = 0x02;
-pub(super) const RST: u8 = 0x04;
-const PSH: u8 = 0x08;
-pub(super) const ACK: u8 = 0x10;
 /// Largest IP packet.
 const IP_MAX: usize = 65_535;
 /// Packets that every host takes (RFC 791, section 3.1), and every link (RFC 8200, section 5).
@@ -265,10 +259,6 @@ fn link(frame: &[u8], length: usize, packet: &[u8], vlan: Option<u32>) -> Vec<u8
     [[0; 12].as_slice(), &ethertype].concat()
 }
 
-pub(super) fn is_ipv4(packet: &[u8]) -> bool {
-    packet.first().is_some_and(|byte| byte >> 4 == 4)
-}
-
 /// Length of the Ethernet header with its tags.
 fn link_length(frame: &[u8]) -> Result<usize, BadFrame> {
     let mut length = ETHERNET_LEN;
@@ -323,20 +313,6 @@ fn network(packet: &[u8]) -> Result<(usize, usize), BadFrame> {
 /// A packet that offloading made longer than its length field can tell says zero.
 fn known(length: usize, packet: &[u8]) -> usize {
     if length == 0 { packet.len() } else { length }
-}
-
-/// Writes a packet's length, and for IPv4 its header checksum.
-pub(super) fn write_length(packet: &mut [u8], header: usize) {
-    // At most the interface's MTU, which fits.
-    let total = packet.len() as u16;
-    if is_ipv4(packet) {
-        packet[2..4].copy_from_slice(&total.to_be_bytes());
-        packet[10..12].fill(0);
-        let sum = Checksum::default().add(&packet[..header]).finish();
-        packet[10..12].copy_from_slice(&sum);
-    } else {
-        packet[4..6].copy_from_slice(&(total - IPV6_LEN as u16).to_be_bytes());
-    }
 }
 
 #[cfg(test)]

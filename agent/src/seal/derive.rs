@@ -5,8 +5,6 @@ use hkdf::Hkdf;
 use sha2::Sha256;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use super::key::Key;
-
 /// What a value is derived for; becomes the `info` of HKDF.
 #[derive(Clone, Copy)]
 pub(super) enum Purpose {
@@ -39,10 +37,10 @@ impl<const N: usize> Derived<N> {
     }
 }
 
-/// Derives `N` bytes from `key` for one purpose. An empty salt stands for HKDF's default of zeros.
-pub(super) fn derive<const N: usize>(key: &Key, salt: &[u8], purpose: Purpose) -> Derived<N> {
+/// Derives `N` bytes from a key's for one purpose. An empty salt stands for HKDF's default of zeros.
+pub(super) fn derive<const N: usize>(key: &[u8; 32], salt: &[u8], purpose: Purpose) -> Derived<N> {
     const { assert!(N <= 255 * 32, "HKDF-SHA256 yields at most 8160 bytes") };
-    let (mut prk, hkdf) = Hkdf::<Sha256>::extract(Some(salt), key.bytes());
+    let (mut prk, hkdf) = Hkdf::<Sha256>::extract(Some(salt), key);
     prk.as_mut_slice().zeroize();
     let mut derived = Derived(Box::new([0; N]));
     #[expect(clippy::expect_used, reason = "the length is asserted at compile time")]

@@ -8,7 +8,8 @@ use std::{
 use super::{
     FILE_NAME, HANDLER_LABEL,
     archive::{Archive, ArchiveError},
-    format::{self, FormatError},
+    error::FormatError,
+    format,
     header::{self, Header},
     key::Key,
 };

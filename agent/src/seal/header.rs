@@ -6,10 +6,10 @@
 use subtle::ConstantTimeEq as _;
 
 use super::{
-    derive::{Derived, Purpose, derive},
-    format::FormatError,
+    derive::{Purpose, derive},
+    error::{FormatError, WrongKey},
     key::{Key, KeyId},
-    stream::{CHUNK, PREFIX_LEN, TAG},
+    stream::{CHUNK, PREFIX_LEN, PayloadKey, TAG},
 };
 
 /// What every sealed file begins with.
@@ -34,19 +34,6 @@ pub struct Header {
     pub(super) plaintext_len: u64,
     pub(super) name: String,
 }
-
-/// The key is not the one that the file was sealed with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("sealed with key {sealed_with}, but this is key {given}")]
-pub struct WrongKey {
-    /// ID of the key that opens the file.
-    pub sealed_with: KeyId,
-    /// ID of the key at hand.
-    pub given: KeyId,
-}
-
-/// The payload's key: there is none before the commitment has been checked.
-pub(super) struct PayloadKey(pub(super) Derived<32>);
 
 impl Header {
     /// Reads the header at the start of a sealed file; what follows it is not looked at.
@@ -101,6 +88,7 @@ impl Header {
             .filter(|length| *length > 0)
             .ok_or_else(|| FormatError::NameLength {
                 name: self.name.clone(),
+                most: MAX_NAME,
             })?;
         let mut bytes = Vec::with_capacity(self.encoded_len());
         bytes.extend_from_slice(MAGIC);
@@ -123,7 +111,7 @@ impl Header {
     /// # Errors
     /// When it is another key (or the header is damaged).
     pub fn verify_key(&self, key: &Key) -> Result<(), WrongKey> {
-        let commitment = derive::<32>(key, &self.salt, Purpose::Commitment);
+        let commitment = derive::<32>(key.bytes(), &self.salt, Purpose::Commitment);
         if bool::from(commitment.bytes().ct_eq(&self.commitment)) {
             Ok(())
         } else {
@@ -137,7 +125,8 @@ impl Header {
     /// The payload's key, once the commitment says that `key` is the right one.
     pub(super) fn payload_key(&self, key: &Key) -> Result<PayloadKey, WrongKey> {
         self.verify_key(key)?;
-        Ok(PayloadKey(derive::<32>(key, &self.salt, Purpose::Payload)))
+        let derived = derive::<32>(key.bytes(), &self.salt, Purpose::Payload);
+        Ok(PayloadKey(derived))
     }
 
     /// ID of the key that opens the file.

@@ -129,7 +129,7 @@ impl Key {
     /// The key's public name. Derived one way: it tells keys apart and says nothing else.
     #[must_use]
     pub fn id(&self) -> KeyId {
-        let id = derive::<8>(self, &[], Purpose::KeyId);
+        let id = derive::<8>(self.bytes(), &[], Purpose::KeyId);
         KeyId(*id.bytes())
     }
 

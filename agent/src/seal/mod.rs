@@ -13,6 +13,7 @@
 #[cfg(feature = "host")]
 pub mod archive;
 mod derive;
+pub mod error;
 #[cfg(feature = "host")]
 pub mod file;
 #[cfg(feature = "host")]

@@ -7,7 +7,7 @@ use chacha20poly1305::{
     AeadInOut as _, KeyInit as _, Tag, XChaCha20Poly1305, XNonce, aead::inout::InOutBuf,
 };
 
-use super::{format::FormatError, header::PayloadKey};
+use super::{derive::Derived, error::FormatError};
 
 /// Plaintext bytes of a chunk; only the last one may be shorter.
 pub(super) const CHUNK: usize = 64 * 1024;
@@ -15,6 +15,9 @@ pub(super) const CHUNK: usize = 64 * 1024;
 pub(super) const TAG: usize = 16;
 /// Random bytes at the start of every chunk's nonce.
 pub(super) const PREFIX_LEN: usize = 19;
+
+/// The payload's key: there is none before the header's commitment has been checked.
+pub(super) struct PayloadKey(pub(super) Derived<32>);
 
 /// Seals and opens the chunks of one file.
 pub(super) struct Stream<'a> {

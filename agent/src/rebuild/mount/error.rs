@@ -173,6 +173,15 @@ impl MountError {
     }
 }
 
+/// What was seen of a process. One that ends under our hands is as good as never seen; not so one that the agent
+/// cannot look at for lack of its own.
+pub(super) fn seen<T>(look: io::Result<T>) -> Result<Option<T>, MountError> {
+    match look {
+        Ok(seen) => Ok(Some(seen)),
+        Err(source) => MountError::exhausted(source).map_or(Ok(None), Err),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,5 +197,17 @@ mod tests {
             "no process waits for its handler after 5s (1 of the container's processes were seen); look \
              at the function's log (faas-cli logs), and seal it again if its base image lacks /.rsfaas"
         );
+    }
+
+    #[test]
+    fn who_has_no_descriptor_left_to_look_with_does_not_say_that_nobody_waits() {
+        let looked = |errno| seen::<()>(Err(io::Error::from_raw_os_error(errno)));
+        for errno in [libc::EMFILE, libc::ENFILE, libc::ENOMEM] {
+            assert!(matches!(looked(errno), Err(MountError::Exhausted { .. })));
+        }
+        for errno in [libc::ENOENT, libc::ESRCH, libc::EACCES] {
+            assert!(matches!(looked(errno), Ok(None)), "it has ended");
+        }
+        assert!(matches!(seen(Ok(())), Ok(Some(()))));
     }
 }

@@ -1,8 +1,7 @@
 //! Finds the processes of a container by the token in their environment: the same with every runtime.
-use std::io;
-
 use super::{
     MountError, ParkToken,
+    error::seen,
     process::{self, Process},
 };
 
@@ -62,15 +61,6 @@ impl Scan {
     }
 }
 
-/// What was seen of a process. One that ends under our hands is as good as never seen; not so one that the agent
-/// cannot look at for lack of its own.
-pub(super) fn seen<T>(look: io::Result<T>) -> Result<Option<T>, MountError> {
-    match look {
-        Ok(seen) => Ok(Some(seen)),
-        Err(source) => MountError::exhausted(source).map_or(Ok(None), Err),
-    }
-}
-
 /// Numbers of all processes, in ascending order.
 pub(super) fn all() -> Result<Vec<i32>, MountError> {
     process::all().map_err(|source| {
@@ -87,7 +77,6 @@ pub(super) fn carries(pid: i32, is_carrier: impl Fn(&[u8]) -> bool) -> Result<bo
 mod tests {
     use std::process::Command;
 
-    use nix::libc;
     use rsfaas_shim::PARK_TOKEN;
 
     use super::*;
@@ -122,18 +111,6 @@ mod tests {
         let first = scan.first.as_ref().map(Process::pid);
         assert!(first.is_some() && scan.carrier.is_some());
         assert_eq!(scan.into_function().as_ref().map(Process::pid), first);
-    }
-
-    #[test]
-    fn who_has_no_descriptor_left_to_look_with_does_not_say_that_nobody_waits() {
-        let looked = |errno| seen::<()>(Err(io::Error::from_raw_os_error(errno)));
-        for errno in [libc::EMFILE, libc::ENFILE, libc::ENOMEM] {
-            assert!(matches!(looked(errno), Err(MountError::Exhausted { .. })));
-        }
-        for errno in [libc::ENOENT, libc::ESRCH, libc::EACCES] {
-            assert!(matches!(looked(errno), Ok(None)), "it has ended");
-        }
-        assert!(matches!(seen(Ok(())), Ok(Some(()))));
     }
 
     #[test]

@@ -6,7 +6,8 @@ use tokio::time::Instant;
 
 use super::{
     MountError, ParkToken,
-    find::{self, seen},
+    error::seen,
+    find,
     namespace::{self, Namespace},
     process::Process,
 };

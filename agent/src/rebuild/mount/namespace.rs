@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use super::{MountError, find::seen};
+use super::{MountError, error::seen};
 
 /// A mount namespace, which exists at least as long as this.
 pub(super) struct Namespace {

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use super::{
     MountError, ParkToken,
-    find::{self, seen},
-    kill,
+    error::seen,
+    find, kill,
     namespace::{self, Namespace},
     process::Process,
     removal,

@@ -1,6 +1,7 @@
 use agent_ebpf::{FlowKey, HeldPlace};
 
 use super::*;
+use crate::checksum::Checksum;
 
 fn held(frame: Vec<u8>, ethernet: bool) -> HeldFrame {
     HeldFrame {

@@ -1,7 +1,10 @@
 //! What the format promises, one behaviour a test.
 use proptest::prelude::*;
 
-use super::{super::stream::CHUNK, *};
+use super::{
+    super::{error::WrongKey, header::MAX_NAME, stream::CHUNK},
+    *,
+};
 
 const NAME: &str = "pydict";
 const LABEL: &str = "handler.tar";
