@@ -167,6 +167,17 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
         .find(|candidate| candidate.is_file())
 }
 
+/// One that the set-up installs.
+///
+/// # Errors
+/// When it is not there.
+pub(crate) fn installed(program: &str) -> Result<PathBuf, Error> {
+    find(program).ok_or_else(|| Error::Missing {
+        what: program.to_owned(),
+        command: "cargo xtask setup",
+    })
+}
+
 /// Where `cargo install` puts programs.
 pub(crate) fn cargo_bin() -> Option<PathBuf> {
     env::var_os("CARGO_HOME")

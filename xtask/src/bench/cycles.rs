@@ -79,7 +79,7 @@ fn count_cycles(
 ) -> Result<Vec<Count>, Error> {
     project.build_push_deploy(FUNCTION)?;
     let key = project.keygen()?;
-    let agent = Agent::start(testbed, project, STANDBY)?;
+    let agent = project.start_agent(STANDBY)?;
     project.seal(FUNCTION, &agent)?;
     let census = Census {
         testbed,

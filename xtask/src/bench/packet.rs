@@ -7,12 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{Place, agents_own, count, quantile};
-use crate::{
-    error::Error,
-    process::output,
-    scene::{Agent, Project},
-    testbed::Testbed,
-};
+use crate::{error::Error, process::output, scene::Project, testbed::Testbed};
 
 /// What to do, and with which OpenFaaS.
 #[derive(Debug, Args)]
@@ -113,7 +108,7 @@ fn throughput(options: &Options, testbed: &Testbed, program: &Path) -> Result<Ra
 }
 
 fn with_agent(testbed: &Testbed, project: &Project) -> Result<Load, Error> {
-    let agent = Agent::start(testbed, project, 0)?;
+    let agent = project.start_agent(0)?;
     let load = under_load(testbed);
     agent.stop()?;
     load

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{Place, count, quantile};
 use crate::{
     error::Error,
-    scene::{ANSWER, Agent, FUNCTION, HeldConnection, Project, QUESTION},
+    scene::{ANSWER, FUNCTION, HeldConnection, Project, QUESTION},
     testbed::Testbed,
 };
 
@@ -55,7 +55,7 @@ fn measure(options: &Options, testbed: &Testbed, project: &Project) -> Result<Va
     let key = project.keygen()?;
     let call = || call(testbed, &key);
 
-    let agent = Agent::start(testbed, project, 0)?;
+    let agent = project.start_agent(0)?;
     project.seal(FUNCTION, &agent)?;
     eprintln!("bench: {COLD} single unlocks, no container parked");
     let mut cold = Vec::new();
@@ -69,7 +69,7 @@ fn measure(options: &Options, testbed: &Testbed, project: &Project) -> Result<Va
         "runs": options.runs, "callers": options.callers, "standby": options.standby,
         "pool": {"cold": summary(&cold)},
     });
-    let agent = Agent::start(testbed, project, options.standby)?;
+    let agent = project.start_agent(options.standby)?;
     let closes = Mutex::new(Vec::new());
     let in_turn = || {
         // Whoever has it has the turn.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{Place, agents_own, count, quantile};
 use crate::{
     error::Error,
-    scene::{ANSWER, Agent, FUNCTION, HeldConnection, Project, QUESTION, classic},
+    scene::{ANSWER, FUNCTION, HeldConnection, Project, QUESTION, classic},
     testbed::Testbed,
 };
 
@@ -45,7 +45,7 @@ fn calls(options: &Options, testbed: &Testbed, project: &Project) -> Result<Valu
         project.build_push_deploy(function)?;
     }
     let key = project.keygen()?;
-    let agent = Agent::start(testbed, project, 1)?;
+    let agent = project.start_agent(1)?;
     project.seal(FUNCTION, &agent)?;
     agent.wait_until_parked(FUNCTION)?;
     let mut unsealed = HeldConnection::open(testbed, classic::FUNCTION, QUESTION, None, ANSWER)?;

@@ -12,7 +12,7 @@ use super::{Place, count, figures::Figures};
 use crate::{
     error::Error,
     scene::{
-        ANSWER, Agent, Call, FUNCTION, HeldConnection, Project, QUESTION,
+        ANSWER, Call, FUNCTION, HeldConnection, Project, QUESTION,
         classic::{self, Builder},
     },
     testbed::Testbed,
@@ -54,7 +54,7 @@ fn measure(
     }
     project.build_push_deploy(FUNCTION)?;
     let key = project.keygen()?;
-    let agent = Agent::start(testbed, project, 1)?;
+    let agent = project.start_agent(1)?;
     project.seal(FUNCTION, &agent)?;
     for run in 0..options.runs {
         eprintln!(
@@ -85,7 +85,7 @@ fn measure(
         }
     }
     agent.stop()?;
-    let agent = Agent::start(testbed, project, 0)?;
+    let agent = project.start_agent(0)?;
     for run in 0..options.runs {
         eprintln!(
             "bench: without a parked container, run {} of {}",

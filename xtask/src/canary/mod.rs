@@ -106,7 +106,7 @@ struct Run<'a> {
 impl Run<'_> {
     /// The default way of rebuilding: no trace anywhere, at any time.
     fn mount(&mut self, functions: &mut Vec<String>) -> Result<(), Error> {
-        let agent = Agent::start(self.testbed, self.project, 1)?;
+        let agent = self.project.start_agent(1)?;
         let subject = self.sealed(&agent, "mount", functions)?;
         agent.wait_until_parked(&subject.name)?;
         let needles = subject.needles()?;
@@ -145,7 +145,7 @@ impl Run<'_> {
         println!("core dumps of the agent, taken by force: {}", cores.len());
         self.problems.extend(cores);
         drop(holder);
-        let agent = Agent::start(self.testbed, self.project, 1)?;
+        let agent = self.project.start_agent(1)?;
         agent.wait_until_parked(&subject.name)?;
         let stack = self.stack(&agent).only_changed();
         self.search("crashed", &stack.places()?, &needles);
@@ -155,7 +155,7 @@ impl Run<'_> {
     /// The opt-in: plaintext is in regular files while it is unlocked, and in none afterwards. Free blocks
     /// and the memory of engine and registry are not promised.
     fn image(&mut self, functions: &mut Vec<String>) -> Result<(), Error> {
-        let agent = Agent::start(self.testbed, self.project, 1)?;
+        let agent = self.project.start_agent(1)?;
         let subject = self.sealed(&agent, "image", functions)?;
         let needles = subject.needles()?;
         let stack = self.stack(&agent);

@@ -36,7 +36,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
     let program = build::build(false)?;
     let testbed = existing.map_or_else(testbed::up, Ok)?;
     let project = Project::new(&testbed, "demo", &program)?;
-    let agent = Agent::start(&testbed, &project, 1)?;
+    let agent = project.start_agent(1)?;
     let shown = show(&testbed, &project, &agent);
     if options.keep {
         keep(&testbed, &project, &agent, options.existing);

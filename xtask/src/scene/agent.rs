@@ -18,7 +18,7 @@ use nix::{
 };
 use serde_json::Value;
 
-use super::{PATIENCE, parse, project::Project};
+use super::{PATIENCE, parse};
 use crate::{
     error::{At as _, Error},
     process::output,
@@ -54,12 +54,13 @@ impl Agent {
     }
 
     /// Starts it with so many parked containers a function, and waits until it answers.
-    pub(crate) fn start(
+    pub(super) fn start(
         testbed: &Testbed,
-        project: &Project,
+        project: &Path,
+        program: &Path,
         standby: usize,
     ) -> Result<Self, Error> {
-        let folder = project.folder().join(FOLDER);
+        let folder = project.join(FOLDER);
         fs::create_dir_all(&folder).at(&folder)?;
         let config = folder.join(CONFIG);
         let mut text = format!(
@@ -78,8 +79,7 @@ impl Agent {
         fs::write(&config, text).at(&config)?;
         let log_path = folder.join("agent.log");
         let log = fs::File::create(&log_path).at(&log_path)?;
-        let program = project.program().to_owned();
-        let mut command = Command::new(&program);
+        let mut command = Command::new(program);
         testbed.lend(&mut command);
         command.arg("agent").arg("--config").arg(&config);
         let process = command
@@ -87,10 +87,10 @@ impl Agent {
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
-            .at(&program)?;
+            .at(program)?;
         let mut agent = Self {
             folder,
-            program,
+            program: program.to_owned(),
             process,
         };
         let deadline = Instant::now() + PATIENCE;

@@ -118,6 +118,11 @@ impl Project {
         Ok(fs::read_to_string(&key).at(&key)?.trim().to_owned())
     }
 
+    /// Starts an agent with so many parked containers a function, and waits until it answers.
+    pub(crate) fn start_agent(&self, standby: usize) -> Result<Agent, Error> {
+        Agent::start(&self.testbed, &self.folder, &self.program, standby)
+    }
+
     /// A key that opens nothing.
     pub(crate) fn other_key(&self) -> Result<String, Error> {
         Ok(output(Command::new(&self.program).arg("keygen"))?

@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use super::{engine::program, host::unmount_below, layout::Layout};
+use super::{host::unmount_below, layout::Layout};
 use crate::{
     error::{At as _, Error},
     files, process,
@@ -62,7 +62,7 @@ impl Disk {
         file.set_len(SIZE).at(&unfinished)?;
         // What is deleted must stay in its blocks: they are to be searched.
         process::output(
-            Command::new(program("mkfs.ext4")?)
+            Command::new(process::installed("mkfs.ext4")?)
                 .args(["-q", "-F", "-m", "0", "-E", "nodiscard,lazy_itable_init=1"])
                 .arg(&unfinished),
         )?;
@@ -71,7 +71,7 @@ impl Disk {
 
     fn attach(&self) -> Result<(), Error> {
         process::output(
-            Command::new(program("mount")?)
+            Command::new(process::installed("mount")?)
                 .args(["-o", "loop,noatime,nodiscard"])
                 .arg(&self.image)
                 .arg(&self.mount),

@@ -13,8 +13,7 @@ use super::{
 };
 use crate::{
     error::{At as _, Error},
-    files,
-    process::{self, find},
+    files, process,
     setup::docker,
 };
 
@@ -79,7 +78,7 @@ impl Engine {
         }
         fs::create_dir_all(RUN).at(RUN)?;
         let config = self.write_config("containerd.toml", &self.containerd_config())?;
-        let mut command = Command::new(program("containerd")?);
+        let mut command = Command::new(process::installed("containerd")?);
         command.arg("--config").arg(config);
         let child = self.containerd.start(&command, "1")?;
         self.containerd
@@ -100,7 +99,7 @@ impl Engine {
     fn dockerd_command(&self) -> Result<Command, Error> {
         // The host's own settings may clash with these.
         let config = self.write_config("docker.json", "{}\n")?;
-        let mut command = Command::new(program("dockerd")?);
+        let mut command = Command::new(process::installed("dockerd")?);
         command
             .arg("--config-file")
             .arg(config)
@@ -214,13 +213,6 @@ fn remove(command: &[&str], list: &str) -> Result<(), Error> {
         return Ok(());
     }
     process::output(docker().args(command).args(list.lines())).map(drop)
-}
-
-pub(super) fn program(name: &str) -> Result<PathBuf, Error> {
-    find(name).ok_or_else(|| Error::Missing {
-        what: name.to_owned(),
-        command: "cargo xtask setup",
-    })
 }
 
 #[cfg(test)]

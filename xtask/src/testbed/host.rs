@@ -12,7 +12,7 @@ use nix::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{engine::program, layout::Layout, netfilter, record};
+use super::{layout::Layout, netfilter, record};
 use crate::{
     error::{At as _, Error},
     process,
@@ -44,7 +44,7 @@ impl Before {
             boot: record::boot(),
             bridges: bridges()?,
             forwarding: fs::read_to_string(FORWARDING).at(FORWARDING)?,
-            iptables: process::output(&mut Command::new(program("iptables-save")?))?,
+            iptables: process::output(&mut Command::new(process::installed("iptables-save")?))?,
         };
         let folder = layout.run();
         fs::create_dir_all(&folder).at(&folder)?;
@@ -70,15 +70,17 @@ impl Before {
 
     /// Puts it back, and forgets the note.
     pub(super) fn restore(&self, layout: &Layout) -> Result<(), Error> {
-        let after = process::output(&mut Command::new(program("iptables-save")?))?;
-        let iptables = program("iptables")?;
+        let after = process::output(&mut Command::new(process::installed("iptables-save")?))?;
+        let iptables = process::installed("iptables")?;
         let mut bridges = bridges()?;
         bridges.retain(|bridge| !self.bridges.contains(bridge));
         for arguments in netfilter::removals(&self.iptables, &after, &bridges) {
             process::output(Command::new(&iptables).args(arguments))?;
         }
         for bridge in &bridges {
-            process::output(Command::new(program("ip")?).args(["link", "delete", bridge]))?;
+            process::output(
+                Command::new(process::installed("ip")?).args(["link", "delete", bridge]),
+            )?;
         }
         fs::write(FORWARDING, &self.forwarding).at(FORWARDING)?;
         let path = Self::path(layout);

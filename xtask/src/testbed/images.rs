@@ -8,7 +8,6 @@ use std::{
 };
 
 use super::{
-    engine::program,
     http,
     language::{GOLANG, NODE},
     layout::{Layout, PREFIX, REGISTRY},
@@ -132,7 +131,7 @@ fn archive_of(layout: &Layout, file: &Path) -> Result<PathBuf, Error> {
         return Err(Error::Needs(format!("{} is no file", file.display())));
     };
     process::output(
-        Command::new(program("tar")?)
+        Command::new(process::installed("tar")?)
             .arg("--create")
             .arg("--file")
             .arg(&archive)

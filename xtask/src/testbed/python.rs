@@ -9,7 +9,7 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
-use super::{engine::program, layout::Layout};
+use super::layout::Layout;
 use crate::{
     error::{At as _, Error},
     process,
@@ -113,7 +113,7 @@ impl Recipe {
     }
 
     fn mmdebstrap(&self, pip: &Path, archive: &Path) -> Result<Command, Error> {
-        let mut command = Command::new(program("mmdebstrap")?);
+        let mut command = Command::new(process::installed("mmdebstrap")?);
         command.args([
             "--variant=minbase",
             "--quiet",

@@ -9,11 +9,13 @@ use std::{
 
 use super::{
     daemon::Daemon,
-    engine::program,
     layout::{GATEWAY_METRICS, Layout, PROMETHEUS, REGISTRY},
     service::Service,
 };
-use crate::error::{At as _, Error};
+use crate::{
+    error::{At as _, Error},
+    process::installed,
+};
 
 /// The registry.
 pub(super) fn registry(layout: &Layout) -> Service {
@@ -36,7 +38,7 @@ pub(super) fn ensure_registry(layout: &Layout) -> Result<(), Error> {
     );
     let path = write(layout, "registry.yml", &config)?;
     write_purge_command(layout, &path)?;
-    let mut command = Command::new(program("docker-registry")?);
+    let mut command = Command::new(installed("docker-registry")?);
     command.arg("serve").arg(path);
     registry(layout).ensure(&config, &command)
 }
@@ -48,7 +50,7 @@ pub(super) fn purge_command(layout: &Layout) -> PathBuf {
 
 fn write_purge_command(layout: &Layout, config: &Path) -> Result<(), Error> {
     let path = purge_command(layout);
-    let collect = program("docker-registry")?;
+    let collect = installed("docker-registry")?;
     let text = format!(
         "#!/bin/sh\nexec {} garbage-collect --delete-untagged {} >/dev/null\n",
         collect.display(),
@@ -75,7 +77,7 @@ pub(super) fn ensure_prometheus(layout: &Layout) -> Result<(), Error> {
          static_configs:\n      - targets: [\"{GATEWAY_METRICS}\"]\n"
     );
     let path = write(layout, "prometheus.yml", &config)?;
-    let mut command = Command::new(program("prometheus")?);
+    let mut command = Command::new(installed("prometheus")?);
     command
         .arg(format!("--config.file={}", path.display()))
         .arg(format!(

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Archive, ArchiveError, Content, Entry,
-    survey::{Found, FoundKind},
+    found::{Found, FoundKind},
 };
 
 /// The folder, at the top of the archive.

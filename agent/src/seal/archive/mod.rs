@@ -5,6 +5,7 @@
 //! so that it never moves and leaves nothing behind, and it is wiped when dropped. An archive that
 //! was parsed is safe to deliver: every path stays inside the folder, none leads through a link.
 mod built;
+mod found;
 mod manifest;
 mod place;
 mod survey;

@@ -8,9 +8,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use zeroize::Zeroizing;
-
-use super::{Archive, ArchiveError, Built, RESERVED, TEMP_PREFIX, check_link, is_manifest, write};
+use super::{
+    Archive, ArchiveError, Built, RESERVED, TEMP_PREFIX, check_link,
+    found::{Found, FoundKind},
+    is_manifest, write,
+};
 use crate::seal::FILE_NAME;
 
 /// What lies in a handler folder, without any content. Paths are relative to the folder.
@@ -33,31 +35,6 @@ pub struct Survey {
 
 /// Tells of a path in a handler folder whether it is left out of the function's image.
 pub type IsLeftOut<'a> = &'a dyn Fn(&Path) -> bool;
-
-/// A file, folder or link that is to be sealed.
-pub(super) struct Found {
-    pub(super) path: PathBuf,
-    pub(super) mode: u32,
-    pub(super) kind: FoundKind,
-}
-
-pub(super) enum FoundKind {
-    Folder,
-    File {
-        size: u64,
-    },
-    /// A file that is not on the disk.
-    Content(Zeroizing<Vec<u8>>),
-    Link(PathBuf),
-}
-
-impl Found {
-    /// As archives are sorted: by path, bytewise.
-    fn in_order(&self, other: &Self) -> std::cmp::Ordering {
-        let (path, other) = (self.path.as_os_str(), other.path.as_os_str());
-        path.as_bytes().cmp(other.as_bytes())
-    }
-}
 
 impl Survey {
     /// Looks through `folder`; links are not followed.

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use super::{
     ArchiveError, BLOCK,
-    survey::{Found, FoundKind},
+    found::{Found, FoundKind},
 };
 
 /// Bytes of a path that a header holds; longer ones take an entry of their own.
