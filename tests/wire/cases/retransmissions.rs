@@ -123,28 +123,26 @@ fn damage(world: &World, send: impl FnOnce() -> Outcome) -> Outcome {
     })
 }
 
-fn a_request_damaged_on_its_way_is_served_as_it_was_sent(world: &World) -> Outcome {
+/// A request that is damaged on its way, and comes again as it was sent.
+fn comes_again(world: &World, damaged: impl FnOnce(&Peer, &[u8]) -> Outcome) -> Outcome {
     let request = Request::keyed(world.a()?).body(b"once");
     let bytes = request.bytes();
     let mut peer = Peer::open(&world.scene, STAMPED)?;
-    damage(world, || peer.send_damaged(0, &bytes))?;
+    damage(world, || damaged(&peer, &bytes))?;
     peer.send(0, &bytes)?;
     expect_status(200, &peer.answer()?)?;
     peer.reset(bytes.len())?;
     is_rewritten(world.a()?, &request, &world.gateway.only(peer.address())?)
 }
 
+fn a_request_damaged_on_its_way_is_served_as_it_was_sent(world: &World) -> Outcome {
+    comes_again(world, |peer, bytes| peer.send_damaged(0, bytes))
+}
+
 fn a_request_whose_number_was_damaged_on_its_way_is_served_when_it_comes_again(
     world: &World,
 ) -> Outcome {
-    let request = Request::keyed(world.a()?);
-    let bytes = request.bytes();
-    let mut peer = Peer::open(&world.scene, STAMPED)?;
-    damage(world, || peer.send_displaced(0, &bytes))?;
-    peer.send(0, &bytes)?;
-    expect_status(200, &peer.answer()?)?;
-    peer.reset(bytes.len())?;
-    is_rewritten(world.a()?, &request, &world.gateway.only(peer.address())?)
+    comes_again(world, |peer, bytes| peer.send_displaced(0, bytes))
 }
 
 fn a_request_sent_again_before_the_agent_sees_the_damage_is_sent_once_more(
