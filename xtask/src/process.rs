@@ -167,6 +167,20 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
         .find(|candidate| candidate.is_file())
 }
 
+/// The name of this program's file. Cargo may put another build of it there meanwhile: then the kernel tells of the file that
+/// is gone, whose name is the right one still.
+///
+/// # Errors
+/// When the kernel does not tell.
+pub(crate) fn own() -> Result<PathBuf, Error> {
+    env::current_exe().at("/proc/self/exe").map(replaced)
+}
+
+fn replaced(file: PathBuf) -> PathBuf {
+    let name = file.to_str().and_then(|it| it.strip_suffix(" (deleted)"));
+    name.map(PathBuf::from).unwrap_or(file)
+}
+
 /// One that the set-up installs.
 ///
 /// # Errors
@@ -247,6 +261,13 @@ mod tests {
             error.unwrap_err().to_string(),
             "`sh -c echo no such thing >&2; exit 3` failed (exit status: 3):\n  no such thing"
         );
+    }
+
+    #[test]
+    fn a_program_in_whose_place_another_build_was_put_is_known_by_its_place() {
+        let file = PathBuf::from("/t/debug/xtask");
+        assert_eq!(replaced("/t/debug/xtask (deleted)".into()), file);
+        assert_eq!(replaced(file.clone()), file);
     }
 
     #[test]

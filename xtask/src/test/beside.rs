@@ -1,7 +1,7 @@
 //! What runs while others wait: this program again, whose output is shown once it is done.
 
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -9,7 +9,7 @@ use std::{
 use super::report::Report;
 use crate::{
     error::{At as _, Error},
-    process::Background,
+    process::{self, Background},
     workspace,
 };
 
@@ -59,7 +59,7 @@ fn start(arguments: &[&str], file: Option<&Path>, log: &str) -> Result<Backgroun
         arguments[..2].join(" "),
         output.display()
     );
-    let mut command = Command::new(env::current_exe().at("/proc/self/exe")?);
+    let mut command = Command::new(process::own()?);
     command.args(arguments).args(file);
     Background::start(command, &output)
 }

@@ -1,7 +1,7 @@
 //! The checks on a real OpenFaaS: the testbed's own parts, then the agent's.
 
 use std::{
-    env, fs, io,
+    fs, io,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -64,8 +64,7 @@ impl Built {
             .envs(environment.iter().copied());
         if testbed.folder.is_some() {
             // The tests may kill parts of this one, and start them again.
-            let xtask = env::current_exe().at("/proc/self/exe")?;
-            command.env("RSFAAS_XTASK", xtask);
+            command.env("RSFAAS_XTASK", process::own()?);
         }
         Ok(process::run_watched(&mut command)?)
     }
