@@ -52,8 +52,10 @@ pub(super) fn keep_promises(leases: &mut HashMap<Holder, Lease>, handler: &Seale
         // What cannot be read is told by whoever needs it.
         let kept = promised.filter(|next| handler.verify(next).unwrap_or(false));
         if let Some(present) = kept {
-            let next = None;
-            lease.set_keys(Keys { present, next });
+            lease.set_keys(Keys {
+                present,
+                next: None,
+            });
         }
     }
 }

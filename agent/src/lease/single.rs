@@ -49,10 +49,8 @@ impl Holder {
 pub(super) struct Lease {
     pub(super) machine: Machine<FlowKey, RequestId>,
     pub(super) container: Option<Arc<Container>>,
-    /// The key of its callers.
-    key: Option<Arc<Key>>,
-    /// The key that one of them wants to have from its end on.
-    next_key: Option<Arc<Key>>,
+    /// The key of its callers, and the one that one of them wants to have from its end on.
+    keys: Option<Keys>,
     /// Tells the unlock that is under way of both; it is given up when this goes.
     unlocking: Option<watch::Sender<Keys>>,
     /// Whether the handler is being encrypted under another key.
@@ -82,8 +80,7 @@ impl Lease {
         Self {
             machine: Machine::default(),
             container: None,
-            key: None,
-            next_key: None,
+            keys: None,
             unlocking: None,
             changes_key: false,
             is_ended: false,
@@ -114,16 +111,23 @@ impl Lease {
 
     /// The key of its callers, and the one that is to be.
     pub(super) fn keys(&self) -> Option<Keys> {
-        Some(Keys {
-            present: self.key.clone()?,
-            next: self.next_key.clone(),
-        })
+        self.keys.clone()
+    }
+
+    fn next_key(&self) -> Option<&Arc<Key>> {
+        self.keys.as_ref()?.next.as_ref()
+    }
+
+    /// It stays with the key that it has.
+    fn forget_next_key(&mut self) {
+        if let Some(keys) = &mut self.keys {
+            keys.next = None;
+        }
     }
 
     /// Its callers have these now, as its unlock has.
     pub(super) fn set_keys(&mut self, keys: Keys) {
-        self.key = Some(Arc::clone(&keys.present));
-        self.next_key.clone_from(&keys.next);
+        self.keys = Some(keys.clone());
         if let Some(unlocking) = &self.unlocking {
             unlocking.send_replace(keys);
         }
@@ -151,7 +155,7 @@ impl Lease {
 
     /// The unlock failed: its callers are told why. None of them has been served, so the key stays.
     pub(super) fn fail(&mut self, refusal: Refusal) -> Vec<Action<FlowKey, RequestId>> {
-        self.next_key = None;
+        self.forget_next_key();
         self.refusal = refusal;
         self.machine.failed()
     }
@@ -160,7 +164,7 @@ impl Lease {
     /// unlock is given up: a stop must not wait for what serves nobody.
     pub(super) fn end(&mut self) -> Vec<Action<FlowKey, RequestId>> {
         if self.machine.phase() != Phase::Unlocked {
-            self.next_key = None;
+            self.forget_next_key();
         }
         self.is_ended |= self.machine.phase() == Phase::Unlocking;
         self.unlocking = None;
@@ -171,7 +175,7 @@ impl Lease {
 
     /// The lock takes too long for those who wait for it: they are told so, and the key stays, as at [`Self::fail`].
     pub(super) fn give_up(&mut self) -> Vec<Action<FlowKey, RequestId>> {
-        self.next_key = None;
+        self.forget_next_key();
         self.refusal = Refusal::RebuildTimeout;
         self.machine.give_up()
     }
@@ -186,11 +190,11 @@ impl Lease {
     /// What its door leads to, where further callers need nothing but the key: the first answer was seen, and
     /// nobody has brought a next key.
     pub(super) fn door(&self) -> Option<Open> {
-        if !self.answered || self.next_key.is_some() || self.machine.phase() != Phase::Unlocked {
+        if !self.answered || self.next_key().is_some() || self.machine.phase() != Phase::Unlocked {
             return None;
         }
         Some(Open {
-            key: self.key.clone()?,
+            key: Arc::clone(&self.keys.as_ref()?.present),
             container: self.container.clone()?,
             name: self.unlocked.clone()?,
         })
@@ -221,9 +225,8 @@ impl Lease {
         self.is_ended = false;
         // Who has come since is told of the next unlock.
         self.refusal = Refusal::RebuildFailed;
-        let keys = self.keys();
-        self.changes_key = self.next_key.take().is_some();
-        self.key = None;
+        self.changes_key = self.next_key().is_some();
+        let keys = self.keys.take();
         self.unlocking = None;
         (self.container.take(), keys)
     }
@@ -264,7 +267,7 @@ impl Lease {
             connections: self.machine.connections(),
             client: holder.address(),
             seconds: self.since.elapsed().as_secs(),
-            next_key_id: self.next_key.as_ref().map(|key| key.id().to_string()),
+            next_key_id: self.next_key().map(|key| key.id().to_string()),
         }
     }
 

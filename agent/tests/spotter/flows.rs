@@ -398,15 +398,20 @@ fn a_new_connection_between_the_same_ports_ends_the_one_that_the_agent_has(mut r
     assert_eq!(resets(&mut ring), 1);
 }
 
+/// A client's.
+fn reset(sequence: u32, text: &[u8]) -> Packet {
+    Packet {
+        flags: RST,
+        sequence,
+        ..Packet::of(text)
+    }
+}
+
 fn a_reset_ends_a_flow_where_the_client_is_and_nowhere_else(mut rig: Rig) {
     let mut ring = rig.spotter.ring().unwrap();
     rig.open();
     assert_eq!(rig.request(KEYED), HOLD);
-    let reset = |sequence| Packet {
-        flags: RST,
-        sequence,
-        ..Packet::of(b"")
-    };
+    let reset = |sequence| reset(sequence, b"");
     for elsewhere in [Packet::SEQUENCE - 1, END + 2, END + (1 << 31)] {
         assert_eq!(rig.spot(&reset(elsewhere)), PASS);
     }
@@ -422,14 +427,9 @@ fn a_reset_with_text_ends_a_flow_and_is_no_part_of_the_stream(mut rig: Rig) {
     let mut ring = rig.spotter.ring().unwrap();
     rig.open();
     assert_eq!(rig.request(KEYED), HOLD);
-    let reset = |sequence| Packet {
-        flags: RST,
-        sequence,
-        ..Packet::of(b"why")
-    };
-    assert_eq!(rig.spot(&reset(END + 2)), PASS);
+    assert_eq!(rig.spot(&reset(END + 2, b"why")), PASS);
     assert_eq!((resets(&mut ring), rig.count("forged_reset")), (0, 1));
-    assert_eq!(rig.spot(&reset(END)), PASS);
+    assert_eq!(rig.spot(&reset(END, b"why")), PASS);
     assert_eq!((resets(&mut ring), rig.count("held_flow")), (1, 0));
 }
 

@@ -72,8 +72,8 @@ pub(super) async fn is_base_gone(
 
 /// Whether none of the records has the image without the handler that an earlier one had.
 pub(super) fn is_base_unused(earlier: &SealedFunction, records: &[SealedFunction]) -> bool {
-    let others = records.iter().map(|record| &record.base_image);
-    !records.is_empty() && others.into_iter().all(|image| *image != earlier.base_image)
+    let is_other = |record: &SealedFunction| record.base_image != earlier.base_image;
+    !records.is_empty() && records.iter().all(is_other)
 }
 
 /// Whether the locked function is what is deployed; somebody may have removed it, or deployed another one over it.

@@ -8,32 +8,29 @@ impl Switchboard {
     /// Leaves a frame out that cannot be read.
     pub(super) fn reject(&mut self, held: &HeldFrame, error: BadFrame) {
         self.counters.frames_bad += 1;
+        // Damaged ones anybody can send: they are counted only.
+        if !matches!(error, BadFrame::Damaged { .. }) {
+            tracing::warn!(%error, "a held frame cannot be read");
+        }
+        if held.place.is_further {
+            return;
+        }
         match error {
-            // Anybody can send such ones: they are counted only. The number may be what is damaged, unless the programs
-            // have seen a request end there.
+            // The number may be what is damaged, unless the programs have seen a request end there.
             BadFrame::Damaged { sequence } if held.place.is_answered => {
-                if !held.place.is_further {
-                    self.miss(&held.flow, sequence);
-                }
+                self.miss(&held.flow, sequence);
             }
-            BadFrame::Damaged { .. } => self.judge_afresh(held),
-            BadFrame::Short | BadFrame::NotTcp => {
-                tracing::warn!(%error, "a held frame cannot be read");
-                self.judge_afresh(held);
-            }
+            _ => self.judge_afresh(&held.flow),
         }
     }
 
     /// What comes of a flow that the programs have just given is judged as if they had not; the end of one that was known
     /// before is told still.
-    fn judge_afresh(&mut self, held: &HeldFrame) {
-        if held.place.is_further {
-            return;
-        }
-        let result = if self.flows.contains_key(&held.flow) {
-            self.table.set_opaque(&held.flow)
+    fn judge_afresh(&mut self, key: &FlowKey) {
+        let result = if self.flows.contains_key(key) {
+            self.table.set_opaque(key)
         } else {
-            self.table.remove(&held.flow)
+            self.table.remove(key)
         };
         self.note(result);
     }
