@@ -220,7 +220,8 @@ fn base64(bytes: &[u8]) -> String {
 mod tests {
     use nix::{
         mount::{MsFlags, mount},
-        sched::{CloneFlags, unshare},
+        sched::{CloneFlags, setns, unshare},
+        unistd::{chroot, fchdir},
     };
 
     use super::*;
@@ -264,9 +265,15 @@ mod tests {
         // On a thread of its own, which nobody else's mounts follow.
         let here = || {
             unshare(CloneFlags::CLONE_FS | CloneFlags::CLONE_NEWNS).unwrap();
+            let root = std::fs::File::open("/").unwrap();
+            // A chroot's root may be no mount point; whoever enters a namespace is at that one's root.
+            let mounts = std::fs::File::open("/proc/thread-self/ns/mnt").unwrap();
+            setns(mounts, CloneFlags::CLONE_NEWNS).unwrap();
             let private = MsFlags::MS_PRIVATE | MsFlags::MS_REC;
             let none = None::<&str>;
             mount(none, "/", none, private, none).unwrap();
+            fchdir(root).unwrap();
+            chroot(".").unwrap();
             let (kind, options) = (Some("tmpfs"), Some("size=4k"));
             mount(kind, mounted.path(), kind, MsFlags::empty(), options).unwrap();
             act(mounted.path());

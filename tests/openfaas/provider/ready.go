@@ -61,7 +61,8 @@ func (f *functions) await(ctx context.Context, name string) (string, error) {
 			return "", err
 		}
 		address := f.address(*found)
-		if listens(ctx, address) {
+		refused := dial(ctx, address)
+		if refused == nil {
 			f.mutex.Lock()
 			f.ready[name] = address
 			f.mutex.Unlock()
@@ -73,7 +74,7 @@ func (f *functions) await(ctx context.Context, name string) (string, error) {
 			return address, nil
 		}
 		if ctx.Err() != nil {
-			return "", fmt.Errorf("function %s on %s: %w", name, address, errNotListening)
+			return "", fmt.Errorf("function %s in %s: %w: %w", name, found.ID, errNotListening, refused)
 		}
 	}
 }
@@ -95,22 +96,23 @@ func (f *functions) address(found container) string {
 	return net.JoinHostPort(found.NetworkSettings.Networks[network].IPAddress, "8080")
 }
 
-// listens tries an address for some time.
-func listens(ctx context.Context, address string) bool {
+// dial tries an address for some time, and gives the last error.
+func dial(ctx context.Context, address string) error {
 	var dialer net.Dialer
 	ctx, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 	defer cancel()
-	for ctx.Err() == nil {
-		if connection, err := dialer.DialContext(ctx, "tcp", address); err == nil {
+	for {
+		connection, err := dialer.DialContext(ctx, "tcp", address)
+		if err == nil {
 			connection.Close()
-			return true
+			return nil
 		}
 		select {
 		case <-ctx.Done():
+			return err
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
-	return false
 }
 
 func (f *functions) forget(name string) {

@@ -83,8 +83,6 @@ impl Ratios {
 /// Measures in short turns, so that a machine that is slower now than then is so for both of a pair.
 fn throughput(options: &Options, testbed: &Testbed, program: &Path) -> Result<Ratios, Error> {
     let project = Project::new(testbed, "bench-packet", program)?;
-    // The first start is slower than those that follow.
-    under_load(testbed)?;
     let mut ratios = Ratios::default();
     for pair in 0..options.pairs {
         eprintln!(
@@ -116,6 +114,12 @@ fn with_agent(testbed: &Testbed, project: &Project) -> Result<Load, Error> {
 
 /// What the gateway answers by itself, so that no function's time hides the packets'.
 fn under_load(testbed: &Testbed) -> Result<Load, Error> {
+    // What the agent and caches still do right after a start or an end is not the packets' cost.
+    wrk(testbed)?;
+    wrk(testbed)
+}
+
+fn wrk(testbed: &Testbed) -> Result<Load, Error> {
     let address = format!("{}/healthz", testbed.gateway.trim_end_matches('/'));
     let text = output(Command::new("wrk").args(["-t1", "-c16", "-d1s", "--latency", &address]))?;
     load(&text).ok_or_else(|| Error::NotSeen(format!("a load without errors in {text:?}")))

@@ -65,18 +65,24 @@ mod tests {
     const INSIDE: &str = "RSFAAS_TEST_INSIDE";
     const TEST: &str = "the_hosts_mounts_are_no_containers_for_an_agent_with_mounts_of_its_own";
 
+    /// What follows has mounts of its own, also in a chroot, whose root need be no mount point.
+    fn with_own_mounts() -> Command {
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--propagation", "unchanged"]);
+        command
+    }
+
     #[test]
     fn the_hosts_mounts_are_no_containers_for_an_agent_with_mounts_of_its_own() {
         if env::var_os(INSIDE).is_none() {
             let name = format!("{}::{TEST}", module_path!().split_once("::").unwrap().1);
-            let mut host = Command::new("unshare");
-            host.args(["--pid", "--fork", "--mount", "--mount-proc", "sh", "-c"])
-                .arg("unshare --mount \"$0\" --exact \"$1\"; exit $?")
+            let mut host = with_own_mounts();
+            host.args(["--pid", "--fork", "--mount-proc", "sh", "-c"])
+                .arg("unshare --mount --propagation unchanged \"$0\" --exact \"$1\"; exit $?")
                 .arg(env::current_exe().unwrap())
                 .arg(name)
                 .env(INSIDE, "");
             let outcome = host.output().unwrap();
-            // In a chroot whose root is no mount point nobody gets mounts of their own.
             let said = [outcome.stdout, outcome.stderr].concat();
             let said = String::from_utf8_lossy(&said);
             let passed = outcome.status.success() && said.contains("1 passed");
@@ -90,7 +96,7 @@ mod tests {
         let own = number_of(std::process::id().cast_signed());
         assert_ne!(number_of(1).unwrap(), own.unwrap());
         assert!(is_hosts(std::process::id()) && is_hosts(1));
-        let mut container = example::started(Command::new("unshare").args(["--mount", "cat"]));
+        let mut container = example::started(with_own_mounts().arg("cat"));
         assert!(!is_hosts(container.id()));
         container.kill().unwrap();
         container.wait().unwrap();
