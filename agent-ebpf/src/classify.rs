@@ -47,6 +47,6 @@ fn named(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Verdic
     match scan::find_key_header(frame, segment, scratch) {
         Found::KeyHeader => Verdict::Hold(Counter::HeldKeyed),
         Found::EndOfHead => Verdict::Pass(Counter::PassedKeyless),
-        Found::Neither => Verdict::Hold(Counter::HeldUndecided),
+        Found::KeyBehind | Found::Neither => Verdict::Hold(Counter::HeldUndecided),
     }
 }

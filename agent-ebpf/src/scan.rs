@@ -1,4 +1,4 @@
-//! The search for the key header in a segment that starts with a request.
+//! The search for the key header in a segment that starts with a request, also behind that one's head.
 
 use agent_ebpf::search;
 
@@ -9,13 +9,15 @@ use crate::{
     work::{CHUNK_LEN, Scratch},
 };
 
-/// Chunks of a head that are searched, 4 KiB in all. A longer head is held for the agent to look at:
+/// Chunks of a segment that are searched, 4 KiB in all. A longer head is held for the agent to look at:
 /// the verifier follows every step, so that the search must end somewhere.
 const CHUNKS: u32 = 16;
 
 /// What the search came upon first.
 pub(crate) enum Found {
     KeyHeader,
+    /// The end of a head without it; behind that, what may be it.
+    KeyBehind,
     EndOfHead,
     Neither,
 }
@@ -52,7 +54,7 @@ pub(crate) fn find_key_header(
             state = step(table, state, group[6]);
             state = step(table, state, group[7]);
         }
-        if state >= search::DECIDED {
+        if (search::DECIDED..search::BEHIND).contains(&state) {
             break;
         }
     }
@@ -60,7 +62,8 @@ pub(crate) fn find_key_header(
     scratch.chunk.wipe();
     match state {
         search::KEY_HEADER => Found::KeyHeader,
-        search::END_OF_HEAD => Found::EndOfHead,
+        search::KEY_BEHIND => Found::KeyBehind,
+        search::END_OF_HEAD | search::BEHIND.. => Found::EndOfHead,
         _ => Found::Neither,
     }
 }
@@ -68,7 +71,6 @@ pub(crate) fn find_key_header(
 /// The state after a byte.
 #[inline(always)]
 fn step(table: &[u8; search::TABLE_LEN], state: u8, byte: u8) -> u8 {
-    // The table has more states than there are, so that the mask changes nothing: it is the bound
-    // that the verifier asks for.
+    // The mask changes nothing: it is the bound that the verifier asks for.
     table[(usize::from(state) << 8 | usize::from(byte)) & (search::TABLE_LEN - 1)]
 }

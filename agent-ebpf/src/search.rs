@@ -1,4 +1,4 @@
-//! The search for the key header, as an automaton over a head's bytes.
+//! The search for the key header, as an automaton over a head's bytes and those behind it.
 //!
 //! The agent fills a table with [`next`], and the programs only look it up: one load a byte and no
 //! branch, since the verifier follows each branch of each byte of a head.
@@ -17,9 +17,13 @@ pub const KEY_HEADER: u8 = DECIDED;
 pub const END_OF_HEAD: u8 = DECIDED + 1;
 /// The bytes ended, or are none of a head: a zero byte.
 pub const END_OF_BYTES: u8 = DECIDED + 2;
+/// What may be the key header was found behind the head: in its body, or in a request that is sent ahead.
+pub const KEY_BEHIND: u8 = DECIDED + 3;
+/// In the table, what is added to an undecided state once the head has ended without the key header.
+pub const BEHIND: u8 = 128;
 
-/// States that the table has room for: a power of two, so that an index can be masked.
-pub const STATES: usize = 128;
+/// States of the table: as many as there are numbers for.
+pub const STATES: usize = 256;
 /// Bytes of the table: the next state at `state * 256 + byte`.
 pub const TABLE_LEN: usize = STATES * 256;
 
@@ -96,6 +100,6 @@ mod tests {
 
     #[test]
     fn every_state_fits_the_table() {
-        assert!((END_OF_BYTES as usize) < STATES);
+        assert!(KEY_BEHIND < BEHIND && ((BEHIND + DECIDED) as usize) < STATES);
     }
 }

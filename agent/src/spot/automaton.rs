@@ -1,5 +1,5 @@
 //! The automaton that finds a header which carries a key, for the programs: the searches for each name,
-//! run side by side and numbered anew.
+//! run side by side and numbered anew, and the same once more for what stands behind a head.
 use agent_ebpf::{HeaderName, search};
 
 /// The programs' table, at `state * 256 + byte` the next state; `None` where the names together have more
@@ -7,9 +7,9 @@ use agent_ebpf::{HeaderName, search};
 pub(super) fn table(headers: [&HeaderName; 2]) -> Option<Box<[u8; search::TABLE_LEN]>> {
     let mut table = Box::new([0; search::TABLE_LEN]);
     let (rows, _) = table.as_chunks_mut::<256>();
-    for (state, row) in (0..).zip(&mut *rows).skip(search::DECIDED.into()) {
+    for state in search::DECIDED..search::BEHIND {
         // Never left.
-        row.fill(state);
+        rows[usize::from(state)].fill(state);
     }
     // What each search says at a state; its place is the state's number.
     let mut states = vec![[search::LINE_START; 2]];
@@ -33,6 +33,19 @@ pub(super) fn table(headers: [&HeaderName; 2]) -> Option<Box<[u8; search::TABLE_
             };
         }
         number += 1;
+    }
+    let (heads, behind) = rows.split_at_mut(search::BEHIND.into());
+    for (head, behind) in heads[..number].iter_mut().zip(behind) {
+        *head = head.map(|state| match state {
+            search::END_OF_HEAD => search::BEHIND | search::LINE_START,
+            other => other,
+        });
+        *behind = head.map(|state| match state {
+            search::KEY_HEADER => search::KEY_BEHIND,
+            // What is no text is a body, which says nothing of keys.
+            search::END_OF_BYTES => search::END_OF_HEAD,
+            undecided => search::BEHIND | undecided,
+        });
     }
     Some(table)
 }
@@ -65,15 +78,8 @@ mod tests {
                 "GET / HTTP/1.1\r\nA: b\r\nx-rsfaas-next-key:",
                 search::KEY_HEADER,
             ),
-            (
-                "GET / HTTP/1.1\r\nX-RsFaaS-Next: a\r\n\r\n",
-                search::END_OF_HEAD,
-            ),
-            (
-                "GET / HTTP/1.1\r\nX-RsFaaS-Keys: a\r\n\r\n",
-                search::END_OF_HEAD,
-            ),
-            ("GET / HTTP/1.1\r\n\r\nX-RsFaaS-Key: k", search::END_OF_HEAD),
+            ("GET / HTTP/1.1\r\nX-RsFaaS-Next: a\r\n\r\n", search::BEHIND),
+            ("GET / HTTP/1.1\r\nX-RsFaaS-Keys: a\r\n\r\n", search::BEHIND),
             ("GET / HTTP/1.1\r\nX-Rs\0", search::END_OF_BYTES),
         ] {
             assert_eq!(
@@ -88,6 +94,21 @@ mod tests {
             "GET / HTTP/1.1\r\nX-RsFaaS-Ne",
         );
         assert!(unfinished < search::DECIDED);
+    }
+
+    #[test]
+    fn a_header_behind_the_head_is_told_apart() {
+        for (behind, end) in [
+            ("GET / HTTP/1.1\r\nX-RsFaaS-Key: k", search::KEY_BEHIND),
+            ("\r\n\r\nx-rsfaas-next-key:", search::KEY_BEHIND),
+            ("a\0\r\nX-RsFaaS-Key: k", search::END_OF_HEAD),
+        ] {
+            let bytes = format!("GET / HTTP/1.1\r\nA: b\r\n\r\n{behind}");
+            let found = find("X-RsFaaS-Key", "X-RsFaaS-Next-Key", &bytes);
+            assert_eq!(found, end, "{behind}");
+        }
+        let text = "POST / HTTP/1.1\r\n\r\n{\"X-RsFaaS-Key\": 1}\nX-RsF";
+        assert!(find("X-RsFaaS-Key", "X-RsFaaS-Next-Key", text) >= search::BEHIND);
     }
 
     #[test]

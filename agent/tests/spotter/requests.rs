@@ -14,6 +14,7 @@ at_both_hooks! {
     the_key_header_is_found_in_any_letter_case_and_place,
     the_key_header_is_found_far_behind_in_a_long_head,
     a_keyless_request_for_a_sealed_function_passes,
+    what_may_be_a_key_behind_a_keyless_head_is_held_for_the_agent,
     what_is_no_request_for_a_sealed_function_passes,
     targets_that_are_not_in_plain_form_are_held_for_the_agent,
     a_request_that_names_an_unlocked_function_is_held_even_without_a_key,
@@ -64,12 +65,28 @@ fn the_key_header_is_found_far_behind_in_a_long_head(mut rig: Rig) {
 fn a_keyless_request_for_a_sealed_function_passes(mut rig: Rig) {
     for head in with_and_without_body(&[
         "GET /function/pydict HTTP/1.1\r\nHost: a\r\n\r\n",
-        "POST /function/pydict HTTP/1.1\r\nContent-Length: 40\r\n\r\nX-RsFaaS-Key: in the body",
+        "POST /function/pydict HTTP/1.1\r\nContent-Length: 40\r\n\r\n{\"X-RsFaaS-Key\": \"in the body\"}\r\n",
         "GET /function/pydict HTTP/1.1\r\nNot-X-RsFaaS-Key: a\r\nX-RsFaaS-Keys: b\r\n\r\n",
     ]) {
         assert_eq!(rig.request(&head), PASS, "{head}");
     }
     assert_eq!(rig.count("passed_keyless"), 6);
+}
+
+fn what_may_be_a_key_behind_a_keyless_head_is_held_for_the_agent(mut rig: Rig) {
+    let keyless = "POST /function/pydict HTTP/1.1\r\nHost: a\r\n\r\n";
+    for (held, behind) in (1..).zip([
+        KEYED,
+        "X-RsFaaS-Key: in the body",
+        "text\nx-rsfaas-next-key:",
+    ]) {
+        assert_eq!(rig.request(&format!("{keyless}{behind}")), HOLD, "{behind}");
+        assert_eq!(rig.count("held_undecided"), held, "{behind}");
+        rig.forget();
+    }
+    let no_text = format!("{keyless}\0{KEYED}");
+    assert_eq!(rig.request(&no_text), PASS);
+    assert_eq!(rig.count("passed_keyless"), 1);
 }
 
 fn what_is_no_request_for_a_sealed_function_passes(mut rig: Rig) {
@@ -152,7 +169,7 @@ fn no_empty_line_hides_a_key(mut rig: Rig) {
     // The next one's line ends are its own.
     assert_eq!(rig.request(KEYED), HOLD);
     rig.forget();
-    let keyless = "\r\nPOST /function/pydict HTTP/1.1\r\nHost: a\r\n\r\nX-RsFaaS-Key: body";
+    let keyless = "\r\nPOST /function/pydict HTTP/1.1\r\nHost: a\r\n\r\nNo-X-RsFaaS-Key: body";
     assert_eq!(rig.request(keyless), PASS);
     assert_eq!(rig.count("passed_keyless"), 1);
 }
