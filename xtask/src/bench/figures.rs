@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 use serde_json::{Value, json};
 
+use super::unlock::QUICK;
+
 /// What is measured, in the order in which it is told.
 const NAMES: [(&str, &str); 8] = [
     ("unsealed", "a running function that is not sealed"),
@@ -22,10 +24,23 @@ const NAMES: [(&str, &str); 8] = [
     ("classic_legacy", "the same with the legacy builder"),
 ];
 
+/// Steps of a parked function's unlock, as the agent's timelines have them.
+const STEPS: [&str; 7] = [
+    "key-checked",
+    "opened",
+    "taken",
+    "delivered",
+    "ready",
+    "released",
+    "answered",
+];
+
 /// Times by what was measured.
 pub(super) struct Figures {
     runs: usize,
     times: BTreeMap<&'static str, Vec<f64>>,
+    /// Milliseconds since the request was held.
+    steps: BTreeMap<&'static str, Vec<f64>>,
 }
 
 impl Figures {
@@ -33,6 +48,7 @@ impl Figures {
         Self {
             runs,
             times: BTreeMap::new(),
+            steps: BTreeMap::new(),
         }
     }
 
@@ -41,6 +57,16 @@ impl Figures {
             .entry(name)
             .or_default()
             .push(time.as_secs_f64() * 1e3);
+    }
+
+    /// Takes the steps of an unlock from its timeline.
+    pub(super) fn add_steps(&mut self, timeline: &Value) {
+        for entry in timeline["steps"].as_array().into_iter().flatten() {
+            let step = STEPS.iter().find(|step| entry[0] == **step);
+            if let (Some(step), Some(time)) = (step, entry[1].as_f64()) {
+                self.steps.entry(step).or_default().push(time);
+            }
+        }
     }
 
     /// A quantile in milliseconds; `None` where nothing was measured.
@@ -58,7 +84,17 @@ impl Figures {
                 .collect::<serde_json::Map<_, _>>()
                 .into()
         };
-        json!({"median_ms": of(0.5), "p99_ms": of(0.99), "runs": self.runs})
+        let steps = |rank| -> Value {
+            self.steps
+                .iter()
+                .map(|(step, times)| ((*step).to_owned(), json!(super::quantile(times, rank))))
+                .collect::<serde_json::Map<_, _>>()
+                .into()
+        };
+        json!({
+            "median_ms": of(0.5), "p99_ms": of(0.99), "runs": self.runs,
+            "steps": {"median_ms": steps(0.5), "p99_ms": steps(0.99)},
+        })
     }
 
     pub(super) fn to_text(&self) -> String {
@@ -74,6 +110,16 @@ impl Figures {
         if let (Some(standby), Some(unsealed)) = (median("standby"), median("unsealed")) {
             let _ = writeln!(text, "standby is unsealed + {:.1} ms", standby - unsealed);
         }
+        for step in STEPS {
+            let times = self.steps.get(step).map_or(&[][..], Vec::as_slice);
+            let of = |rank| super::quantile(times, rank);
+            if let (Some(median), Some(p99)) = (of(0.5), of(0.99)) {
+                let _ = writeln!(
+                    text,
+                    "  {step:<16}{median:>9.2} ms{p99:>9.2} ms  of standby, once held"
+                );
+            }
+        }
         for (slow, fast) in [
             ("classic", "standby"),
             ("cold", "deploy_and_start"),
@@ -83,7 +129,11 @@ impl Figures {
                 let _ = writeln!(text, "{slow} / {fast} = {:.2}", slower / faster);
             }
         }
-        let _ = writeln!(text, "{} runs of each", self.runs);
+        let _ = writeln!(
+            text,
+            "{} runs, {QUICK} quick calls of each kind in each",
+            self.runs
+        );
         text
     }
 }
@@ -108,6 +158,18 @@ mod tests {
         assert_eq!(value["p99_ms"]["standby"], 40.0);
         assert_eq!(value["runs"], 4);
         assert!(value["median_ms"].get("cold").is_none(), "never measured");
+    }
+
+    #[test]
+    fn an_unlocks_steps_are_told_by_their_quantiles() {
+        let mut figures = figures();
+        for time in [1.5, 0.5] {
+            figures.add_steps(&json!({"steps": [["held", 0.0], ["opened", time]]}));
+        }
+        let value = figures.to_json();
+        assert_eq!(value["steps"]["median_ms"], json!({"opened": 0.5}));
+        assert_eq!(value["steps"]["p99_ms"], json!({"opened": 1.5}));
+        assert!(figures.to_text().contains("opened"));
     }
 
     #[test]

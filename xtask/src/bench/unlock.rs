@@ -12,11 +12,14 @@ use super::{Place, count, figures::Figures};
 use crate::{
     error::Error,
     scene::{
-        ANSWER, Call, FUNCTION, HeldConnection, Project, QUESTION,
+        ANSWER, Agent, Call, FUNCTION, HeldConnection, Project, QUESTION,
         classic::{self, Builder},
     },
     testbed::Testbed,
 };
+
+/// Calls of the kinds that take milliseconds, in each run.
+pub(super) const QUICK: usize = 5;
 
 /// What to do, and with which OpenFaaS.
 #[derive(Debug, Args)]
@@ -62,17 +65,9 @@ fn measure(
             run + 1,
             options.runs
         );
-        agent.wait_until_parked(FUNCTION)?;
-        figures.add(
-            "unsealed",
-            answered(&Call::of(testbed, classic::FUNCTION, QUESTION))?,
-        );
-        let keyed = Call::of(testbed, FUNCTION, QUESTION).key(&key);
-        figures.add("standby", answered(&keyed)?);
-        agent.wait_until_parked(FUNCTION)?;
-        let holder = HeldConnection::open(testbed, FUNCTION, QUESTION, Some(&key), ANSWER)?;
-        figures.add("warm", answered(&keyed)?);
-        drop(holder);
+        for _ in 0..QUICK {
+            quick(testbed, &agent, &key, figures)?;
+        }
         for (name, builder) in [
             ("classic", Builder::BuildKit),
             ("classic_legacy", Builder::Legacy),
@@ -107,8 +102,30 @@ fn measure(
             "image",
             answered(&Call::of(testbed, FUNCTION, QUESTION).key(&key))?,
         );
+        // The two are compared.
+        let version = format!("beside {run}");
+        let builder = Builder::BuildKit;
+        figures.add(
+            "classic",
+            classic::flow(testbed, project, builder, &version, false)?,
+        );
     }
     agent.stop()
+}
+
+/// What takes no container of its own, and what takes one that is parked.
+fn quick(testbed: &Testbed, agent: &Agent, key: &str, figures: &mut Figures) -> Result<(), Error> {
+    agent.wait_until_parked(FUNCTION)?;
+    let unsealed = Call::of(testbed, classic::FUNCTION, QUESTION);
+    figures.add("unsealed", answered(&unsealed)?);
+    let keyed = Call::of(testbed, FUNCTION, QUESTION).key(key);
+    figures.add("standby", answered(&keyed)?);
+    agent.wait_until_parked(FUNCTION)?;
+    figures.add_steps(&agent.timeline(FUNCTION)?);
+    let holder = HeldConnection::open(testbed, FUNCTION, QUESTION, Some(key), ANSWER)?;
+    figures.add("warm", answered(&keyed)?);
+    drop(holder);
+    Ok(())
 }
 
 /// How long a call takes, which must be answered rightly.
