@@ -15,7 +15,7 @@ use crate::{
     error::{At as _, Error},
     process::{self, Background},
     setup,
-    testbed::{self, Testbed},
+    testbed::{self, Testbed, Traces},
     workspace,
 };
 
@@ -82,8 +82,8 @@ pub(super) fn check_existing() -> Result<(), Error> {
     }
 }
 
-/// Runs the checks. A testbed is gone afterwards, unless it is to be kept.
-pub(super) fn run(report: &mut Report, built: &Built, existing: bool, keep: bool) {
+/// Runs the checks; a testbed of theirs is to be taken down afterwards.
+pub(super) fn run(report: &mut Report, built: &Built, existing: bool) {
     let found = report.step("OpenFaaS", || {
         Ok(if existing {
             Testbed::existing()?
@@ -116,14 +116,19 @@ pub(super) fn run(report: &mut Report, built: &Built, existing: bool, keep: bool
             });
         }
     }
-    if !keep {
-        take_down(report);
-    }
 }
 
-/// Takes the testbed away.
-pub(super) fn take_down(report: &mut Report) {
+/// Takes the testbed away; the host is then as it was before.
+pub(super) fn take_down(report: &mut Report, before: Option<&Traces>) {
     report.step("the testbed goes", || Ok(testbed::down()?));
+    let Some(before) = before else { return };
+    report.step("nothing of the testbed is left", || {
+        let after = Traces::look()?;
+        match after.since(before)[..] {
+            [] => Ok(()),
+            ref left => Err(Error::NotSeen(format!("a host without {}", left.join(", "))).into()),
+        }
+    });
 }
 
 /// Starts to ask what spotter and agent make of requests, beside what the testbed's gateway does with them.

@@ -79,6 +79,10 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
     };
     if prepare(&mut report, options) {
         let keep = options.existing || testbed::is_up();
+        let before = match keep {
+            false => report.step("look at the host", || Ok(testbed::Traces::look()?)),
+            true => None,
+        };
         // It takes minutes on a fresh machine, most of them waiting for disk and network.
         let raised = match all && !keep {
             true => report.step("start raising an OpenFaaS", || Ok(beside::testbed()?)),
@@ -118,8 +122,12 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
             &mut report,
             raised,
             built,
-            |report, built| end_to_end::run(report, &built, options.existing, keep),
-            end_to_end::take_down,
+            |report, built| end_to_end::run(report, &built, options.existing),
+            |report| {
+                if !keep {
+                    end_to_end::take_down(report, before.as_ref());
+                }
+            },
         );
         if let Some(beside) = beside
             && let Err(error) = beside.finish(&mut report)
@@ -142,14 +150,15 @@ fn on_openfaas<B>(
     test: impl FnOnce(&mut Report, B),
     take_down: impl FnOnce(&mut Report),
 ) {
-    let begun = raised.is_some();
+    let begun = raised.is_some() || built.is_some();
     if let Some(raised) = raised {
         report.step("an OpenFaaS is raised", || Ok(raised.finish()?));
     }
-    match built {
-        Some(built) => test(report, built),
-        None if begun => take_down(report),
-        None => {}
+    if let Some(built) = built {
+        test(report, built);
+    }
+    if begun {
+        take_down(report);
     }
 }
 

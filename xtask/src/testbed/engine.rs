@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Sockets and state of the running daemons; their paths must be short, and must not be on a disk.
-const RUN: &str = "/run/rsfaas-testbed";
+pub(super) const RUN: &str = "/run/rsfaas-testbed";
 const CONTAINERD: &str = "/run/rsfaas-testbed/containerd.sock";
 const PID_FILE: &str = "/run/rsfaas-testbed/docker.pid";
 

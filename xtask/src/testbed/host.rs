@@ -1,7 +1,7 @@
-//! How the host's network was before our Docker Engine started, so that it can be put back.
+//! How the host was before our Docker Engine started, its network most of all, so that it can be put back.
 
 use std::{
-    fs, io,
+    env, fs, io,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -20,9 +20,16 @@ use crate::{
 
 /// Where the kernel lists interfaces.
 const INTERFACES: &str = "/sys/class/net";
+/// Where it lists mounts.
+pub(super) const MOUNTS: &str = "/proc/self/mountinfo";
 const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
 
-/// What Docker Engine changes of the host's network.
+/// The key by which Docker Engine makes itself known, made at its first start.
+const ENGINE_KEY: &str = "/etc/docker/key.json";
+/// By which its command line makes itself known to BuildKit, below the user's home folder.
+const CLIENT_ID: &str = ".docker/.buildNodeID";
+
+/// What Docker Engine changes of the host.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Before {
     /// The boot that it is true of; a note from before there was this field is of none.
@@ -31,6 +38,9 @@ pub(super) struct Before {
     bridges: Vec<String>,
     forwarding: String,
     iptables: String,
+    /// Files of Docker's outside its data folder that were not there.
+    #[serde(default)]
+    missing: Vec<PathBuf>,
 }
 
 impl Before {
@@ -45,6 +55,7 @@ impl Before {
             bridges: bridges()?,
             forwarding: fs::read_to_string(FORWARDING).at(FORWARDING)?,
             iptables: process::output(&mut Command::new(process::installed("iptables-save")?))?,
+            missing: files().into_iter().filter(|file| !file.exists()).collect(),
         };
         let folder = layout.run();
         fs::create_dir_all(&folder).at(&folder)?;
@@ -83,6 +94,7 @@ impl Before {
             )?;
         }
         fs::write(FORWARDING, &self.forwarding).at(FORWARDING)?;
+        self.missing.iter().try_for_each(|file| remove(file))?;
         let path = Self::path(layout);
         fs::remove_file(&path).at(path)
     }
@@ -92,25 +104,60 @@ impl Before {
     }
 }
 
+/// What Docker leaves outside its data folder.
+pub(super) fn files() -> Vec<PathBuf> {
+    let home = env::var_os("HOME").map(|home| Path::new(&home).join(CLIENT_ID));
+    home.into_iter().chain([ENGINE_KEY.into()]).collect()
+}
+
+/// Removes a file, and its folder where nothing else is in that.
+fn remove(file: &Path) -> Result<(), Error> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        removed => removed.at(file)?,
+    }
+    let Some(folder) = file.parent() else {
+        return Ok(());
+    };
+    match fs::remove_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+        removed => removed.at(folder),
+    }
+}
+
 /// Bridges as Docker Engine names them. One outlives it where the engine cannot remove its network.
 fn bridges() -> Result<Vec<String>, Error> {
-    let mut bridges = Vec::new();
+    let mut names = interfaces()?;
+    names.retain(|name| is_bridge(name));
+    Ok(names)
+}
+
+/// Interfaces as Docker Engine names them: bridges, and the hosts' ends of containers' pairs.
+pub(super) fn interfaces() -> Result<Vec<String>, Error> {
+    let mut names = Vec::new();
     for entry in fs::read_dir(INTERFACES).at(INTERFACES)? {
         let name = entry.at(INTERFACES)?.file_name();
-        bridges.extend(name.into_string().ok().filter(|name| is_bridge(name)));
+        let of_docker = |name: &String| is_bridge(name) || is_end_of_pair(name);
+        names.extend(name.into_string().ok().filter(of_docker));
     }
-    Ok(bridges)
+    Ok(names)
 }
 
 /// The default bridge, or that of another network, named after the start of the network's ID.
 fn is_bridge(name: &str) -> bool {
-    let id = |id: &str| id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    name == "docker0" || name.strip_prefix("br-").is_some_and(id)
+    name == "docker0" || name.strip_prefix("br-").is_some_and(|id| is_id(id, 12))
+}
+
+fn is_end_of_pair(name: &str) -> bool {
+    name.strip_prefix("veth").is_some_and(|id| is_id(id, 7))
+}
+
+fn is_id(text: &str, length: usize) -> bool {
+    text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Unmounts everything at and below a folder, the innermost first.
 pub(super) fn unmount_below(folder: &Path) -> Result<(), Error> {
-    const MOUNTS: &str = "/proc/self/mountinfo";
     let mounts = fs::read_to_string(MOUNTS).at(MOUNTS)?;
     for point in mount_points(&mounts, folder) {
         match umount2(&point, MntFlags::MNT_DETACH) {
@@ -138,7 +185,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_engines_bridges_are_known_by_name() {
+    fn the_engines_interfaces_are_known_by_name() {
+        assert!(is_end_of_pair("veth0369ff0") && !is_end_of_pair("veth0"));
         assert!(is_bridge("docker0") && is_bridge("br-b0d0b21bca4c"));
         assert!(!is_bridge("br-lan") && !is_bridge("eth0") && !is_bridge("br-b0d0b21bca4c0"));
     }
@@ -156,6 +204,23 @@ mod tests {
         assert!(note(&format!(r#""boot": "{}", "#, record::boot())));
         assert!(!note(r#""boot": "another", "#));
         assert!(!note(""), "of an unknown boot");
+    }
+
+    #[test]
+    fn a_file_goes_with_its_folder_unless_others_are_in_that() {
+        let home = tempfile::tempdir().unwrap();
+        let [alone, beside] = ["alone", "shared"].map(|folder| {
+            let folder = home.path().join(folder);
+            fs::create_dir(&folder).unwrap();
+            fs::write(folder.join("id"), "").unwrap();
+            folder
+        });
+        fs::write(beside.join("config.json"), "").unwrap();
+        for folder in [&alone, &beside, &alone] {
+            remove(&folder.join("id")).unwrap();
+        }
+        assert!(!alone.exists() && beside.join("config.json").exists());
+        assert!(!beside.join("id").exists());
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod service;
 mod shims;
 mod store;
 mod tools;
+mod traces;
 
 use std::path::PathBuf;
 
@@ -37,6 +38,7 @@ pub(crate) use engine::remove_images;
 use layout::{GATEWAY, Layout, PREFIX};
 use owner::Owner;
 use service::{Service, Standing};
+pub(crate) use traces::Traces;
 
 /// The label that the provider puts on the containers of functions.
 const CONTAINER_LABEL: &str = "com.rsfaas.testbed.deployment";

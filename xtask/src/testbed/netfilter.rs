@@ -49,6 +49,19 @@ pub(super) fn removals(before: &str, after: &str, interfaces: &[String]) -> Vec<
         .collect()
 }
 
+/// What of a firewall, as printed by `iptables-save`, bears a mark of Docker: its chains and the rules that name them.
+pub(super) fn of_docker(saved: &str) -> impl Iterator<Item = String> {
+    entries(saved).filter_map(|(table, line)| {
+        let marked = match chain(line) {
+            Some((name, _)) => is_chain(name),
+            None => words(line).any(|word| is_chain(word) || word == "docker0"),
+        };
+        // Behind a chain's name stand its policy and its counts.
+        let line = chain(line).map_or(line, |(name, _)| name);
+        marked.then(|| format!("{table} {line}"))
+    })
+}
+
 /// The lines that say something, each with its table.
 fn entries(saved: &str) -> impl Iterator<Item = (&str, &str)> {
     let mut table = "";
@@ -98,6 +111,22 @@ mod tests {
             .iter()
             .map(|command| command.join(" "))
             .collect()
+    }
+
+    #[test]
+    fn dockers_chains_and_rules_bear_its_mark() {
+        let marked: Vec<String> = of_docker(AFTER).collect();
+        assert_eq!(
+            marked,
+            [
+                "filter DOCKER",
+                "filter DOCKER-USER",
+                "filter -A FORWARD -j DOCKER-USER",
+                "filter -A FORWARD -i docker0 -j ACCEPT",
+                "filter -A DOCKER-USER -j RETURN",
+                "nat -A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE",
+            ]
+        );
     }
 
     #[test]
