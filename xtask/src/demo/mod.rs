@@ -70,6 +70,11 @@ fn show(testbed: &Testbed, project: &Project, agent: &Agent) -> Result<(), Error
     answer.expect(423, "X-RsFaaS-Key")?;
 
     heading("2. The same call with the key");
+    let parked = parked(&project.deployed()?);
+    verify(
+        !parked.is_empty(),
+        "a container waits for the handler, and the gateway has it",
+    )?;
     let answer = Call::of(testbed, FUNCTION, QUESTION).key(&key).run()?;
     answer.show();
     answer.expect(200, ANSWER)?;
@@ -86,9 +91,10 @@ fn show(testbed: &Testbed, project: &Project, agent: &Agent) -> Result<(), Error
         "and the answer's word is not to be found in it",
     )?;
     let function = agent.function(FUNCTION)?;
+    let deployed = project.deployed()?;
     verify(
-        function["unlocked"].is_null(),
-        "the unlocked container is gone",
+        function["unlocked"].is_null() && !parked.iter().any(|name| deployed.contains(name)),
+        "the unlocked container is gone, from the gateway too",
     )?;
     print!("{}", project.inspect(FUNCTION)?);
 
@@ -99,8 +105,8 @@ fn show(testbed: &Testbed, project: &Project, agent: &Agent) -> Result<(), Error
     answer.show();
     answer.expect(403, "key-wrong")?;
     verify(
-        agent.function(FUNCTION)?["unlocks"] == unlocks,
-        "nothing was built for it",
+        agent.function(FUNCTION)?["unlocks"] == unlocks && project.deployed()? == deployed,
+        "nothing was built for it, and nothing deployed",
     )?;
 
     heading("The keyed call, step by step");
@@ -115,6 +121,13 @@ fn show(testbed: &Testbed, project: &Project, agent: &Agent) -> Result<(), Error
         classic.as_secs_f64() * 1e3,
     );
     Ok(())
+}
+
+/// The containers that wait for the handler, one of which serves the next keyed call.
+fn parked(deployed: &[String]) -> Vec<String> {
+    let of_ours =
+        |name: &&String| name.starts_with(&format!("{FUNCTION}-")) && *name != classic::FUNCTION;
+    deployed.iter().filter(of_ours).cloned().collect()
 }
 
 fn keep(testbed: &Testbed, project: &Project, agent: &Agent, existing: bool) {
@@ -159,6 +172,13 @@ fn contains(bytes: &[u8], word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_parked_is_told_from_other_functions() {
+        let deployed =
+            ["pydict", "pydict-classic", "pydict-mkcwvsm2i-0", "pydicts"].map(str::to_owned);
+        assert_eq!(parked(&deployed), ["pydict-mkcwvsm2i-0"]);
+    }
 
     #[test]
     fn what_is_left_running_ends_by_commands_that_fit_the_openfaas() {

@@ -226,6 +226,14 @@ impl Project {
         Ok(names.join(" "))
     }
 
+    /// The functions that the gateway has, sorted.
+    pub(crate) fn deployed(&self) -> Result<Vec<String>, Error> {
+        let list = output(self.faas().args(["list", "--quiet", "-f", "stack.yaml"]))?;
+        let mut names: Vec<String> = list.lines().map(|name| name.trim().to_owned()).collect();
+        names.sort();
+        Ok(names)
+    }
+
     /// Removes deployed functions.
     pub(crate) fn remove(&self, functions: &[&str]) -> Result<(), Error> {
         remove_each(functions, Duration::from_secs(1), |function| {
