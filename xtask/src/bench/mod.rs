@@ -2,6 +2,7 @@
 
 mod cycles;
 mod figures;
+mod memory;
 mod output;
 mod packet;
 mod pool;
@@ -34,6 +35,8 @@ pub(crate) enum Bench {
     Pool(pool::Options),
     /// What many unlocks and locks leave behind: nothing, or this fails (as root)
     Cycles(cycles::Options),
+    /// What containers that wait for the handler cost of memory, beside one that serves (as root)
+    Memory(memory::Options),
     /// What a packet costs in the programs, by what it is, and the gateway's throughput (as root)
     Packet(packet::Options),
 }
@@ -48,6 +51,7 @@ pub(crate) fn run(bench: &Bench) -> Result<(), Error> {
         Bench::Release(options) => release::run(options),
         Bench::Pool(options) => pool::run(options),
         Bench::Cycles(options) => cycles::run(options),
+        Bench::Memory(options) => memory::run(options),
         Bench::Packet(options) => packet::run(options),
     }
 }
