@@ -79,9 +79,10 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
     };
     if prepare(&mut report, options) {
         let keep = options.existing || testbed::is_up();
-        let before = match keep {
-            false => report.step("look at the host", || Ok(testbed::Traces::look()?)),
-            true => None,
+        let raises = !keep && (wants(Part::E2e) || wants(Part::Faults));
+        let before = match raises {
+            true => report.step("look at the host", || Ok(testbed::Traces::look()?)),
+            false => None,
         };
         // It takes minutes on a fresh machine, most of them waiting for disk and network.
         let raised = match all && !keep {
