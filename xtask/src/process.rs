@@ -159,12 +159,20 @@ pub(crate) fn cargo() -> Command {
 /// A program on the search path, in cargo's own folder of installed programs, or where
 /// administration programs lie.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    find_all(program).next()
+}
+
+/// All programs of a name in those places, in their order.
+pub(crate) fn find_all(program: &str) -> impl Iterator<Item = PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path)
+    let folders: Vec<PathBuf> = env::split_paths(&path)
         .chain(cargo_bin())
         .chain(["/usr/sbin", "/sbin", "/usr/local/go/bin"].map(PathBuf::from))
-        .map(|folder| folder.join(program))
-        .find(|candidate| candidate.is_file())
+        .collect();
+    folders
+        .into_iter()
+        .map(move |folder| folder.join(program))
+        .filter(|candidate| candidate.is_file())
 }
 
 /// The name of this program's file. Cargo may put another build of it there meanwhile: then the kernel tells of the file that

@@ -2,6 +2,7 @@
 
 mod artifact;
 mod ebpf;
+pub(crate) mod linker;
 pub(crate) mod program;
 mod shim;
 pub(crate) mod toolchain;

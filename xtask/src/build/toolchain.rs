@@ -6,9 +6,10 @@ use std::{
     process::Command,
 };
 
+use super::linker::{self, Linker};
 use crate::{
     error::Error,
-    process::{self, find, path_with},
+    process::{self, path_with},
 };
 
 /// The major version of the LLVM that `cargo xtask setup` builds bpf-linker with; it reads what this
@@ -28,8 +29,8 @@ pub(crate) struct Found {
     pub(crate) debian: Option<u32>,
     /// Whether Debian's compiler has the library's sources.
     pub(crate) debian_sources: bool,
-    /// bpf-linker.
-    pub(crate) linker: Option<PathBuf>,
+    /// Every bpf-linker on the search path, the first one first.
+    pub(crate) linkers: Vec<Linker>,
 }
 
 /// Which compiler.
@@ -55,7 +56,7 @@ impl Found {
             nightly: nightly(),
             debian: Path::new(DEBIAN_CARGO).is_file().then(debian).flatten(),
             debian_sources: sysroot(&mut Command::new(DEBIAN_RUSTC)).is_some_and(has_sources),
-            linker: find("bpf-linker"),
+            linkers: linker::look(),
         }
     }
 
@@ -75,6 +76,11 @@ impl Found {
             )),
         }
     }
+
+    /// The linker to use, or what is missing.
+    pub(crate) fn linker(&self) -> Result<&Path, String> {
+        linker::choose(&self.linkers)
+    }
 }
 
 impl Toolchain {
@@ -89,9 +95,7 @@ impl Toolchain {
             command: "cargo xtask setup --build",
         };
         let compiler = found.compiler().map_err(missing)?;
-        let linker = found
-            .linker
-            .ok_or_else(|| missing(format!("bpf-linker (with LLVM {LLVM})")))?;
+        let linker = found.linker().map_err(missing)?.to_owned();
         Ok(Self { compiler, linker })
     }
 
@@ -185,13 +189,14 @@ fn minimum_minor() -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::build::linker::tests::with_llvm;
 
     fn complete() -> Found {
         Found {
             nightly: Some(LLVM),
             debian: Some(LLVM),
             debian_sources: true,
-            linker: Some("/bin/bpf-linker".into()),
+            linkers: vec![with_llvm(LLVM)],
         }
     }
 
@@ -240,16 +245,23 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_linker_is_named() {
-        assert_eq!(
-            Toolchain::of(Found {
-                linker: None,
-                ..complete()
-            })
-            .unwrap_err()
-            .to_string(),
-            "missing: bpf-linker (with LLVM 22); `cargo xtask setup --build` installs it"
-        );
+    fn a_linker_that_is_missing_or_of_an_older_llvm_is_told_with_the_command_that_installs_one() {
+        for (linkers, what) in [
+            (vec![], "LLVM 22"),
+            (vec![with_llvm(21)], "LLVM 22; /bin/bpf-linker has LLVM 21"),
+        ] {
+            assert_eq!(
+                Toolchain::of(Found {
+                    linkers,
+                    ..complete()
+                })
+                .unwrap_err()
+                .to_string(),
+                format!(
+                    "missing: bpf-linker (with {what}); `cargo xtask setup --build` installs it"
+                )
+            );
+        }
     }
 
     #[test]

@@ -126,7 +126,7 @@ pub(super) fn plan(host: &Host) -> Vec<Step> {
     if host.ebpf.compiler().is_err() {
         wanted.extend(COMPILER);
     }
-    if host.ebpf.linker.is_none() {
+    if host.ebpf.linker().is_err() {
         wanted.extend(LINKER);
     }
     if tests && !host.formatter {
@@ -138,7 +138,7 @@ pub(super) fn plan(host: &Host) -> Vec<Step> {
     if !wanted.is_empty() {
         steps.push(Step::Packages(wanted));
     }
-    if host.ebpf.linker.is_none() {
+    if host.ebpf.linker().is_err() {
         steps.push(Step::BpfLinker);
     }
     if tests && !host.deny {
@@ -153,7 +153,7 @@ pub(super) fn plan(host: &Host) -> Vec<Step> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::build::toolchain::LLVM;
+    use crate::build::{linker::tests::with_llvm, toolchain::LLVM};
 
     fn complete() -> Host {
         Host {
@@ -161,7 +161,7 @@ mod tests {
                 nightly: None,
                 debian: Some(LLVM),
                 debian_sources: true,
-                linker: Some("/bin/bpf-linker".into()),
+                linkers: vec![with_llvm(LLVM)],
             },
             build: false,
             existing: false,
@@ -259,16 +259,18 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_linker_is_built_after_what_it_is_built_with() {
+    fn a_linker_that_is_missing_or_too_old_is_built_after_what_it_is_built_with() {
         let mut host = Host {
             missing: LINKER.to_vec(),
             ..complete()
         };
-        host.ebpf.linker = None;
-        assert_eq!(
-            plan(&host),
-            [Step::Packages(LINKER.to_vec()), Step::BpfLinker]
-        );
+        for linkers in [vec![], vec![with_llvm(LLVM - 1)]] {
+            host.ebpf.linkers = linkers;
+            assert_eq!(
+                plan(&host),
+                [Step::Packages(LINKER.to_vec()), Step::BpfLinker]
+            );
+        }
     }
 
     #[test]
