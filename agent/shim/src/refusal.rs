@@ -8,8 +8,6 @@ pub enum Refusal {
     Locked,
     /// The key's text is no key: wrong prefix, length or checksum.
     KeyMalformed,
-    /// The key's time is over.
-    KeyExpired,
     /// A well-formed key that is not this function's.
     KeyWrong,
     /// The next key's text is no key.
@@ -32,10 +30,9 @@ impl Refusal {
     pub const HEADER: &'static str = "X-RsFaaS";
 
     /// Every refusal.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 9] = [
         Self::Locked,
         Self::KeyMalformed,
-        Self::KeyExpired,
         Self::KeyWrong,
         Self::NextKeyMalformed,
         Self::NextKeyConflict,
@@ -51,7 +48,6 @@ impl Refusal {
         match self {
             Self::Locked => "l",
             Self::KeyMalformed => "m",
-            Self::KeyExpired => "e",
             Self::KeyWrong => "w",
             Self::NextKeyMalformed => "n",
             Self::NextKeyConflict => "c",
@@ -68,7 +64,6 @@ impl Refusal {
         match self {
             Self::Locked => "locked",
             Self::KeyMalformed => "key-malformed",
-            Self::KeyExpired => "key-expired",
             Self::KeyWrong => "key-wrong",
             Self::NextKeyMalformed => "next-key-malformed",
             Self::NextKeyConflict => "next-key-conflict",
@@ -92,7 +87,7 @@ impl Refusal {
     pub const fn status(self) -> u16 {
         match self {
             Self::Locked => 423,
-            Self::KeyMalformed | Self::KeyExpired | Self::NextKeyMalformed => 401,
+            Self::KeyMalformed | Self::NextKeyMalformed => 401,
             Self::KeyWrong => 403,
             Self::NextKeyConflict => 409,
             Self::TooManyWrongKeys => 429,
@@ -107,7 +102,7 @@ impl Refusal {
     pub const fn phrase(self) -> &'static str {
         match self {
             Self::Locked => "Locked",
-            Self::KeyMalformed | Self::KeyExpired | Self::NextKeyMalformed => "Unauthorized",
+            Self::KeyMalformed | Self::NextKeyMalformed => "Unauthorized",
             Self::KeyWrong => "Forbidden",
             Self::NextKeyConflict => "Conflict",
             Self::TooManyWrongKeys => "Too Many Requests",
@@ -137,9 +132,6 @@ impl Refusal {
             ),
             Self::KeyMalformed => format!(
                 "the header {header} does not hold a key; send the text of the key file, rsfaas1 and what follows, unchanged"
-            ),
-            Self::KeyExpired => format!(
-                "this key for {function} has expired; ask the function's owner for a new one"
             ),
             Self::KeyWrong => format!(
                 "this key does not open {function}; check that it is the key with which the function was sealed"
