@@ -1,12 +1,12 @@
 //! Checks what the agent embeds, the eBPF object and the programs that run inside containers: where one of them is
-//! missing or older than its sources, the build fails with one clear line.
+//! missing or older than what it is made from, the build fails with one clear line.
 
 #[path = "../xtask/src/fingerprint.rs"]
 mod fingerprint;
 
 use std::path::Path;
 
-use fingerprint::{GATE, LOCKED, SPOTTER};
+use fingerprint::{Artifact, GATE, LOCKED, SPOTTER};
 
 fn main() {
     // Without the agent itself nothing is embedded.
@@ -18,6 +18,9 @@ fn main() {
     let workspace = Path::new("..");
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=../xtask/src/fingerprint.rs");
+    for file in Artifact::WORKSPACE_FILES {
+        println!("cargo::rerun-if-changed=../{file}");
+    }
     for artifact in [SPOTTER, GATE, LOCKED] {
         for path in [
             artifact.path(workspace),

@@ -2,10 +2,12 @@
 //! and `agent/build.rs` (which includes this file) compares before the agent, which embeds the product by its
 //! path, is built, so that an old program is a build error and never runs silently.
 //!
-//! The fingerprint covers the product's own sources, not the lock file: `cargo xtask build-*` always
-//! asks cargo, which knows about dependencies.
+//! The fingerprint covers the product's own sources, what its build is told, and the locked versions of all that it
+//! may depend on. `Cargo.lock` does not tell an optional dependency from another: one version too many makes a product
+//! old for nothing, which costs seconds. The compiler is left out: to ask it would cost every build of the agent.
 
 use std::{
+    collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -19,6 +21,12 @@ pub(crate) struct Artifact {
     pub(crate) name: &'static str,
     /// The folder of its sources, relative to the workspace.
     pub(crate) sources: &'static str,
+    /// The package there.
+    pub(crate) package: &'static str,
+    /// What `cargo build` is told beside the package.
+    pub(crate) arguments: &'static [&'static str],
+    /// What the compiler is told.
+    pub(crate) flags: &'static [&'static str],
     /// The command that makes it.
     pub(crate) command: &'static str,
 }
@@ -27,22 +35,47 @@ pub(crate) struct Artifact {
 pub(crate) const SPOTTER: Artifact = Artifact {
     name: "spotter.o",
     sources: "agent-ebpf",
+    package: "agent-ebpf",
+    arguments: &[
+        "--bin",
+        "rsfaas-spotter",
+        "--features",
+        "bpf",
+        "--target",
+        "bpfel-unknown-none",
+        "-Z",
+        "build-std=core",
+        "--release",
+    ],
+    flags: &[
+        // Linux 6.1's verifier takes a loop for one that may not end ("back-edge") where an instruction that is no
+        // jump runs into the loop's head, as LLVM's last ordering of blocks likes to have it.
+        "-C link-arg=--llvm-args=-disable-block-placement",
+        // Machines with efficient unaligned access let programs read a header's words as words.
+        "-C link-arg=--cpu-features=+allows-misaligned-mem-access",
+    ],
     command: "cargo xtask build-ebpf",
 };
 /// The program that parks a process.
-pub(crate) const GATE: Artifact = Artifact {
-    name: "gate",
-    sources: "agent/shim",
-    command: "cargo xtask build-shim",
-};
+pub(crate) const GATE: Artifact = shim("gate");
 /// The locked function.
-pub(crate) const LOCKED: Artifact = Artifact {
-    name: "locked",
-    sources: "agent/shim",
-    command: "cargo xtask build-shim",
-};
+pub(crate) const LOCKED: Artifact = shim("locked");
+
+const fn shim(name: &'static str) -> Artifact {
+    Artifact {
+        name,
+        sources: "agent/shim",
+        package: "rsfaas-shim",
+        arguments: &["--release"],
+        flags: &["-C target-feature=+crt-static", "-C strip=symbols"],
+        command: "cargo xtask build-shim",
+    }
+}
 
 impl Artifact {
+    /// The files of the workspace that count, beside the sources.
+    pub(crate) const WORKSPACE_FILES: [&'static str; 2] = ["Cargo.toml", "Cargo.lock"];
+
     /// Where the product lies.
     pub(crate) fn path(&self, workspace: &Path) -> PathBuf {
         workspace.join("target/artifacts").join(self.name)
@@ -55,12 +88,24 @@ impl Artifact {
             .join(format!("{}.sources", self.name))
     }
 
-    /// The fingerprint of the sources as they are now, in hexadecimal.
+    /// The fingerprint of all that the product is made from as it is now, in hexadecimal.
     ///
     /// # Errors
-    /// When a source cannot be read.
+    /// When a file cannot be read, or `Cargo.lock` does not have the package.
     pub(crate) fn fingerprint(&self, workspace: &Path) -> io::Result<String> {
-        of_folder(&workspace.join(self.sources))
+        let [manifest, lock] = Self::WORKSPACE_FILES.map(|name| workspace.join(name));
+        let manifest = fs::read_to_string(manifest)?;
+        let lock = fs::read_to_string(lock)?;
+        let sources = of_folder(&workspace.join(self.sources))?;
+        let mut parts = vec![sources.as_str()];
+        parts.extend(self.arguments);
+        parts.extend(self.flags);
+        parts.extend(profile(&manifest));
+        parts.extend(locked(&lock, self.package).ok_or_else(|| {
+            let problem = format!("Cargo.lock does not have {}", self.package);
+            io::Error::new(io::ErrorKind::InvalidData, problem)
+        })?);
+        Ok(hexadecimal(parts.into_iter().map(str::as_bytes)))
     }
 
     /// Whether the product is there and made from the sources as they are now.
@@ -72,6 +117,7 @@ impl Artifact {
             name,
             sources,
             command,
+            ..
         } = self;
         let built_from = fs::read_to_string(self.sources_path(workspace)).unwrap_or_default();
         if built_from.is_empty() || !self.path(workspace).is_file() {
@@ -81,12 +127,13 @@ impl Artifact {
         }
         let now = self
             .fingerprint(workspace)
-            .map_err(|error| format!("cannot read {sources}/: {error}"))?;
+            .map_err(|error| format!("cannot tell what {name} is made from: {error}"))?;
         if built_from.trim() == now {
             Ok(())
         } else {
             Err(format!(
-                "target/artifacts/{name} is older than {sources}/; run `{command}`"
+                "target/artifacts/{name} is older than {sources}/, its build flags or its locked dependencies; \
+                 run `{command}`"
             ))
         }
     }
@@ -102,20 +149,65 @@ pub(crate) fn of_folder(folder: &Path) -> io::Result<String> {
     let mut files = Vec::new();
     collect(folder, Path::new(""), &mut files)?;
     files.sort();
-    let mut hash = Sha256::new();
+    let mut parts = Vec::new();
     for file in files {
-        let path = file.to_string_lossy();
-        let content = fs::read(folder.join(&file))?;
-        for part in [path.as_bytes(), &content] {
-            hash.update((part.len() as u64).to_le_bytes());
-            hash.update(part);
-        }
+        parts.push(file.to_string_lossy().into_owned().into_bytes());
+        parts.push(fs::read(folder.join(&file))?);
     }
-    Ok(hash
-        .finalize()
+    Ok(hexadecimal(parts.iter().map(Vec::as_slice)))
+}
+
+/// SHA-256 over the parts, each after its length.
+fn hexadecimal<'a>(parts: impl Iterator<Item = &'a [u8]>) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    hash.finalize()
         .iter()
         .map(|byte| format!("{byte:02x}"))
-        .collect())
+        .collect()
+}
+
+/// The lines of `Cargo.toml` that say how releases are compiled.
+fn profile(manifest: &str) -> impl Iterator<Item = &str> {
+    let mut within = false;
+    manifest.lines().filter(move |line| {
+        if line.starts_with('[') {
+            within = line.starts_with("[profile.release");
+        }
+        within
+    })
+}
+
+/// What `Cargo.lock` says of a package and of all that it depends on, directly or not; `None` where it does not have it.
+fn locked<'a>(lock: &'a str, package: &str) -> Option<Vec<&'a str>> {
+    let packages: Vec<&str> = lock.split("[[package]]\n").skip(1).collect();
+    let field = |text: &'a str, name: &str| {
+        let lines = text.lines();
+        let value = lines.filter_map(|line| line.strip_prefix(name)).next()?;
+        Some(value.trim_matches(['"', ' ', '=']))
+    };
+    // A dependency is a name, with the version behind it where there are several.
+    let find = |wanted: &str| {
+        let mut words = wanted.split(' ');
+        let (name, version) = (words.next(), words.next());
+        packages.iter().position(|text| {
+            field(text, "name") == name && (version.is_none() || field(text, "version") == version)
+        })
+    };
+    let mut found = BTreeSet::new();
+    let mut ahead = vec![find(package)?];
+    while let Some(index) = ahead.pop() {
+        if found.insert(index) {
+            let dependencies = packages[index]
+                .lines()
+                .filter_map(|line| line.strip_prefix(" \""));
+            ahead.extend(dependencies.filter_map(|line| find(line.trim_end_matches(['"', ',']))));
+        }
+    }
+    Some(found.into_iter().map(|index| packages[index]).collect())
 }
 
 fn collect(root: &Path, relative: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
@@ -131,78 +223,7 @@ fn collect(root: &Path, relative: &Path, files: &mut Vec<PathBuf>) -> io::Result
     Ok(())
 }
 
+// Named, since the agent's build script, which includes this file too, would look elsewhere for it.
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ARTIFACT: Artifact = Artifact {
-        name: "thing",
-        sources: "thing-src",
-        command: "cargo xtask build-thing",
-    };
-
-    /// A workspace of its own with one source file.
-    fn workspace() -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path();
-        fs::create_dir_all(root.join("thing-src/target")).unwrap();
-        fs::create_dir_all(root.join("target/artifacts")).unwrap();
-        fs::write(root.join("thing-src/main.rs"), "fn main() {}").unwrap();
-        folder
-    }
-
-    fn build(root: &Path) {
-        fs::write(ARTIFACT.path(root), "product").unwrap();
-        fs::write(
-            ARTIFACT.sources_path(root),
-            ARTIFACT.fingerprint(root).unwrap(),
-        )
-        .unwrap();
-    }
-
-    #[test]
-    fn a_product_of_the_present_sources_is_accepted() {
-        let folder = workspace();
-        let root = folder.path();
-        build(root);
-        fs::write(root.join("thing-src/target/leftover"), "no source").unwrap();
-        assert_eq!(ARTIFACT.verify(root), Ok(()));
-    }
-
-    #[test]
-    fn a_missing_product_names_the_command_that_makes_it() {
-        let folder = workspace();
-        let root = folder.path();
-        assert_eq!(
-            ARTIFACT.verify(root),
-            Err("target/artifacts/thing is missing; run `cargo xtask build-thing`".into())
-        );
-    }
-
-    #[test]
-    fn a_changed_source_makes_the_product_old() {
-        let folder = workspace();
-        let root = folder.path();
-        build(root);
-        fs::write(root.join("thing-src/main.rs"), "fn main() { }").unwrap();
-        assert_eq!(
-            ARTIFACT.verify(root),
-            Err(
-                "target/artifacts/thing is older than thing-src/; run `cargo xtask build-thing`"
-                    .into()
-            )
-        );
-    }
-
-    #[test]
-    fn moving_content_between_files_changes_the_fingerprint() {
-        let folder = workspace();
-        let root = folder.path();
-        fs::write(root.join("thing-src/a"), "xy").unwrap();
-        fs::write(root.join("thing-src/b"), "z").unwrap();
-        let before = ARTIFACT.fingerprint(root).unwrap();
-        fs::write(root.join("thing-src/a"), "x").unwrap();
-        fs::write(root.join("thing-src/b"), "yz").unwrap();
-        assert_ne!(ARTIFACT.fingerprint(root).unwrap(), before);
-    }
-}
+#[path = "fingerprint/tests.rs"]
+mod tests;

@@ -22,9 +22,7 @@ pub(super) struct Pending {
 impl Pending {
     /// Takes the fingerprint.
     pub(super) fn new(artifact: Artifact, workspace: &Path) -> Result<Self, Error> {
-        let fingerprint = artifact
-            .fingerprint(workspace)
-            .at(workspace.join(artifact.sources))?;
+        let fingerprint = artifact.fingerprint(workspace).at(workspace)?;
         Ok(Self {
             artifact,
             workspace: workspace.to_owned(),

@@ -4,13 +4,6 @@ use super::{artifact::Pending, toolchain::Toolchain};
 use crate::{error::Error, fingerprint::SPOTTER, process, workspace};
 
 const TARGET: &str = "bpfel-unknown-none";
-const FLAGS: &[&str] = &[
-    // Linux 6.1's verifier takes a loop for one that may not end ("back-edge") where an instruction that is no
-    // jump runs into the loop's head, as LLVM's last ordering of blocks likes to have it.
-    "-C link-arg=--llvm-args=-disable-block-placement",
-    // Machines with efficient unaligned access let programs read a header's words as words.
-    "-C link-arg=--cpu-features=+allows-misaligned-mem-access",
-];
 
 /// Builds `target/artifacts/spotter.o`.
 pub(crate) fn build() -> Result<(), Error> {
@@ -25,23 +18,9 @@ pub(crate) fn build() -> Result<(), Error> {
             .cargo()
             .current_dir(&root)
             .env("CARGO_TARGET_DIR", &target)
-            .env("RUSTFLAGS", FLAGS.join(" "))
-            .args([
-                "build",
-                "--package",
-                "agent-ebpf",
-                "--bin",
-                "rsfaas-spotter",
-            ])
-            .args([
-                "--features",
-                "bpf",
-                "--target",
-                TARGET,
-                "-Z",
-                "build-std=core",
-                "--release",
-            ]),
+            .env("RUSTFLAGS", SPOTTER.flags.join(" "))
+            .args(["build", "--package", SPOTTER.package])
+            .args(SPOTTER.arguments),
     )?;
     pending.finish(&target.join(TARGET).join("release/rsfaas-spotter"))
 }

@@ -18,21 +18,13 @@ pub(crate) fn build() -> Result<(), Error> {
         cargo()
             .current_dir(&root)
             .env("CARGO_TARGET_DIR", &target)
-            .env(
-                "RUSTFLAGS",
-                "-C target-feature=+crt-static -C strip=symbols",
-            )
+            .env("RUSTFLAGS", GATE.flags.join(" "))
             .env_remove("CARGO_ENCODED_RUSTFLAGS")
             // With the target named, the flags do not reach build scripts and macros, which cannot
             // be static.
-            .args([
-                "build",
-                "--package",
-                "rsfaas-shim",
-                "--release",
-                "--target",
-                &host,
-            ]),
+            .args(["build", "--package", GATE.package])
+            .args(GATE.arguments)
+            .args(["--target", &host]),
     )?;
     let release = target.join(&host).join("release");
     for (pending, name) in pending.into_iter().zip(["gate", "locked"]) {
