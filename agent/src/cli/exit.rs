@@ -90,6 +90,12 @@ impl Failure {
         Self::new(io_exit(error), format!("{what}: {error}"))
     }
 
+    /// The same, of one function among several.
+    #[must_use]
+    pub fn of(self, function: &str) -> Self {
+        Self::new(self.exit, format!("{function}: {self}"))
+    }
+
     /// The exit code.
     #[must_use]
     pub const fn exit(&self) -> Exit {

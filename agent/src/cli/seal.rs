@@ -77,7 +77,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         tell::repositories(&history::above(&setting.functions));
         for function in &setting.functions {
             let deployed = deployed.get(&function.name).map(String::as_str);
-            seal(&setting, function, &key, args, deployed).await?;
+            seal(&setting, function, &key, args, deployed)
+                .await
+                .map_err(|failure| failure.of(&function.name))?;
         }
         Ok(())
     })

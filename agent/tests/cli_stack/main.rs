@@ -1,136 +1,17 @@
-//! `seal`, `unseal` and `forget` as a user runs them, where there is no engine and faas-cli is a script.
+//! `seal`, `unseal` and `forget` as a user runs them, where faas-cli is a script and there is no engine, or one that
+//! has nothing.
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
-use std::{
-    fs,
-    io::{BufRead as _, BufReader, Write as _},
-    net::{SocketAddr, TcpListener},
-    os::unix::fs::PermissionsExt as _,
-    path::PathBuf,
-    process::{Command, Output},
-    thread,
-};
+mod engine;
+#[path = "../support/gateway.rs"]
+mod gateway;
+mod project;
+mod several;
 
-use rsfaas::{
-    seal::{FILE_NAME, folder::seal_folder, key::Key},
-    stack::StackFile,
-    state::{SealedFunction, StateDir},
-};
+use std::{fs, process::Output};
 
-/// What a gateway answers that has no functions.
-const NO_FUNCTIONS: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n[]";
+use rsfaas::seal::FILE_NAME;
 
-/// Where everything is answered so, for as long as the tests run.
-fn answering(answer: &'static str) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let lines = BufReader::new(&stream).lines();
-            for _ in lines.take_while(|line| !line.as_ref().unwrap().is_empty()) {}
-            stream.write_all(answer.as_bytes()).unwrap();
-        }
-    });
-    address
-}
-
-/// A project with the one function `f`, whose image is built from its handler.
-struct Project {
-    root: tempfile::TempDir,
-    key: Key,
-}
-
-impl Project {
-    fn new() -> Self {
-        Self::at(NO_FUNCTIONS)
-    }
-
-    /// At a gateway that answers this.
-    fn at(gateway: &'static str) -> Self {
-        let root = tempfile::tempdir().unwrap();
-        let key = Key::generate().unwrap();
-        let project = Self { root, key };
-        let at = |path: &str| project.path(path);
-        fs::create_dir(at("f")).unwrap();
-        fs::write(at("f/Dockerfile"), "FROM scratch\nCOPY . /\n").unwrap();
-        fs::write(at("f.key"), project.key.to_text().as_bytes()).unwrap();
-        fs::set_permissions(at("f.key"), fs::Permissions::from_mode(0o600)).unwrap();
-        let gateway = format!("http://{}", answering(gateway));
-        let stack = format!(
-            "provider: {{name: openfaas, gateway: '{gateway}'}}\nfunctions:\n  \
-             f: {{lang: dockerfile, handler: ./f, image: registry.invalid/f}}\n"
-        );
-        fs::write(at("stack.yaml"), stack).unwrap();
-        let (faas_cli, state, socket) = (at("faas-cli"), at("state"), at("agent.sock"));
-        let config = format!(
-            "gateway = {gateway:?}\nfaas_cli = {faas_cli:?}\nstate_dir = {state:?}\ncontrol_socket = {socket:?}\n"
-        );
-        fs::write(at("agent.toml"), config).unwrap();
-        project.faas_cli("exit 0");
-        project
-    }
-
-    fn path(&self, path: &str) -> PathBuf {
-        self.root.path().join(path)
-    }
-
-    fn state(&self) -> StateDir {
-        StateDir::new(self.path("state"))
-    }
-
-    fn faas_cli(&self, text: &str) {
-        let path = self.path("faas-cli");
-        fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
-    }
-
-    /// As an earlier run has left it that was killed when the handler was encrypted.
-    fn begin(&self) -> SealedFunction {
-        let stack = StackFile::read(&self.path("stack.yaml")).unwrap();
-        self.begin_with(&stack.functions(None).unwrap()[0].entry)
-    }
-
-    /// The same with an entry of the stack file that was there then.
-    fn begin_with(&self, entry: &serde_json::Value) -> SealedFunction {
-        seal_folder(&self.path("f"), "f", &self.key, 1).unwrap();
-        let record = serde_json::json!({
-            "name": "f", "sealed": self.path("f").join(FILE_NAME), "base_image": "registry.invalid/f:base",
-            "locked_image": "registry.invalid/f:locked", "handler_dir": "/app", "park": "container",
-            "upstream_port": 8080, "stack": entry,
-        });
-        let record: SealedFunction = serde_json::from_value(record).unwrap();
-        self.state().begin(&record).unwrap();
-        record
-    }
-
-    fn run(&self, command: &str) -> Output {
-        self.run_in("", &[command])
-    }
-
-    /// In a folder of the project, with these arguments.
-    fn run_in(&self, folder: &str, arguments: &[&str]) -> Output {
-        let key = self.path("f.key").into_os_string();
-        self.rsfaas(folder, arguments)
-            .args(["--key-file".into(), key])
-            .output()
-            .unwrap()
-    }
-
-    fn forget(&self, name: &str) -> Output {
-        self.rsfaas("", &["forget", name]).output().unwrap()
-    }
-
-    fn rsfaas(&self, folder: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rsfaas"));
-        command
-            .args(arguments)
-            .arg("--config")
-            .arg(self.path("agent.toml"))
-            .env("DOCKER_HOST", "unix:///nonexistent/docker.sock")
-            .current_dir(self.path(folder));
-        command
-    }
-}
+use crate::{gateway::answering, project::Project};
 
 #[test]
 fn a_sealing_that_was_killed_goes_on_without_building_and_is_not_finished_before_the_purge() {
@@ -194,7 +75,7 @@ fn a_sealed_function_that_is_not_deployed_is_not_taken_for_finished() {
 #[test]
 fn a_sealing_that_was_begun_with_another_entry_begins_again() {
     let project = Project::new();
-    let record = project.begin_with(&serde_json::json!({"limits": {"memory": "64q"}}));
+    let record = project.begin_with("f", &serde_json::json!({"limits": {"memory": "64q"}}));
     let output = project.run("seal");
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(8), "{said}");
