@@ -23,6 +23,10 @@ mod http;
 pub mod image;
 #[cfg(feature = "host")]
 pub mod lease;
+#[cfg(test)]
+#[cfg(feature = "host")]
+#[path = "../tests/support/little_memory.rs"]
+mod little_memory;
 #[cfg(feature = "host")]
 pub mod openfaas;
 #[cfg(feature = "host")]

@@ -1,29 +1,168 @@
-//! `agent` as a user starts it, as far as that takes no gateway.
+//! `agent` as a user starts it, as far as that takes no functions, and what other subcommands say of one that is not there.
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+#[path = "support/gateway.rs"]
+mod gateway;
+
 use std::{
-    fs::{self, File},
-    process::Command,
+    fs::{self, File, Permissions},
+    os::unix::{fs::PermissionsExt as _, net::UnixListener, process::CommandExt as _},
+    path::PathBuf,
+    process::{Command, Output},
 };
 
+/// No agent answers on its control socket.
+const NO_AGENT: i32 = 6;
 /// The gateway cannot be reached, or refused.
 const GATEWAY: i32 = 7;
+/// The system does not permit it.
+const PERMISSION: i32 = 9;
+/// A user without rights: nobody.
+const NOBODY: u32 = 65534;
+
+/// A host for an agent.
+struct Host(tempfile::TempDir);
+
+impl Host {
+    /// With a gateway at this address; further lines of the agent's configuration follow.
+    fn new(gateway: &str, lines: &str) -> Self {
+        let host = Self(tempfile::tempdir().unwrap());
+        // Others may go in.
+        fs::set_permissions(host.0.path(), Permissions::from_mode(0o777)).unwrap();
+        let text = format!(
+            "gateway = {gateway:?}\nfaas_cli = \"/bin/true\"\nstate_dir = {:?}\ncontrol_socket = {:?}\n{lines}",
+            host.path("state"),
+            host.path("agent.sock"),
+        );
+        fs::write(host.path("agent.toml"), text).unwrap();
+        host
+    }
+
+    /// Where no gateway answers.
+    fn without_gateway(lines: &str) -> Self {
+        Self::new("http://127.0.0.1:9", lines)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn rsfaas(&self, subcommand: &str) -> Command {
+        self.program(env!("CARGO_BIN_EXE_rsfaas").into(), subcommand)
+    }
+
+    /// Run by a user without rights, who need not be let into this checkout.
+    fn rsfaas_of_nobody(&self, subcommand: &str) -> Command {
+        let copy = self.path("rsfaas");
+        // By another process: a child that a test on another thread forks meanwhile would keep the file open for
+        // writing, and nobody could run it.
+        let copied = Command::new("cp")
+            .arg(env!("CARGO_BIN_EXE_rsfaas"))
+            .arg(&copy)
+            .status();
+        assert!(copied.unwrap().success());
+        let mut command = self.program(copy, subcommand);
+        command.uid(NOBODY).gid(NOBODY);
+        command
+    }
+
+    fn program(&self, program: PathBuf, subcommand: &str) -> Command {
+        let mut command = Command::new(program);
+        command
+            .arg(subcommand)
+            .arg("--config")
+            .arg(self.path("agent.toml"))
+            .env("OPENFAAS_CONFIG", self.0.path())
+            .env_remove("RUST_LOG")
+            .current_dir("/");
+        command
+    }
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
 
 /// It warns of the gateway, which does not answer, before it gives up.
 #[test]
 fn an_agent_whose_log_cannot_be_written_ends_as_any_other() {
-    let folder = tempfile::tempdir().unwrap();
-    let config = folder.path().join("agent.toml");
-    let text = format!(
-        "gateway = \"http://127.0.0.1:9\"\nfaas_cli = \"/bin/true\"\nstate_dir = {:?}\ncontrol_socket = {:?}\n",
-        folder.path().join("state"),
-        folder.path().join("agent.sock"),
-    );
-    fs::write(&config, text).unwrap();
-    let ended = Command::new(env!("CARGO_BIN_EXE_rsfaas"))
-        .args(["agent", "--config"])
-        .arg(&config)
-        .env("OPENFAAS_CONFIG", folder.path())
-        .stderr(File::options().write(true).open("/dev/full").unwrap())
-        .status()
-        .unwrap();
+    let host = Host::without_gateway("");
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let ended = host.rsfaas("agent").stderr(full).status().unwrap();
     assert_eq!(ended.code(), Some(GATEWAY));
+}
+
+#[test]
+fn an_agent_that_may_not_load_programs_says_who_may() {
+    let gateway = gateway::answering(gateway::NO_FUNCTIONS);
+    let host = Host::new(&format!("http://{gateway}"), "");
+    let output = host.rsfaas_of_nobody("agent").output().unwrap();
+    let said = said(&output);
+    assert_eq!(output.status.code(), Some(PERMISSION), "{said}");
+    let told = said.lines().last().unwrap();
+    assert!(
+        told.starts_with("error: not permitted to load eBPF programs "),
+        "{said}"
+    );
+    assert!(
+        told.contains("run the agent as root, or with CAP_BPF"),
+        "{said}"
+    );
+}
+
+#[test]
+fn an_agent_that_may_not_keep_its_state_is_to_be_run_as_root() {
+    let host = Host::without_gateway("");
+    fs::create_dir(host.path("state")).unwrap();
+    fs::set_permissions(host.path("state"), Permissions::from_mode(0o700)).unwrap();
+    let output = host.rsfaas_of_nobody("agent").output().unwrap();
+    let said = said(&output);
+    assert_eq!(output.status.code(), Some(PERMISSION), "{said}");
+    assert!(
+        said.contains("/state") && said.ends_with("; run it as root (sudo)\n"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_status_without_an_agent_says_how_to_start_one() {
+    let host = Host::without_gateway("");
+    let asked = || {
+        let output = host.rsfaas("status").output().unwrap();
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(NO_AGENT), "{said}");
+        assert!(output.stdout.is_empty());
+        let socket = host.path("agent.sock").display().to_string();
+        assert!(
+            said.starts_with(&format!("error: no agent answers on {socket} ("))
+                && said.ends_with("; start it with `rsfaas agent`\n"),
+            "{said}"
+        );
+    };
+    asked();
+    // As an agent that was killed has left it.
+    drop(UnixListener::bind(host.path("agent.sock")).unwrap());
+    asked();
+}
+
+#[test]
+fn who_may_not_talk_to_the_agent_is_told_who_may() {
+    let host = Host::without_gateway("");
+    let socket = host.path("agent.sock");
+    let _agent = UnixListener::bind(&socket).unwrap();
+    fs::set_permissions(&socket, Permissions::from_mode(0o600)).unwrap();
+    for subcommand in ["status", "lock"] {
+        let mut command = host.rsfaas_of_nobody(subcommand);
+        if subcommand == "lock" {
+            command.arg("--all");
+        }
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(PERMISSION));
+        assert_eq!(
+            said(&output),
+            format!(
+                "error: not permitted to talk to the agent on {}; run it as root (sudo)\n",
+                socket.display()
+            )
+        );
+    }
 }

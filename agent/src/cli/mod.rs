@@ -33,7 +33,7 @@ mod unseal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use nix::unistd::geteuid;
+use nix::{errno::Errno, unistd::geteuid};
 
 use self::exit::{Exit, Failure};
 
@@ -109,18 +109,24 @@ fn run(command: Command) -> Result<(), Failure> {
     }
 }
 
-/// What is told of a failure: its causes, and what helps where the system does not permit it.
+/// What is told of a failure: its causes, and what helps where the system does not permit it or has no room.
 fn told(failure: &Failure, is_root: bool) -> String {
     let text = failure.to_string();
     // Some say so themselves, and to what else it comes down.
-    if failure.exit() != Exit::Permission || is_root || text.contains(" root") {
-        return text;
-    }
-    text + "; run it as root (sudo)"
+    let advice = match failure.exit() {
+        Exit::Permission if !is_root && !text.contains(" root") => "; run it as root (sudo)",
+        Exit::File if text.contains(Errno::ENOSPC.desc()) && !text.contains("free some room") => {
+            "; free some room there, and run it again"
+        }
+        _ => "",
+    };
+    text + advice
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use clap::CommandFactory as _;
 
     use super::*;
@@ -141,9 +147,21 @@ mod tests {
         assert_eq!(told(&failure, true), failure.to_string());
         for failure in [
             not_permitted("not permitted; run the agent as root"),
-            Failure::new(Exit::File, "/f: disk full"),
+            Failure::new(Exit::File, "/f: No such file or directory"),
         ] {
             assert_eq!(told(&failure, false), failure.to_string());
         }
+    }
+
+    #[test]
+    fn who_lacks_room_is_told_to_make_some_once() {
+        let full = io::Error::from_raw_os_error(Errno::ENOSPC as i32);
+        let failure = Failure::io("/f/handler.sealed", &full);
+        assert_eq!(
+            told(&failure, true),
+            "/f/handler.sealed: No space left on device (os error 28); free some room there, and run it again"
+        );
+        let says_so = Failure::io("/tmp, where you may free some room", &full);
+        assert_eq!(told(&says_so, true), says_so.to_string());
     }
 }

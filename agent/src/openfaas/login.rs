@@ -218,13 +218,11 @@ fn base64(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use nix::{
-        mount::{MsFlags, mount},
-        sched::{CloneFlags, setns, unshare},
-        unistd::{chroot, fchdir},
-    };
-
     use super::*;
+    use crate::little_memory::with_little_memory;
+
+    /// Room for a single file.
+    const PAGE: &str = "4k";
 
     #[test]
     fn base64_pads_as_rfc_4648_says() {
@@ -259,28 +257,6 @@ mod tests {
         assert!(!left.exists() && used.exists() && other.exists());
     }
 
-    /// Does something with an empty file system in memory that has room for a single page.
-    fn with_little_memory(act: impl FnOnce(&Path) + Send) {
-        let mounted = tempfile::tempdir().unwrap();
-        // On a thread of its own, which nobody else's mounts follow.
-        let here = || {
-            unshare(CloneFlags::CLONE_FS | CloneFlags::CLONE_NEWNS).unwrap();
-            let root = std::fs::File::open("/").unwrap();
-            // A chroot's root may be no mount point; whoever enters a namespace is at that one's root.
-            let mounts = std::fs::File::open("/proc/thread-self/ns/mnt").unwrap();
-            setns(mounts, CloneFlags::CLONE_NEWNS).unwrap();
-            let private = MsFlags::MS_PRIVATE | MsFlags::MS_REC;
-            let none = None::<&str>;
-            mount(none, "/", none, private, none).unwrap();
-            fchdir(root).unwrap();
-            chroot(".").unwrap();
-            let (kind, options) = (Some("tmpfs"), Some("size=4k"));
-            mount(kind, mounted.path(), kind, MsFlags::empty(), options).unwrap();
-            act(mounted.path());
-        };
-        std::thread::scope(|scope| scope.spawn(here).join().unwrap());
-    }
-
     #[test]
     fn a_login_lies_in_memory_on_a_host_that_has_a_place_for_it() {
         let source = tempfile::NamedTempFile::new().unwrap();
@@ -294,7 +270,7 @@ mod tests {
         let source = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(source.path(), "admin:secret\n").unwrap();
         let disk = tempfile::tempdir().unwrap();
-        with_little_memory(|memory| {
+        with_little_memory(PAGE, |memory| {
             assert!(is_in_memory(memory) && !is_in_memory(Path::new("/proc")));
             let login = || folder_in([memory].into_iter(), disk.path(), "http://g", source.path());
             let folder = login().unwrap();
@@ -310,7 +286,7 @@ mod tests {
     fn a_login_for_which_there_is_no_room_is_not_told_as_one_that_cannot_be_read() {
         let source = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(source.path(), "admin:secret\n").unwrap();
-        with_little_memory(|full| {
+        with_little_memory(PAGE, |full| {
             std::fs::write(full.join("other"), [1; 4096]).unwrap();
             let none = std::iter::empty();
             let error = folder_in(none, full, "http://g", source.path()).unwrap_err();

@@ -6,7 +6,10 @@ use super::{
     SealedFunction, StateDir, StateError,
     function::{read, remove},
 };
-use crate::replace::Beside;
+use crate::replace::{Beside, Replacement as _};
+
+/// As many bytes as a record has, or a few more.
+const RECORD: usize = 4096;
 
 impl StateDir {
     fn begun_record(&self, name: &str) -> PathBuf {
@@ -21,7 +24,8 @@ impl StateDir {
         let path = self.functions();
         std::fs::create_dir_all(&path)
             .and_then(|()| Beside::new(&path.join("writable"), 0o600))
-            .map(drop)
+            // A disk that has no room for content may still have some for a name.
+            .and_then(|mut file| file.write(&[0; RECORD]))
             .map_err(|source| StateError::Io { path, source })
     }
 

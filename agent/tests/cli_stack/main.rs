@@ -2,8 +2,11 @@
 //! has nothing.
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 mod engine;
+mod full_disk;
 #[path = "../support/gateway.rs"]
 mod gateway;
+#[path = "../support/little_memory.rs"]
+mod little_memory;
 mod project;
 mod several;
 
@@ -12,6 +15,21 @@ use std::{fs, process::Output};
 use rsfaas::seal::FILE_NAME;
 
 use crate::{gateway::answering, project::Project};
+
+#[test]
+fn without_a_gateway_nothing_is_sealed_and_its_address_is_told_with_where_it_comes_from() {
+    let project = Project::at_address("http://127.0.0.1:9");
+    let output = project.run("seal");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(7), "{said}");
+    assert!(
+        said.starts_with("error: the gateway http://127.0.0.1:9 does not answer: ")
+            && said.contains("its address is what the stack file, OPENFAAS_URL, or `gateway`"),
+        "{said}"
+    );
+    assert!(project.path("f/Dockerfile").exists() && !project.path("f").join(FILE_NAME).exists());
+    assert_eq!(project.state().begun("f").unwrap(), None);
+}
 
 #[test]
 fn a_sealing_that_was_killed_goes_on_without_building_and_is_not_finished_before_the_purge() {

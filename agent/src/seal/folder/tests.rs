@@ -1,5 +1,6 @@
 //! Sealing and unsealing a folder, and what an interruption leaves.
 use super::*;
+use crate::little_memory::with_little_memory;
 
 const SOURCE: &str = "def handle(req): return 'canary-5b1f'\n";
 
@@ -253,4 +254,17 @@ fn what_the_agent_is_writing_is_no_leftover() {
     assert!(names(folder.path()).iter().any(is_left));
     drop(writing);
     assert!(!names(folder.path()).iter().any(is_left));
+}
+
+#[test]
+fn on_a_full_disk_the_plain_files_stay_and_nothing_is_left_beside_them() {
+    with_little_memory("64k", |folder| {
+        fs::write(folder.join("handler.py"), [b'x'; 40 << 10]).unwrap();
+        let error = seal_folder(folder, "f", &Key::generate().unwrap(), 1).unwrap_err();
+        let FolderError::File(FileError::Io { source, .. }) = error else {
+            panic!("{error}");
+        };
+        assert_eq!(source.kind(), io::ErrorKind::StorageFull);
+        assert_eq!(names(folder), ["handler.py"]);
+    });
 }
