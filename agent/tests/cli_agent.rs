@@ -1,14 +1,29 @@
 //! `agent` as a user starts it, as far as that takes no functions, and what other subcommands say of one that is not there.
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "in a test, a panic is the report"
+)]
 #[path = "support/gateway.rs"]
 mod gateway;
 
 use std::{
     fs::{self, File, Permissions},
+    io::{BufRead as _, BufReader},
     os::unix::{fs::PermissionsExt as _, net::UnixListener, process::CommandExt as _},
     path::PathBuf,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
 };
+
+use nix::{
+    sched::{CloneFlags, unshare},
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
 
 /// No agent answers on its control socket.
 const NO_AGENT: i32 = 6;
@@ -82,6 +97,34 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+/// Runs on a thread of its own in a network of its own: the agent would catch what others call on the host's.
+fn apart<T: Send>(run: impl FnOnce() -> T + Send) -> T {
+    let apart = || {
+        unshare(CloneFlags::CLONE_NEWNET).unwrap();
+        let up = Command::new("ip")
+            .args(["link", "set", "lo", "up"])
+            .status();
+        assert!(up.unwrap().success());
+        run()
+    };
+    thread::scope(|scope| scope.spawn(apart).join().unwrap())
+}
+
+fn signal(process: u32, signal: Signal) {
+    kill(Pid::from_raw(process.try_into().unwrap()), signal).unwrap();
+}
+
+/// Kills a process that is not known to have ended after that time, by the drop of what is returned.
+fn ended_within(limit: Duration, process: u32) -> mpsc::Sender<()> {
+    let (ends, end) = mpsc::channel();
+    thread::spawn(move || {
+        if end.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Timeout) {
+            signal(process, Signal::SIGKILL);
+        }
+    });
+    ends
+}
+
 /// It warns of the gateway, which does not answer, before it gives up.
 #[test]
 fn an_agent_whose_log_cannot_be_written_ends_as_any_other() {
@@ -89,6 +132,54 @@ fn an_agent_whose_log_cannot_be_written_ends_as_any_other() {
     let full = File::options().write(true).open("/dev/full").unwrap();
     let ended = host.rsfaas("agent").stderr(full).status().unwrap();
     assert_eq!(ended.code(), Some(GATEWAY));
+}
+
+#[test]
+fn an_interrupt_ends_the_agent_in_good_order_and_its_json_log_is_an_object_a_line() {
+    let mut log = Vec::new();
+    let ended = apart(|| {
+        let gateway = gateway::answering(gateway::NO_FUNCTIONS);
+        let host = Host::new(&format!("http://{gateway}"), "log = \"json\"\n");
+        let mut agent = host.rsfaas("agent").stderr(Stdio::piped()).spawn().unwrap();
+        let ends = ended_within(Duration::from_secs(60), agent.id());
+        for line in BufReader::new(agent.stderr.take().unwrap()).lines() {
+            let line = line.unwrap();
+            if line.contains("the agent runs") {
+                signal(agent.id(), Signal::SIGINT);
+            }
+            log.push(line);
+        }
+        drop(ends);
+        agent.wait().unwrap()
+    });
+    assert_eq!(ended.code(), Some(0), "{log:#?}");
+    let messages: Vec<String> = log.iter().map(|line| message(line)).collect();
+    let last = messages.last().map(String::as_str);
+    assert_eq!(last, Some("stopped"), "{log:#?}");
+}
+
+#[test]
+fn what_ends_the_agent_is_an_object_of_its_json_log_too() {
+    let host = Host::without_gateway("log = \"json\"\n");
+    let output = host.rsfaas("agent").output().unwrap();
+    assert_eq!(output.status.code(), Some(GATEWAY));
+    let said = said(&output);
+    let messages: Vec<String> = said.lines().map(message).collect();
+    let last = messages.last().unwrap();
+    assert!(
+        last.contains("the gateway http://127.0.0.1:9 does not answer"),
+        "{said}"
+    );
+}
+
+/// The message of a line of a log in JSON.
+fn message(line: &str) -> String {
+    let event: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    assert!(
+        event["timestamp"].is_string() && event["level"].is_string(),
+        "{line}"
+    );
+    event["fields"]["message"].as_str().unwrap().to_owned()
 }
 
 #[test]

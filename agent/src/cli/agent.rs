@@ -1,8 +1,13 @@
 //! `rsfaas agent`: the daemon, in the foreground.
 use std::path::PathBuf;
 
-use super::{exit::Failure, log};
-use crate::{config::Config, daemon};
+use nix::unistd::geteuid;
+
+use super::{exit::Failure, log, told};
+use crate::{
+    config::{Config, LogFormat},
+    daemon,
+};
 
 /// Run the agent: hold keyed requests, serve sealed functions, lock them again.
 ///
@@ -19,12 +24,24 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let config = Config::read(args.config.as_deref())?;
-    log::of_agent(config.log);
+    let format = config.log;
+    log::of_agent(format);
     // One thread: what is held passes from task to task without waking another, and work that takes long
     // has threads of its own.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::io("the agent's threads", &error))?;
-    Ok(runtime.block_on(daemon::run(config))?)
+    let ended = runtime.block_on(daemon::run(config));
+    ended.map_err(|error| {
+        let failure = Failure::from(error);
+        match format {
+            LogFormat::Text => failure,
+            // Whoever reads such a log takes every line for an object.
+            LogFormat::Json => {
+                tracing::error!("{}", told(&failure, geteuid().is_root()));
+                failure.already_told()
+            }
+        }
+    })
 }

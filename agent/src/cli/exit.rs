@@ -74,6 +74,7 @@ pub trait Classify: Error + Send + Sync + 'static {
 pub struct Failure {
     exit: Exit,
     error: Box<dyn Error + Send + Sync>,
+    is_told: bool,
 }
 
 impl Failure {
@@ -82,6 +83,7 @@ impl Failure {
         Self {
             exit,
             error: error.into(),
+            is_told: false,
         }
     }
 
@@ -94,6 +96,21 @@ impl Failure {
     #[must_use]
     pub fn of(self, function: &str) -> Self {
         Self::new(self.exit, format!("{function}: {self}"))
+    }
+
+    /// The same, of which nothing more is to be told.
+    #[must_use]
+    pub fn already_told(self) -> Self {
+        Self {
+            is_told: true,
+            ..self
+        }
+    }
+
+    /// Whether it has been told.
+    #[must_use]
+    pub const fn is_told(&self) -> bool {
+        self.is_told
     }
 
     /// The exit code.

@@ -88,7 +88,9 @@ pub fn main() -> ExitCode {
     match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            tell!("error: {}", told(&failure, geteuid().is_root()));
+            if !failure.is_told() {
+                tell!("error: {}", told(&failure, geteuid().is_root()));
+            }
             failure.exit().into()
         }
     }
