@@ -8,8 +8,8 @@ use std::{
 use super::{
     Place, Unsearchable,
     places::{
-        Blocks, BpfMaps, Delivered, EngineRecords, Files, Journal, KernelLog, Memory, Select, Swap,
-        UnnamedFiles,
+        Blocks, BpfMaps, BuildCache, Delivered, EngineRecords, Files, Journal, KernelLog, Memory,
+        Select, Swap, UnnamedFiles,
     },
 };
 
@@ -181,7 +181,8 @@ impl Stack {
         if let Some((records, folder)) = self.engine()? {
             let engine = Files::new("engine's folder", [folder]);
             files.insert(0, engine.with_layers().with_marker());
-            places.push(Box::new(records));
+            places.push(Box::new(records.clone()));
+            places.push(Box::new(BuildCache(records)));
         }
         if self.only_changed {
             files = files

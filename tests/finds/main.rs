@@ -1,29 +1,62 @@
 //! The canary search can fail: what is planted in a place is found there. Needs root.
+
+/// Tests, each named after its function.
+macro_rules! trials {
+    ($($test:ident,)+) => {
+        vec![$(Trial::test(stringify!($test), || $test().map_err(Into::into)),)+]
+    };
+}
+
 mod plant;
+mod processes;
+mod records;
+mod swap;
 
 use std::{
     error::Error,
     fs::{self, File, OpenOptions},
     io::Write as _,
-    process::Command,
+    process::{Command, ExitCode},
     time::{Duration, SystemTime},
 };
 
+use libtest_mimic::{Arguments, Trial};
 use rsfaas_tests::{
     canary::{
         Finding, Needles, Place, Secret,
-        places::{BpfMaps, Delivered, Files, KernelLog, Memory, Select, UnnamedFiles},
+        places::{BpfMaps, Delivered, Files, KernelLog, UnnamedFiles},
         search,
     },
     random,
 };
 
 use crate::plant::{
-    ARRAY, Disk, HASH, Holder, PER_CPU_ARRAY, gzip, map_with, ramfs_with, ring_with,
-    write_and_delete, zstd,
+    ARRAY, Disk, HASH, PER_CPU_ARRAY, gzip, map_with, ramfs_with, ring_with, write_and_delete, zstd,
 };
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
+
+fn main() -> ExitCode {
+    let mut trials = trials![
+        a_secret_in_a_file_is_found_wherever_the_file_is,
+        a_secret_in_a_compressed_layer_is_found,
+        a_layer_that_cannot_be_unpacked_counts_as_not_searched,
+        a_folder_that_must_be_there_and_is_not_counts_as_not_searched,
+        of_shared_folders_only_what_has_changed_since_is_searched,
+        a_secret_in_the_free_blocks_of_a_disk_is_found,
+        a_compressed_secret_in_the_free_blocks_of_a_disk_is_found,
+        a_secret_in_a_deleted_file_that_is_open_is_found,
+        a_secret_in_the_kernel_log_is_found,
+        a_delivered_handler_is_found_in_memory_that_is_mounted_nowhere,
+        a_secret_in_a_bpf_map_is_found_on_whatever_cpu_it_is,
+        a_secret_in_a_ring_buffer_is_found_wherever_the_reader_is,
+    ];
+    trials.extend(processes::trials());
+    trials.extend(records::trials());
+    let arguments = Arguments::from_args();
+    trials.extend(swap::trials(arguments.list));
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
 
 /// A secret of this run: other runs leave theirs in the kernel's log.
 fn secret() -> Result<String> {
@@ -31,8 +64,12 @@ fn secret() -> Result<String> {
 }
 
 fn find(place: impl Place + 'static, secret: &str) -> Result<Finding> {
+    find_in(Box::new(place), secret)
+}
+
+fn find_in(place: Box<dyn Place>, secret: &str) -> Result<Finding> {
     let needles = Needles::new(vec![Secret::new("source", secret.as_bytes())?])?;
-    let mut report = search(&[Box::new(place)], &needles);
+    let mut report = search(&[place], &needles);
     Ok(report.findings.remove(0))
 }
 
@@ -42,7 +79,6 @@ fn hits(place: impl Place + 'static, secret: &str) -> Result<u64> {
     Ok(finding.hit_count)
 }
 
-#[test]
 fn a_secret_in_a_file_is_found_wherever_the_file_is() -> Result {
     let (folder, secret) = (tempfile::tempdir()?, secret()?);
     let deep = folder.path().join("a/b/c");
@@ -55,7 +91,6 @@ fn a_secret_in_a_file_is_found_wherever_the_file_is() -> Result {
     Ok(())
 }
 
-#[test]
 fn a_secret_in_a_compressed_layer_is_found() -> Result {
     let secret = secret()?;
     for packed in [gzip(&secret)?, zstd(&secret)] {
@@ -67,7 +102,6 @@ fn a_secret_in_a_compressed_layer_is_found() -> Result {
     Ok(())
 }
 
-#[test]
 fn a_layer_that_cannot_be_unpacked_counts_as_not_searched() -> Result {
     let folder = tempfile::tempdir()?;
     fs::write(folder.path().join("data"), [0x28, 0xb5, 0x2f, 0xfd, 0, 0])?;
@@ -81,7 +115,6 @@ fn a_layer_that_cannot_be_unpacked_counts_as_not_searched() -> Result {
     Ok(())
 }
 
-#[test]
 fn a_folder_that_must_be_there_and_is_not_counts_as_not_searched() -> Result {
     let nowhere = || Files::new("files", ["/nonexistent/folder".into()]);
     assert_eq!(find(nowhere(), &secret()?)?.failures.len(), 1);
@@ -90,7 +123,6 @@ fn a_folder_that_must_be_there_and_is_not_counts_as_not_searched() -> Result {
     Ok(())
 }
 
-#[test]
 fn of_shared_folders_only_what_has_changed_since_is_searched() -> Result {
     let (folder, secret) = (tempfile::tempdir()?, secret()?);
     fs::write(folder.path().join("log"), &secret)?;
@@ -104,7 +136,6 @@ fn of_shared_folders_only_what_has_changed_since_is_searched() -> Result {
     Ok(())
 }
 
-#[test]
 fn a_secret_in_the_free_blocks_of_a_disk_is_found() -> Result {
     let (disk, secret) = (Disk::new()?, secret()?);
     assert_eq!(hits(disk.blocks(), &secret)?, 0);
@@ -114,7 +145,6 @@ fn a_secret_in_the_free_blocks_of_a_disk_is_found() -> Result {
     Ok(())
 }
 
-#[test]
 fn a_compressed_secret_in_the_free_blocks_of_a_disk_is_found() -> Result {
     let (disk, secret) = (Disk::new()?, secret()?);
     write_and_delete(&disk.mount().join("layer"), &gzip(&secret)?)?;
@@ -122,7 +152,6 @@ fn a_compressed_secret_in_the_free_blocks_of_a_disk_is_found() -> Result {
     Ok(())
 }
 
-#[test]
 fn a_secret_in_a_deleted_file_that_is_open_is_found() -> Result {
     let (folder, secret) = (tempfile::tempdir()?, secret()?);
     let path = folder.path().join("deleted");
@@ -139,38 +168,6 @@ fn a_secret_in_a_deleted_file_that_is_open_is_found() -> Result {
     Ok(())
 }
 
-#[test]
-fn a_secret_in_the_memory_of_a_process_is_found() -> Result {
-    let secret = secret()?;
-    let holder = Holder::of(&secret)?;
-    let memory = Memory::new("memory", Select::Tree(holder.0.id()));
-    let finding = find(memory, &secret)?;
-    assert!(finding.failures.is_empty(), "{:?}", finding.failures);
-    assert!(finding.hit_count >= 2, "{finding:?}");
-    let at = &finding.hits[0].at;
-    assert!(at.contains(&format!("({})", holder.0.id())), "{at}");
-    Ok(())
-}
-
-#[test]
-fn the_searching_process_is_not_searched_itself() -> Result {
-    let secret = secret()?;
-    let finding = find(
-        Memory::new("memory", Select::Tree(std::process::id())),
-        &secret,
-    )?;
-    assert_eq!(finding.hit_count, 0, "{:?}", finding.hits);
-    Ok(())
-}
-
-#[test]
-fn a_process_that_is_not_there_counts_as_not_searched() -> Result {
-    let finding = find(Memory::new("memory", Select::Tree(u32::MAX)), &secret()?)?;
-    assert_eq!(finding.failures, ["processes: there is none"]);
-    Ok(())
-}
-
-#[test]
 fn a_secret_in_the_kernel_log_is_found() -> Result {
     let secret = secret()?;
     assert_eq!(hits(KernelLog, &secret)?, 0);
@@ -182,7 +179,6 @@ fn a_secret_in_the_kernel_log_is_found() -> Result {
     Ok(())
 }
 
-#[test]
 fn a_delivered_handler_is_found_in_memory_that_is_mounted_nowhere() -> Result {
     let secret = secret()?;
     let mount = ramfs_with(&secret)?;
@@ -192,7 +188,6 @@ fn a_delivered_handler_is_found_in_memory_that_is_mounted_nowhere() -> Result {
     Ok(())
 }
 
-#[test]
 fn a_secret_in_a_bpf_map_is_found_on_whatever_cpu_it_is() -> Result {
     for kind in [ARRAY, HASH, PER_CPU_ARRAY] {
         let secret = secret()?;
@@ -203,7 +198,6 @@ fn a_secret_in_a_bpf_map_is_found_on_whatever_cpu_it_is() -> Result {
     Ok(())
 }
 
-#[test]
 fn a_secret_in_a_ring_buffer_is_found_wherever_the_reader_is() -> Result {
     let secret = secret()?;
     let _ring = ring_with(secret.as_bytes())?;

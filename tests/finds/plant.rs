@@ -103,31 +103,66 @@ pub(crate) fn write_and_delete(path: &Path, bytes: &[u8]) -> Result {
     Ok(fs::remove_file(path)?)
 }
 
+/// What reads a line, says so, and waits for another.
+const READER: &str = "read -r line; echo read; read -r never";
+
 /// A process that has read a line; killed when dropped.
-pub(crate) struct Holder(pub(crate) Child);
+pub(crate) struct Holder {
+    process: Child,
+    /// Where its program is.
+    _folder: tempfile::TempDir,
+}
 
 impl Holder {
     pub(crate) fn of(line: &str) -> Result<Self> {
-        let mut child = Command::new("sh")
-            .args(["-c", "read -r line; echo read; read -r never"])
+        Self::named("sh", line)
+    }
+
+    /// One whose program has this name.
+    pub(crate) fn named(program: &str, line: &str) -> Result<Self> {
+        Self::start(program, READER, line)
+    }
+
+    /// One below what starts containers.
+    pub(crate) fn in_container(line: &str) -> Result<Self> {
+        // The last command would take the shim's place.
+        let shim = format!("sh -c '{READER}'; true");
+        Self::start("containerd-shim-runc-v2", &shim, line)
+    }
+
+    fn start(program: &str, script: &str, line: &str) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let program = folder.path().join(program);
+        // Not copied by this process: a child that another thread starts meanwhile would keep the file open for
+        // writing, and nobody could run it.
+        run(Command::new("cp").arg("/bin/sh").arg(&program))?;
+        let mut process = Command::new(program)
+            .args(["-c", script])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
         let mut answer = String::new();
-        if let (Some(stdin), Some(stdout)) = (&mut child.stdin, child.stdout.take()) {
+        if let (Some(stdin), Some(stdout)) = (&mut process.stdin, process.stdout.take()) {
             writeln!(stdin, "{line}")?;
             BufReader::new(stdout).read_line(&mut answer)?;
         }
         assert_eq!(answer, "read\n");
-        Ok(Self(child))
+        Ok(Self {
+            process,
+            _folder: folder,
+        })
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
     }
 }
 
 impl Drop for Holder {
     fn drop(&mut self) {
         // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 

@@ -1,4 +1,4 @@
-//! What Docker Engine tells of its images, their history, its build cache and its containers.
+//! What Docker Engine tells of its images, their history, its containers and volumes, and of its build cache.
 use std::{
     collections::BTreeSet,
     io::{self, Read as _, Write as _},
@@ -72,7 +72,7 @@ impl EngineRecords {
 
 impl Place for EngineRecords {
     fn name(&self) -> &'static str {
-        "image history, build cache"
+        "image history"
     }
 
     fn has_marker(&self) -> bool {
@@ -91,8 +91,35 @@ impl Place for EngineRecords {
         for container in containers {
             self.search(scan, &format!("/containers/{container}/json"))?;
         }
-        // The build cache is in it.
-        self.search(scan, "/system/df").map(drop)
+        self.search(scan, "/volumes").map(drop)
+    }
+}
+
+/// The steps that Docker Engine's builder keeps.
+#[derive(Debug, Clone)]
+pub struct BuildCache(pub EngineRecords);
+
+impl BuildCache {
+    /// With every record; engines that know neither of these (before API 1.42) tell all.
+    const PATH: &str = "/system/df?type=build-cache&verbose=true";
+    /// Where the records are, in answers of an API before 1.52 and after.
+    const FIELDS: [&str; 2] = ["BuildCache", "BuildCacheUsage"];
+}
+
+impl Place for BuildCache {
+    fn name(&self) -> &'static str {
+        "build cache"
+    }
+
+    fn search(&self, scan: &mut Scan<'_>) -> Result<(), Unsearchable> {
+        let usage = json(&self.0.ask(Self::PATH)?)?;
+        for field in Self::FIELDS {
+            if let Some(records) = usage.get(field) {
+                scan.item();
+                scan.bytes(&field, 0, records.to_string().as_bytes());
+            }
+        }
+        Ok(())
     }
 }
 

@@ -13,7 +13,7 @@ mod unnamed;
 
 pub use self::{
     blocks::Blocks,
-    engine::EngineRecords,
+    engine::{BuildCache, EngineRecords},
     files::Files,
     journal::{Journal, KernelLog},
     maps::BpfMaps,

@@ -1,5 +1,11 @@
 //! Where memory goes that is swapped: files and partitions.
-use std::{fs, fs::File, path::PathBuf};
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
+
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 
 use crate::canary::{Place, Scan, Unsearchable};
 
@@ -24,13 +30,20 @@ impl Place for Swap {
         for path in paths(&text) {
             scan.item();
             let name = path.display().to_string();
-            let searched = File::open(&path).and_then(|file| scan.stream(&name, 0, file));
+            let searched = open(&path).and_then(|file| scan.stream(&name, 0, file));
             if let Err(error) = searched {
                 scan.failed(&Unsearchable::new(name, error));
             }
         }
         Ok(())
     }
+}
+
+/// As it is now: the kernel swaps past its own cache of the file, where what an earlier search has read may still be.
+fn open(path: &Path) -> io::Result<File> {
+    let file = File::open(path)?;
+    posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?;
+    Ok(file)
 }
 
 /// The paths in the text of `/proc/swaps` (proc_swaps(5)).

@@ -44,7 +44,7 @@ pub(super) fn control(
         deleted: random::hex(16).at(random::SOURCE)?,
         places: vec!["agent's folders", "temporary folders"],
     };
-    let text = &planted.text;
+    let text = &planted.text.clone();
     let image = format!("{}/canary-planted:1", testbed.registry_prefix);
     let notes = [
         agents.join("planted"),
@@ -53,23 +53,27 @@ pub(super) fn control(
     for note in &notes {
         fs::write(note, text).at(note)?;
     }
-    if write_line(Path::new("/dev/kmsg"), text).is_ok() {
-        planted.places.push("kernel log");
-    }
-    if process::feed(&mut Command::new("systemd-cat"), text.as_bytes()).is_ok() {
-        planted.places.push("journal");
-    }
+    let kernel = write_line(Path::new("/dev/kmsg"), text);
+    planted.planted("kernel log", kernel);
+    let journal = process::feed(&mut Command::new("systemd-cat"), text.as_bytes());
+    planted.planted("journal", journal.map(drop));
     // What belongs to others is not built, pushed and called on.
     if let Some(state) = &testbed.folder {
-        build(&folder.join("planted"), &image, text)?;
+        let base = format!("{}/python:3", testbed.registry_prefix);
+        build(&folder.join("planted"), &base, &image, text)?;
         call(testbed, text)?;
         delete(&state.join("data/planted"), &planted.deleted)?;
         planted.places.extend([
             "engine's folder",
             "registry's folder",
             "testbed's logs",
-            "image history, build cache",
+            "image history",
+            "build cache",
         ]);
+    } else {
+        println!(
+            "engine, registry, logs and disk: nothing was planted there, since they are others'"
+        );
     }
     let needles = Needles::new(vec![
         Secret::new("planted", planted.text.as_bytes())?,
@@ -87,6 +91,14 @@ pub(super) fn control(
 }
 
 impl Planted {
+    /// Where nothing can be planted, nothing shows that a search finds it.
+    fn planted(&mut self, place: &'static str, done: Result<(), Error>) {
+        match done {
+            Ok(()) => self.places.push(place),
+            Err(error) => println!("{place}: nothing could be planted there: {error}"),
+        }
+    }
+
     /// The places that should have found something and have not.
     fn missed(&self, report: &Report) -> Vec<String> {
         let found = |place: &str, secret: &str| {
@@ -118,12 +130,13 @@ fn write_line(path: &Path, text: &str) -> Result<(), Error> {
         .at(path)
 }
 
-/// A layer with the text in it, a step of the build cache and a history that name it, and the layer's blob.
-fn build(folder: &Path, image: &str, text: &str) -> Result<(), Error> {
+/// A layer with the text in it, a step of the build cache and a history that name it, and the layer's blob. Of a copy
+/// older builders' records do not tell what was copied, but of a command they do.
+fn build(folder: &Path, base: &str, image: &str, text: &str) -> Result<(), Error> {
     fs::create_dir_all(folder).at(folder)?;
     let (content, dockerfile) = (folder.join("content"), folder.join("Dockerfile"));
     fs::write(&content, text).at(content)?;
-    let steps = format!("FROM scratch\nCOPY content /{text}\n");
+    let steps = format!("FROM {base}\nCOPY content /{text}\nRUN : {text}\n");
     fs::write(&dockerfile, steps).at(dockerfile)?;
     process::output(
         docker()
