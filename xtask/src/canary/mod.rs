@@ -6,6 +6,7 @@
 //! and provider, whose memory may keep it for a while. Nothing else may.
 
 mod core_dump;
+mod expected;
 mod plant;
 mod subject;
 
@@ -14,11 +15,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use rsfaas_tests::canary::{
-    Hit, Needles, Part, Place, Report, Stack,
-    places::{Delivered, LOCKED},
-    search,
-};
+use rsfaas_tests::canary::{Hit, Needles, Part, Place, Report, Stack, places::Delivered, search};
 
 use crate::{
     build,
@@ -27,7 +24,8 @@ use crate::{
     setup,
     testbed::{self, Testbed},
 };
-use subject::{ANSWER, KEY, SOURCE, Subject};
+use expected::{is_callers, while_unlocked, while_unlocked_by_image};
+use subject::{KEY, SOURCE, Subject};
 
 /// Problems that are told one by one.
 const TOLD: usize = 40;
@@ -163,7 +161,7 @@ impl Run<'_> {
         heading("image, unlocked: regular files");
         let holder = self.hold(&subject)?;
         let report = search(&stack.clone().only_changed().files()?, &needles);
-        self.judge("image, unlocked", &report, |_, hit| hit.secret == SOURCE);
+        self.judge("image, unlocked", &report, while_unlocked_by_image);
         self.must_see(&report, "engine's folder", SOURCE);
 
         heading("image, after the close: regular files");
@@ -250,23 +248,6 @@ impl Run<'_> {
             ));
         }
     }
-}
-
-/// What may be found where while the function is unlocked.
-fn while_unlocked(place: &str, hit: &Hit) -> bool {
-    let agent = place == Part::Agent.to_string() && hit.at.ends_with(LOCKED);
-    let function = place == Part::Containers.to_string() || place == Delivered::NAME;
-    match hit.secret {
-        SOURCE => function || agent,
-        KEY => agent,
-        _ => is_callers(place, hit) || (function && hit.secret == ANSWER),
-    }
-}
-
-/// The answer is the caller's: the gateway and the provider have passed it on.
-fn is_callers(place: &str, hit: &Hit) -> bool {
-    let passed_on = [Part::Gateway, Part::Provider].map(|part| part.to_string());
-    hit.secret == ANSWER && passed_on.iter().any(|part| part == place)
 }
 
 fn heading(text: &str) {
