@@ -17,10 +17,11 @@ use crate::{
 pub(crate) const FUNCTIONS: &[&str] = &["pydict", "echo-headers", "packages", "events"];
 
 /// What may lie in the folder of a sealed function.
-const READABLE: [&str; 4] = [
+const READABLE: [&str; 5] = [
     "handler.sealed",
     "requirements.txt",
     "package.json",
+    "package-lock.json",
     "go.mod",
 ];
 

@@ -19,6 +19,17 @@ use crate::{
     workspace,
 };
 
+/// Those of upstream's templates that the tests have a function of.
+const TEMPLATES: [&str; 7] = [
+    "python3-flask",
+    "python3-flask-debian",
+    "python3-http",
+    "python3-http-debian",
+    "node22",
+    "golang-middleware",
+    "dockerfile",
+];
+
 /// What is to be tested, and the program that does it. Built before anything runs beside these checks: while the
 /// agent with fault points is made it stands in the other's place, and cargo would have to wait for another cargo.
 pub(super) struct Built {
@@ -35,7 +46,7 @@ impl Built {
     /// Builds those that are wanted; where an OpenFaaS that is there is used, only if it has what they need.
     pub(super) fn build(tests: bool, faults: Option<u32>, existing: bool) -> Result<Self, Error> {
         if existing {
-            check_existing()?;
+            Testbed::existing()?;
         }
         let with_fault_points = faults
             .map(|times| Ok::<_, Error>((build::agent_with_fault_points()?, times)))
@@ -70,13 +81,33 @@ impl Built {
     }
 }
 
-/// The OpenFaaS that the environment names has all that these checks need.
-pub(super) fn check_existing() -> Result<(), Error> {
-    match Testbed::existing()?.templates {
-        Some(_) => Ok(()),
-        None => Err(Error::Needs(
-            "the end-to-end tests need RSFAAS_TEMPLATES: the folder that holds template/, as \
-             `faas-cli template pull` leaves it"
+/// The OpenFaaS that the environment names, with upstream's templates where it names none.
+fn existing() -> Result<Testbed, Error> {
+    let mut testbed = Testbed::existing()?;
+    if testbed.templates.is_none() {
+        let folder = workspace::root().join("target/test/upstream");
+        pull_templates(&testbed.faas_cli, &folder)?;
+        testbed.templates = Some(folder);
+    }
+    Ok(testbed)
+}
+
+/// Pulls upstream's templates from its store; the tests tell which of them are missing.
+fn pull_templates(faas_cli: &Path, folder: &Path) -> Result<(), Error> {
+    fs::create_dir_all(folder).at(folder)?;
+    for template in TEMPLATES {
+        let mut pull = Command::new(faas_cli);
+        pull.current_dir(folder)
+            .args(["template", "store", "pull", template]);
+        if let Err(error) = process::output(&mut pull) {
+            println!("the template {template} is not there: {error}");
+        }
+    }
+    match folder.join("template").is_dir() {
+        true => Ok(()),
+        false => Err(Error::Needs(
+            "the end-to-end tests need templates, and none could be pulled; name in RSFAAS_TEMPLATES the folder \
+             that holds template/"
                 .into(),
         )),
     }
@@ -85,10 +116,9 @@ pub(super) fn check_existing() -> Result<(), Error> {
 /// Runs the checks; a testbed of theirs is to be taken down afterwards.
 pub(super) fn run(report: &mut Report, built: &Built, existing: bool) {
     let found = report.step("OpenFaaS", || {
-        Ok(if existing {
-            Testbed::existing()?
-        } else {
-            testbed::up()?
+        Ok(match existing {
+            true => self::existing()?,
+            false => testbed::up()?,
         })
     });
     if let Some(testbed) = found {
@@ -180,4 +210,39 @@ fn has_tests(folder: &Path) -> io::Result<bool> {
         }
     }
     Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    /// A faas-cli that pulls nothing but one template.
+    fn with_store_of(template: &str, folder: &Path) -> PathBuf {
+        let faas_cli = folder.join("faas-cli");
+        let script = format!(
+            "#!/bin/sh\n[ \"$*\" = 'template store pull {template}' ] && mkdir -p template/$4\n"
+        );
+        fs::write(&faas_cli, script).unwrap();
+        fs::set_permissions(&faas_cli, fs::Permissions::from_mode(0o755)).unwrap();
+        faas_cli
+    }
+
+    #[test]
+    fn the_templates_that_the_store_has_are_pulled() {
+        let folder = tempfile::tempdir().unwrap();
+        let faas_cli = with_store_of("golang-middleware", folder.path());
+        let upstream = folder.path().join("upstream");
+        pull_templates(&faas_cli, &upstream).unwrap();
+        assert!(upstream.join("template/golang-middleware").is_dir());
+    }
+
+    #[test]
+    fn where_none_can_be_pulled_it_is_told_how_to_name_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let faas_cli = with_store_of("none", folder.path());
+        let error = pull_templates(&faas_cli, &folder.path().join("upstream")).unwrap_err();
+        assert!(error.to_string().contains("RSFAAS_TEMPLATES"), "{error}");
+    }
 }

@@ -49,8 +49,9 @@ pub(crate) struct Options {
     /// For faults: how often each of them strikes
     #[arg(long, value_name = "N", default_value_t = 1)]
     times: u32,
-    /// For e2e and faults: use the OpenFaaS that `OPENFAAS_URL`, `RSFAAS_REGISTRY_PREFIX` and
-    /// `RSFAAS_TEMPLATES` name, on 127.0.0.1, and the faas-cli's login
+    /// For e2e and faults: use the OpenFaaS that `OPENFAAS_URL` and `RSFAAS_REGISTRY_PREFIX` name, on
+    /// 127.0.0.1, the faas-cli's login, and the templates in the folder that `RSFAAS_TEMPLATES` names, or
+    /// upstream's, which are pulled then
     #[arg(long)]
     existing: bool,
     /// Keeps the summary in a file instead of printing it
@@ -183,7 +184,7 @@ fn prepare(report: &mut Report, options: &Options) -> bool {
     };
     let set_up = || {
         if options.existing {
-            end_to_end::check_existing()?;
+            testbed::Testbed::existing()?;
         }
         Ok(setup::run(set_up)?)
     };

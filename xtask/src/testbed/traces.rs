@@ -91,6 +91,8 @@ fn processes(folders: &[&Path]) -> Result<Vec<String>, Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::{io::Read as _, process::Stdio};
+
     use super::*;
 
     #[test]
@@ -98,10 +100,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("socket");
         let mut child = Command::new("sh")
-            .args(["-c", "sleep 60; true", "holder"])
+            .args(["-c", "echo started; sleep 60; true", "holder"])
             .arg(&socket)
+            .stdout(Stdio::piped())
             .spawn()
             .unwrap();
+        let mut said = [0; 8];
+        child.stdout.take().unwrap().read_exact(&mut said).unwrap();
         let seen = processes(&[folder.path()]).unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
