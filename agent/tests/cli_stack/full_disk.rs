@@ -24,10 +24,15 @@ fn a_handler_that_has_no_room_where_it_is_opened_to_leaves_nothing_there() {
     }
     project.begin();
     with_little_memory("64k", |disk| {
-        let folder = disk.join("out").display().to_string();
-        let output = project.run_in("", &["open", "./f", "-o", &folder]);
-        assert!(lacks_room(&output), "{output:?}");
-        assert!(is_empty(disk));
+        let (new, there) = (disk.join("new"), disk.join("there"));
+        fs::create_dir(&there).unwrap();
+        for folder in [&new, &there] {
+            let folder = folder.display().to_string();
+            let output = project.run_in("", &["open", "./f", "-o", &folder]);
+            assert!(lacks_room(&output), "{output:?}");
+        }
+        assert!(!new.exists() && is_empty(&there));
+        assert_eq!(fs::read_dir(disk).unwrap().count(), 1);
     });
 }
 
