@@ -100,8 +100,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("socket");
         let mut child = Command::new("sh")
-            .args(["-c", "echo started; sleep 60; true", "holder"])
+            .args(["-c", "echo started; read -r _", "holder"])
             .arg(&socket)
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
