@@ -1,5 +1,5 @@
 //! `cargo xtask bench cycles`: one unlock and lock after the other, and what the host and the agent hold of each
-//! kind before, in between and afterwards. What stays behind is an error; memory is told only.
+//! kind before, in between and afterwards. What stays behind is an error, and so is memory that grows with the cycles.
 
 use std::{
     collections::BTreeMap,
@@ -27,6 +27,9 @@ const STANDBY: usize = 4;
 const WARM_UP: usize = 20;
 /// Counts in between.
 const COUNTS: usize = 4;
+/// By how much the agent's memory may be larger in the end than after the first of these, in KiB: what an allocator keeps
+/// varies by less. By then every buffer has been in use.
+const GROWTH: u64 = 4096;
 /// How long nothing must change: tokio keeps a thread that has nothing to do for ten seconds.
 const QUIET: Duration = Duration::from_secs(12);
 /// For hangs only: how long what is being removed may take.
@@ -55,12 +58,24 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
     removed?;
     let figures = to_json(&counts);
     output.print(&figures, || to_text(&counts))?;
-    match left(&counts) {
-        left if left.is_empty() => Ok(()),
-        left => Err(Error::NotSeen(format!(
+    judge(&counts)
+}
+
+/// Nothing stays behind, and the memory does not grow.
+fn judge(counts: &[Count]) -> Result<(), Error> {
+    let left = left(counts);
+    if !left.is_empty() {
+        return Err(Error::NotSeen(format!(
             "as much as at the start of: {}",
             left.join(", ")
+        )));
+    }
+    match growth(counts) {
+        growth if growth > GROWTH => Err(Error::NotSeen(format!(
+            "an agent whose memory stays: it has {growth} KiB more than after the first count in between, and \
+             {GROWTH} KiB are what may vary"
         ))),
+        _ => Ok(()),
     }
 }
 
@@ -210,12 +225,20 @@ fn left(counts: &[Count]) -> Vec<&'static str> {
         .collect()
 }
 
+/// By how much the agent's memory has grown since the first count after the start, in KiB.
+fn growth(counts: &[Count]) -> u64 {
+    let (Some(first), Some(last)) = (counts.get(1), counts.last()) else {
+        return 0;
+    };
+    last.memory.saturating_sub(first.memory)
+}
+
 fn to_json(counts: &[Count]) -> Value {
     let rows: Vec<Value> = counts
         .iter()
         .map(|count| json!({"cycles": count.cycles, "counts": count.of, "agent_rss_kib": count.memory}))
         .collect();
-    json!({"rows": rows, "left": left(counts)})
+    json!({"rows": rows, "left": left(counts), "agent_growth_kib": growth(counts)})
 }
 
 fn to_text(counts: &[Count]) -> String {
@@ -251,6 +274,22 @@ mod tests {
     fn what_there_is_more_of_in_the_end_is_left() {
         assert!(left(&counts(7)).is_empty());
         assert_eq!(left(&counts(8)), ["images"]);
+    }
+
+    #[test]
+    fn memory_that_grows_after_the_first_quarter_is_an_error_and_what_was_taken_before_is_none() {
+        let mut grown: Vec<_> = [2048, 20_000, 20_500, 20_000, 20_000 + GROWTH]
+            .into_iter()
+            .map(|memory| Count {
+                memory,
+                ..counts(7).remove(0)
+            })
+            .collect();
+        judge(&grown).unwrap();
+        grown[4].memory += 1;
+        let error = judge(&grown).unwrap_err().to_string();
+        assert!(error.contains("4097 KiB more"), "{error}");
+        judge(&grown[..2]).unwrap();
     }
 
     #[test]
