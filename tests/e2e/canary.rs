@@ -51,14 +51,18 @@ impl Canary {
         let since = SystemTime::now();
         let source = random::hex(20)?;
         let handler = author.path(function).join("handler.py");
-        let text = fs::read_to_string(&handler)? + &LINES.replace("SOURCE", &source);
-        fs::write(handler, text)?;
+        fs::write(&handler, with(&fs::read_to_string(&handler)?, &source))?;
         Ok(Self {
             function,
             source,
             unbuilt: OnceLock::new(),
             since,
         })
+    }
+
+    /// A handler in place of the function's, with the same canary in its source and in its answer.
+    pub(crate) fn in_handler(&self, handler: &str) -> String {
+        with(handler, &self.source)
     }
 
     /// Puts the other one into a handler that is sealed without being built.
@@ -142,6 +146,11 @@ impl Canary {
     fn answer(&self) -> String {
         self.source.chars().rev().collect()
     }
+}
+
+/// A handler with a canary.
+fn with(handler: &str, source: &str) -> String {
+    handler.to_owned() + &LINES.replace("SOURCE", source)
 }
 
 /// A search found nothing but what is expected, in every place that it had to go through.

@@ -32,12 +32,12 @@ pub(crate) fn sections(world: Option<&'static World>) -> Vec<Section> {
         beside: true,
         functions: author::FUNCTIONS,
     };
-    let counting = named(world, cases::COUNTING).collect();
-    let ending = named(world, cases::ENDING).chain(parts(world)).collect();
+    let counting = named(world, cases::COUNTING, as_it_is).collect();
+    let ending = named(world, cases::ENDING, is_searched).chain(parts(world));
     vec![
         beside,
         alone(counting, author::FUNCTIONS),
-        alone(ending, &["pydict"]),
+        alone(ending.collect(), &["pydict"]),
     ]
 }
 
@@ -50,7 +50,9 @@ fn beside(world: Option<&'static World>) -> Vec<Trial> {
         })
     });
     let mut templates = templates(world);
-    let mut others = clients.chain(named(world, cases::BESIDE));
+    let mut others = clients
+        .chain(named(world, cases::BESIDE, as_it_is))
+        .chain(named(world, cases::FAULTS, is_searched));
     let mut trials = Vec::new();
     loop {
         let before = trials.len();
@@ -62,14 +64,27 @@ fn beside(world: Option<&'static World>) -> Vec<Trial> {
     }
 }
 
+/// Cases, and what follows each of them.
 fn named(
     world: Option<&'static World>,
     cases: impl IntoIterator<Item = &'static cases::Case>,
+    afterwards: fn(&World) -> Result<(), Error>,
 ) -> impl Iterator<Item = Trial> {
     cases.into_iter().map(move |case| {
         let outlived = !spot::has_tcx() && cases::NEED_TCX.contains(&case.name);
-        trial(case.name.to_owned(), world, case.functions, case.run).with_ignored_flag(outlived)
+        let run = move |world: &World| (case.run)(world).and_then(|()| afterwards(world));
+        trial(case.name.to_owned(), world, case.functions, run).with_ignored_flag(outlived)
     })
+}
+
+/// What follows a case that does no harm.
+fn as_it_is(_: &World) -> Result<(), Error> {
+    Ok(())
+}
+
+/// What follows a fault: nothing of handler, answer and key is left by it.
+fn is_searched(world: &World) -> Result<(), Error> {
+    world.canary.is_gone(world)
 }
 
 fn templates(world: Option<&'static World>) -> impl Iterator<Item = Trial> {

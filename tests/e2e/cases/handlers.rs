@@ -79,7 +79,7 @@ pub(super) fn a_function_that_never_answers_is_locked_at_the_lease_limit_and_its
     is_well(world)
 }
 
-/// Tries something while the function has another handler, sealed under its key.
+/// Tries something while the function has another handler with its canary, sealed under its key.
 fn with_handler(
     world: &World,
     handler: &str,
@@ -88,6 +88,7 @@ fn with_handler(
     let right = fs::read(world.author.sealed(FUNCTION))?;
     let opened = world.author.open(&world.host, FUNCTION)?;
     let folder = opened.path().join("handler");
+    let handler = world.canary.in_handler(handler);
     fs::write(folder.join("handler.py"), handler)?;
     let key = Key::parse(world.author.key(FUNCTION)?.as_bytes())?;
     seal_folder(&folder, FUNCTION, &key, 1)?;

@@ -84,9 +84,6 @@ cases! { BESIDE:
     [PYDICT] next_key::each_call_may_have_a_key_of_its_own,
     [ECHO] isolation::two_connections_have_two_containers_which_end_with_them,
     [PYDICT] agent_gone::where_an_agent_runs_a_sweep_is_refused,
-    [PYDICT] handlers::a_handler_that_does_not_start_is_told_and_the_right_one_served_afterwards,
-    [PYDICT] handlers::a_function_that_crashes_is_delivered_again_while_its_lease_is_open,
-    [PYDICT] failures::on_a_full_disk_the_old_ciphertext_stays_and_opens,
     [PYDICT] sealing::no_plaintext_is_in_any_layer_or_file_of_the_parked_container,
     [PYDICT] sealing::sealing_again_changes_nothing,
     [PYDICT] sealing::sealing_again_brings_a_locked_function_back_that_was_removed,
@@ -95,13 +92,21 @@ cases! { BESIDE:
     [PYDICT] sealing::unsealing_gives_the_plain_function_back,
 }
 
+// The same with faults that strike `pydict` alone: everything is searched for its canary after each of them.
+cases! { FAULTS:
+    [PYDICT] handlers::a_handler_that_does_not_start_is_told_and_the_right_one_served_afterwards,
+    [PYDICT] handlers::a_function_that_crashes_is_delivered_again_while_its_lease_is_open,
+    [PYDICT] failures::on_a_full_disk_the_old_ciphertext_stays_and_opens,
+}
+
 // Those that look at the agent's counters of everybody.
 cases! { COUNTING:
     [] connections::clients_are_served_while_addresses_of_the_host_change,
     [] next_key::neither_function_nor_gateway_sees_the_next_key,
 }
 
-// Those that end the agent, search everything, or leave images to the agent; `pydict` alone is sealed by then.
+// Those that end the agent, search everything, or leave images to the agent; `pydict` alone is sealed by then. After
+// each of them everything is searched for its canary.
 cases! { ENDING:
     [] connections::callers_behind_a_reverse_proxy_are_told_apart_and_the_lease_ends_when_they_are_gone,
     [] next_key::an_agent_killed_before_the_close_leaves_the_old_key_valid,
