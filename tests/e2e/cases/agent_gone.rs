@@ -1,5 +1,10 @@
 //! The agent stops, or is killed.
-use std::{fs, process::Command};
+use std::{
+    fs,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
 
 use super::{
     NIGHT, containers_with_processes, expect, hold_pydict, is_locked_until_an_agent_starts, keyed,
@@ -7,8 +12,11 @@ use super::{
 };
 use crate::{
     World,
-    host::{Error, check, run},
+    host::{Error, check, eventually, joined, run},
 };
+
+/// Within this time after the agent's death nothing is unlocked.
+const SOON: Duration = Duration::from_secs(2);
 
 /// What the service manager does.
 const UNIT: &str = include_str!("../../../deploy/rsfaas-agent.service");
@@ -47,32 +55,58 @@ pub(super) fn a_killed_agent_leaves_a_locked_function_and_its_successor_sweeps(
 pub(super) fn what_the_unit_runs_after_an_agent_that_died_unlocked_leaves_no_container_and_no_process(
     world: &World,
 ) -> Result<(), Error> {
+    // The better of two: other programs may keep the host busy.
+    let first = time_of_sweep(world)?;
+    if first > SOON {
+        let second = time_of_sweep(world)?;
+        check!(second <= SOON, "it took {first:?}, and {second:?} again");
+    }
+    Ok(())
+}
+
+/// How long it takes after the death of an agent that has a function unlocked until the last container is gone.
+fn time_of_sweep(world: &World) -> Result<Duration, Error> {
     let holder = hold_pydict(world)?;
     let unlocked = world.agent.function("pydict")?["unlocked"].clone();
     // A deployment that the gateway has taken goes on without the agent, and would come after the sweep.
     world.agent.wait_until_next_is_parked("pydict")?;
     world.agent.kill()?;
+    let start = Instant::now();
     check!(
         !containers_with_processes(world)?.is_empty(),
         "nothing was left running"
     );
-    let told = run(&mut stop_post(world)?)?;
-    check!(
-        told.contains(unlocked.as_str().unwrap_or("no container")),
-        "{unlocked} is not among what it says: {told}"
-    );
+    let mut sweep = stop_post(world)?;
+    let (told, processes) = thread::scope(|scope| {
+        let told = scope.spawn(|| run(&mut sweep));
+        let ended = eventually("the processes to end", || {
+            Ok(containers_with_processes(world)?.is_empty())
+        });
+        let processes = start.elapsed();
+        let told = joined(told.join());
+        ended.and(told.map(|told| (told, processes)))
+    })?;
     check!(
         containers_with_processes(world)?.is_empty() && unlocked_functions(world)?.is_empty(),
         "left: processes in {:?}, containers {:?}",
         containers_with_processes(world)?,
         unlocked_functions(world)?
     );
+    let containers = start.elapsed();
+    println!(
+        "after a kill the processes are gone in {processes:?}, the containers in {containers:?}"
+    );
+    check!(
+        told.contains(unlocked.as_str().unwrap_or("no container")),
+        "{unlocked} is not among what it says: {told}"
+    );
     check!(
         run(&mut stop_post(world)?)?.contains("nothing"),
         "it found something more"
     );
     drop(holder);
-    is_locked_until_an_agent_starts(world)
+    is_locked_until_an_agent_starts(world)?;
+    Ok(containers)
 }
 
 pub(super) fn where_an_agent_runs_a_sweep_is_refused(world: &World) -> Result<(), Error> {
