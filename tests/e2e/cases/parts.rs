@@ -19,7 +19,7 @@ pub(crate) struct Part {
 }
 
 /// Every part that has to do with a call.
-pub(crate) const ALL: [Part; 4] = [
+pub(crate) const ALL: [Part; 6] = [
     Part {
         name: "gateway",
         what: "the gateway",
@@ -35,6 +35,14 @@ pub(crate) const ALL: [Part; 4] = [
     Part {
         name: "engine",
         what: "Docker Engine with containerd",
+    },
+    Part {
+        name: "dockerd",
+        what: "Docker Engine without containerd",
+    },
+    Part {
+        name: "containerd",
+        what: "containerd",
     },
 ];
 

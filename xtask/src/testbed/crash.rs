@@ -16,6 +16,10 @@ pub(crate) enum Part {
     Registry,
     /// Docker Engine, together with its containerd
     Engine,
+    /// Docker Engine by itself
+    Dockerd,
+    /// Its containerd by itself
+    Containerd,
 }
 
 /// Kills it, where this testbed has started it.
@@ -29,10 +33,13 @@ pub(crate) fn crash(part: Part) -> Result<(), Error> {
 }
 
 fn processes(part: Part, layout: &Layout) -> Vec<Daemon> {
+    let engine = || Engine::new(layout);
     match part {
         Part::Gateway => vec![openfaas::gateway(layout).daemon],
         Part::Provider => vec![openfaas::provider(layout).daemon],
         Part::Registry => vec![store::registry(layout).daemon],
-        Part::Engine => Engine::new(layout).into_daemons().into(),
+        Part::Engine => vec![engine().dockerd.daemon, engine().containerd],
+        Part::Dockerd => vec![engine().dockerd.daemon],
+        Part::Containerd => vec![engine().containerd],
     }
 }

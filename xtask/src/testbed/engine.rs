@@ -25,7 +25,8 @@ const PID_FILE: &str = "/run/rsfaas-testbed/docker.pid";
 /// Docker Engine on this host.
 pub(super) struct Engine {
     layout: Layout,
-    containerd: Daemon,
+    /// What it runs containers with.
+    pub(super) containerd: Daemon,
     /// The engine itself.
     pub(super) dockerd: Service,
 }
@@ -52,8 +53,11 @@ impl Engine {
             Standing::Absent | Standing::Ailing(_)
         ) {
             Before::note(&self.layout)?;
-            self.ensure_containerd()?;
             self.forget_dead()?;
+        }
+        // The engine answers that it is well without it.
+        if self.dockerd.standing() != Standing::Foreign {
+            self.ensure_containerd()?;
         }
         self.dockerd.ensure("1", &self.dockerd_command()?)
     }
@@ -65,11 +69,6 @@ impl Engine {
             return Ok(());
         }
         files::remove_file(PID_FILE.as_ref())
-    }
-
-    /// Its processes.
-    pub(super) fn into_daemons(self) -> [Daemon; 2] {
-        [self.dockerd.daemon, self.containerd]
     }
 
     fn ensure_containerd(&self) -> Result<(), Error> {
