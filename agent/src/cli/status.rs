@@ -170,10 +170,27 @@ fn lease_line(lease: &LeaseStatus) -> String {
         Some(client) => format!(", of {client}"),
         None => format!(", connections {}", lease.connections),
     };
+    text += &limits(lease);
     if let Some(next) = &lease.next_key_id {
         text += &format!(", key afterwards {next}");
     }
     text + "\n"
+}
+
+/// What ends a lease, but for its last close.
+fn limits(lease: &LeaseStatus) -> String {
+    let mut text = String::new();
+    if let Some(left) = lease.ends_in_seconds {
+        text += &format!(", ends in {left} s");
+    }
+    match lease.lingers_for_seconds {
+        Some(left) => text += &format!(", lingers for {left} s"),
+        None if lease.linger_seconds > 0 => {
+            text += &format!(", to linger for {} s", lease.linger_seconds);
+        }
+        None => {}
+    }
+    text + &format!(", idle limit {} s", lease.idle_limit_seconds)
 }
 
 fn word(phase: Phase) -> &'static str {
@@ -186,71 +203,4 @@ fn word(phase: Phase) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-    use crate::secrecy::Swap;
-
-    #[test]
-    fn what_the_agent_refuses_has_the_code_of_its_reason() {
-        let exit = |reply| accepted(reply).unwrap_err().exit();
-        assert_eq!(exit(Reply::NotServed("pydict".into())), Exit::NotSealed);
-        assert_eq!(exit(Reply::Stopping), Exit::NoAgent);
-        assert_eq!(exit(Reply::Error("?".into())), Exit::Unexpected);
-        assert!(accepted(Reply::Locked).is_ok());
-    }
-
-    #[test]
-    fn the_socket_is_the_one_that_is_named_and_otherwise_that_of_the_named_configuration() {
-        let config = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(config.path(), "control_socket = \"/run/other.sock\"\n").unwrap();
-        let mut socket = Socket {
-            control_socket: None,
-            config: Some(config.path().to_owned()),
-        };
-        assert_eq!(socket.path().unwrap(), PathBuf::from("/run/other.sock"));
-        socket.control_socket = Some("/run/named.sock".into());
-        assert_eq!(socket.path().unwrap(), PathBuf::from("/run/named.sock"));
-    }
-
-    #[test]
-    fn a_function_that_does_not_answer_is_shown_as_busy() {
-        let status = Status {
-            version: "1".into(),
-            pid: 1,
-            port: 8080,
-            interfaces: Vec::new(),
-            swap: Swap::default(),
-            functions: Vec::new(),
-            busy: vec!["pydict".into()],
-            counters: BTreeMap::new(),
-            timelines: Vec::new(),
-        };
-        let text = to_text(&status);
-        assert!(text.contains("pydict               busy"), "{text}");
-        assert!(!text.contains("no sealed functions"), "{text}");
-    }
-
-    #[test]
-    fn a_lease_tells_whose_it_is_and_under_which_key_it_ends() {
-        let mut lease = LeaseStatus {
-            phase: Phase::Unlocked,
-            container: Some("pydict-abc-0".into()),
-            connections: 2,
-            client: None,
-            seconds: 7,
-            next_key_id: Some("0123456789abcdef".into()),
-        };
-        assert_eq!(
-            lease_line(&lease),
-            "  lease unlocked for 7 s in pydict-abc-0, connections 2, key afterwards 0123456789abcdef\n"
-        );
-        lease.client = Some("198.51.100.7:4711".into());
-        lease.next_key_id = None;
-        assert_eq!(
-            lease_line(&lease),
-            "  lease unlocked for 7 s in pydict-abc-0, of 198.51.100.7:4711\n"
-        );
-    }
-}
+mod tests;

@@ -44,6 +44,8 @@ pub struct Driver {
     limiter: Limiter,
     lease_limit: Duration,
     linger: Duration,
+    /// Only told here: it is the switchboard that ends silent connections.
+    idle_limit: Duration,
     unlock_timeout: Duration,
     leases: HashMap<Holder, Lease>,
     door: Arc<Door>,
@@ -104,6 +106,7 @@ impl Driver {
             timelines,
             limiter: Limiter::new(config.wrong_keys, WINDOW),
             lease_limit: config.lease_limit(),
+            idle_limit: config.idle_limit(),
             unlock_timeout: config.unlock_timeout(),
             leases: HashMap::new(),
             door: Arc::default(),

@@ -105,6 +105,14 @@ pub struct LeaseStatus {
     pub client: Option<String>,
     /// For how long it has been served, or waited for.
     pub seconds: u64,
+    /// In how many seconds its hard limit ends it, whoever holds it; none where nothing serves.
+    pub ends_in_seconds: Option<u64>,
+    /// After how many seconds without a word a connection holds it no longer.
+    pub idle_limit_seconds: u64,
+    /// For how many seconds it serves on when nobody holds it any more.
+    pub linger_seconds: u64,
+    /// How many of these are left; none while somebody holds it.
+    pub lingers_for_seconds: Option<u64>,
     /// Public name of the key that the function has from the end of this lease on, where that is another one.
     pub next_key_id: Option<String>,
 }

@@ -260,13 +260,25 @@ impl Lease {
         self.expires.is_some_and(|expires| expires <= now)
     }
 
-    pub(super) fn status(&self, holder: Holder) -> LeaseStatus {
+    /// What there is to tell of it now; it lingers for so long, and its connections may be silent for so long.
+    pub(super) fn status(
+        &self,
+        holder: Holder,
+        linger: Duration,
+        idle_limit: Duration,
+        now: Instant,
+    ) -> LeaseStatus {
+        let left = |end: Instant| end.saturating_duration_since(now).as_secs();
         LeaseStatus {
             phase: self.machine.phase(),
             container: self.unlocked.clone(),
             connections: self.machine.connections(),
             client: holder.address(),
-            seconds: self.since.elapsed().as_secs(),
+            seconds: now.duration_since(self.since).as_secs(),
+            ends_in_seconds: self.expires.map(left),
+            idle_limit_seconds: idle_limit.as_secs(),
+            linger_seconds: linger.as_secs(),
+            lingers_for_seconds: self.lingers.map(left),
             next_key_id: self.next_key().map(|key| key.id().to_string()),
         }
     }

@@ -172,21 +172,3 @@ pub(super) fn a_function_of_packages_a_data_file_and_a_slow_import_works(
     expect(&keyed(world, "packages", "")?, 200, "\"total\":7")?;
     world.agent.wait_until_locked("packages")
 }
-
-pub(super) fn what_the_agent_does_is_shown_as_text_and_as_json(world: &World) -> Result<(), Error> {
-    let (text, json) = (
-        world.agent.shown_status(&[])?,
-        world.agent.shown_status(&["--json"])?,
-    );
-    let status: serde_json::Value = serde_json::from_str(&json)?;
-    let pid = world.agent.pid()?;
-    check!(
-        status["pid"] == pid && text.contains(&format!("process {pid},")),
-        "it is process {pid}, and status says:\n{text}{json}"
-    );
-    check!(
-        text.contains("pydict") && json.contains("pydict"),
-        "pydict is missing in:\n{text}{json}"
-    );
-    Ok(())
-}

@@ -13,6 +13,7 @@ mod next_key;
 pub(crate) mod parts;
 mod refusals;
 mod sealing;
+mod status;
 mod streams;
 mod templates;
 
@@ -61,7 +62,8 @@ cases! { BESIDE:
     [PYDICT] calls::keyless_callers_get_423_all_the_while,
     [ECHO] calls::the_function_never_sees_the_key,
     [PACKAGES] calls::a_function_of_packages_a_data_file_and_a_slow_import_works,
-    [PYDICT] calls::what_the_agent_does_is_shown_as_text_and_as_json,
+    [PYDICT] status::what_the_agent_does_is_shown_as_text_and_as_json,
+    [PYDICT] status::a_lease_is_shown_with_what_will_end_it_and_a_parked_container_with_its_memory,
     [PYDICT] refusals::a_wrong_key_is_refused_and_nothing_is_built,
     [PYDICT] refusals::a_malformed_key_is_told_from_a_wrong_one,
     [PYDICT, ECHO] refusals::each_key_opens_only_its_own_function,

@@ -1,14 +1,16 @@
 //! What there is to tell of a function.
+use tokio::time::Instant;
+
 use super::Driver;
-use crate::lease::{FunctionStatus, Phase};
+use crate::lease::{FunctionStatus, Phase, single::Lease};
 
 impl Driver {
     pub(super) fn status(&self) -> FunctionStatus {
-        let mut leases: Vec<_> = self
-            .leases
-            .iter()
-            .map(|(holder, lease)| lease.status(*holder))
-            .collect();
+        let now = Instant::now();
+        let told = |(holder, lease): (&_, &Lease)| {
+            lease.status(*holder, self.linger, self.idle_limit, now)
+        };
+        let mut leases: Vec<_> = self.leases.iter().map(told).collect();
         leases.sort_by_key(|lease| std::cmp::Reverse(lease.seconds));
         let phases = [Phase::Unlocked, Phase::Unlocking, Phase::Locking];
         let phase = phases

@@ -103,3 +103,27 @@ fn why_an_unlock_failed_is_not_said_of_the_next() {
     lease.close();
     assert_eq!(lease.refusal, Refusal::RebuildFailed);
 }
+
+#[test]
+fn how_long_is_left_of_a_lease_is_told_while_it_serves_and_while_it_lingers() {
+    let (linger, idle_limit) = (Duration::from_secs(5), Duration::from_secs(20));
+    let told = |lease: &Lease, now| {
+        let status = lease.status(Holder::Everybody, linger, idle_limit, now);
+        assert_eq!((status.linger_seconds, status.idle_limit_seconds), (5, 20));
+        (status.ends_in_seconds, status.lingers_for_seconds)
+    };
+    let mut lease = Lease::new();
+    request(&mut lease);
+    assert_eq!(told(&lease, lease.since), (None, None), "it unlocks");
+    lease.serve("pydict-0".to_owned(), LIMIT);
+    let now = lease.since + Duration::from_secs(7);
+    assert_eq!(told(&lease, now), (Some(53), None));
+    lease.linger(linger);
+    let end = lease.lingers.unwrap();
+    assert_eq!(told(&lease, end - Duration::from_secs(3)).1, Some(3));
+    lease.hold();
+    assert_eq!(told(&lease, now), (Some(53), None));
+    lease.end();
+    lease.close();
+    assert_eq!(told(&lease, now), (None, None), "it locks");
+}
