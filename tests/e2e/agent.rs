@@ -197,8 +197,18 @@ impl Agent {
 
     /// Waits until a function is locked, whether anything is parked or not.
     pub(crate) fn wait_until_ciphertext(&self, name: &str) -> Result<(), Error> {
-        eventually("the function to be locked", || {
-            Ok(self.function(name)?["phase"] == "locked")
+        self.wait_until_phase(name, "locked")
+    }
+
+    /// Waits until a function is in a phase.
+    pub(crate) fn wait_until_phase(&self, name: &str, phase: &str) -> Result<(), Error> {
+        eventually(phase, || Ok(self.function(name)?["phase"] == phase))
+    }
+
+    /// Waits until no lease of a function is left: it is ciphertext, though a container may still be removed.
+    pub(crate) fn wait_until_no_lease(&self, name: &str) -> Result<(), Error> {
+        eventually("the last lease to end", || {
+            Ok(self.function(name)?["leases"] == Value::Array(Vec::new()))
         })
     }
 

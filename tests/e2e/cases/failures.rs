@@ -19,16 +19,17 @@ use crate::{
 
 const FUNCTION: &str = "pydict";
 
-/// A faas-cli that does as a file beside it says.
-struct FaasCli(tempfile::TempDir);
+/// A faas-cli that does as a file beside it says: it fails, hangs, or waits until it says something else.
+pub(super) struct FaasCli(tempfile::TempDir);
 
 impl FaasCli {
-    fn new() -> Result<Self, Error> {
+    pub(super) fn new() -> Result<Self, Error> {
         let folder = tempfile::tempdir()?;
         let mood = folder.path().join("mood");
         let script = format!(
             "#!/bin/sh\ncase $(cat {mood:?} 2>/dev/null) in\nfail) echo broken >&2; exit 1 ;;\n\
-             hang) exec sleep 60 ;;\nesac\nexec faas-cli \"$@\"\n"
+             hang) exec sleep 60 ;;\nwait) while [ \"$(cat {mood:?})\" = wait ]; do sleep 0.02; done ;;\n\
+             esac\nexec faas-cli \"$@\"\n"
         );
         let program = Self(folder);
         fs::write(program.path(), script)?;
@@ -40,11 +41,11 @@ impl FaasCli {
         self.0.path().join("faas-cli")
     }
 
-    fn setting(&self) -> String {
+    pub(super) fn setting(&self) -> String {
         format!("faas_cli = {:?}", self.path())
     }
 
-    fn set(&self, mood: &str) -> Result<(), Error> {
+    pub(super) fn set(&self, mood: &str) -> Result<(), Error> {
         Ok(fs::write(self.0.path().join("mood"), mood)?)
     }
 }

@@ -2,7 +2,7 @@
 //! again: callers are told, nothing is lost or left, and they are served once the part is back.
 use std::{path::Path, process::Command, thread};
 
-use super::{NIGHT, expect, hold_pydict, only_what_is_parked_runs};
+use super::{NIGHT, expect, failures::FaasCli, hold_pydict, only_what_is_parked_runs};
 use crate::{
     World,
     host::{Error, check, eventually, fail, joined, run},
@@ -59,32 +59,43 @@ impl Part {
         let Some(xtask) = &world.host.xtask else {
             return fail("this OpenFaaS is not ours to be killed");
         };
+        let faas_cli = FaasCli::new()?;
+        world.agent.restart_with(&faas_cli.setting())?;
         for dies in [during_an_unlock, while_unlocked, during_a_lock] {
-            dies(world, &|| {
+            world.agent.wait_until_parked()?;
+            dies(world, &faas_cli, &|| {
                 run(Command::new(xtask).args(["testbed", "crash", self.name])).map(drop)
             })?;
-            // With or without the part.
-            world.agent.wait_until_ciphertext(FUNCTION)?;
+            // With or without the part, which its container may need to be removed.
+            world.agent.wait_until_no_lease(FUNCTION)?;
             world.author.open(&world.host, FUNCTION)?;
             world.author.check_sealed(FUNCTION)?;
             is_well_again(world, xtask)?;
         }
-        Ok(())
+        world.agent.stop()?;
+        world.agent.restart()?;
+        world.agent.wait_until_parked()
     }
 }
 
 type Kill<'a> = &'a dyn Fn() -> Result<(), Error>;
 
-fn during_an_unlock(world: &World, kill: Kill<'_>) -> Result<(), Error> {
+/// No container is parked, so the unlock deploys one, and is at that when the part dies.
+fn during_an_unlock(world: &World, faas_cli: &FaasCli, kill: Kill<'_>) -> Result<(), Error> {
+    faas_cli.set("wait")?;
+    drop(hold_pydict(world)?);
+    world.agent.wait_until_no_lease(FUNCTION)?;
     let caller = thread::scope(|scope| {
         let caller = scope.spawn(|| is_told(world));
+        world.agent.wait_until_phase(FUNCTION, "unlocking")?;
+        faas_cli.set("work")?;
         kill()?;
         joined(caller.join())
     });
     caller.map(drop)
 }
 
-fn while_unlocked(world: &World, kill: Kill<'_>) -> Result<(), Error> {
+fn while_unlocked(world: &World, _: &FaasCli, kill: Kill<'_>) -> Result<(), Error> {
     let holder = hold_pydict(world)?;
     kill()?;
     is_told(world)?;
@@ -92,8 +103,12 @@ fn while_unlocked(world: &World, kill: Kill<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn during_a_lock(world: &World, kill: Kill<'_>) -> Result<(), Error> {
+/// The container's removal, the one step of a lock that takes time, is under way when the part dies.
+fn during_a_lock(world: &World, faas_cli: &FaasCli, kill: Kill<'_>) -> Result<(), Error> {
+    faas_cli.set("wait")?;
     drop(hold_pydict(world)?);
+    world.agent.wait_until_phase(FUNCTION, "locking")?;
+    faas_cli.set("work")?;
     kill()
 }
 
