@@ -5,11 +5,13 @@ use nix::sys::signal::Signal;
 use rsfaas::fault::Point;
 use rsfaas_tests::canary::{Part, places::Delivered};
 
-use super::{NIGHT, containers_with_processes, expect, hold_pydict, keyed, unlocked_functions};
+use super::{
+    NIGHT, containers_with_processes, expect, hold_pydict, keyed, next_key, unlocked_functions,
+};
 use crate::{
     World, canary,
     host::{Error, check, run},
-    http::Request,
+    http::{Answer, Request},
 };
 
 const FUNCTION: &str = "pydict";
@@ -19,6 +21,8 @@ const FUNCTION: &str = "pydict";
 enum Victim {
     Seal,
     Agent,
+    /// The agent, while a caller's next key waits for the close.
+    AgentWithNextKey,
 }
 
 /// Who is killed where.
@@ -50,32 +54,34 @@ fn victims(point: Point) -> &'static [Victim] {
         | Point::ReplaceWritten
         | Point::ReplaceSynced
         | Point::ReplaceRenamed
-        | Point::ReplaceFinished => &[Victim::Seal, Victim::Agent],
+        | Point::ReplaceFinished => &[Victim::Seal, Victim::Agent, Victim::AgentWithNextKey],
         Point::ParkDeployed
         | Point::UnlockOpened
         | Point::UnlockTaken
         | Point::UnlockDelivered
         | Point::UnlockReady
-        | Point::UnlockReleased
-        | Point::LockWiped
-        | Point::LockReencrypted
-        | Point::LockRemoved
-        | Point::LockParked => &[Victim::Agent],
+        | Point::UnlockReleased => &[Victim::Agent],
+        Point::LockWiped | Point::LockReencrypted | Point::LockRemoved | Point::LockParked => {
+            &[Victim::Agent, Victim::AgentWithNextKey]
+        }
     }
 }
 
 impl Fault {
     pub(crate) fn title(&self) -> String {
-        let victim = match self.victim {
-            Victim::Seal => "seal",
-            Victim::Agent => "the agent",
-        };
-        format!("{victim} is killed at {}", self.point.name())
+        let point = self.point.name();
+        match self.victim {
+            Victim::Seal => format!("seal is killed at {point}"),
+            Victim::Agent => format!("the agent is killed at {point}"),
+            Victim::AgentWithNextKey => format!(
+                "the agent is killed at {point} while it has a next key, and exactly one of both is valid"
+            ),
+        }
     }
 
     /// Whether it is the agent that dies, which callers wait for.
     pub(crate) fn is_of_agent(&self) -> bool {
-        matches!(self.victim, Victim::Agent)
+        !matches!(self.victim, Victim::Seal)
     }
 
     /// Has it happen so many times.
@@ -83,23 +89,61 @@ impl Fault {
         (0..times).try_for_each(|_| match self.victim {
             Victim::Seal => kill_seal(world, self.point),
             Victim::Agent => kill_agent(world, self.point),
+            Victim::AgentWithNextKey => kill_agent_with_next_key(world, self.point),
         })
     }
 }
 
 fn kill_agent(world: &World, point: Point) -> Result<(), Error> {
+    dies_at(world, point, || keyed(world, FUNCTION, NIGHT))?;
+    opens(world)?;
+    world.agent.restart()?;
+    serves(world)
+}
+
+fn kill_agent_with_next_key(world: &World, point: Point) -> Result<(), Error> {
+    let (old, next) = (world.author.key(FUNCTION)?, next_key::keygen(world)?);
+    let before = next_key::inspected_key_id(world)?;
+    dies_at(world, point, || {
+        next_key::call_with_next(world, &old, &next)
+    })?;
+    next_key::one_of_them_is_valid(world, &before, &old, &next)?;
+    let has_changed = world.author.key(FUNCTION)? == next;
+    check!(
+        has_changed == is_reencrypted(point),
+        "the next key is {}the one that opens it",
+        if has_changed { "" } else { "not " }
+    );
+    is_swept(world)
+}
+
+/// Whether the handler is encrypted afresh by then.
+fn is_reencrypted(point: Point) -> bool {
+    matches!(
+        point,
+        Point::ReplaceRenamed
+            | Point::ReplaceFinished
+            | Point::LockReencrypted
+            | Point::LockRemoved
+            | Point::LockParked
+    )
+}
+
+/// A call in whose course the agent is killed.
+fn dies_at(
+    world: &World,
+    point: Point,
+    call: impl FnOnce() -> Result<Answer, Error>,
+) -> Result<(), Error> {
     world.agent.arm(point.name())?;
     // Answered by whoever is there: the function, or, once the agent is gone, the locked one.
-    let answer = keyed(world, FUNCTION, NIGHT)?;
+    let answer = call()?;
     check!(
         [200, 423].contains(&answer.status),
         "the caller was told {}",
         answer.status
     );
-    world.agent.wait_until_killed()?;
-    opens(world)?;
-    world.agent.restart()?;
-    serves(world)
+    world.agent.wait_until_killed()
 }
 
 fn kill_seal(world: &World, point: Point) -> Result<(), Error> {
@@ -185,6 +229,14 @@ fn opens(world: &World) -> Result<(), Error> {
 /// Everything is locked, swept and served again.
 fn serves(world: &World) -> Result<(), Error> {
     world.agent.wait_until_locked(FUNCTION)?;
+    is_swept(world)?;
+    expect(&keyed(world, FUNCTION, NIGHT)?, 200, "noche")?;
+    world.agent.wait_until_locked(FUNCTION)?;
+    opens(world)
+}
+
+/// Everything is locked, and nothing else is left.
+fn is_swept(world: &World) -> Result<(), Error> {
     world.author.check_sealed(FUNCTION)?;
     expect(
         &Request::call(FUNCTION, NIGHT).send(&world.host)?,
@@ -192,10 +244,7 @@ fn serves(world: &World) -> Result<(), Error> {
         FUNCTION,
     )?;
     nothing_but_the_standby(world)?;
-    world.canary.is_gone(world)?;
-    expect(&keyed(world, FUNCTION, NIGHT)?, 200, "noche")?;
-    world.agent.wait_until_locked(FUNCTION)?;
-    opens(world)
+    world.canary.is_gone(world)
 }
 
 /// One container is parked; there is no other, neither by the gateway's word nor by the kernel's.

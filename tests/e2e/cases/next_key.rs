@@ -155,22 +155,38 @@ pub(super) fn an_agent_killed_around_the_close_leaves_one_key_valid_and_inspect_
         // Wherever the agent is by then.
         thread::sleep(Duration::from_millis(pause));
         world.agent.kill()?;
-        let (valid, other) = if inspected_key_id(world)? == before {
-            (&old, &next)
-        } else {
-            (&next, &old)
-        };
-        world.agent.restart()?;
-        world.agent.wait_until_parked()?;
-        expect(&call(world, other)?, 403, "key-wrong")?;
-        expect(&call(world, valid)?, 200, "noche")?;
-        world.agent.wait_until_locked("pydict")?;
-        world.author.replace_key("pydict", valid)?;
+        one_of_them_is_valid(world, &before, &old, &next)?;
     }
     Ok(())
 }
 
-fn keygen(world: &World) -> Result<String, Error> {
+/// A call that brings a next key along, whatever it is answered.
+pub(super) fn call_with_next(world: &World, old: &str, next: &str) -> Result<Answer, Error> {
+    pydict(old).header(HEADER, next).send(&world.host)
+}
+
+/// An agent that was killed while it had a next key leaves one of both valid, and `inspect` says which: one that is
+/// started knows that one alone. It is the author's from then on.
+pub(super) fn one_of_them_is_valid(
+    world: &World,
+    id_before: &str,
+    old: &str,
+    next: &str,
+) -> Result<(), Error> {
+    let (valid, other) = if inspected_key_id(world)? == id_before {
+        (old, next)
+    } else {
+        (next, old)
+    };
+    world.agent.restart()?;
+    world.agent.wait_until_parked()?;
+    expect(&call(world, other)?, 403, "key-wrong")?;
+    expect(&call(world, valid)?, 200, "noche")?;
+    world.agent.wait_until_locked("pydict")?;
+    world.author.replace_key("pydict", valid)
+}
+
+pub(super) fn keygen(world: &World) -> Result<String, Error> {
     let text = run(world.host.rsfaas().arg("keygen"))?;
     Ok(text.trim().to_owned())
 }
@@ -196,7 +212,7 @@ fn key_id(world: &World) -> Result<String, Error> {
 }
 
 /// The same as `rsfaas inspect` tells it, which needs no agent.
-fn inspected_key_id(world: &World) -> Result<String, Error> {
+pub(super) fn inspected_key_id(world: &World) -> Result<String, Error> {
     let mut inspect = world.host.rsfaas();
     inspect.arg("inspect").arg(world.author.sealed("pydict"));
     let header: serde_json::Value = serde_json::from_str(&run(inspect.arg("--json"))?)?;
