@@ -64,6 +64,7 @@ cases! { BESIDE:
     [PACKAGES] calls::a_function_of_packages_a_data_file_and_a_slow_import_works,
     [PYDICT] status::what_the_agent_does_is_shown_as_text_and_as_json,
     [PYDICT] status::a_lease_is_shown_with_what_will_end_it_and_a_parked_container_with_its_memory,
+    [PYDICT] status::the_memory_of_a_parked_container_is_kept_out_of_swap_where_its_control_group_can,
     [PYDICT] refusals::a_wrong_key_is_refused_and_nothing_is_built,
     [PYDICT] refusals::a_malformed_key_is_told_from_a_wrong_one,
     [PYDICT, ECHO] refusals::each_key_opens_only_its_own_function,

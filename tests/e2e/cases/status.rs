@@ -1,4 +1,6 @@
 //! What `rsfaas status` shows.
+use std::{fs, path::PathBuf};
+
 use super::hold_pydict;
 use crate::{
     World,
@@ -64,4 +66,38 @@ pub(super) fn a_lease_is_shown_with_what_will_end_it_and_a_parked_container_with
         check!(text.contains(part), "{part:?} is missing in:\n{text}");
     }
     world.agent.wait_until_locked("pydict")
+}
+
+pub(super) fn the_memory_of_a_parked_container_is_kept_out_of_swap_where_its_control_group_can(
+    world: &World,
+) -> Result<(), Error> {
+    world.agent.wait_until_locked("pydict")?;
+    let parked = world.agent.function("pydict")?["parked"][0].clone();
+    let pid = parked["pid"].as_u64().unwrap_or_default();
+    let setting = swap_setting(&fs::read_to_string(format!("/proc/{pid}/cgroup"))?);
+    let value = setting.as_ref().map(fs::read_to_string).transpose()?;
+    check!(
+        value.as_ref().is_none_or(|value| value.trim() == "0"),
+        "{setting:?} is {value:?}"
+    );
+    check!(
+        parked["unswapped"] == value.is_some(),
+        "{setting:?} is {value:?}, and status says {parked}"
+    );
+    Ok(())
+}
+
+/// What says how much, or in version 1 how gladly, a control group's memory is swapped (cgroups(7)); none where the
+/// kernel does not account for that.
+fn swap_setting(groups: &str) -> Option<PathBuf> {
+    let mut settings = groups.lines().filter_map(|line| {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (controllers, group) = (fields.next()?, fields.next()?);
+        match controllers {
+            "" => Some(format!("/sys/fs/cgroup{group}/memory.swap.max")),
+            "memory" => Some(format!("/sys/fs/cgroup/memory{group}/memory.swappiness")),
+            _ => None,
+        }
+    });
+    settings.find_map(|path| fs::exists(&path).unwrap_or(false).then(|| path.into()))
 }

@@ -1,7 +1,11 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::secrecy::Swap;
+use crate::{
+    rebuild::ParkedStatus,
+    secrecy::Swap,
+    state::{Isolation, Rebuild},
+};
 
 #[test]
 fn what_the_agent_refuses_has_the_code_of_its_reason() {
@@ -76,6 +80,39 @@ fn a_lease_tells_what_ends_it() {
     assert_eq!(limits(&lease), ", idle limit 20 s", "nothing serves yet");
 }
 
+#[test]
+fn where_swap_is_on_it_is_told_what_may_go_there() {
+    let mut status = status();
+    assert!(!to_text(&status).contains("swap"), "it is off");
+    status.swap.places = vec!["/dev/vda2".into(), "/swapfile".into()];
+    status.swap.agent_is_locked = true;
+    let first = |status: &Status| to_text(status).lines().nth(1).map(str::to_owned);
+    let may = "a function whose parked containers are not marked `unswapped` may go there while it is unlocked";
+    assert_eq!(
+        first(&status).unwrap(),
+        format!("swap is on (/dev/vda2 /swapfile): the agent is locked in memory; {may}")
+    );
+    status.swap.agent_is_locked = false;
+    assert_eq!(
+        first(&status).unwrap(),
+        format!(
+            "swap is on (/dev/vda2 /swapfile): the agent is NOT locked in memory, and may go there; {may}"
+        )
+    );
+}
+
+#[test]
+fn a_parked_container_tells_its_memory_and_whether_that_is_kept_out_of_swap() {
+    let mut function = function();
+    assert!(line(&function).ends_with(" parked pydict-abc-0 (8192 KiB, unswapped)\n"));
+    function.parked[0].unswapped = false;
+    assert!(line(&function).ends_with(" parked pydict-abc-0 (8192 KiB)\n"));
+    function.parked[0].memory_kib = None;
+    assert!(line(&function).ends_with(" parked pydict-abc-0\n"));
+    function.parked.clear();
+    assert!(line(&function).ends_with(" parked none\n"));
+}
+
 fn status() -> Status {
     Status {
         version: "1".into(),
@@ -87,6 +124,27 @@ fn status() -> Status {
         busy: Vec::new(),
         counters: BTreeMap::new(),
         timelines: Vec::new(),
+    }
+}
+
+fn function() -> FunctionStatus {
+    FunctionStatus {
+        name: "pydict".into(),
+        phase: Phase::Locked,
+        rebuild: Rebuild::Mount,
+        isolation: Isolation::Shared,
+        key_id: None,
+        connections: 0,
+        unlocked: None,
+        leases: Vec::new(),
+        parked: vec![ParkedStatus {
+            name: "pydict-abc-0".into(),
+            pid: 4711,
+            memory_kib: Some(8192),
+            unswapped: true,
+        }],
+        unlocks: 0,
+        last_error: None,
     }
 }
 
