@@ -4,13 +4,16 @@ use crate::{
     check::{During as _, Outcome, check, eventually},
     client::Client,
     http::{KEY_HEADER, Request},
-    world::{World, expect_status},
+    raw::{Peer, Shape},
+    world::{World, expect_status, is_rewritten},
 };
 
 cases![
     a_head_cut_after_any_byte_is_served,
     a_head_in_segments_of_one_byte_is_served,
     a_head_of_any_length_is_served,
+    a_key_header_anywhere_around_the_end_of_the_kernels_search_is_served,
+    the_shortest_head_is_served,
     a_long_head_cut_in_the_key_is_served,
     a_key_that_comes_too_late_is_taken_out,
     a_head_of_many_lines_is_served,
@@ -33,29 +36,86 @@ fn a_head_cut_after_any_byte_is_served(world: &World) -> Outcome {
     Ok(())
 }
 
+/// A kernel's TCP would join them while it waits for an acknowledgement: here each has a frame of its own.
 fn a_head_in_segments_of_one_byte_is_served(world: &World) -> Outcome {
     let function = world.a()?;
-    let request = Request::keyed(function);
+    let request = Request::keyed(function).body(b"bytes");
     let bytes = request.bytes();
-    world.is_served(world.route()?, function, &request, bytes.chunks(1))
+    let mut peer = Peer::open(&world.scene, Shape::default())?;
+    for (place, byte) in bytes.chunks(1).enumerate() {
+        peer.send(place, byte)?;
+    }
+    expect_status(200, &peer.answer()?)?;
+    peer.reset(bytes.len())?;
+    is_rewritten(function, &request, &world.gateway.only(peer.address())?)
 }
 
-/// Beyond 4 KiB the kernel no longer searches for the key: the agent has to. Beyond 14 KiB the client waits
-/// for an acknowledgement.
+/// Up to where the kernel searches a head for the key: beyond, the agent has to.
+const SEARCHED: usize = 4096;
+/// What a client sends before it waits for an acknowledgement: ten segments of a wire with time stamps.
+const FIRST_WINDOW: usize = 14_480;
+/// At which a head that shows its key is judged without its end.
+const JUDGED: usize = 8 << 10;
+
+/// The lengths around which something else happens, and some between.
 fn a_head_of_any_length_is_served(world: &World) -> Outcome {
     let function = world.a()?;
-    for length in [100, 1 << 10, 4 << 10, 8 << 10, 16 << 10, 30 << 10, 60 << 10] {
-        let key = format!("{KEY_HEADER}: {}", function.key);
-        let request = Request::to(function).padded(length).header(&key);
-        world
-            .serves(world.route()?, &request)
-            .during(format!("a head of {} bytes", request.head().len()))?;
+    let key = format!("{KEY_HEADER}: {}", function.key);
+    let around = |limit: usize, by: usize| limit - by..=limit + by;
+    let lengths = [250, 1 << 10, 16 << 10, 30 << 10, 60 << 10]
+        .into_iter()
+        .chain(around(SEARCHED, 40))
+        .chain(around(JUDGED, 1))
+        .chain(around(FIRST_WINDOW, 1));
+    for length in lengths {
+        let key_first = Request::keyed(function).padded(length);
+        let key_last = Request::to(function)
+            .padded(length - key.len() - 2)
+            .header(&key);
+        for (request, place) in [(key_first, "first"), (key_last, "last")] {
+            check!(
+                request.head().len() == length,
+                "{length} bytes were asked for"
+            );
+            world
+                .serves(world.route()?, &request)
+                .during(format!("a head of {length} bytes, key {place}"))?;
+        }
     }
-    for length in [100, 8 << 10, 16 << 10, 60 << 10] {
-        let request = Request::keyed(function).padded(length);
+    Ok(())
+}
+
+fn a_key_header_anywhere_around_the_end_of_the_kernels_search_is_served(world: &World) -> Outcome {
+    let function = world.a()?;
+    let key = format!("{KEY_HEADER}: {}", function.key);
+    for start in SEARCHED - key.len() - 4..=SEARCHED + 4 {
+        // Behind the last header there is the empty line.
+        let request = Request::to(function).padded(start + 2).header(&key);
+        let head = request.head();
+        check!(
+            head[start..].starts_with(key.as_bytes()),
+            "the key stands elsewhere"
+        );
         world
             .serves(world.route()?, &request)
-            .during(format!("a head of {length} bytes, key first"))?;
+            .during(format!("a key at {start}"))?;
+    }
+    Ok(())
+}
+
+/// Nothing that could be left out.
+fn the_shortest_head_is_served(world: &World) -> Outcome {
+    let function = world.a()?;
+    let line = format!("GET /function/{} HTTP/1.0", function.name);
+    let request = Request::line(&line).header(&format!("{KEY_HEADER}:{}", function.key));
+    world.serves(world.route()?, &request)?;
+    // Cut after any byte, too.
+    let bytes = request.bytes();
+    for cut in 1..bytes.len() {
+        let (first, second) = bytes.split_at(cut);
+        world
+            .is_served(world.route()?, function, &request, [first, second])
+            .during(format!("cut after {cut} of {} bytes", bytes.len()))?;
     }
     Ok(())
 }
