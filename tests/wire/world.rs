@@ -142,7 +142,7 @@ pub(crate) fn expect_status(status: u16, answer: &Answer) -> Outcome {
 pub(crate) fn is_rewritten(function: &Function, request: &Request, seen: &Seen) -> Outcome {
     let head = String::from_utf8_lossy(&seen.head);
     check!(
-        is_unlocked(function, &seen.path),
+        unlocked_name(function, &seen.path).is_some(),
         "led to {}:\n{head}",
         seen.path
     );
@@ -183,8 +183,9 @@ pub(crate) fn is_untouched(request: &Request, seen: &Seen) -> Outcome {
     Ok(())
 }
 
-fn is_unlocked(function: &Function, path: &str) -> bool {
-    path.strip_prefix("/function/")
-        .and_then(|rest| rest.strip_prefix(function.name))
-        .is_some_and(|rest| rest.starts_with('-'))
+/// The name of the function's unlocked container, where a path leads to one.
+pub(crate) fn unlocked_name<'a>(function: &Function, path: &'a str) -> Option<&'a str> {
+    let name = path.strip_prefix("/function/")?.split(['/', '?']).next()?;
+    let suffix = name.strip_prefix(function.name)?;
+    suffix.starts_with('-').then_some(name)
 }

@@ -11,6 +11,7 @@ mod lease_limit;
 mod load;
 mod locking;
 mod network;
+mod overlaps;
 mod pauses;
 mod recording;
 mod retransmissions;
@@ -48,6 +49,7 @@ pub(crate) fn all() -> impl Iterator<Item = Case> {
         kept_alive::CASES,
         admitted::CASES,
         retransmissions::CASES,
+        overlaps::CASES,
         network::CASES,
         interfaces::CASES,
         arrival::CASES,
