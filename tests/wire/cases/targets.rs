@@ -7,7 +7,7 @@ use crate::{
     client::Client,
     functions::{self, Function},
     http::{KEY_HEADER, Request},
-    world::World,
+    world::{World, expect_status, unlocked_name},
 };
 
 cases![
@@ -15,6 +15,7 @@ cases![
     a_target_in_another_spelling_is_served,
     a_target_that_the_gateway_redirects_goes_on_without_the_key,
     an_unlocked_containers_name_leads_nowhere,
+    a_serving_containers_name_in_two_segments_is_as_good_as_any_that_does_not_exist,
     a_malformed_key_is_taken_out,
     two_keys_are_one_too_many,
     keys_for_other_paths_are_left_alone,
@@ -105,6 +106,54 @@ fn an_unlocked_containers_name_leads_nowhere(world: &World) -> Outcome {
         }
     }
     Ok(())
+}
+
+/// The status, and the name that the gateway has read, where a request for one comes cut in two.
+fn ask_for(world: &World, request: &Request, cut: usize) -> Outcome<(u16, String)> {
+    let bytes = request.bytes();
+    let mut client = Client::open(world.route()?)?;
+    client.write(&bytes[..cut])?;
+    client.write(&bytes[cut..])?;
+    let status = client.answer()?.status;
+    let seen = world.gateway.only(client.address()?)?;
+    check!(
+        seen.head.len() == bytes.len(),
+        "the head's length has changed"
+    );
+    Ok((status, seen.path))
+}
+
+fn a_serving_containers_name_in_two_segments_is_as_good_as_any_that_does_not_exist(
+    world: &World,
+) -> Outcome {
+    let function = world.a()?;
+    let mut holder = Client::open(world.route()?)?;
+    holder.write(&Request::keyed(function).bytes())?;
+    expect_status(200, &holder.answer()?)?;
+    let path = world.gateway.only(holder.address()?)?.path;
+    let name = unlocked_name(function, &path).unwrap_or_default();
+    // As long, so that it is cut at the same places.
+    let absent = format!("nobody{}", &name[function.name.len()..]);
+    let keyless = |name: &str| Request::line(&format!("GET /function/{name} HTTP/1.1"));
+    let keyed = |name: &str| keyless(name).header(&format!("{KEY_HEADER}: {}", function.key));
+    let without_key = (keyless(name), keyless(&absent));
+    // That key would reach the gateway with the name of no sealed function.
+    let with_key = (keyed(name), keyless(&absent));
+    for (request, other) in [without_key, with_key] {
+        for cut in 1..request.bytes().len() {
+            let other_cut = cut.min(other.bytes().len() - 1);
+            let (expected, _) = ask_for(world, &other, other_cut)?;
+            let (status, read) =
+                ask_for(world, &request, cut).during(format!("cut after {cut} bytes"))?;
+            check!(
+                status == expected && !read.contains(name),
+                "cut after {cut} bytes: {status} instead of {expected}, {read}"
+            );
+        }
+    }
+    // It serves whoever comes by the function's own name.
+    holder.write(&Request::keyed(function).bytes())?;
+    expect_status(200, &holder.answer()?)
 }
 
 fn a_malformed_key_is_taken_out(world: &World) -> Outcome {
