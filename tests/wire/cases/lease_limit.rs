@@ -1,5 +1,7 @@
 //! Requests that outlast the hard limit of their lease, which ends it whoever still holds it; and clients
 //! that vanish, which the idle limit is for.
+use std::{thread, time::Duration};
+
 use super::cases;
 use crate::{
     check::{Outcome, check, eventually},
@@ -14,6 +16,8 @@ cases![
     an_answer_that_outlasts_the_lease_is_broken_off,
     a_client_that_vanishes_while_it_is_answered_loses_the_lease,
     a_caller_who_waits_for_longer_than_the_idle_limit_keeps_the_lease,
+    an_answer_that_flows_for_longer_than_the_idle_limit_is_whole,
+    an_upload_that_flows_for_longer_than_the_idle_limit_is_served,
 ];
 
 /// Runs something under an agent whose leases last a second.
@@ -22,7 +26,7 @@ fn with_short_leases(world: &World, work: impl FnOnce() -> Outcome) -> Outcome {
 }
 
 /// A keyed request to a path of the function.
-fn keyed(world: &World, path: &str) -> Outcome<Request> {
+pub(super) fn keyed(world: &World, path: &str) -> Outcome<Request> {
     let function = world.a()?;
     let line = format!("GET /function/{}/{path} HTTP/1.1", function.name);
     let key = format!("X-RsFaaS-Key: {}", function.key);
@@ -103,5 +107,43 @@ fn a_caller_who_waits_for_longer_than_the_idle_limit_keeps_the_lease(world: &Wor
         let by_door = world.agent.counter("served_by_door")?;
         check!(by_door > 0, "none of the later two came in by the door");
         world.lease_ends()
+    })
+}
+
+/// Runs something that takes longer than a second under an agent whose connections may be idle for one.
+fn is_not_idle(world: &World, work: impl FnOnce() -> Outcome) -> Outcome {
+    world.with_setting("idle_limit = 1\n", || {
+        work()?;
+        let idle = world.agent.counter("leases_idle")?;
+        check!(idle == 0, "{idle} connections were taken for idle");
+        Ok(())
+    })
+}
+
+/// For three seconds; nothing is sent but acknowledgements.
+fn an_answer_that_flows_for_longer_than_the_idle_limit_is_whole(world: &World) -> Outcome {
+    is_not_idle(world, || {
+        let mut client = Client::open(world.route()?)?;
+        client.write(&keyed(world, "stream")?.bytes())?;
+        expect_status(200, &client.answer()?)?;
+        // It was the lease that let it be whole, and it is the same one still.
+        let phase = world.agent.function(functions::A)?["phase"].clone();
+        check!(phase == "unlocked", "{phase}");
+        Ok(())
+    })
+}
+
+fn an_upload_that_flows_for_longer_than_the_idle_limit_is_served(world: &World) -> Outcome {
+    is_not_idle(world, || {
+        let function = world.a()?;
+        let request = Request::keyed(function).body(&[b'u'; 30_000]);
+        let bytes = request.bytes();
+        let mut client = Client::open(world.route()?)?;
+        for piece in bytes.chunks(1000) {
+            client.write(piece)?;
+            thread::sleep(Duration::from_millis(100));
+        }
+        expect_status(200, &client.answer()?)?;
+        is_rewritten(function, &request, &world.gateway.only(client.address()?)?)
     })
 }
