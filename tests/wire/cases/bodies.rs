@@ -32,7 +32,7 @@ cases![
 ];
 
 /// Bytes that do not repeat in step with any segment size.
-fn noise(length: usize) -> Vec<u8> {
+pub(super) fn noise(length: usize) -> Vec<u8> {
     let mut state = 0x2545_f491_u32;
     let mut next = || {
         // xorshift (Marsaglia 2003)

@@ -10,6 +10,7 @@ mod kept_alive;
 mod lease_limit;
 mod load;
 mod locking;
+mod losses;
 mod network;
 mod overlaps;
 mod pauses;
@@ -33,8 +34,9 @@ macro_rules! cases {
 use cases;
 
 /// Those that need TCX: beside another program on the hook, or after an agent that has not detached its own.
-pub(crate) const NEED_TCX: [&str; 3] = [
+pub(crate) const NEED_TCX: [&str; 4] = [
     "programs_before_and_after_on_the_hook_run",
+    "segments_that_are_put_together_as_they_come_are_served",
     "a_vlan_tag_is_kept",
     "a_killed_agents_callers_get_the_locked_answer",
 ];
@@ -52,6 +54,7 @@ pub(crate) fn all() -> impl Iterator<Item = Case> {
         overlaps::CASES,
         network::CASES,
         interfaces::CASES,
+        losses::CASES,
         arrival::CASES,
         coexistence::CASES,
         load::CASES,

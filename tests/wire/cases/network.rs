@@ -1,13 +1,14 @@
 //! What stands below the request: IP and TCP with all that they may carry, and segments of any size.
 use super::cases;
 use crate::{
-    bpf::VlanEnd,
-    check::{During as _, Outcome},
+    bpf::{PacketCounter, Place, VlanEnd},
+    check::{During as _, Outcome, check},
+    client::Client,
     http::Request,
-    netns::Namespace,
+    netns::{Namespace, Offload},
     raw::{Peer, Shape},
     scene::{CLIENT_LINK, HOST, HOST_LINK, HOST6},
-    world::{World, expect_status, is_rewritten},
+    world::{World, expect_status, is_rewritten, is_untouched},
 };
 
 cases![
@@ -20,6 +21,7 @@ cases![
     a_small_mtu_is_kept_to,
     a_large_mtu_is_served,
     segments_of_64_kib_over_loopback_are_served,
+    segments_that_are_put_together_as_they_come_are_served,
 ];
 
 /// A head of two segments and a body of two, from a peer whose frames look like this.
@@ -169,6 +171,60 @@ fn segments_of_64_kib_over_loopback_are_served(world: &World) -> Outcome {
         world.serves(route, &request).during(address)?;
         let request = Request::keyed(function).padded(60_000);
         world.serves(route, &request).during(address)?;
+    }
+    Ok(())
+}
+
+/// Cut by their sender, and put together by the host's GRO before TC sees them, but behind XDP.
+fn segments_that_are_put_together_as_they_come_are_served(world: &World) -> Outcome {
+    let (host, client) = (&world.scene.host, &world.scene.client);
+    // The kernel does so by itself, and lets nobody change it, where the other end is at XDP.
+    let is_cut = world.agent.attach() == "xdp";
+    let set = |merge: bool| -> Outcome {
+        for offload in [Offload::Tso, Offload::Gso] {
+            if !is_cut {
+                client.offload(CLIENT_LINK, offload, !merge)?;
+            }
+        }
+        host.offload(HOST_LINK, Offload::Gro, merge)?;
+        // A veth looks for more at once, and would find each segment alone: it is to wait a little, in nanoseconds.
+        let wait = if merge { "2000000" } else { "0" };
+        host.set_link(HOST_LINK, "gro_flush_timeout", wait)
+    };
+    set(true)?;
+    let done = are_put_together(world);
+    set(false)?;
+    done
+}
+
+fn are_put_together(world: &World) -> Outcome {
+    const BODY: usize = 200_000;
+    const LARGEST: usize = 1460;
+    cut_and_whole(world)?;
+    let function = world.a()?;
+    let long_head = Request::keyed(function).padded(12 << 10).body(b"end");
+    world.serves(world.route()?, &long_head)?;
+    let arrived = PacketCounter::attach(&world.scene.host, HOST_LINK, Place::First)?;
+    for (request, status) in [
+        (Request::to(function), 423),
+        (Request::keyed(function), 200),
+    ] {
+        let request = request.body(&[b'g'; BODY]);
+        let before = arrived.packets()?;
+        let mut client = Client::open(world.route()?)?;
+        client.write(&request.bytes())?;
+        expect_status(status, &client.answer()?)?;
+        let packets = arrived.packets()? - before;
+        check!(
+            packets < (BODY / LARGEST / 2) as u64,
+            "{packets} packets were not put together"
+        );
+        let seen = world.gateway.only(client.address()?)?;
+        if status == 200 {
+            is_rewritten(function, &request, &seen)?;
+        } else {
+            is_untouched(&request, &seen)?;
+        }
     }
     Ok(())
 }

@@ -27,6 +27,7 @@ const STAMPED: Shape = Shape {
     vlan: None,
     ipv4_options: 0,
     ipv6_options: false,
+    selective: false,
 };
 
 fn a_head_sent_again_before_the_agent_looks_is_served_once(world: &World) -> Outcome {

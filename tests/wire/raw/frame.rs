@@ -30,7 +30,12 @@ pub(crate) struct Shape {
     pub(crate) ipv6_options: bool,
     /// TCP time stamps.
     pub(crate) time_stamps: bool,
+    /// Selective acknowledgements.
+    pub(crate) selective: bool,
 }
+
+/// A range of the other side's stream, from the first byte's sequence number to the one behind the last.
+pub(super) type Range = (u32, u32);
 
 /// A segment to send.
 pub(super) struct Segment<'a> {
@@ -40,6 +45,8 @@ pub(super) struct Segment<'a> {
     pub(super) acknowledged: u32,
     pub(super) flags: u8,
     pub(super) time_stamps: (u32, u32),
+    /// What has come out of its turn.
+    pub(super) selected: Option<Range>,
     pub(super) payload: &'a [u8],
 }
 
@@ -73,12 +80,22 @@ impl Shape {
         if segment.flags & flags::SYN != 0 {
             // Maximum segment size (RFC 9293, section 3.7.1).
             options.extend([2, 4, 0x05, 0xb4]);
+            if self.selective {
+                // "Permitted" (RFC 2018, section 2).
+                options.extend([1, 1, 4, 2]);
+            }
         }
         if self.time_stamps {
             // Two no-operations before, so that it ends at a word (RFC 7323, appendix A).
             options.extend([1, 1, 8, 10]);
             options.extend(segment.time_stamps.0.to_be_bytes());
             options.extend(segment.time_stamps.1.to_be_bytes());
+        }
+        if let Some((start, end)) = segment.selected {
+            // RFC 2018, section 3.
+            options.extend([1, 1, 5, 10]);
+            options.extend(start.to_be_bytes());
+            options.extend(end.to_be_bytes());
         }
         let words = u8::try_from(5 + options.len() / 4)?;
         let mut tcp = Vec::new();
@@ -156,6 +173,8 @@ pub(super) struct Received {
     pub(super) acknowledged: u32,
     pub(super) flags: u8,
     pub(super) time_stamp: u32,
+    /// The first range that is acknowledged out of its turn.
+    pub(super) selected: Option<Range>,
     pub(super) payload: Vec<u8>,
 }
 
@@ -183,22 +202,35 @@ impl Received {
         let word = |at: usize| Some(u32::from_be_bytes(tcp.get(at..at + 4)?.try_into().ok()?));
         let header = usize::from(*tcp.get(12)? >> 4) * 4;
         ours.then_some(())?;
+        let options = tcp.get(20..header)?;
+        let range = |value: &[u8]| {
+            let (start, rest) = value.split_first_chunk()?;
+            Some((
+                u32::from_be_bytes(*start),
+                u32::from_be_bytes(*rest.first_chunk()?),
+            ))
+        };
         Some(Self {
             sequence: word(4)?,
             acknowledged: word(8)?,
             flags: *tcp.get(13)?,
-            time_stamp: time_stamp(tcp.get(20..header)?).unwrap_or(0),
+            time_stamp: option(8, options)
+                .and_then(|value| Some(u32::from_be_bytes(*value.first_chunk()?)))
+                .unwrap_or(0),
+            selected: option(5, options).and_then(range),
             payload: tcp.get(header..)?.to_vec(),
         })
     }
 }
 
-/// The time stamp among TCP's options.
-fn time_stamp(mut options: &[u8]) -> Option<u32> {
+/// The value of one of TCP's options.
+fn option(kind: u8, mut options: &[u8]) -> Option<&[u8]> {
     loop {
         options = match options {
             [1, rest @ ..] => rest,
-            [8, 10, value @ ..] => return Some(u32::from_be_bytes(*value.first_chunk()?)),
+            [found, length, rest @ ..] if *found == kind => {
+                return rest.get(..usize::from(*length).checked_sub(2)?);
+            }
             [_, length, ..] => options.get(usize::from(*length).max(2)..)?,
             _ => return None,
         };

@@ -41,6 +41,10 @@ pub(crate) struct Peer {
     ahead: BTreeMap<u32, Vec<u8>>,
     /// Up to which place of the client's stream the other side has it.
     delivered: u32,
+    /// How many further segments with payload are taken for lost.
+    to_lose: usize,
+    /// How many acknowledgements of the other side's have named what came out of its turn.
+    selected: usize,
     ended: bool,
 }
 
@@ -72,6 +76,8 @@ impl Peer {
             buffer: Vec::new(),
             ahead: BTreeMap::new(),
             delivered: 0,
+            to_lose: 0,
+            selected: 0,
             ended: false,
         };
         peer.shake_hands(first).during("the handshake")?;
@@ -129,6 +135,23 @@ impl Peer {
         self.emit(self.sequence(place)?, flags::RST | flags::ACK, &[])
     }
 
+    /// Takes in what comes, but for one segment, until something has come behind that.
+    pub(crate) fn until_a_piece_is_missing(&mut self) -> Outcome {
+        while self.buffer.is_empty() {
+            check!(self.step()?, "in vain waited for a first segment");
+        }
+        self.to_lose = 1;
+        while self.ahead.is_empty() {
+            check!(self.step()?, "in vain waited for a segment behind another");
+        }
+        Ok(())
+    }
+
+    /// How often the other side has said that something came out of its turn.
+    pub(crate) fn selected(&self) -> usize {
+        self.selected
+    }
+
     /// Waits for one answer, and acknowledges what comes.
     pub(crate) fn answer(&mut self) -> Outcome<Answer> {
         loop {
@@ -169,6 +192,11 @@ impl Peer {
             self.delivered = self.delivered.max(delivered);
         }
         self.echo = received.time_stamp;
+        self.selected += usize::from(received.selected.is_some());
+        if self.to_lose > 0 && !received.payload.is_empty() {
+            self.to_lose -= 1;
+            return Ok(true);
+        }
         let ends = received.flags & flags::FIN != 0;
         if received.payload.is_empty() && !ends {
             return Ok(true);
@@ -213,8 +241,20 @@ impl Peer {
             acknowledged: self.acknowledged,
             flags,
             time_stamps: (now, self.echo),
+            selected: self.out_of_turn()?,
             payload,
         })
+    }
+
+    /// What has come of the other side's stream behind a gap.
+    fn out_of_turn(&self) -> Outcome<Option<frame::Range>> {
+        let first = self
+            .ahead
+            .first_key_value()
+            .filter(|_| self.shape.selective);
+        first
+            .map(|(start, bytes)| Ok((*start, start.wrapping_add(u32::try_from(bytes.len())?))))
+            .transpose()
     }
 
     /// The next segment of this connection.
