@@ -12,7 +12,7 @@ use crate::{
     functions::{self, Function},
     gateway::{Gateway, Seen},
     http::{Answer, KEY_HEADER, Request},
-    scene::{HOST, Route, Scene},
+    scene::{HOST, PORT, Route, Scene},
 };
 
 /// The wire, the gateway, the agent and its functions.
@@ -37,7 +37,7 @@ impl World {
         let folder = tempfile::tempdir()?;
         let scene = Scene::new()?;
         let containers = Containers::new(folder.path(), &functions::ALL)?;
-        let gateway = Gateway::start(&scene, &containers)?;
+        let gateway = Gateway::start(&scene.host, PORT, &containers)?;
         let agent = Agent::new(folder.path().to_owned(), &containers)?;
         let state = StateDir::new(agent.state_dir());
         let functions = functions::ALL

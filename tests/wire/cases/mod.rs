@@ -14,6 +14,7 @@ mod losses;
 mod network;
 mod overlaps;
 mod pauses;
+mod published;
 mod recording;
 mod retransmissions;
 mod standby;
@@ -56,6 +57,7 @@ pub(crate) fn all() -> impl Iterator<Item = Case> {
         interfaces::CASES,
         losses::CASES,
         arrival::CASES,
+        published::CASES,
         coexistence::CASES,
         load::CASES,
         agent_gone::CASES,

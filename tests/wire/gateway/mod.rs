@@ -18,7 +18,7 @@ use conversation::{Conversation, converse};
 use crate::{
     check::{Outcome, fail},
     containers::Containers,
-    scene::{PORT, Scene},
+    netns::Namespace,
 };
 
 /// The gateway; it serves until the process ends.
@@ -27,9 +27,13 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// Listens in the host's namespace, on every address.
-    pub(crate) fn start(scene: &Scene, containers: &Containers) -> Outcome<Self> {
-        let listener = scene.host.enter(|| Ok(TcpListener::bind(("::", PORT))?))?;
+    /// Listens in a namespace, on every address.
+    pub(crate) fn start(
+        namespace: &Namespace,
+        port: u16,
+        containers: &Containers,
+    ) -> Outcome<Self> {
+        let listener = namespace.enter(|| Ok(TcpListener::bind(("::", port))?))?;
         let recording = Arc::new(Mutex::new(Vec::new()));
         let gateway = Self {
             recording: Arc::clone(&recording),
