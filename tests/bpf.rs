@@ -27,8 +27,14 @@ pub enum Command {
     LinkCreate = 28,
 }
 
-/// Kind of a program on TC's hooks (`enum bpf_prog_type`).
-const SCHED_CLS: u32 = 3;
+/// Where a program may be attached (`enum bpf_prog_type`).
+#[derive(Debug, Clone, Copy)]
+pub enum Kind {
+    /// TC's hooks.
+    Tc = 3,
+    /// XDP's.
+    Xdp = 6,
+}
 
 /// An instruction without an offset.
 #[must_use]
@@ -43,14 +49,14 @@ pub fn words(words: &[u32]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_ne_bytes()).collect()
 }
 
-/// Loads a program for TC's hooks.
+/// Loads a program.
 ///
 /// # Errors
 /// When the kernel refuses.
-pub fn load(instructions: &[[u8; 8]]) -> io::Result<OwnedFd> {
+pub fn load(kind: Kind, instructions: &[[u8; 8]]) -> io::Result<OwnedFd> {
     let license = c"GPL";
     let count = u32::try_from(instructions.len()).map_err(io::Error::other)?;
-    let mut attributes = words(&[SCHED_CLS, count]);
+    let mut attributes = words(&[kind as u32, count]);
     attributes.extend((instructions.as_ptr() as u64).to_ne_bytes());
     attributes.extend((license.as_ptr() as u64).to_ne_bytes());
     attributes.extend([0; 24]);

@@ -234,7 +234,7 @@ pub(crate) fn ring_with(value: &[u8]) -> Result<OwnedFd> {
         instruction(0xb7, 0, 0, 0),
         instruction(0x95, 0, 0, 0),
     ];
-    let program = bpf::load(&program)?;
+    let program = bpf::load(bpf::Kind::Tc, &program)?;
     let packet = [0_u8; 64];
     let length = u32::try_from(packet.len())?;
     let mut attributes = words(&[program.as_raw_fd() as u32, 0, length, 0]);

@@ -1,9 +1,9 @@
-//! Small programs on the ingress hook of an interface, beside the agent's: written in the kernel's own
+//! Small programs on the ingress hooks of an interface, beside the agent's: written in the kernel's own
 //! instructions, so that they share nothing with what is tested.
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use nix::net::if_::if_nametoindex;
-use rsfaas_tests::bpf::{self, Command, instruction, words};
+use rsfaas_tests::bpf::{self, Command, Kind, instruction, words};
 
 use crate::{
     check::{During as _, Outcome},
@@ -12,21 +12,50 @@ use crate::{
 
 const MAP_TYPE_ARRAY: u32 = 2;
 const TCX_INGRESS: u32 = 46;
+const XDP: u32 = 37;
 
-/// Where a program stands among those on the hook.
+/// Where a program stands.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Place {
+    /// At TC, before all others.
     First,
+    /// At TC, after all others.
     Last,
+    /// At XDP, where there is one only.
+    Xdp,
 }
 
 impl Place {
+    fn kind(self) -> Kind {
+        match self {
+            Self::First | Self::Last => Kind::Tc,
+            Self::Xdp => Kind::Xdp,
+        }
+    }
+
+    fn hook(self) -> u32 {
+        match self {
+            Self::First | Self::Last => TCX_INGRESS,
+            Self::Xdp => XDP,
+        }
+    }
+
     /// `BPF_F_BEFORE` or `BPF_F_AFTER` without another program: before or after all.
     fn flags(self) -> u32 {
         match self {
             Self::First => 1 << 3,
             Self::Last => 1 << 4,
+            Self::Xdp => 0,
         }
+    }
+
+    /// r0 = what leaves the packet to others: `TCX_NEXT`, `XDP_PASS`.
+    const fn next(self) -> [u8; 8] {
+        let verdict = match self {
+            Self::First | Self::Last => u32::MAX,
+            Self::Xdp => 2,
+        };
+        instruction(0xb7, 0, 0, verdict)
     }
 }
 
@@ -54,7 +83,7 @@ impl PacketCounter {
                 // r0 = 1; lock *(u64 *)r1 += r0
                 instruction(0xb7, 0, 0, 1),
                 instruction(0xdb, 1, 0, 0),
-                NEXT,
+                place.next(),
                 EXIT,
             ],
         )?;
@@ -82,13 +111,16 @@ impl VlanEnd {
     pub(crate) fn attach(host: &Namespace, interface: &str) -> Outcome<Self> {
         // bpf_skb_vlan_pop
         let pop = instruction(0x85, 0, 0, 19);
-        let link = attach(host, interface, Place::Last, &[pop, NEXT, EXIT])?;
+        let link = attach(
+            host,
+            interface,
+            Place::Last,
+            &[pop, Place::Last.next(), EXIT],
+        )?;
         Ok(Self { _link: link })
     }
 }
 
-/// r0 = `TCX_NEXT`
-const NEXT: [u8; 8] = instruction(0xb7, 0, 0, u32::MAX);
 const EXIT: [u8; 8] = instruction(0x95, 0, 0, 0);
 
 fn attach(
@@ -97,11 +129,11 @@ fn attach(
     place: Place,
     instructions: &[[u8; 8]],
 ) -> Outcome<OwnedFd> {
-    let program = bpf::load(instructions).during("a program")?;
+    let program = bpf::load(place.kind(), instructions).during("a program")?;
     host.enter(|| {
         let index = if_nametoindex(interface)?;
         let number = program.as_raw_fd() as u32;
-        let mut attributes = words(&[number, index, TCX_INGRESS, place.flags(), 0, 0, 0, 0]);
+        let mut attributes = words(&[number, index, place.hook(), place.flags(), 0, 0, 0, 0]);
         // SAFETY: the attributes are numbers, and point to nothing.
         unsafe { bpf::descriptor(Command::LinkCreate, &mut attributes) }
             .during("attaching (TCX came with Linux 6.6)")

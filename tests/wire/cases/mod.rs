@@ -35,8 +35,9 @@ macro_rules! cases {
 use cases;
 
 /// Those that need TCX: beside another program on the hook, or after an agent that has not detached its own.
-pub(crate) const NEED_TCX: [&str; 4] = [
+pub(crate) const NEED_TCX: [&str; 5] = [
     "programs_before_and_after_on_the_hook_run",
+    "a_program_that_was_there_before_the_agent_runs",
     "segments_that_are_put_together_as_they_come_are_served",
     "a_vlan_tag_is_kept",
     "a_killed_agents_callers_get_the_locked_answer",
