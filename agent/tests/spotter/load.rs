@@ -12,6 +12,11 @@ use crate::{
     rig::{Fate::Hold as HOLD, Hook, Rig},
 };
 
+at_both_hooks! {
+    a_full_ring_buffer_is_told_in_the_agents_log,
+    what_follows_a_segment_that_found_no_room_is_not_held_in_its_place,
+}
+
 /// The kernel's test run of TC programs takes no packet as long.
 #[test]
 fn at_xdp_a_segment_in_several_buffers_is_held_whole() {
@@ -50,9 +55,8 @@ impl io::Write for Written {
     }
 }
 
-#[tokio::test]
-async fn a_full_ring_buffer_is_told_in_the_agents_log() {
-    let mut rig = Rig::new(Hook::Tc);
+#[tokio::main(flavor = "current_thread")]
+async fn a_full_ring_buffer_is_told_in_the_agents_log(mut rig: Rig) {
     let mut log = rig.spotter.log().unwrap();
     let written = Written::default();
     let writer = written.clone();
@@ -99,9 +103,7 @@ fn the_programs_stay_well_below_the_verifiers_limit() {
     }
 }
 
-#[test]
-fn what_follows_a_segment_that_found_no_room_is_not_held_in_its_place() {
-    let mut rig = Rig::new(Hook::Tc);
+fn what_follows_a_segment_that_found_no_room_is_not_held_in_its_place(mut rig: Rig) {
     let mut ring = rig.spotter.ring().unwrap();
     let mut large = Packet::of(KEYED.as_bytes());
     large.payload.resize(2000, b'x');
