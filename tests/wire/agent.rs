@@ -57,9 +57,14 @@ impl Agent {
 
     /// Starts it with these lines in its configuration; returns once every function is parked.
     pub(crate) fn start_with(&self, scene: &Scene, lines: &str) -> Outcome {
+        self.start_at(scene, PORT, lines)
+    }
+
+    /// The same where it is to spot requests to another port.
+    pub(crate) fn start_at(&self, scene: &Scene, port: u16, lines: &str) -> Outcome {
         let config = self.folder.join("agent.toml");
         let text = format!(
-            "port = {PORT}\nstate_dir = {:?}\ncontrol_socket = {:?}\nfaas_cli = {:?}\nattach = {:?}\n{lines}",
+            "port = {port}\nstate_dir = {:?}\ncontrol_socket = {:?}\nfaas_cli = {:?}\nattach = {:?}\n{lines}",
             self.state_dir(),
             self.socket(),
             self.faas_cli,
@@ -71,9 +76,9 @@ impl Agent {
             .create(true)
             .open(self.log())?;
         let child = scene.host.enter(|| {
-            // Whoever runs the tests may ignore SIGHUP, and with it all that they start.
+            // Whoever runs the tests may ignore these, and with it all that they start.
             Ok(Command::new("env")
-                .arg("--default-signal=HUP")
+                .arg("--default-signal=HUP,INT")
                 .arg(&self.program)
                 .arg("agent")
                 .arg("--config")

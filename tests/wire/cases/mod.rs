@@ -14,6 +14,7 @@ mod losses;
 mod network;
 mod overlaps;
 mod pauses;
+mod port;
 mod published;
 mod recording;
 mod retransmissions;
@@ -59,6 +60,7 @@ pub(crate) fn all() -> impl Iterator<Item = Case> {
         losses::CASES,
         arrival::CASES,
         published::CASES,
+        port::CASES,
         coexistence::CASES,
         load::CASES,
         agent_gone::CASES,
