@@ -214,8 +214,9 @@ fn judge(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Judged
             return owned(segment, flow);
         }
     }
-    // Taken for a request, it would give the agent a flow that may have ended, and of which nothing more comes.
-    if arrival.is_late {
+    // Taken for a request, it would give the agent a flow that may have ended, and of which nothing more comes; or
+    // another protocol's bytes would wait for the rest of a head.
+    if arrival.is_late || arrival.is_switched {
         count(Counter::Passed);
         return Judged::Pass;
     }
@@ -375,6 +376,10 @@ fn notice_answer(frame: &impl Frame, segment: &Segment) {
     if flow.awaited == Awaited::Answer as u32 {
         flow.awaited = Awaited::Nothing as u32;
         hold::notice(frame, segment, EventKind::Answer);
+    }
+    // Of the agent's flows only, where it has seen a request for that: text of a function's answer may look the same.
+    if answer == Answer::Switches && flow.state == FlowState::Opaque as u32 {
+        turn::switched(segment);
     }
     if answer == Answer::Failure {
         admit::failed();

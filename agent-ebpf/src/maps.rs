@@ -29,7 +29,9 @@ pub(crate) struct Start {
     /// Since when a segment waits for that start, by the kernel's monotonic clock; zero where none does.
     pub(crate) waits: u64,
     /// Zero where the agent has not had the flow since its connection was opened: it need not be looked for in `FLOWS`.
-    pub(crate) may_be_held: u64,
+    pub(crate) may_be_held: u32,
+    /// Zero until the gateway has changed the protocol: what the client sends from there on starts no request.
+    pub(crate) is_switched: u32,
 }
 
 /// Held frames and ends of flows, for the agent.

@@ -54,6 +54,8 @@ pub(crate) struct Arrival {
     pub(crate) is_late: bool,
     /// Whether the agent may have the flow.
     pub(crate) may_be_held: bool,
+    /// Whether it is of another protocol.
+    pub(crate) is_switched: bool,
 }
 
 /// Notes that a segment has come.
@@ -64,6 +66,7 @@ pub(crate) fn arrived(segment: &Segment) -> Arrival {
             is_early: false,
             is_late: false,
             may_be_held: true,
+            is_switched: false,
         };
     };
     let is_early = start.reached == start.next && is_before(start.next, segment.sequence);
@@ -74,6 +77,7 @@ pub(crate) fn arrived(segment: &Segment) -> Arrival {
         is_early,
         is_late: !is_before(start.next, end_of(segment)),
         may_be_held: start.may_be_held != 0,
+        is_switched: start.is_switched != 0,
     }
 }
 
@@ -82,6 +86,14 @@ pub(crate) fn arrived(segment: &Segment) -> Arrival {
 pub(crate) fn given(segment: &Segment) {
     if let Some(start) = noted(segment) {
         start.may_be_held = 1;
+    }
+}
+
+/// Notes that the gateway has changed a flow's protocol.
+#[inline(always)]
+pub(crate) fn switched(segment: &Segment) {
+    if let Some(start) = noted(segment) {
+        start.is_switched = 1;
     }
 }
 
@@ -173,6 +185,8 @@ pub(crate) enum Answer {
     Interim,
     /// An answer begins which says that there was none of the function (RFC 9110, section 15.6).
     Failure,
+    /// The last that comes in HTTP: another protocol follows (RFC 9110, section 15.2.2).
+    Switches,
     /// Any other answer begins.
     Begins,
     /// An answer goes on, or comes again.
@@ -212,7 +226,8 @@ fn set(segment: &Segment, next: u32, reached: u32, may_be_held: bool) {
         next,
         reached,
         waits: 0,
-        may_be_held: u64::from(may_be_held),
+        may_be_held: u32::from(may_be_held),
+        is_switched: 0,
     };
     // A full LRU map makes room by itself; where the insertion fails all the same, nothing is known of
     // the flow.
@@ -236,8 +251,7 @@ fn begun(frame: &impl Frame, segment: &Segment) -> Answer {
         return Answer::Begins;
     }
     match &bytes[VERSION.len() + 2..] {
-        // The last that comes in HTTP: another protocol follows.
-        b"101" => Answer::Begins,
+        b"101" => Answer::Switches,
         [b'1', ..] => Answer::Interim,
         [b'5', ..] => Answer::Failure,
         _ => Answer::Begins,

@@ -74,6 +74,14 @@ impl Client {
         Ok(())
     }
 
+    /// Reads so many bytes, whatever they are.
+    pub(crate) fn bytes(&mut self, count: usize) -> Outcome<Vec<u8>> {
+        while self.buffer.len() < count {
+            self.some_answer()?;
+        }
+        Ok(self.buffer.drain(..count).collect())
+    }
+
     /// Whether the other side ends the connection without a further byte.
     pub(crate) fn is_ended(&mut self) -> Outcome<bool> {
         let mut byte = [0];

@@ -30,3 +30,4 @@ mod qdisc;
 mod requests;
 #[path = "../support/rig.rs"]
 mod rig;
+mod switched;

@@ -229,7 +229,7 @@ fn overlapping_segments_arrive_once(world: &World) -> Outcome {
 }
 
 /// A keyed request as text, with a key that is no function's here.
-fn inner(world: &World) -> Outcome<Vec<u8>> {
+pub(super) fn inner(world: &World) -> Outcome<Vec<u8>> {
     let name = world.function(functions::B)?.name;
     let key = "rsfaas1".to_owned() + &"q".repeat(58);
     Ok(Request::line(&format!("POST /function/{name} HTTP/1.1"))

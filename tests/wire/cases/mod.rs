@@ -20,6 +20,7 @@ mod recording;
 mod retransmissions;
 mod standby;
 mod state_folder;
+mod switched;
 mod targets;
 
 use crate::{check::Outcome, world::World};
@@ -64,6 +65,7 @@ pub(crate) fn all() -> impl Iterator<Item = Case> {
         coexistence::CASES,
         load::CASES,
         agent_gone::CASES,
+        switched::CASES,
         lease_limit::CASES,
         locking::CASES,
         standby::CASES,

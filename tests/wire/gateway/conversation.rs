@@ -43,6 +43,10 @@ impl Conversation {
 /// How long a slow function takes.
 const SLOW: Duration = Duration::from_secs(3);
 
+/// The answer to a function's caller who asks for another protocol (RFC 9110, section 15.2.2).
+const SWITCHING: &[u8] =
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
+
 /// A stream whose bytes are remembered as they are read.
 struct Recorded<'a> {
     stream: &'a TcpStream,
@@ -80,6 +84,9 @@ pub(super) fn converse(
             body: body.clone(),
         });
         answer(writer, &head, body.len(), containers)?;
+        if head.upgrades {
+            return echo(writer, &mut reader);
+        }
         if !head.keeps_alive {
             break;
         }
@@ -108,6 +115,9 @@ fn answer(
                 Routed::Unlocked if head.path.ends_with("/stream") => {
                     return stream(writer, name, containers);
                 }
+                Routed::Unlocked if head.upgrades => {
+                    return writer.write_all(SWITCHING);
+                }
                 Routed::Unlocked => "200 OK",
                 Routed::Gone => "502 Bad Gateway",
                 Routed::Unknown => "404 Not Found",
@@ -130,6 +140,17 @@ fn answer(
         body.len()
     );
     writer.write_all(text.as_bytes())
+}
+
+/// From here on no longer HTTP: what comes goes back as it is.
+fn echo(mut writer: &TcpStream, reader: &mut Reader<Recorded<'_>>) -> io::Result<()> {
+    loop {
+        let bytes = reader.some()?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        writer.write_all(&bytes)?;
+    }
 }
 
 /// An answer in 30 pieces over 3 seconds; broken off, as a gateway does, when the container goes.

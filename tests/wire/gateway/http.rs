@@ -11,6 +11,8 @@ pub(super) struct Head {
     pub(super) keeps_alive: bool,
     /// Whether the client waits for `100 Continue`.
     pub(super) expects: bool,
+    /// Whether the client asks for a WebSocket.
+    pub(super) upgrades: bool,
 }
 
 enum Framing {
@@ -53,6 +55,14 @@ impl<R: Read> Reader<R> {
             Framing::Length(length) => self.take(length),
             Framing::Chunked => self.chunks(),
         }
+    }
+
+    /// What comes next, whatever it is; nothing at the end.
+    pub(super) fn some(&mut self) -> io::Result<Vec<u8>> {
+        if self.buffer.is_empty() {
+            self.more()?;
+        }
+        Ok(std::mem::take(&mut self.buffer))
     }
 
     fn chunks(&mut self) -> io::Result<Vec<u8>> {
@@ -151,5 +161,6 @@ fn parse(bytes: &[u8]) -> io::Result<Option<Head>> {
             _ => connection.as_deref() != Some("close"),
         },
         expects: value("expect").as_deref() == Some("100-continue"),
+        upgrades: value("upgrade").as_deref() == Some("websocket"),
     }))
 }
