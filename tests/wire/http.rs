@@ -8,6 +8,8 @@ pub(crate) const KEY_HEADER: &str = "X-RsFaaS-Key";
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    /// Status line and headers.
+    pub(crate) head: String,
     pub(crate) body: Vec<u8>,
 }
 
@@ -28,21 +30,24 @@ pub(crate) fn answer(bytes: &[u8]) -> Outcome<Option<(Answer, usize)>> {
             .find(|header| header.name.eq_ignore_ascii_case(name))
             .map(|header| String::from_utf8_lossy(header.value).into_owned())
     };
+    let text = String::from_utf8_lossy(&bytes[..head]).into_owned();
+    let answer = |body: &[u8]| Answer {
+        status,
+        head: text,
+        body: body.to_vec(),
+    };
     if value("transfer-encoding").is_some() {
         let end = bytes[head..]
             .windows(5)
             .position(|window| window == b"0\r\n\r\n");
         return Ok(end.map(|end| {
-            let body = bytes[head..head + end].to_vec();
-            (Answer { status, body }, head + end + 5)
+            let body = &bytes[head..head + end];
+            (answer(body), head + end + 5)
         }));
     }
     let length: usize = value("content-length").map_or(Ok(0), |length| length.parse())?;
     let body = bytes.get(head..head + length);
-    Ok(body.map(|body| {
-        let body = body.to_vec();
-        (Answer { status, body }, head + length)
-    }))
+    Ok(body.map(|body| (answer(body), head + length)))
 }
 
 /// A request in the making.

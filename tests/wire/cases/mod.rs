@@ -22,6 +22,7 @@ mod standby;
 mod state_folder;
 mod switched;
 mod targets;
+mod wrong_keys;
 
 use crate::{check::Outcome, world::World};
 
@@ -66,6 +67,7 @@ pub(crate) fn all() -> impl Iterator<Item = Case> {
         load::CASES,
         agent_gone::CASES,
         switched::CASES,
+        wrong_keys::CASES,
         lease_limit::CASES,
         locking::CASES,
         standby::CASES,
