@@ -8,6 +8,7 @@ mod heads;
 mod interfaces;
 mod kept_alive;
 mod lease_limit;
+mod linger;
 mod load;
 mod locking;
 mod losses;
@@ -69,6 +70,7 @@ pub(crate) fn all() -> impl Iterator<Item = Case> {
         switched::CASES,
         wrong_keys::CASES,
         lease_limit::CASES,
+        linger::CASES,
         locking::CASES,
         standby::CASES,
         state_folder::CASES,
