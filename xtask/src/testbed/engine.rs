@@ -62,11 +62,14 @@ impl Engine {
         self.dockerd.ensure("1", &self.dockerd_command()?)
     }
 
-    /// A killed one leaves its number behind, and the next does not start while there is a process of that
-    /// number, be it another one, or the dead one whose parent has not asked for it yet.
+    /// A killed one leaves the links of its containers behind, and its number: the next does not start while there is a
+    /// process of that number, be it another one, or the dead one whose parent has not asked for it yet.
     fn forget_dead(&self) -> Result<(), Error> {
         if self.dockerd.daemon.running().is_some() {
             return Ok(());
+        }
+        if let Some(before) = Before::read(&self.layout)? {
+            before.unlink_containers()?;
         }
         files::remove_file(PID_FILE.as_ref())
     }

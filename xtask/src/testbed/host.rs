@@ -99,6 +99,29 @@ impl Before {
         fs::remove_file(&path).at(path)
     }
 
+    /// Takes the links of containers off the bridges that have come since. A killed engine's successor removes what it
+    /// knows of them, but a network namespace, and with it the link, stays for as long as anybody has the mounts of
+    /// then, as every private copy of the host's mounts does. It would go on answering for its address, which the
+    /// engine gives to the next container, together with the hardware address.
+    pub(super) fn unlink_containers(&self) -> Result<(), Error> {
+        for bridge in bridges()? {
+            if self.bridges.contains(&bridge) {
+                continue;
+            }
+            let ports = Path::new(INTERFACES).join(&bridge).join("brif");
+            for port in fs::read_dir(&ports).at(&ports)? {
+                let port = port.at(&ports)?;
+                let mut ip = Command::new(process::installed("ip")?);
+                let deleted = process::output(ip.args(["link", "delete"]).arg(port.file_name()));
+                // It may have gone by itself meanwhile.
+                if port.path().exists() {
+                    deleted?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn path(layout: &Layout) -> PathBuf {
         layout.run().join("host-before.json")
     }
