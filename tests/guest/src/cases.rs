@@ -1,4 +1,4 @@
-//! What is shown: over the veth pair and over loopback, with IPv4 and IPv6.
+//! What is shown: over the veth pair, over a VLAN and over loopback, with IPv4 and IPv6.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -10,7 +10,9 @@ use rsfaas::head::{Decision, Target};
 use crate::{
     agent::{Agent, KEY_HEADER, Notice, SEALED},
     failure::{Failure, expect},
-    network::{ClientSide, GATEWAY_V4, GATEWAY_V6},
+    network::{
+        ClientSide, GATEWAY, GATEWAY_V4, GATEWAY_V6, GATEWAY_VLAN, GATEWAY_VLAN_V4, GATEWAY_VLAN_V6,
+    },
     server::{PORT, Server, call},
 };
 
@@ -23,28 +25,46 @@ struct Route {
     address: IpAddr,
     /// Whether the client is beyond the veth pair.
     beyond: bool,
+    /// Whether it comes by one interface on top of another: there nothing goes on by itself.
+    stacked: bool,
 }
 
-const ROUTES: [Route; 4] = [
+const ROUTES: [Route; 6] = [
     Route {
         name: "veth, IPv4",
         address: IpAddr::V4(GATEWAY_V4),
         beyond: true,
+        stacked: false,
     },
     Route {
         name: "veth, IPv6",
         address: IpAddr::V6(GATEWAY_V6),
         beyond: true,
+        stacked: false,
+    },
+    Route {
+        name: "VLAN, IPv4",
+        address: IpAddr::V4(GATEWAY_VLAN_V4),
+        beyond: true,
+        stacked: true,
+    },
+    Route {
+        name: "VLAN, IPv6",
+        address: IpAddr::V6(GATEWAY_VLAN_V6),
+        beyond: true,
+        stacked: true,
     },
     Route {
         name: "loopback, IPv4",
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         beyond: false,
+        stacked: false,
     },
     Route {
         name: "loopback, IPv6",
         address: IpAddr::V6(Ipv6Addr::LOCALHOST),
         beyond: false,
+        stacked: false,
     },
 ];
 
@@ -54,8 +74,9 @@ const CASES: [(&str, Case); 4] = [
     ("a keyless request passes", keyless),
     ("a keyed request is held, released and its end seen", keyed),
     ("a head in two segments and a long body", in_pieces),
-    ("a request that comes again goes on by itself", again),
+    (BY_ITSELF, again),
 ];
+const BY_ITSELF: &str = "a request that comes again goes on by itself";
 
 struct Rig {
     agent: Agent,
@@ -70,7 +91,7 @@ pub(crate) type Outcome = (String, Result<(), Failure>);
 pub(crate) fn all() -> Result<Vec<Outcome>, Failure> {
     let client = ClientSide::new()?;
     let server = Server::start()?;
-    let agent = Agent::start(&["lo", "gateway0"])?;
+    let agent = Agent::start(&["lo", GATEWAY, GATEWAY_VLAN])?;
     let rig = Rig {
         agent,
         server,
@@ -78,7 +99,10 @@ pub(crate) fn all() -> Result<Vec<Outcome>, Failure> {
     };
     let mut outcomes = vec![("programs load and attach".to_owned(), Ok(()))];
     for (name, case) in CASES {
-        for route in &ROUTES {
+        for route in ROUTES
+            .iter()
+            .filter(|route| !route.stacked || name != BY_ITSELF)
+        {
             outcomes.push((format!("{name} ({})", route.name), case(&rig, route)));
         }
     }

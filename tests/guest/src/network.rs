@@ -1,5 +1,5 @@
-//! A gateway and a client with a veth pair between them, each in a network namespace of its own, and
-//! loopback.
+//! A gateway and a client with a veth pair between them, each in a network namespace of its own, a VLAN over
+//! that pair, and loopback.
 
 use std::{
     fs::{self, File},
@@ -12,17 +12,26 @@ use nix::{
     net::if_::if_nametoindex,
     sched::{CloneFlags, setns, unshare},
 };
-use rtnetlink::{Handle, LinkUnspec, LinkVeth};
+use rtnetlink::{Handle, LinkUnspec, LinkVeth, LinkVlan};
 
 use crate::failure::{Failure, Trying as _};
 
-const GATEWAY: &str = "gateway0";
+/// The gateway's ends of the pair and the VLAN.
+pub(crate) const GATEWAY: &str = "gateway0";
+pub(crate) const GATEWAY_VLAN: &str = "gateway0.5";
 const CLIENT: &str = "client0";
+const CLIENT_VLAN: &str = "client0.5";
+const VLAN: u16 = 5;
 /// The gateway's addresses; the client has the next ones.
 pub(crate) const GATEWAY_V4: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 pub(crate) const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1);
 const CLIENT_V4: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 const CLIENT_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 2);
+/// The same in the VLAN.
+pub(crate) const GATEWAY_VLAN_V4: Ipv4Addr = Ipv4Addr::new(10, 0, 5, 1);
+pub(crate) const GATEWAY_VLAN_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 5, 0, 0, 0, 0, 0, 1);
+const CLIENT_VLAN_V4: Ipv4Addr = Ipv4Addr::new(10, 0, 5, 2);
+const CLIENT_VLAN_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 5, 0, 0, 0, 0, 0, 2);
 
 /// The client's network namespace.
 pub(crate) struct ClientSide(File);
@@ -44,13 +53,20 @@ impl ClientSide {
             let away = LinkUnspec::new_with_name(CLIENT).setns_by_fd(descriptor);
             handle.link().set(away.build()).execute().await?;
             let addresses = [(GATEWAY_V4.into(), 24), (GATEWAY_V6.into(), 64)];
-            address(&handle, GATEWAY, &addresses).await
+            address(&handle, GATEWAY, &addresses).await?;
+            let addresses = [(GATEWAY_VLAN_V4.into(), 24), (GATEWAY_VLAN_V6.into(), 64)];
+            vlan(&handle, GATEWAY, GATEWAY_VLAN, &addresses).await?;
+            // What comes from there without its tag is no client's.
+            let strict = format!("/proc/sys/net/ipv4/conf/{GATEWAY}/rp_filter");
+            fs::write(&strict, "1").trying(strict)
         })?;
         let this = Self(namespace);
         this.inside(|| {
             configure(async |handle| {
                 let addresses = [(CLIENT_V4.into(), 24), (CLIENT_V6.into(), 64)];
-                address(&handle, CLIENT, &addresses).await
+                address(&handle, CLIENT, &addresses).await?;
+                let addresses = [(CLIENT_VLAN_V4.into(), 24), (CLIENT_VLAN_V6.into(), 64)];
+                vlan(&handle, CLIENT, CLIENT_VLAN, &addresses).await
             })
         })?;
         Ok(this)
@@ -110,6 +126,19 @@ async fn address(
             .await?;
     }
     Ok(())
+}
+
+/// Makes an interface of the VLAN over another one.
+async fn vlan(
+    handle: &Handle,
+    below: &str,
+    interface: &str,
+    addresses: &[(IpAddr, u8)],
+) -> Result<(), Failure> {
+    let index = if_nametoindex(below).trying(below)?;
+    let link = LinkVlan::new(interface, index, VLAN).build();
+    handle.link().add(link).execute().await?;
+    address(handle, interface, addresses).await
 }
 
 async fn up(handle: &Handle, interface: &str) -> Result<(), Failure> {

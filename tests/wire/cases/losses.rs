@@ -164,5 +164,15 @@ fn a_network_that_loses_segments_costs_time_only(world: &World) -> Outcome {
         recovered()? > before,
         "nothing was lost that was acknowledged around"
     );
+    let lost = dropped(&router.namespace)?;
+    check!(lost > 50, "only {lost} segments were lost");
     Ok(())
+}
+
+/// How many packets the firewall has dropped.
+fn dropped(namespace: &Namespace) -> Outcome<u64> {
+    let rules = namespace.run("iptables -w -L FORWARD -v -n -x")?;
+    let rule = rules.lines().find(|line| line.contains(" DROP "));
+    let count = rule.and_then(|line| line.split_whitespace().next());
+    Ok(count.unwrap_or("0").parse()?)
 }

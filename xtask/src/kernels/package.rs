@@ -13,11 +13,16 @@ use crate::{
 
 /// What the programs need and these kernels have as modules, each after those that it needs: the
 /// agent's way back, and the hooks before TCX. (`act_bpf` is not among them: the programs give their
-/// verdict directly.)
-const MODULES: [&str; 3] = [
+/// verdict directly.) Then what the cases need: VLANs.
+const MODULES: [&str; 8] = [
     "drivers/net/veth.ko",
     "net/sched/sch_ingress.ko",
     "net/sched/cls_bpf.ko",
+    "net/llc/llc.ko",
+    "net/802/stp.ko",
+    "net/802/garp.ko",
+    "net/802/mrp.ko",
+    "net/8021q/8021q.ko",
 ];
 /// Signs the package lists of every release.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
