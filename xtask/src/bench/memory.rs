@@ -45,9 +45,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
 fn measure(options: &Options, testbed: &Testbed, project: &Project) -> Result<Vec<Row>, Error> {
     let before = containers()?;
     project.build_push_deploy(FUNCTION)?;
-    Call::of(testbed, FUNCTION, QUESTION)
-        .run()?
-        .expect(200, ANSWER)?;
+    Call::of(testbed, FUNCTION, QUESTION).until_answered(ANSWER)?;
     let after = containers()?;
     let mut new = after.keys().filter(|id| !before.contains_key(*id));
     let plain = new.next().ok_or_else(|| {

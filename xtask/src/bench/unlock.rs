@@ -1,10 +1,7 @@
 //! `cargo xtask bench unlock`: what a call costs in each state of a function, measured side by side in
 //! one run. It measures and asserts nothing about speed.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use clap::Args;
 
@@ -141,11 +138,6 @@ fn deploy_and_start(testbed: &Testbed, project: &Project) -> Result<Duration, Er
     let call = Call::of(testbed, classic::FUNCTION, QUESTION);
     let start = Instant::now();
     project.step("deploy", classic::FUNCTION)?;
-    while !call.run().is_ok_and(|answer| answer.is(200, ANSWER)) {
-        if start.elapsed() > Duration::from_secs(120) {
-            return Err(Error::NotSeen("an answer after a deployment".into()));
-        }
-        thread::sleep(Duration::from_millis(2));
-    }
+    call.until_answered(ANSWER)?;
     Ok(start.elapsed())
 }

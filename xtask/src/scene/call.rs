@@ -1,7 +1,12 @@
 //! A call of a function through the gateway, by plain curl.
 
-use std::process::Command;
+use std::{
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
 
+use super::PATIENCE;
 use crate::{error::Error, process::feed, testbed::Testbed};
 
 pub(crate) struct Call {
@@ -56,6 +61,22 @@ impl Call {
             body: body.trim().to_owned(),
             milliseconds: seconds.parse::<f64>().map_err(|_| unexpected())? * 1e3,
         })
+    }
+
+    /// Calls a function that has just been deployed, until it gives an answer with this part.
+    ///
+    /// # Errors
+    /// When it does not in time.
+    pub(crate) fn until_answered(&self, part: &str) -> Result<(), Error> {
+        let start = Instant::now();
+        while !self.run().is_ok_and(|answer| answer.is(200, part)) {
+            if start.elapsed() > PATIENCE {
+                let what = format!("{part:?} from {} after a deployment", self.url);
+                return Err(Error::NotSeen(what));
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        Ok(())
     }
 }
 

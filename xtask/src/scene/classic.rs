@@ -1,11 +1,11 @@
 //! The classic flow, for comparison: the handler changes, and is built, pushed, deployed and called.
 
 use std::{
-    fs, thread,
+    fs,
     time::{Duration, Instant},
 };
 
-use super::{ANSWER, PATIENCE, QUESTION, call::Call, project::Project};
+use super::{ANSWER, QUESTION, call::Call, project::Project};
 use crate::{
     error::{At as _, Error},
     testbed::Testbed,
@@ -90,13 +90,7 @@ pub(crate) fn flow(
         project.step_with(step, FUNCTION, &[("DOCKER_BUILDKIT", buildkit)])?;
         tell(step);
     }
-    let call = Call::of(testbed, FUNCTION, QUESTION);
-    while !call.run().is_ok_and(|given| given.is(200, &answer)) {
-        if start.elapsed() > PATIENCE {
-            return Err(Error::NotSeen(format!("an answer of {FUNCTION}")));
-        }
-        thread::sleep(Duration::from_millis(2));
-    }
+    Call::of(testbed, FUNCTION, QUESTION).until_answered(&answer)?;
     tell("answer");
     Ok(start.elapsed())
 }
