@@ -51,9 +51,18 @@ impl Load {
             p99: self.p99 / other.p99,
         }
     }
+
+    fn mean(self, other: Self) -> Self {
+        let mean = f64::midpoint;
+        Self {
+            rate: mean(self.rate, other.rate),
+            p50: mean(self.p50, other.p50),
+            p99: mean(self.p99, other.p99),
+        }
+    }
 }
 
-/// Turns with the agent against those without, pair by pair.
+/// Turns with the agent against the two without beside it.
 #[derive(Default)]
 struct Ratios {
     with: Vec<Load>,
@@ -99,7 +108,7 @@ fn throughput(options: &Options, testbed: &Testbed, program: &Path) -> Result<Ra
             let without = under_load(testbed)?;
             (with_agent(testbed, &project)?, without, again)
         };
-        ratios.with.push(with.against(without));
+        ratios.with.push(with.against(without.mean(again)));
         ratios.without.push(again.against(without));
     }
     Ok(ratios)
