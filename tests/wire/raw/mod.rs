@@ -168,6 +168,14 @@ impl Peer {
         }
     }
 
+    /// Sends a segment again, as TCP does, unless the other side has it.
+    pub(crate) fn send_unless_delivered(&self, place: usize, bytes: &[u8]) -> Outcome {
+        if self.delivered >= u32::try_from(place + bytes.len())? {
+            return Ok(());
+        }
+        self.send(place, bytes)
+    }
+
     /// Waits until the other side has the stream up to a place.
     pub(crate) fn delivered(&mut self, place: usize) -> Outcome {
         let wanted = u32::try_from(place)?;
