@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use super::{Place, count, figures::Figures};
+use super::{
+    Place, count,
+    figures::{Figures, QUICK},
+};
 use crate::{
     error::Error,
     scene::{
@@ -14,9 +17,6 @@ use crate::{
     },
     testbed::Testbed,
 };
-
-/// Calls of the kinds that take milliseconds, in each run.
-pub(super) const QUICK: usize = 5;
 
 /// What to do, and with which OpenFaaS.
 #[derive(Debug, Args)]
