@@ -102,10 +102,7 @@ async fn answers(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        lease::Phase,
-        state::{Isolation, Rebuild},
-    };
+    use crate::lease::example::locked;
 
     #[tokio::test]
     async fn what_could_not_be_locked_is_told_once_all_is_over() {
@@ -117,22 +114,6 @@ mod tests {
         drop(locked);
         let told = Reply::NotLocked(vec!["pydict: disk full".to_owned()]);
         assert_eq!(answer.await.unwrap(), told);
-    }
-
-    fn function(name: &str) -> FunctionStatus {
-        FunctionStatus {
-            name: name.to_owned(),
-            phase: Phase::Locked,
-            rebuild: Rebuild::Mount,
-            isolation: Isolation::Shared,
-            key_id: None,
-            connections: 0,
-            unlocked: None,
-            leases: Vec::new(),
-            parked: Vec::new(),
-            unlocks: 0,
-            last_error: None,
-        }
     }
 
     #[tokio::test]
@@ -148,9 +129,9 @@ mod tests {
         let _hangs = senders.next();
         drop(senders.next());
         let (name, answer) = senders.next().unwrap();
-        answer.send(function(name)).unwrap();
+        answer.send(locked(name)).unwrap();
         let (functions, busy) = answers(asked, Duration::from_millis(1)).await;
-        assert_eq!(functions, [function("answers")]);
+        assert_eq!(functions, [locked("answers")]);
         assert_eq!(busy, ["hangs"]);
     }
 

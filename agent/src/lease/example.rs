@@ -1,7 +1,28 @@
-//! Who asks for something in the tests of leases.
+//! Who asks for something in the tests of leases, and what there is to tell of a function.
 use agent_ebpf::{FlowKey, HeldPlace};
 
-use crate::head::{Action, Connection, RequestId};
+use super::{FunctionStatus, Phase};
+use crate::{
+    head::{Action, Connection, RequestId},
+    state::{Isolation, Rebuild},
+};
+
+/// A function that nobody has called, and of which nothing is parked.
+pub(crate) fn locked(name: &str) -> FunctionStatus {
+    FunctionStatus {
+        name: name.to_owned(),
+        phase: Phase::Locked,
+        rebuild: Rebuild::Mount,
+        isolation: Isolation::Shared,
+        key_id: None,
+        connections: 0,
+        unlocked: None,
+        leases: Vec::new(),
+        parked: Vec::new(),
+        unlocks: 0,
+        last_error: None,
+    }
+}
 
 /// A connection from a port.
 pub(super) fn flow(port: u16) -> FlowKey {

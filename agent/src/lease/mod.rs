@@ -2,7 +2,7 @@
 //! has the time and does the work through [`crate::rebuild`].
 mod door;
 #[cfg(test)]
-mod example;
+pub(crate) mod example;
 mod function;
 mod keys;
 mod limiter;

@@ -1,11 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::{
-    rebuild::ParkedStatus,
-    secrecy::Swap,
-    state::{Isolation, Rebuild},
-};
+use crate::{lease::example, rebuild::ParkedStatus, secrecy::Swap};
 
 #[test]
 fn what_the_agent_refuses_has_the_code_of_its_reason() {
@@ -129,22 +125,13 @@ fn status() -> Status {
 
 fn function() -> FunctionStatus {
     FunctionStatus {
-        name: "pydict".into(),
-        phase: Phase::Locked,
-        rebuild: Rebuild::Mount,
-        isolation: Isolation::Shared,
-        key_id: None,
-        connections: 0,
-        unlocked: None,
-        leases: Vec::new(),
         parked: vec![ParkedStatus {
             name: "pydict-abc-0".into(),
             pid: 4711,
             memory_kib: Some(8192),
             unswapped: true,
         }],
-        unlocks: 0,
-        last_error: None,
+        ..example::locked("pydict")
     }
 }
 

@@ -15,11 +15,11 @@ use super::*;
 use crate::{
     cli::{self, Cli},
     control::{Reply, Status},
-    lease::{FunctionStatus, Phase},
+    lease::{FunctionStatus, Phase, example},
     script,
     seal::{FILE_NAME, folder::seal_folder},
     secrecy::Swap,
-    state::{Isolation, Rebuild, SealedFunction, StateDir},
+    state::{SealedFunction, StateDir},
 };
 
 /// The sealed function `f`, with its record.
@@ -137,17 +137,10 @@ impl Project {
 
 fn served() -> FunctionStatus {
     FunctionStatus {
-        name: "f".into(),
         phase: Phase::Unlocked,
-        rebuild: Rebuild::Mount,
-        isolation: Isolation::Shared,
-        key_id: None,
         connections: 1,
-        unlocked: None,
-        leases: Vec::new(),
-        parked: Vec::new(),
         unlocks: 1,
-        last_error: None,
+        ..example::locked("f")
     }
 }
 
