@@ -45,9 +45,8 @@ impl Select {
             .filter(|process| process.program.starts_with(SHIM))
             .map(|process| process.pid)
             .collect();
-        let own = std::process::id();
-        all.iter()
-            .filter(|process| !process.program.is_empty() && process.pid != own)
+        others(all)
+            .filter(|process| !process.program.is_empty())
             .filter(|process| match self {
                 Self::Tree(root) => descends(&parents, process.pid, &[*root]),
                 Self::Programs(names) => process.is_one_of(names),
@@ -60,6 +59,17 @@ impl Select {
             .cloned()
             .collect()
     }
+}
+
+/// All but this one. A child of its that has not begun its own program is this one still.
+pub(super) fn others(all: &[Process]) -> impl Iterator<Item = &Process> {
+    let own = std::process::id();
+    let program = all.iter().find(|process| process.pid == own);
+    let program = program.map(|process| process.program.as_str());
+    all.iter().filter(move |process| {
+        let is_child = process.parent == own && Some(process.program.as_str()) == program;
+        process.pid != own && !is_child
+    })
 }
 
 fn descends(parents: &BTreeMap<u32, u32>, pid: u32, from: &[u32]) -> bool {
@@ -160,6 +170,18 @@ mod tests {
             process(8, 1, "other"),
         ];
         assert_eq!(pids(&Select::Tree(5), &all), [5, 6, 7]);
+    }
+
+    #[test]
+    fn this_process_is_none_of_them_and_a_child_only_once_it_has_a_program_of_its_own() {
+        let own = std::process::id();
+        let all = [
+            process(own, 1, "canary"),
+            process(own + 1, own, "canary"),
+            process(own + 2, own, "sh"),
+            process(own + 3, own + 2, "canary"),
+        ];
+        assert_eq!(pids(&Select::Tree(own), &all), [own + 2, own + 3]);
     }
 
     #[test]

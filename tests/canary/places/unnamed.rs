@@ -17,10 +17,8 @@ impl Place for UnnamedFiles {
 
     fn search(&self, scan: &mut Scan<'_>) -> Result<(), Unsearchable> {
         let mut seen = BTreeSet::new();
-        for process in process::all()? {
-            if process.pid == std::process::id() {
-                continue;
-            }
+        let all = process::all()?;
+        for process in process::others(&all) {
             let folder = format!("/proc/{}/fd", process.pid);
             if let Err(error) = search_files(scan, Path::new(&folder), &mut seen)
                 && !process::is_over(&error)
