@@ -38,6 +38,9 @@ impl Agent {
         if let Some(program) = &host.purge_command {
             config += &format!("purge_command = {program:?}\n");
         }
+        if let Some(hook) = &host.attach {
+            config += &format!("attach = {hook:?}\n");
+        }
         fs::write(folder.path().join("agent.toml"), config)?;
         let agent = Self {
             folder,

@@ -18,6 +18,8 @@ pub(crate) struct Host {
     pub(crate) templates: PathBuf,
     /// The agent's `purge_command`, where there is one.
     pub(crate) purge_command: Option<PathBuf>,
+    /// Where the agent's programs are attached, if not where it chooses.
+    pub(crate) attach: Option<String>,
     /// `cargo xtask`, where the OpenFaaS is its testbed.
     pub(crate) xtask: Option<PathBuf>,
     /// The folder of the test functions.
@@ -43,6 +45,7 @@ impl Host {
             image_prefix: variable("RSFAAS_REGISTRY_PREFIX")? + "/",
             templates: variable("RSFAAS_TEMPLATES")?.into(),
             purge_command: env::var_os("RSFAAS_PURGE_COMMAND").map(PathBuf::from),
+            attach: env::var("RSFAAS_ATTACH").ok(),
             xtask: env::var_os("RSFAAS_XTASK").map(PathBuf::from),
             functions: PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("functions"),
         })

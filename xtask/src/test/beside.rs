@@ -13,6 +13,10 @@ use crate::{
     workspace,
 };
 
+/// How far they give way (nice(1)): what goes on meanwhile is longer, and ends sooner where it has the processors
+/// first. Not further, or what waits for time there would be late.
+const YIELDS: &str = "5";
+
 /// Checks under way.
 pub(super) struct Checks {
     process: Background,
@@ -29,7 +33,9 @@ impl Checks {
         // One of an earlier run must not be taken for this one's.
         fs::write(&summary, "").at(&summary)?;
         let arguments = [&["test"], parts, &["--summary"]].concat();
-        let process = start(&arguments, Some(&summary), "beside.log")?;
+        let mut command = Command::new("nice");
+        command.args(["-n", YIELDS]).arg(process::own()?);
+        let process = start(command, &arguments, Some(&summary), "beside.log")?;
         Ok(Self { process, summary })
     }
 
@@ -48,10 +54,16 @@ impl Checks {
 /// # Errors
 /// When it cannot be started.
 pub(super) fn testbed() -> Result<Background, Error> {
-    start(&["testbed", "up"], None, "testbed.log")
+    let command = Command::new(process::own()?);
+    start(command, &["testbed", "up"], None, "testbed.log")
 }
 
-fn start(arguments: &[&str], file: Option<&Path>, log: &str) -> Result<Background, Error> {
+fn start(
+    mut command: Command,
+    arguments: &[&str],
+    file: Option<&Path>,
+    log: &str,
+) -> Result<Background, Error> {
     let output = folder()?.join(log);
     println!(
         "`cargo xtask {}` runs from here on, beside the rest; what it prints comes at its end, and until then \
@@ -59,7 +71,6 @@ fn start(arguments: &[&str], file: Option<&Path>, log: &str) -> Result<Backgroun
         arguments[..2].join(" "),
         output.display()
     );
-    let mut command = Command::new(process::own()?);
     command.args(arguments).args(file);
     Background::start(command, &output)
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    beside,
+    Attach, Options, beside,
     report::{Report, Stop},
 };
 use crate::{
@@ -40,12 +40,13 @@ pub(super) struct Built {
     routing: Option<PathBuf>,
     /// For every fault, so many times.
     with_fault_points: Option<(PathBuf, u32)>,
+    attach: Option<Attach>,
 }
 
 impl Built {
     /// Builds those that are wanted; where an OpenFaaS that is there is used, only if it has what they need.
-    pub(super) fn build(tests: bool, faults: Option<u32>, existing: bool) -> Result<Self, Error> {
-        if existing {
+    pub(super) fn build(tests: bool, faults: Option<u32>, how: &Options) -> Result<Self, Error> {
+        if how.existing {
             Testbed::existing()?;
         }
         let with_fault_points = faults
@@ -53,10 +54,11 @@ impl Built {
             .transpose()?;
         Ok(Self {
             plain: tests.then(build::agent).transpose()?,
-            routing: (tests && !existing)
+            routing: (tests && !how.existing)
                 .then(|| build::test("routing"))
                 .transpose()?,
             with_fault_points,
+            attach: how.attach,
             tests: build::test("e2e")?,
         })
     }
@@ -72,6 +74,7 @@ impl Built {
         command
             .current_dir(workspace::root())
             .env("RSFAAS_BIN", agent)
+            .envs(self.attach.map(Attach::told))
             .envs(environment.iter().copied());
         if testbed.folder.is_some() {
             // The tests may kill parts of this one, and start them again.

@@ -40,6 +40,28 @@ enum Part {
     Faults,
 }
 
+/// The hook of a host's interfaces at which requests are spotted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Attach {
+    Tc,
+    Xdp,
+}
+
+impl Attach {
+    /// As the agent's configuration has it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Tc => "tc",
+            Self::Xdp => "xdp",
+        }
+    }
+
+    /// For tests of the whole.
+    fn told(self) -> (&'static str, &'static str) {
+        ("RSFAAS_ATTACH", self.name())
+    }
+}
+
 /// What to check.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -49,6 +71,9 @@ pub(crate) struct Options {
     /// For faults: how often each of them strikes
     #[arg(long, value_name = "N", default_value_t = 1)]
     times: u32,
+    /// For e2e and faults: the hook of the agent's programs, if not the one that it chooses
+    #[arg(long)]
+    attach: Option<Attach>,
     /// For e2e and faults: use the OpenFaaS that `OPENFAAS_URL` and `RSFAAS_REGISTRY_PREFIX` name, on
     /// 127.0.0.1, the faas-cli's login, and the templates in the folder that `RSFAAS_TEMPLATES` names, or
     /// upstream's, which are pulled then
@@ -97,8 +122,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
         let faults = wants(Part::Faults).then_some(options.times);
         let built = if wants(Part::E2e) || faults.is_some() {
             report.step("build the agent and its tests", || {
-                let (tests, existing) = (wants(Part::E2e), options.existing);
-                Ok(end_to_end::Built::build(tests, faults, existing)?)
+                Ok(end_to_end::Built::build(wants(Part::E2e), faults, options)?)
             })
         } else {
             None
@@ -171,8 +195,8 @@ fn bpf(report: &mut Report) {
         let exclude = ["--exclude", "rsfaas-tests", "--exclude", "xtask"];
         cargo_test(&[&exclude[..], &["--test", "*"]].concat())
     });
-    report.tests("wire tests at TC", || wire_tests("tc"));
-    report.tests("wire tests at XDP", || wire_tests("xdp"));
+    report.tests("wire tests at TC", || wire_tests(Attach::Tc));
+    report.tests("wire tests at XDP", || wire_tests(Attach::Xdp));
 }
 
 /// What every check needs. All checks together also set the machine up.
@@ -205,12 +229,11 @@ fn cargo_test(which: &[&str]) -> Result<(), Stop> {
     Ok(process::run(&mut command)?)
 }
 
-/// The agent between network namespaces, where a recording gateway takes the place of OpenFaaS; `attach` as
-/// in the agent's configuration.
-fn wire_tests(attach: &str) -> Result<String, Stop> {
+/// The agent between network namespaces, where a recording gateway takes the place of OpenFaaS.
+fn wire_tests(attach: Attach) -> Result<String, Stop> {
     let mut command = tests_of_the_whole("wire");
     command.env("RSFAAS_BIN", build::agent()?);
-    Ok(process::run_watched(command.env("RSFAAS_ATTACH", attach))?)
+    Ok(process::run_watched(command.envs([attach.told()]))?)
 }
 
 /// What the canary search finds where something is planted.
