@@ -62,11 +62,19 @@ points! {
     UnlockTaken = "unlock.taken",
     /// It has the handler.
     UnlockDelivered = "unlock.delivered",
+    /// Rebuild by image: the image with the handler is built.
+    UnlockBuilt = "unlock.built",
+    /// Rebuild by image: it is pushed.
+    UnlockPushed = "unlock.pushed",
+    /// Rebuild by image: its container is deployed.
+    UnlockDeployed = "unlock.deployed",
     /// It listens.
     UnlockReady = "unlock.ready",
     /// The request is on its way to it.
     UnlockReleased = "unlock.released",
-    /// The delivered files are overwritten and the processes killed.
+    /// Rebuild by image: the container is removed, and its image is there still.
+    LockEnded = "lock.ended",
+    /// The delivered files are overwritten and the processes killed; or the image is purged.
     LockWiped = "lock.wiped",
     /// The handler is encrypted afresh.
     LockReencrypted = "lock.reencrypted",

@@ -110,12 +110,13 @@ fn parts(world: Option<&'static World>) -> impl Iterator<Item = Trial> {
 }
 
 fn faults(world: Option<&'static World>, times: u32) -> Vec<Trial> {
-    let faults = cases::faults::all().into_iter().map(|fault| {
+    let struck = |fault: cases::faults::Fault| {
         let outlived = !spot::has_tcx() && fault.is_of_agent();
         let title = fault.title();
         let strike = move |world: &World| fault.strike(world, times);
         trial(title, world, &[], strike).with_ignored_flag(outlived)
-    });
+    };
+    let (in_memory, on_disk) = cases::faults::all();
     let once = |name: &str, case: fn(&World) -> Result<(), Error>| {
         trial(name.to_owned(), world, &[], case)
     };
@@ -136,7 +137,13 @@ fn faults(world: Option<&'static World>, times: u32) -> Vec<Trial> {
         |world| world.canary.is_in_no_block(world),
     )
     .with_ignored_flag(no_disk);
-    before.into_iter().chain(faults).chain([after]).collect()
+    let (in_memory, on_disk) = (in_memory.into_iter(), on_disk.into_iter());
+    let faults = in_memory.map(struck).chain([after]);
+    before
+        .into_iter()
+        .chain(faults)
+        .chain(on_disk.map(struck))
+        .collect()
 }
 
 fn trial(

@@ -8,6 +8,7 @@ use tokio::{sync::Mutex, task::JoinHandle};
 use super::{READY_TIMEOUT, RebuildError, deployed::Deployed, mount, names::Slots};
 use crate::{
     chain,
+    fault::{self, Point},
     image::{Engine, ImageError, PurgeCommand, Reference, Unlocked},
     openfaas::{FaasCli, Gateway},
     seal::archive::Archive,
@@ -157,12 +158,14 @@ impl Built {
         };
         serving.make(build).await?;
         timeline.note(Step::Built);
+        fault::pass(Point::UnlockBuilt);
         let push = {
             let image = image.clone();
             async move { engine.push(&image).await }
         };
         serving.make(push).await?;
         timeline.note(Step::Pushed);
+        fault::pass(Point::UnlockPushed);
         let image = image.to_string();
         let slot = self.way.slots.take().await?;
         let token = Arc::new(self.way.slots.token()?);
@@ -174,6 +177,7 @@ impl Built {
         let deployed = serving.deployed.insert(deployed);
         deployed.come().await?;
         timeline.note(Step::Deployed);
+        fault::pass(Point::UnlockDeployed);
         let name = deployed.name();
         self.way.gateway.wait_available(name, READY_TIMEOUT).await?;
         // A watchdog says that it is well before the function listens. Where the container runs on
@@ -185,6 +189,7 @@ impl Built {
             );
         }
         timeline.note(Step::Ready);
+        fault::pass(Point::UnlockReady);
         Ok(deployed.name().to_owned())
     }
 
@@ -213,6 +218,7 @@ impl Built {
             None => return self.way.purge_any(image.as_ref()).await,
         };
         let ended = tokio::time::timeout(patience, &mut end).await;
+        fault::pass(Point::LockEnded);
         let purged = self.way.purge_any(image.as_ref()).await;
         let function = &self.way.function.name;
         if let Ok(ended) = ended {

@@ -43,7 +43,7 @@ pub(super) fn images_that_a_killed_agent_left_are_purged_by_its_successor(
 }
 
 /// Names of the images with a handler in them.
-fn lease_images() -> Result<Vec<String>, Error> {
+pub(super) fn lease_images() -> Result<Vec<String>, Error> {
     let text = run(std::process::Command::new("docker").args([
         "image",
         "ls",

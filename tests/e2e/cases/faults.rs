@@ -6,11 +6,12 @@ use rsfaas::fault::Point;
 use rsfaas_tests::canary::{Part, places::Delivered};
 
 use super::{
-    NIGHT, containers_with_processes, expect, hold_pydict, keyed, next_key, unlocked_functions,
+    NIGHT, by_image, containers_with_processes, expect, hold_pydict, keyed, next_key, seal_with,
+    unlocked_functions,
 };
 use crate::{
     World, canary,
-    host::{Error, check, run},
+    host::{Error, check, eventually, run},
     http::{Answer, Request},
 };
 
@@ -23,6 +24,8 @@ enum Victim {
     Agent,
     /// The agent, while a caller's next key waits for the close.
     AgentWithNextKey,
+    /// The agent, where the function is rebuilt by image.
+    AgentByImage,
 }
 
 /// Who is killed where.
@@ -31,13 +34,15 @@ pub(crate) struct Fault {
     point: Point,
 }
 
-/// Every fault: a point that several pass is one for each of them.
-pub(crate) fn all() -> Vec<Fault> {
+/// Every fault: a point that several pass is one for each of them. Those that leave plaintext on disks for a while are
+/// the last.
+pub(crate) fn all() -> (Vec<Fault>, Vec<Fault>) {
     let at = |&point: &Point| {
         let fault = move |&victim: &Victim| Fault { victim, point };
         victims(point).iter().map(fault)
     };
-    Point::ALL.iter().flat_map(at).collect()
+    let all = Point::ALL.iter().flat_map(at);
+    all.partition(|fault| !matches!(fault.victim, Victim::AgentByImage))
 }
 
 fn victims(point: Point) -> &'static [Victim] {
@@ -59,9 +64,17 @@ fn victims(point: Point) -> &'static [Victim] {
         | Point::UnlockOpened
         | Point::UnlockTaken
         | Point::UnlockDelivered
-        | Point::UnlockReady
         | Point::UnlockReleased => &[Victim::Agent],
-        Point::LockWiped | Point::LockReencrypted | Point::LockRemoved | Point::LockParked => {
+        Point::UnlockBuilt | Point::UnlockPushed | Point::UnlockDeployed | Point::LockEnded => {
+            &[Victim::AgentByImage]
+        }
+        Point::UnlockReady => &[Victim::Agent, Victim::AgentByImage],
+        Point::LockWiped => &[
+            Victim::Agent,
+            Victim::AgentWithNextKey,
+            Victim::AgentByImage,
+        ],
+        Point::LockReencrypted | Point::LockRemoved | Point::LockParked => {
             &[Victim::Agent, Victim::AgentWithNextKey]
         }
     }
@@ -76,6 +89,7 @@ impl Fault {
             Victim::AgentWithNextKey => format!(
                 "the agent is killed at {point} while it has a next key, and exactly one of both is valid"
             ),
+            Victim::AgentByImage => format!("the agent is killed at {point} of a rebuild by image"),
         }
     }
 
@@ -90,6 +104,7 @@ impl Fault {
             Victim::Seal => kill_seal(world, self.point),
             Victim::Agent => kill_agent(world, self.point),
             Victim::AgentWithNextKey => kill_agent_with_next_key(world, self.point),
+            Victim::AgentByImage => kill_agent_by_image(world, self.point),
         })
     }
 }
@@ -115,6 +130,28 @@ fn kill_agent_with_next_key(world: &World, point: Point) -> Result<(), Error> {
         if has_changed { "" } else { "not " }
     );
     is_swept(world)
+}
+
+/// What it leaves on disks goes when the agent starts again.
+fn kill_agent_by_image(world: &World, point: Point) -> Result<(), Error> {
+    if world.agent.function(FUNCTION)?["rebuild"] != "image" {
+        seal_with(world, FUNCTION, "rebuild", "image")?;
+    }
+    let is_locked = || {
+        world.agent.wait_until_ciphertext(FUNCTION)?;
+        eventually("the image to be purged", || {
+            Ok(by_image::lease_images()?.is_empty() && unlocked_functions(world)?.is_empty())
+        })?;
+        world.author.check_sealed(FUNCTION)?;
+        world.canary.is_gone(world)
+    };
+    dies_at(world, point, || keyed(world, FUNCTION, NIGHT))?;
+    opens(world)?;
+    world.agent.restart()?;
+    is_locked()?;
+    expect(&keyed(world, FUNCTION, NIGHT)?, 200, "noche")?;
+    is_locked()?;
+    opens(world)
 }
 
 /// Whether the handler is encrypted afresh by then.
