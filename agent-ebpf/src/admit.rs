@@ -117,7 +117,7 @@ fn name_head(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> bo
         }
     }
     scratch.head.wipe();
-    let head = scratch.head_length();
+    let head = scratch.cursor();
     // Once more, with nothing behind it.
     if head == 0 || head > length || !scratch.head.load(frame, offset, head) {
         return false;
@@ -125,18 +125,18 @@ fn name_head(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> bo
     let mut hash = SipHash::new(globals::admission_key());
     let (words, _) = scratch.head.bytes.as_chunks::<8>();
     for index in 0..WORDS {
-        if index as u32 >= scratch.head_length() / 8 {
+        if index as u32 >= scratch.cursor() / 8 {
             break;
         }
         hash = hash.and(u64::from_le_bytes(words[index]));
     }
-    let whole = scratch.head_length() as usize / 8;
+    let whole = scratch.cursor() as usize / 8;
     let rest = if whole < WORDS {
         u64::from_le_bytes(words[whole])
     } else {
         0
     };
-    scratch.tag = Tag(hash.finish(rest, u64::from(scratch.head_length())));
+    scratch.tag = Tag(hash.finish(rest, u64::from(scratch.cursor())));
     true
 }
 
@@ -158,7 +158,7 @@ fn go_on(frame: &impl Frame, segment: &Segment, scratch: &Scratch) -> Option<u32
         return None;
     }
     // What comes behind the body was not looked at.
-    if length != scratch.head_length() || segment.payload_length > length + admission.body {
+    if length != scratch.cursor() || segment.payload_length > length + admission.body {
         return None;
     }
     let flow = FLOWS.get_ptr_mut(&segment.flow)?;

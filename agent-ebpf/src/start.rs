@@ -55,11 +55,11 @@ fn copied(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Start
     if !load(frame, segment, scratch, 0) {
         return Start::Other;
     }
-    let skip = line_ends(scratch);
+    scratch.skip = line_ends(scratch);
+    let skip = scratch.start();
     if skip >= segment.payload_length {
         return Start::Incomplete;
     }
-    scratch.skip = skip;
     // Loaded anew, so that what follows starts at a fixed place.
     if skip != 0 && !load(frame, segment, scratch, skip) {
         return Start::Other;
@@ -157,7 +157,7 @@ fn at(scratch: &Scratch, index: u32) -> u8 {
 /// The name behind a path prefix; `None` where the path does not start with that prefix.
 #[inline(always)]
 fn path<const N: usize>(scratch: &mut Scratch, prefix: &[u8; N]) -> Option<Start> {
-    let target = scratch.cursor & (PREFIX_LEN as u32 - 1);
+    let target = scratch.cursor() & (PREFIX_LEN as u32 - 1);
     for (offset, expected) in prefix.iter().enumerate() {
         let byte = at(scratch, target + offset as u32);
         if byte == 0 {
@@ -174,7 +174,7 @@ fn path<const N: usize>(scratch: &mut Scratch, prefix: &[u8; N]) -> Option<Start
 /// Reads the name at the cursor.
 #[inline(always)]
 fn name(scratch: &mut Scratch) -> Start {
-    let start = scratch.cursor;
+    let start = scratch.cursor();
     let mut name = NameKey::EMPTY;
     for index in 0..NAME_LEN {
         let byte = at(scratch, start + index as u32);
@@ -196,7 +196,7 @@ fn name(scratch: &mut Scratch) -> Start {
 /// A path that starts with neither prefix: plain if its first segment is.
 #[inline(always)]
 fn other_path(scratch: &Scratch) -> Start {
-    let target = scratch.cursor;
+    let target = scratch.cursor();
     if at(scratch, target) != b'/' {
         return if scratch.prefix.bytes[..CONNECT.len()] == *CONNECT {
             Start::Unusual

@@ -3,11 +3,7 @@
 use agent_ebpf::{HEAD_LEN, NameKey, Tag};
 use aya_ebpf::{macros::map, maps::PerCpuArray};
 
-use crate::{
-    frame::{Frame, at_least_one},
-    hold::Manner,
-    packet::Segment,
-};
+use crate::{frame::Frame, hold::Manner, packet::Segment};
 
 #[map]
 static WORK: PerCpuArray<Work> = PerCpuArray::with_max_entries(1, 0);
@@ -41,10 +37,10 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    /// The cursor where it is a head's length, read anew each time: the verifier would follow all that comes after
-    /// once more for each number that it knows it to be.
+    /// The cursor, read anew each time: the verifier would follow all that comes after once more for each number that
+    /// it knows it to be.
     #[inline(always)]
-    pub(crate) fn head_length(&self) -> u32 {
+    pub(crate) fn cursor(&self) -> u32 {
         // SAFETY: a reference's field.
         unsafe { core::ptr::read_volatile(&raw const self.cursor) }
     }
@@ -82,11 +78,7 @@ impl<const N: usize> Bytes<N> {
     /// Loads as many as fit of those that are there, at least one.
     #[inline(always)]
     pub(crate) fn load(&mut self, frame: &impl Frame, offset: u32, available: u32) -> bool {
-        // One less, stored and read back: see `at_least_one`.
-        self.end = available.wrapping_sub(1);
-        // SAFETY: written just before.
-        let last = unsafe { core::ptr::read_volatile(&raw const self.end) };
-        let length = at_least_one(last, N as u32);
+        let length = at_most::<N>(available);
         // The first byte behind the loaded ones; where all are, it is the first of `end`.
         // SAFETY: the length is at most `N`, and `end` lies behind as many bytes.
         unsafe { (&raw mut *self).cast::<u8>().add(length as usize).write(0) };
@@ -99,6 +91,16 @@ impl<const N: usize> Bytes<N> {
     pub(crate) fn wipe(&mut self) {
         zero(&mut self.bytes);
     }
+}
+
+/// A number of at least one, or `N` where it is more. Without a branch, either way of which the verifier would follow.
+#[inline(always)]
+fn at_most<const N: usize>(number: u32) -> u32 {
+    const { assert!(N.is_power_of_two()) };
+    let (last, most) = (u64::from(number.wrapping_sub(1)), N as u64 - 1);
+    // All ones where it is more.
+    let beyond = (core::hint::black_box(most.wrapping_sub(last)) as i64 >> 63) as u64;
+    ((last | beyond) & most) as u32 + 1
 }
 
 /// Zeroes bytes in words: of single ones the compiler would make a loop, in a function of its own, whose

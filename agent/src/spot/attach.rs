@@ -15,6 +15,7 @@ use aya::{
 use nix::net::if_::if_nametoindex;
 
 use super::{Attach, Hook, Interface, SpotError, hook, qdisc_at_hooks};
+use crate::chain;
 
 /// The pair of TC programs for an interface.
 #[derive(Clone, Copy)]
@@ -126,7 +127,8 @@ fn at_xdp_if(ebpf: &mut Ebpf, interface: &Interface, wanted: Attach) -> Option<(
             Some((hook, link))
         }
         Err(error) => {
-            tracing::warn!(interface = name, %error, "no XDP here; at TC");
+            let error = chain::of(&error);
+            tracing::warn!(interface = name, error, "no XDP here; at TC");
             None
         }
     }
