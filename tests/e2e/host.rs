@@ -1,5 +1,5 @@
 //! The host under test, as `cargo xtask test e2e` describes it in the environment.
-use std::{env, path::PathBuf, process::Command, thread, time::Duration};
+use std::{env, fs, path::PathBuf, process::Command, thread, time::Duration};
 
 pub(crate) use rsfaas_tests::{
     check,
@@ -22,6 +22,8 @@ pub(crate) struct Host {
     pub(crate) attach: Option<String>,
     /// `cargo xtask`, where the OpenFaaS is its testbed.
     pub(crate) xtask: Option<PathBuf>,
+    /// A process that works with the same OpenFaaS: before it has ended nothing of that may be killed.
+    pub(crate) beside: Option<String>,
     /// The folder of the test functions.
     pub(crate) functions: PathBuf,
 }
@@ -47,7 +49,20 @@ impl Host {
             purge_command: env::var_os("RSFAAS_PURGE_COMMAND").map(PathBuf::from),
             attach: env::var("RSFAAS_ATTACH").ok(),
             xtask: env::var_os("RSFAAS_XTASK").map(PathBuf::from),
+            beside: env::var("RSFAAS_BESIDE").ok(),
             functions: PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("functions"),
+        })
+    }
+
+    /// Waits until nothing else works with the same OpenFaaS.
+    pub(crate) fn wait_until_alone(&self) -> Result<(), Error> {
+        let Some(process) = &self.beside else {
+            return Ok(());
+        };
+        eventually("what works with the same OpenFaaS to end", || {
+            // One that has ended is there until somebody asks how.
+            let stat = fs::read_to_string(format!("/proc/{process}/stat"));
+            Ok(stat.map_or(true, |stat| stat.contains(") Z ")))
         })
     }
 

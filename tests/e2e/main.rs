@@ -7,6 +7,7 @@ mod canary;
 mod cases;
 mod clients;
 mod container;
+mod faas_cli;
 mod gateway;
 mod host;
 mod http;
@@ -46,6 +47,12 @@ fn main() -> ExitCode {
     for section in trials::sections(Some(world)) {
         if let Err(error) = world.keep_only(section.functions) {
             eprintln!("error: a function could not be removed: {error}");
+            failed = true;
+        }
+        if !section.beside
+            && let Err(error) = world.host.wait_until_alone()
+        {
+            eprintln!("error: {error}");
             failed = true;
         }
         arguments.test_threads = Some(if section.beside { BESIDE } else { 1 });

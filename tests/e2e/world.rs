@@ -1,6 +1,6 @@
 //! What a test gets: a host with an agent, and functions that are sealed.
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, OnceLock, PoisonError},
     thread,
 };
 
@@ -8,6 +8,7 @@ use crate::{
     agent::Agent,
     author::{self, Author},
     canary::Canary,
+    faas_cli::FaasCli,
     host::{self, Error, Host, check, joined},
     turns::Turns,
 };
@@ -19,6 +20,8 @@ pub(crate) struct World {
     /// Of `pydict`.
     pub(crate) canary: Canary,
     pub(crate) turns: Turns,
+    /// The faas-cli of an agent that is to be told when to go on.
+    pub(crate) faas_cli: OnceLock<FaasCli>,
     /// Those that are sealed.
     functions: Mutex<Vec<&'static str>>,
 }
@@ -40,6 +43,7 @@ impl World {
             agent,
             canary,
             turns: Turns::default(),
+            faas_cli: OnceLock::new(),
             functions: Mutex::new(functions.to_vec()),
         };
         if let Err(error) = world.seal(functions) {

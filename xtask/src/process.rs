@@ -94,6 +94,11 @@ impl Background {
         })
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits for its end, and shows what it wrote.
     pub(crate) fn finish(mut self) -> Result<(), Error> {
         let status = self.child.wait().at(&self.output)?;

@@ -3,7 +3,6 @@
 use std::{
     fs,
     io::Write as _,
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -11,6 +10,7 @@ use std::{
 use super::{NIGHT, containers_with_processes, expect, hold_pydict, keyed};
 use crate::{
     World,
+    faas_cli::FaasCli,
     gateway::{FakeGateway, Mood},
     host::{Error, check, eventually, run},
     http::Request,
@@ -18,37 +18,6 @@ use crate::{
 };
 
 const FUNCTION: &str = "pydict";
-
-/// A faas-cli that does as a file beside it says: it fails, hangs, or waits until it says something else.
-pub(super) struct FaasCli(tempfile::TempDir);
-
-impl FaasCli {
-    pub(super) fn new() -> Result<Self, Error> {
-        let folder = tempfile::tempdir()?;
-        let mood = folder.path().join("mood");
-        let script = format!(
-            "#!/bin/sh\ncase $(cat {mood:?} 2>/dev/null) in\nfail) echo broken >&2; exit 1 ;;\n\
-             hang) exec sleep 60 ;;\nwait) while [ \"$(cat {mood:?})\" = wait ]; do sleep 0.02; done ;;\n\
-             esac\nexec faas-cli \"$@\"\n"
-        );
-        let program = Self(folder);
-        fs::write(program.path(), script)?;
-        fs::set_permissions(program.path(), fs::Permissions::from_mode(0o755))?;
-        Ok(program)
-    }
-
-    fn path(&self) -> PathBuf {
-        self.0.path().join("faas-cli")
-    }
-
-    pub(super) fn setting(&self) -> String {
-        format!("faas_cli = {:?}", self.path())
-    }
-
-    pub(super) fn set(&self, mood: &str) -> Result<(), Error> {
-        Ok(fs::write(self.0.path().join("mood"), mood)?)
-    }
-}
 
 pub(super) fn without_faas_cli_callers_are_told_and_with_it_they_are_served_again(
     world: &World,
@@ -70,7 +39,7 @@ pub(super) fn without_faas_cli_callers_are_told_and_with_it_they_are_served_agai
 pub(super) fn a_faas_cli_that_fails_while_it_locks_leaves_ciphertext_and_no_process(
     world: &World,
 ) -> Result<(), Error> {
-    let faas_cli = FaasCli::new()?;
+    let faas_cli = FaasCli::new(world.agent.folder())?;
     world.agent.restart_with(&faas_cli.setting())?;
     world.agent.wait_until_parked()?;
     let containers = containers_with_processes(world)?.len();
@@ -99,7 +68,7 @@ pub(super) fn a_faas_cli_that_fails_while_it_locks_leaves_ciphertext_and_no_proc
 }
 
 pub(super) fn a_faas_cli_that_hangs_has_callers_told_in_time(world: &World) -> Result<(), Error> {
-    let faas_cli = FaasCli::new()?;
+    let faas_cli = FaasCli::new(world.agent.folder())?;
     let setting = format!("{}\nunlock_timeout = 2", faas_cli.setting());
     world.agent.restart_with(&setting)?;
     world.agent.wait_until_parked()?;

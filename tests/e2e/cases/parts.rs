@@ -2,9 +2,10 @@
 //! again: callers are told, nothing is lost or left, and they are served once the part is back.
 use std::{path::Path, process::Command, thread};
 
-use super::{NIGHT, expect, failures::FaasCli, hold_pydict, only_what_is_parked_runs};
+use super::{NIGHT, expect, hold_pydict, only_what_is_parked_runs};
 use crate::{
     World,
+    faas_cli::FaasCli,
     host::{Error, check, eventually, fail, joined, run},
     http::Request,
 };
@@ -19,7 +20,7 @@ pub(crate) struct Part {
 }
 
 /// Every part that has to do with a call.
-pub(crate) const ALL: [Part; 6] = [
+pub(crate) const ALL: [Part; 5] = [
     Part {
         name: "gateway",
         what: "the gateway",
@@ -33,12 +34,8 @@ pub(crate) const ALL: [Part; 6] = [
         what: "the registry",
     },
     Part {
-        name: "engine",
-        what: "Docker Engine with containerd",
-    },
-    Part {
         name: "dockerd",
-        what: "Docker Engine without containerd",
+        what: "Docker Engine",
     },
     Part {
         name: "containerd",
@@ -59,11 +56,10 @@ impl Part {
         let Some(xtask) = &world.host.xtask else {
             return fail("this OpenFaaS is not ours to be killed");
         };
-        let faas_cli = FaasCli::new()?;
-        world.agent.restart_with(&faas_cli.setting())?;
+        let faas_cli = faas_cli(world)?;
         for dies in [during_an_unlock, while_unlocked, during_a_lock] {
             world.agent.wait_until_parked()?;
-            dies(world, &faas_cli, &|| {
+            dies(world, faas_cli, &|| {
                 run(Command::new(xtask).args(["testbed", "crash", self.name])).map(drop)
             })?;
             // With or without the part, which its container may need to be removed.
@@ -72,10 +68,18 @@ impl Part {
             world.author.check_sealed(FUNCTION)?;
             is_well_again(world, xtask)?;
         }
-        world.agent.stop()?;
-        world.agent.restart()?;
-        world.agent.wait_until_parked()
+        Ok(())
     }
+}
+
+/// One that does as it is told, which the agent has from the first of these cases on: they are the last.
+fn faas_cli(world: &World) -> Result<&FaasCli, Error> {
+    if let Some(faas_cli) = world.faas_cli.get() {
+        return Ok(faas_cli);
+    }
+    let faas_cli = FaasCli::new(world.agent.folder())?;
+    world.agent.restart_with(&faas_cli.setting())?;
+    Ok(world.faas_cli.get_or_init(|| faas_cli))
 }
 
 type Kill<'a> = &'a dyn Fn() -> Result<(), Error>;

@@ -129,15 +129,21 @@ pub(super) fn run(report: &mut Report, built: &Built, existing: bool) {
             // It needs a processor, and the next ones wait for containers.
             let program = built.routing.as_ref();
             let routing = program.map(|program| routing(&testbed, program));
-            if !existing {
-                report.step("the testbed's own parts", || go_tests(&testbed));
+            let parts = (!existing).then(|| own_parts(&testbed));
+            report.tests("end-to-end tests", || {
+                let parts = parts.as_ref().and_then(|parts| parts.as_ref().ok());
+                let process = parts.map(|parts| parts.id().to_string());
+                let process = process.as_deref().map(|process| ("RSFAAS_BESIDE", process));
+                built.run(&testbed, agent, process.as_slice())
+            });
+            if let Some(parts) = parts {
+                report.step("the testbed's own parts", || Ok(parts?.finish()?));
             }
             if let Some(routing) = routing {
                 report.step("where a real gateway leads requests", || {
                     Ok(routing?.finish()?)
                 });
             }
-            report.tests("end-to-end tests", || built.run(&testbed, agent, &[]));
             report.step("the search for canaries", || {
                 Ok(canary::on(&testbed, agent)?)
             });
@@ -172,19 +178,24 @@ fn routing(testbed: &Testbed, program: &Path) -> Result<Background, Error> {
     Background::start(command, &beside::folder()?.join("routing.log"))
 }
 
-fn go_tests(testbed: &Testbed) -> Result<(), Stop> {
+/// Vets the testbed's own parts, and starts their tests. These mostly wait for containers, and want an OpenFaaS of
+/// which nothing is killed meanwhile.
+fn own_parts(testbed: &Testbed) -> Result<Background, Error> {
     let go = setup::find_go()?;
     let sources = workspace::root().join("tests/openfaas");
-    for module in tested_modules(&sources).at(&sources)? {
-        // Go takes a result from its cache where the sources are the same, whatever OpenFaaS it was of; and vets what it
-        // tests once more.
-        for check in [&["vet"][..], &["test", "-count=1", "-vet=off"]] {
-            let mut command = Command::new(&go);
-            testbed.lend(&mut command);
-            process::run(command.current_dir(&module).args(check).arg("./..."))?;
-        }
+    let modules = tested_modules(&sources).at(&sources)?;
+    for module in &modules {
+        process::run(Command::new(&go).current_dir(module).args(["vet", "./..."]))?;
     }
-    Ok(())
+    // Go takes a result from its cache where the sources are the same, whatever OpenFaaS it was of; and vets what it
+    // tests once more.
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "go=$0; for module; do cd \"$module\" && \"$go\" test -count=1 -vet=off ./... || exit; done"])
+        .arg(go)
+        .args(modules);
+    testbed.lend(&mut command);
+    Background::start(command, &beside::folder()?.join("parts.log"))
 }
 
 /// The Go modules below a folder that have tests.
