@@ -64,9 +64,14 @@ func buildImage(folder, name, dockerfile string) error {
 	if err := os.WriteFile(filepath.Join(folder, "Dockerfile"), []byte(dockerfile), 0o600); err != nil {
 		return err
 	}
-	for _, arguments := range [][]string{{"build", "--quiet", "--tag", name, folder}, {"push", "--quiet", name}} {
-		if out, err := exec.Command("docker", arguments...).CombinedOutput(); err != nil {
-			return fmt.Errorf("docker %s: %v: %s", arguments[0], err, out)
+	push := []string{"docker", "push", "--quiet", name}
+	// Whoever has the registry's garbage collected waits meanwhile.
+	if purge := os.Getenv("RSFAAS_PURGE_COMMAND"); purge != "" {
+		push = append([]string{"flock", "--shared", purge}, push...)
+	}
+	for _, command := range [][]string{{"docker", "build", "--quiet", "--tag", name, folder}, push} {
+		if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
+			return fmt.Errorf("%v: %v: %s", command, err, out)
 		}
 	}
 	return nil

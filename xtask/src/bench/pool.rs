@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Single unlocks that the others are compared with.
-const COLD: usize = 10;
+const COLD: usize = 30;
 
 /// What to do, and with which OpenFaaS.
 #[derive(Debug, Args)]

@@ -43,7 +43,8 @@ pub(super) fn ensure_registry(layout: &Layout) -> Result<(), Error> {
     registry(layout).ensure(&config, &command)
 }
 
-/// The agent's `purge_command`: collects the registry's garbage.
+/// The agent's `purge_command`: collects the registry's garbage. What is pushed meanwhile may go with it: who shares a
+/// lock on this file (flock(1)) while they push keeps it waiting.
 pub(super) fn purge_command(layout: &Layout) -> PathBuf {
     layout.config().join("purge")
 }
@@ -52,7 +53,7 @@ fn write_purge_command(layout: &Layout, config: &Path) -> Result<(), Error> {
     let path = purge_command(layout);
     let collect = installed("docker-registry")?;
     let text = format!(
-        "#!/bin/sh\nexec {} garbage-collect --delete-untagged {} >/dev/null\n",
+        "#!/bin/sh\nexec flock \"$0\" {} garbage-collect --delete-untagged {} >/dev/null\n",
         collect.display(),
         config.display()
     );
