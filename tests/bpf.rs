@@ -25,6 +25,8 @@ pub enum Command {
     MapById = 14,
     /// Attaches a program.
     LinkCreate = 28,
+    /// Counts what programs do.
+    EnableStats = 32,
 }
 
 /// Where a program may be attached (`enum bpf_prog_type`).
@@ -62,6 +64,17 @@ pub fn load(kind: Kind, instructions: &[[u8; 8]]) -> io::Result<OwnedFd> {
     attributes.extend([0; 24]);
     // SAFETY: what the attributes point to lives until the call is over, and is only read.
     unsafe { descriptor(Command::ProgramLoad, &mut attributes) }
+}
+
+/// Has the kernel count how often programs run and how long, for as long as somebody has the descriptor.
+///
+/// # Errors
+/// When it does not.
+pub fn count_runs() -> io::Result<OwnedFd> {
+    /// `enum bpf_stats_type`.
+    const RUN_TIME: u32 = 0;
+    // SAFETY: the attributes are a number, and the command gives a descriptor.
+    unsafe { descriptor(Command::EnableStats, &mut words(&[RUN_TIME])) }
 }
 
 /// Calls a command that gives a descriptor.

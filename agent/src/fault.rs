@@ -72,7 +72,7 @@ points! {
     UnlockReady = "unlock.ready",
     /// The request is on its way to it.
     UnlockReleased = "unlock.released",
-    /// Rebuild by image: the container is removed, and its image is there still.
+    /// Rebuild by image: the container is removed, or is late to be; its image is there still.
     LockEnded = "lock.ended",
     /// The delivered files are overwritten and the processes killed; or the image is purged.
     LockWiped = "lock.wiped",

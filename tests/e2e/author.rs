@@ -3,7 +3,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
-    sync::{PoisonError, RwLock, RwLockWriteGuard},
+    sync::{Mutex, MutexGuard, PoisonError},
     thread,
     time::Duration,
 };
@@ -31,8 +31,8 @@ const NODE: [&str; 3] = ["node22", "node20", "node18"];
 /// A project folder.
 pub(crate) struct Author {
     folder: tempfile::TempDir,
-    /// What is pushed while somebody collects the registry's garbage may go with it.
-    images: RwLock<()>,
+    /// Whoever seals pushes, and has the registry's garbage collected, with which what is being pushed may go.
+    sealing: Mutex<()>,
 }
 
 impl Author {
@@ -59,7 +59,7 @@ impl Author {
         fs::write(&stack, text)?;
         Ok(Self {
             folder,
-            images: RwLock::new(()),
+            sealing: Mutex::new(()),
         })
     }
 
@@ -98,18 +98,25 @@ impl Author {
         Ok(fs::write(self.key_file(function), format!("{key}\n"))?)
     }
 
-    /// Waits until nobody else builds or pushes, as whoever seals or unseals has to.
-    pub(crate) fn images_alone(&self) -> RwLockWriteGuard<'_, ()> {
-        self.images.write().unwrap_or_else(PoisonError::into_inner)
+    /// Waits until nobody else seals or unseals.
+    pub(crate) fn sealing(&self) -> MutexGuard<'_, ()> {
+        self.sealing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The classic flow: build, push, deploy.
     pub(crate) fn deploy(&self, host: &Host, function: &str) -> Result<(), Error> {
-        let _images = self.images.read().unwrap_or_else(PoisonError::into_inner);
         for step in ["build", "push", "deploy"] {
-            run(self
-                .faas(host)
-                .args([step, "-f", "stack.yaml", "--filter", function]))?;
+            let mut command = match &host.purge_command {
+                // The testbed's waits for those who share a lock on it.
+                Some(purge) if step == "push" => {
+                    let mut command = Command::new("flock");
+                    command.arg("--shared").arg(purge).arg("faas-cli");
+                    command
+                }
+                _ => Command::new("faas-cli"),
+            };
+            let function = ["-f", "stack.yaml", "--filter", function];
+            run(self.project(&mut command, host).arg(step).args(function))?;
         }
         Ok(())
     }
@@ -120,9 +127,9 @@ impl Author {
         if !key.exists() {
             run(host.rsfaas().args(["keygen", "-o"]).arg(&key))?;
         }
-        let images = self.images_alone();
+        let sealing = self.sealing();
         let output = self.seal_command(host, agent, function).output()?;
-        drop(images);
+        drop(sealing);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         check!(output.status.success(), "seal failed:\n{said}");
         self.check_sealed(function)?;
@@ -186,26 +193,28 @@ impl Author {
             .arg(self.key_file(function))
             .arg("--config")
             .arg(agent.config());
-        let _images = self.images_alone();
+        let _sealing = self.sealing();
         run(&mut command).map(drop)
     }
 
     /// Removes the deployed function. faasd gives up on one that takes longer than five seconds to end, as
     /// upstream's watchdog does while it drains, and has killed it by the next time.
     pub(crate) fn remove(&self, host: &Host, function: &str) -> Result<(), Error> {
-        let remove = || run(self.faas(host).args(["remove", function])).map(drop);
+        let remove = || {
+            let mut faas_cli = Command::new("faas-cli");
+            run(self.project(&mut faas_cli, host).args(["remove", function])).map(drop)
+        };
         remove().or_else(|_| {
             thread::sleep(Duration::from_secs(1));
             remove()
         })
     }
 
-    fn faas(&self, host: &Host) -> Command {
-        let mut command = Command::new("faas-cli");
+    /// Has a command work on the project.
+    fn project<'a>(&self, command: &'a mut Command, host: &Host) -> &'a mut Command {
         command
             .current_dir(self.folder.path())
-            .env("OPENFAAS_URL", format!("http://127.0.0.1:{}", host.port));
-        command
+            .env("OPENFAAS_URL", format!("http://127.0.0.1:{}", host.port))
     }
 }
 

@@ -59,7 +59,8 @@ impl Host {
         let Some(process) = &self.beside else {
             return Ok(());
         };
-        eventually("what works with the same OpenFaaS to end", || {
+        let times = (Duration::from_secs(600), Duration::from_millis(100));
+        check::eventually("what works with the same OpenFaaS to end", times, || {
             // One that has ended is there until somebody asks how.
             let stat = fs::read_to_string(format!("/proc/{process}/stat"));
             Ok(stat.map_or(true, |stat| stat.contains(") Z ")))

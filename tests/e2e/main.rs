@@ -54,6 +54,7 @@ fn main() -> ExitCode {
         {
             eprintln!("error: {error}");
             failed = true;
+            break;
         }
         arguments.test_threads = Some(if section.beside { BESIDE } else { 1 });
         failed |= libtest_mimic::run(&arguments, section.trials).has_failed();

@@ -33,6 +33,7 @@ impl World {
         let author = Author::new(&host)?;
         let canary = Canary::plant(&author, "pydict")?;
         let agent = Agent::start(&host)?;
+        is_where_it_was_asked_for(&host, &agent)?;
         let functions = match host::fault_times() {
             Some(_) => &["pydict"],
             None => author::FUNCTIONS,
@@ -111,6 +112,21 @@ impl World {
         results.extend([self.author.remove_folder(), self.agent.remove_folder()]);
         all(results)
     }
+}
+
+/// The agent serves an interface at TC where it cannot at XDP; but not all of them.
+fn is_where_it_was_asked_for(host: &Host, agent: &Agent) -> Result<(), Error> {
+    let Some(attach) = &host.attach else {
+        return Ok(());
+    };
+    let interfaces = agent.status()?["interfaces"].clone();
+    let hooks = interfaces.as_array().into_iter().flatten();
+    let mut hooks = hooks.filter_map(|interface| interface["hook"].as_str());
+    check!(
+        hooks.any(|hook| hook.starts_with(attach.as_str())),
+        "no interface is served at {attach}: {interfaces}"
+    );
+    Ok(())
 }
 
 /// Every error among some results.

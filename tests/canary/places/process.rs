@@ -61,7 +61,7 @@ impl Select {
     }
 }
 
-/// All but this one. A child of its that has not begun its own program is this one still.
+/// All but this one. A child of the same program is taken for one that has not begun its own: it is this one still.
 pub(super) fn others(all: &[Process]) -> impl Iterator<Item = &Process> {
     let own = std::process::id();
     let program = all.iter().find(|process| process.pid == own);

@@ -74,9 +74,9 @@ fn victims(point: Point) -> &'static [Victim] {
             Victim::AgentWithNextKey,
             Victim::AgentByImage,
         ],
-        Point::LockReencrypted | Point::LockRemoved | Point::LockParked => {
-            &[Victim::Agent, Victim::AgentWithNextKey]
-        }
+        Point::LockReencrypted => &[Victim::Agent, Victim::AgentWithNextKey],
+        // Which key is valid has been told by then.
+        Point::LockRemoved | Point::LockParked => &[Victim::Agent],
     }
 }
 
@@ -139,8 +139,10 @@ fn kill_agent_by_image(world: &World, point: Point) -> Result<(), Error> {
     }
     let is_locked = || {
         world.agent.wait_until_ciphertext(FUNCTION)?;
-        eventually("the image to be purged", || {
-            Ok(by_image::lease_images()?.is_empty() && unlocked_functions(world)?.is_empty())
+        eventually("image and container to be gone", || {
+            Ok(by_image::lease_images()?.is_empty()
+                && unlocked_functions(world)?.is_empty()
+                && containers_with_processes(world)?.is_empty())
         })?;
         world.author.check_sealed(FUNCTION)?;
         world.canary.is_gone(world)
@@ -158,11 +160,7 @@ fn kill_agent_by_image(world: &World, point: Point) -> Result<(), Error> {
 fn is_reencrypted(point: Point) -> bool {
     matches!(
         point,
-        Point::ReplaceRenamed
-            | Point::ReplaceFinished
-            | Point::LockReencrypted
-            | Point::LockRemoved
-            | Point::LockParked
+        Point::ReplaceRenamed | Point::ReplaceFinished | Point::LockReencrypted
     )
 }
 

@@ -167,12 +167,12 @@ fn hold_pydict(world: &World) -> Result<Connection, Error> {
 
 /// Seals a sealed function again with another setting, `rebuild` or `isolation`, and waits until the agent has it.
 fn seal_with(world: &World, function: &str, setting: &str, value: &str) -> Result<(), Error> {
-    let images = world.author.images_alone();
+    let sealing = world.author.sealing();
     let mut command = world
         .author
         .seal_command(&world.host, &world.agent, function);
     run(command.args([&format!("--{setting}"), value]))?;
-    drop(images);
+    drop(sealing);
     eventually("the agent to take the change up", || {
         Ok(world
             .agent

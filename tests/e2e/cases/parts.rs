@@ -57,6 +57,8 @@ impl Part {
             return fail("this OpenFaaS is not ours to be killed");
         };
         let faas_cli = faas_cli(world)?;
+        // Whatever the case before has come to.
+        faas_cli.set("work")?;
         for dies in [during_an_unlock, while_unlocked, during_a_lock] {
             world.agent.wait_until_parked()?;
             dies(world, faas_cli, &|| {

@@ -71,9 +71,9 @@ pub(super) fn an_interrupted_seal_can_be_finished(world: &World) -> Result<(), E
     let mut command = world
         .author
         .seal_command(&world.host, &world.agent, "pydict");
-    let images = world.author.images_alone();
+    let sealing = world.author.sealing();
     run(&mut command)?;
-    drop(images);
+    drop(sealing);
     check!(
         !folder.join("handler.py").exists(),
         "the plaintext is still there"

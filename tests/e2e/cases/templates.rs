@@ -40,20 +40,8 @@ const PYTHON: (&str, &str) = (
 
 const GOODS: &str = "[\"apple\",\"plum\"]";
 
-/// Every template, with a function.
+/// Every template, with a function: those first that take the longest to build.
 pub(crate) const TEMPLATES: [Template; 7] = [
-    python("python3-flask", "goods-flask"),
-    python("python3-flask-debian", "goods-flask-debian"),
-    python("python3-http", "goods-http"),
-    python("python3-http-debian", "goods-http-debian"),
-    Template {
-        name: "node",
-        function: "goods-express",
-        files: "goods-node",
-        parked: "in the require of its handler: node loads the handler by a require",
-        answer: GOODS,
-        secret: ("shop/catalogue.js", "from the data file beside this module"),
-    },
     Template {
         name: "golang-middleware",
         function: "goods-middleware",
@@ -74,6 +62,18 @@ pub(crate) const TEMPLATES: [Template; 7] = [
             "prices.py",
             "Adds up what all of it costs that is for sale here.",
         ),
+    },
+    python("python3-flask", "goods-flask"),
+    python("python3-flask-debian", "goods-flask-debian"),
+    python("python3-http", "goods-http"),
+    python("python3-http-debian", "goods-http-debian"),
+    Template {
+        name: "node",
+        function: "goods-express",
+        files: "goods-node",
+        parked: "in the require of its handler: node loads the handler by a require",
+        answer: GOODS,
+        secret: ("shop/catalogue.js", "from the data file beside this module"),
     },
 ];
 

@@ -55,9 +55,9 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
     let counted = count_cycles(options, &testbed, &project);
     let removed = project.remove(&[FUNCTION]);
     let counts = counted?;
-    removed?;
     let figures = to_json(&counts);
     output.print(&figures, || to_text(&counts))?;
+    removed?;
     judge(&counts)
 }
 

@@ -37,9 +37,9 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
     let measured = measure(options, &testbed, &project);
     let removed = project.remove(&[FUNCTION]);
     let rows = measured?;
-    removed?;
     let figures: Vec<Value> = rows.iter().map(Row::to_json).collect();
-    output.print(&json!({"containers": figures}), || to_text(&rows))
+    output.print(&json!({"containers": figures}), || to_text(&rows))?;
+    removed
 }
 
 fn measure(options: &Options, testbed: &Testbed, project: &Project) -> Result<Vec<Row>, Error> {

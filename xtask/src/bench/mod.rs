@@ -7,6 +7,7 @@ mod output;
 mod packet;
 mod pool;
 mod release;
+mod share;
 mod throughput;
 mod unlock;
 

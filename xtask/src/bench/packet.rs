@@ -4,8 +4,8 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Place, agents_own, count, throughput};
-use crate::error::Error;
+use super::{Place, agents_own, count, share, throughput};
+use crate::{error::Error, scene::Project};
 
 /// What to do, and with which OpenFaaS.
 #[derive(Debug, Args)]
@@ -28,7 +28,9 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
     let mut figures = agents_own("packet")?;
     let null = figures["ns"]["null"].as_f64();
     let null = null.ok_or_else(|| Error::NotSeen("what the hook costs by itself".into()))?;
-    throughput::add_to(&mut figures, (options.pairs, null), &testbed, &program)?;
+    let project = Project::new(&testbed, "bench-packet", &program)?;
+    throughput::add_to(&mut figures, options.pairs, &testbed, &project)?;
+    figures["programs"] = share::of_programs(&testbed, &project, null)?;
     figures["pairs"] = json!(options.pairs);
     output.print(&figures, || to_text(&figures))
 }
@@ -51,7 +53,7 @@ fn to_text(figures: &Value) -> String {
             text += "\n";
         }
     }
-    text + &throughput::to_text(figures)
+    text + &throughput::to_text(figures) + &share::to_text(&figures["programs"])
 }
 
 #[cfg(test)]

@@ -46,8 +46,8 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
     let measured = measure(options, &testbed, &project);
     let removed = project.remove(&[FUNCTION]);
     let figures = measured?;
-    removed?;
-    output.print(&figures, || to_text(&figures))
+    output.print(&figures, || to_text(&figures))?;
+    removed
 }
 
 fn measure(options: &Options, testbed: &Testbed, project: &Project) -> Result<Value, Error> {

@@ -34,9 +34,9 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
     let measured = calls(options, &testbed, &project);
     let removed = project.remove(&[FUNCTION, classic::FUNCTION]);
     figures["ms"] = measured?;
-    removed?;
     figures["runs"] = json!(options.runs);
-    output.print(&figures, || to_text(&figures))
+    output.print(&figures, || to_text(&figures))?;
+    removed
 }
 
 fn calls(options: &Options, testbed: &Testbed, project: &Project) -> Result<Value, Error> {

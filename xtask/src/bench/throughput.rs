@@ -3,24 +3,17 @@
 //! Two turns of the same scatter by some hundredths, and a process that starts or ends changes what follows: so
 //! an agent is started before each turn, ends before those that are without it, and the two kinds alternate.
 
-use std::{f64::consts::PI, fs, path::Path, process::Command};
+use std::{f64::consts::PI, process::Command};
 
 use serde_json::{Value, json};
 
 use super::quantile;
-use crate::{
-    error::{At as _, Error},
-    process::output,
-    scene::Project,
-    testbed::Testbed,
-};
+use crate::{error::Error, process::output, scene::Project, testbed::Testbed};
 
 /// How long a turn is, for wrk.
-const TURN: &str = "-d2s";
+pub(super) const TURN: &str = "-d2s";
 /// What goes before it, until caches hold what the turn needs.
-const WARM_UP: &str = "-d1s";
-/// Whether the kernel counts what programs take (bpf(2), `BPF_ENABLE_STATS`).
-const STATS: &str = "/proc/sys/kernel/bpf_stats_enabled";
+pub(super) const WARM_UP: &str = "-d1s";
 
 /// What the gateway did in one turn.
 #[derive(Clone, Copy)]
@@ -55,7 +48,8 @@ impl Load {
 #[derive(Default)]
 struct Ratios {
     with: Vec<Load>,
-    /// The turns without it against each other: how far two measurements of the same lie apart on this machine.
+    /// Of the two turns without it, one against the other: how far two measurements of the same lie apart on this
+    /// machine. Each is one turn, where the others are two.
     without: Vec<Load>,
 }
 
@@ -78,48 +72,48 @@ impl Ratios {
 }
 
 /// Standard error of the median of rates: that of the mean, and a quarter more (for what is spread as chance does it).
-fn error_of_median(loads: &[Load]) -> f64 {
+/// Of a single one it is not known.
+fn error_of_median(loads: &[Load]) -> Option<f64> {
     let count = loads.len() as f64;
+    if loads.len() < 2 {
+        return None;
+    }
     let mean = loads.iter().map(|load| load.rate).sum::<f64>() / count;
     let squares = loads.iter().map(|load| (load.rate - mean).powi(2));
-    let variance = squares.sum::<f64>() / (count - 1.0).max(1.0);
-    (PI / 2.0).sqrt() * (variance / count).sqrt()
+    let variance = squares.sum::<f64>() / (count - 1.0);
+    Some((PI / 2.0).sqrt() * (variance / count).sqrt())
 }
 
-/// Adds throughput and latency with the agent against those without it, and what the programs take of a request's
-/// processor time; `null` is the cost of a program that does nothing, in nanoseconds.
+/// Adds throughput and latency with the agent against those without it.
 ///
 /// # Errors
 /// When anything fails.
 pub(super) fn add_to(
     figures: &mut Value,
-    (pairs, null): (usize, f64),
+    pairs: usize,
     testbed: &Testbed,
-    program: &Path,
+    project: &Project,
 ) -> Result<(), Error> {
-    let project = Project::new(testbed, "bench-packet", program)?;
-    let with = || with_agent(testbed, &project);
-    let without = || without_agent(testbed, &project);
+    let with = || with_agent(testbed, project);
+    let without = || without_agent(testbed, project);
     let mut ratios = Ratios::default();
     for pair in 0..pairs {
         eprintln!("bench: gateway's throughput, {} of {pairs}", pair + 1);
         // Which comes first alternates, so that what drifts does so for both.
-        let ((first, last), (early, late)) = if pair % 2 == 0 {
+        let ((first, last), (early, late), same) = if pair % 2 == 0 {
             let first = with()?;
-            let between = (without()?, without()?);
-            ((first, with()?), between)
+            let (early, late) = (without()?, without()?);
+            ((first, with()?), (early, late), late.over(early))
         } else {
             let early = without()?;
             let between = (with()?, with()?);
-            (between, (early, without()?))
+            let late = without()?;
+            (between, (early, late), early.over(late))
         };
         ratios.with.push(first.mean(last).over(early.mean(late)));
-        ratios.without.push(late.over(early));
+        ratios.without.push(same);
     }
-    ratios.add_to(figures)?;
-    eprintln!("bench: the programs' part of it");
-    figures["programs"] = share(testbed, &project, null)?;
-    Ok(())
+    ratios.add_to(figures)
 }
 
 fn with_agent(testbed: &Testbed, project: &Project) -> Result<Load, Error> {
@@ -137,20 +131,24 @@ fn without_agent(testbed: &Testbed, project: &Project) -> Result<Load, Error> {
 fn turn(testbed: &Testbed) -> Result<Load, Error> {
     wrk(testbed, WARM_UP)?;
     let text = wrk(testbed, TURN)?;
-    load(&text).ok_or_else(|| Error::NotSeen(format!("a load without errors in {text:?}")))
+    load(&text).ok_or_else(|| Error::NotSeen(format!("a load in {text:?}")))
 }
 
-/// What the gateway answers by itself, so that no function's time hides the packets'.
-fn wrk(testbed: &Testbed, duration: &str) -> Result<String, Error> {
+/// What wrk says of requests that the gateway answers by itself, so that no function's time hides the packets'.
+///
+/// # Errors
+/// When any of them was not answered.
+pub(super) fn wrk(testbed: &Testbed, duration: &str) -> Result<String, Error> {
     let address = format!("{}/healthz", testbed.gateway.trim_end_matches('/'));
-    output(Command::new("wrk").args(["-t1", "-c16", duration, "--latency", &address]))
+    let text = output(Command::new("wrk").args(["-t1", "-c16", duration, "--latency", &address]))?;
+    if text.contains("Non-2xx") || text.contains("Socket errors") {
+        return Err(Error::NotSeen(format!("a load without errors in {text:?}")));
+    }
+    Ok(text)
 }
 
-/// What wrk says; `None` where requests failed.
+/// What wrk says.
 fn load(text: &str) -> Option<Load> {
-    if text.contains("Non-2xx") || text.contains("Socket errors") {
-        return None;
-    }
     Some(Load {
         rate: behind(text, "Requests/sec:")?.parse().ok()?,
         p50: microseconds(behind(text, "50%")?)?,
@@ -159,7 +157,7 @@ fn load(text: &str) -> Option<Load> {
 }
 
 /// The rest of the line that starts so.
-fn behind<'a>(text: &'a str, start: &str) -> Option<&'a str> {
+pub(super) fn behind<'a>(text: &'a str, start: &str) -> Option<&'a str> {
     let mut lines = text.lines().map(str::trim);
     lines
         .find_map(|line| line.strip_prefix(start))
@@ -173,119 +171,22 @@ fn microseconds(text: &str) -> Option<f64> {
         .find_map(|(unit, scale)| Some(text.strip_suffix(unit)?.parse::<f64>().ok()? * scale))
 }
 
-/// What the programs take of a request's processor time, by the kernel's count of both. It does not scatter as
-/// throughput does.
-fn share(testbed: &Testbed, project: &Project, null: f64) -> Result<Value, Error> {
-    let agent = project.start_agent(0)?;
-    let counted = fs::read_to_string(STATS).at(STATS)?;
-    fs::write(STATS, "1").at(STATS)?;
-    let measured = measured(testbed, agent.pid());
-    fs::write(STATS, counted.trim()).at(STATS)?;
-    agent.stop()?;
-    let (requests, busy, programs) = measured?;
-    let own = programs.time - null * programs.runs;
-    Ok(json!({
-        "runs_per_request": programs.runs / requests,
-        "us_per_request": own / 1e3 / requests,
-        "share": own / busy,
-    }))
-}
-
-/// Requests, nanoseconds of all processors, and what a process's programs have done, in one turn.
-fn measured(testbed: &Testbed, pid: u32) -> Result<(f64, f64, Programs), Error> {
-    wrk(testbed, WARM_UP)?;
-    let (idle, programs) = (Busy::now()?, Programs::of(pid)?);
-    let text = wrk(testbed, TURN)?;
-    let (busy, run) = (Busy::now()?, Programs::of(pid)?);
-    let line = text.lines().find(|line| line.contains(" requests in "));
-    let requests = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-    let requests = requests.ok_or_else(|| Error::NotSeen(format!("requests in {text:?}")))?;
-    let programs = Programs {
-        runs: run.runs - programs.runs,
-        time: run.time - programs.time,
-    };
-    Ok((requests, busy.0 - idle.0, programs))
-}
-
-/// Nanoseconds that processors have worked (proc_stat(5)).
-struct Busy(f64);
-
-impl Busy {
-    fn now() -> Result<Self, Error> {
-        const FILE: &str = "/proc/stat";
-        let text = fs::read_to_string(FILE).at(FILE)?;
-        let ticks = text.lines().next().and_then(ticks_of);
-        // A hundred a second, on every Linux (USER_HZ).
-        let busy = ticks.map(|ticks| ticks * 1e7);
-        busy.map(Self)
-            .ok_or_else(|| Error::NotSeen(format!("the processors' time in {FILE}")))
-    }
-}
-
-/// All but idle time and the wait for disks, which are the fourth and the fifth.
-fn ticks_of(line: &str) -> Option<f64> {
-    let mut ticks = 0.0;
-    for (index, field) in line
-        .strip_prefix("cpu ")?
-        .split_whitespace()
-        .take(8)
-        .enumerate()
-    {
-        if index != 3 && index != 4 {
-            ticks += field.parse::<f64>().ok()?;
-        }
-    }
-    Some(ticks)
-}
-
-/// What a process's programs have done since they were loaded, as far as it was counted.
-#[derive(Default)]
-struct Programs {
-    runs: f64,
-    /// In nanoseconds.
-    time: f64,
-}
-
-impl Programs {
-    fn of(pid: u32) -> Result<Self, Error> {
-        let folder = format!("/proc/{pid}/fdinfo");
-        let mut all = Self::default();
-        for entry in fs::read_dir(&folder).at(&folder)? {
-            // One that has been closed meanwhile is no program.
-            let text = entry.at(&folder).map(|it| fs::read_to_string(it.path()));
-            let text = text?.unwrap_or_default();
-            let number = |name| behind(&text, name).and_then(|it| it.parse::<f64>().ok());
-            if let (Some(runs), Some(time)) = (number("run_cnt:"), number("run_time_ns:")) {
-                all.runs += runs;
-                all.time += time;
-            }
-        }
-        Ok(all)
-    }
-}
-
-/// Both as people read it.
+/// As people read it.
 pub(super) fn to_text(figures: &Value) -> String {
     let number = |value: &Value| value.as_f64().unwrap_or_default();
     let mut text = String::new();
     for (what, suffix) in [("with the agent", ""), ("without as well", "_of_same")] {
         let of = |figure: &str| &figures[format!("{figure}{suffix}")];
         let latency = of("latency_ratio");
+        let error = of("throughput_error").as_f64();
         text += &format!(
-            "gateway's throughput {what:<15} / without: {:.3} +- {:.3}; latency p50 {:.3}, p99 {:.3}\n",
+            "gateway's throughput {what:<15} / without: {:.3} +- {}; latency p50 {:.3}, p99 {:.3}\n",
             number(of("throughput_ratio")),
-            number(of("throughput_error")),
+            error.map_or("?".to_owned(), |error| format!("{error:.3}")),
             number(&latency["p50"]),
             number(&latency["p99"]),
         );
     }
-    let programs = &figures["programs"];
-    text += &format!(
-        "the programs run {:.1} times a request, and take {:.2} us of it: {:.2} % of the processors' time\n",
-        number(&programs["runs_per_request"]),
-        number(&programs["us_per_request"]),
-        100.0 * number(&programs["share"]),
-    );
     text
 }
 
@@ -294,17 +195,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_load_counts_only_if_every_request_was_answered() {
+    fn wrk_tells_requests_a_second_and_how_long_they_took() {
         let said = "  Latency Distribution\n     50%  812.00us\n     99%    1.50ms\nRequests/sec:   8123.45\n";
         let seen = load(said).unwrap();
         assert_eq!((seen.rate, seen.p50, seen.p99), (8123.45, 812.0, 1500.0));
-        assert!(load(&format!("  Non-2xx or 3xx responses: 3\n{said}")).is_none());
-    }
-
-    #[test]
-    fn processors_work_when_they_neither_idle_nor_wait_for_disks() {
-        assert_eq!(ticks_of("cpu  10 1 20 500 7 2 3 4 0 0"), Some(40.0));
-        assert_eq!(ticks_of("cpu0 10 1 20 500 7 2 3 4 0 0"), None);
     }
 
     #[test]
@@ -321,7 +215,7 @@ mod tests {
             with: loads([0.97, 0.98, 0.99, 1.01]),
             without: loads([0.98, 1.0, 1.02, 1.03]),
         };
-        let mut figures = json!({"programs": {"share": 0.0071}});
+        let mut figures = json!({});
         ratios.add_to(&mut figures).unwrap();
         let text = to_text(&figures);
         assert!(
@@ -329,6 +223,13 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("without as well / without: 1.000"), "{text}");
-        assert!(text.contains("0.71 % of"), "{text}");
+        let single = ratios.with[0];
+        let ratios = Ratios {
+            with: vec![single],
+            without: vec![single],
+        };
+        ratios.add_to(&mut figures).unwrap();
+        let text = to_text(&figures);
+        assert!(text.contains("without: 0.970 +- ?;"), "{text}");
     }
 }

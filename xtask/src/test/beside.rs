@@ -14,8 +14,8 @@ use crate::{
 };
 
 /// How far they give way (nice(1)): what goes on meanwhile is longer, and ends sooner where it has the processors
-/// first. Not further, or what waits for time there would be late.
-const YIELDS: &str = "5";
+/// first.
+const YIELDS: &str = "10";
 
 /// Checks under way.
 pub(super) struct Checks {

@@ -178,20 +178,21 @@ fn routing(testbed: &Testbed, program: &Path) -> Result<Background, Error> {
     Background::start(command, &beside::folder()?.join("routing.log"))
 }
 
-/// Vets the testbed's own parts, and starts their tests. These mostly wait for containers, and want an OpenFaaS of
-/// which nothing is killed meanwhile.
+/// Starts the tests of the testbed's own parts. They mostly wait for containers, and want an OpenFaaS of which nothing
+/// is killed meanwhile.
 fn own_parts(testbed: &Testbed) -> Result<Background, Error> {
     let go = setup::find_go()?;
     let sources = workspace::root().join("tests/openfaas");
     let modules = tested_modules(&sources).at(&sources)?;
-    for module in &modules {
-        process::run(Command::new(&go).current_dir(module).args(["vet", "./..."]))?;
-    }
     // Go takes a result from its cache where the sources are the same, whatever OpenFaaS it was of; and vets what it
     // tests once more.
     let mut command = Command::new("sh");
+    let checks = "\"$go\" vet ./... && \"$go\" test -count=1 -vet=off ./...";
     command
-        .args(["-c", "go=$0; for module; do cd \"$module\" && \"$go\" test -count=1 -vet=off ./... || exit; done"])
+        .args([
+            "-c",
+            &format!("go=$0; for module; do cd \"$module\" && {checks} || exit; done"),
+        ])
         .arg(go)
         .args(modules);
     testbed.lend(&mut command);

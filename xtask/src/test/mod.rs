@@ -129,18 +129,19 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
         };
         // These need the processors, and what follows mostly waits for containers.
         let beside = if all {
-            report.step("start lints, kernel tests and fuzzing", || {
-                Ok(beside::Checks::start(&["lint", "bpf", "fuzz"])?)
+            report.step("start lints, fuzzing and kernel tests", || {
+                Ok(beside::Checks::start(&["lint", "fuzz", "bpf"])?)
             })
         } else {
             if wants(Part::Lint) {
                 lint::run(&mut report);
             }
-            if wants(Part::Bpf) {
-                bpf(&mut report);
-            }
+            // It takes its time whoever else has the processors; for what follows they are free sooner or later.
             if wants(Part::Fuzz) {
                 fuzz::steps(&mut report, &fuzz::Options::default());
+            }
+            if wants(Part::Bpf) {
+                bpf(&mut report);
             }
             None
         };
@@ -158,7 +159,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
         if let Some(beside) = beside
             && let Err(error) = beside.finish(&mut report)
         {
-            report.step::<()>("lints, kernel tests and fuzzing", || Err(error.into()));
+            report.step::<()>("lints, fuzzing and kernel tests", || Err(error.into()));
         }
     }
     if let Some(file) = &options.summary {

@@ -14,11 +14,9 @@ pub(crate) enum Part {
     Provider,
     /// The registry
     Registry,
-    /// Docker Engine, together with its containerd
-    Engine,
-    /// Docker Engine by itself
+    /// Docker Engine
     Dockerd,
-    /// Its containerd by itself
+    /// Its containerd
     Containerd,
 }
 
@@ -29,17 +27,16 @@ pub(crate) enum Part {
 pub(crate) fn crash(part: Part) -> Result<(), Error> {
     check_rights()?;
     let layout = Layout::new(&workspace::root());
-    processes(part, &layout).iter().try_for_each(Daemon::kill)
+    process(part, &layout).kill()
 }
 
-fn processes(part: Part, layout: &Layout) -> Vec<Daemon> {
+fn process(part: Part, layout: &Layout) -> Daemon {
     let engine = || Engine::new(layout);
     match part {
-        Part::Gateway => vec![openfaas::gateway(layout).daemon],
-        Part::Provider => vec![openfaas::provider(layout).daemon],
-        Part::Registry => vec![store::registry(layout).daemon],
-        Part::Engine => vec![engine().dockerd.daemon, engine().containerd],
-        Part::Dockerd => vec![engine().dockerd.daemon],
-        Part::Containerd => vec![engine().containerd],
+        Part::Gateway => openfaas::gateway(layout).daemon,
+        Part::Provider => openfaas::provider(layout).daemon,
+        Part::Registry => store::registry(layout).daemon,
+        Part::Dockerd => engine().dockerd.daemon,
+        Part::Containerd => engine().containerd,
     }
 }
