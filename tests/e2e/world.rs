@@ -121,7 +121,7 @@ fn is_where_it_was_asked_for(host: &Host, agent: &Agent) -> Result<(), Error> {
     };
     let interfaces = agent.status()?["interfaces"].clone();
     let hooks = interfaces.as_array().into_iter().flatten();
-    let mut hooks = hooks.filter_map(|interface| interface["hook"].as_str());
+    let mut hooks = hooks.filter_map(|interface| interface["attached"].as_str());
     check!(
         hooks.any(|hook| hook.starts_with(attach.as_str())),
         "no interface is served at {attach}: {interfaces}"

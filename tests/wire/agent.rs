@@ -184,6 +184,18 @@ impl Agent {
             .output()?)
     }
 
+    /// What `rsfaas sweep` says, where no agent runs.
+    pub(crate) fn sweep(&self, scene: &Scene) -> Outcome<String> {
+        scene.host.enter(|| {
+            let mut sweep = Command::new(&self.program);
+            sweep
+                .arg("sweep")
+                .arg("--config")
+                .arg(self.folder.join("agent.toml"));
+            run(sweep.env("OPENFAAS_CONFIG", &self.folder))
+        })
+    }
+
     /// What comes of a command that an agent is in the way of: one with the same state folder and another socket.
     pub(crate) fn beside(&self, command: &str) -> Outcome<Output> {
         let config = self.folder.join("beside.toml");

@@ -11,6 +11,7 @@ use crate::{
     control,
     openfaas::{FaasCli, Gateway, remove_left_logins},
     rebuild::{self, Swept, UnlockedNames},
+    release::end_owed,
     state::StateDir,
 };
 
@@ -53,6 +54,14 @@ pub(super) fn sweep(config: &Config) -> Result<Swept, Failure> {
     let state = StateDir::new(&config.state_dir);
     // That one may have another socket.
     let _claim = state.claim()?;
+    // At once: their clients wait.
+    match end_owed(state.root()) {
+        Ok(0) => {}
+        Ok(ended) => tell!("{ended} connections are ended, of whose heads the agent had a part"),
+        Err(error) => {
+            tell!("warning: clients whose heads the agent had in part wait in vain: {error}");
+        }
+    }
     let names = UnlockedNames::of_host(&state)
         .map_err(|error| Failure::io(state.root().display(), &error))?;
     let gateway = config.gateway();

@@ -29,7 +29,7 @@ use crate::{
     control::{self, Command, InterfaceStatus, Server, Status},
     openfaas::{FaasCli, Gateway, remove_left_logins},
     rebuild::{self, Host, UnlockedNames},
-    release::Port,
+    release::{Port, end_owed},
     secrecy::{self, Swap},
     spot::{
         AdmissionKey, Attach, Events, InterfaceChange, Interfaces, Options, ReleaseSign, Spotter,
@@ -99,6 +99,14 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let state = StateDir::new(&config.state_dir);
     // Before anything that an agent that runs with the same folder would notice.
     let _claim = state.claim()?;
+    match end_owed(state.root()) {
+        Ok(0) => {}
+        Ok(ended) => tracing::info!(
+            ended,
+            "connections of whose heads an earlier agent had a part"
+        ),
+        Err(error) => tracing::warn!(%error, "clients whose heads an earlier agent had in part"),
+    }
     let server = Server::open(&config.control_socket)?;
     let names = UnlockedNames::of_host(&state).map_err(DaemonError::system("the state folder"))?;
     let gateway = config.gateway();

@@ -25,7 +25,7 @@ use crate::{
     fault::{self, Point},
     head::{Action, Connection, Decision, KeyHeaders, RequestId},
     lease::{Door, Message, Verdict},
-    release::{Port, Template},
+    release::{Owed, Port, Template},
     spot::{AdmissionKey, Admissions, Event, Flows, HeadName, HeldFrame, Hook, SpotError},
 };
 
@@ -44,6 +44,7 @@ pub(super) struct Switchboard {
     admissions: Arc<Admissions>,
     admission_key: AdmissionKey,
     port: Port,
+    owed: Owed,
     key_headers: KeyHeaders,
     head_timeout: Duration,
     idle_limit: Duration,
@@ -73,6 +74,7 @@ impl Switchboard {
             admissions,
             admission_key,
             port,
+            owed: Owed::new(&config.state_dir),
             key_headers: KeyHeaders::new(&config.key_header, &config.next_key_header()),
             head_timeout: config.head_timeout(),
             idle_limit: config.idle_limit(),
@@ -275,6 +277,9 @@ impl Switchboard {
         if let Some(flow) = self.flows.get_mut(key) {
             let before = std::mem::replace(&mut flow.held_bytes, flow.connection.held());
             self.held_bytes = self.held_bytes - before + flow.held_bytes;
+            if !flow.owes() {
+                self.settle(key);
+            }
         }
     }
 
@@ -318,6 +323,7 @@ impl Switchboard {
         if let Some(flow) = self.flows.remove(key) {
             self.held_bytes -= flow.held_bytes;
         }
+        self.settle(key);
         self.missed.remove(key);
         let result = self.table.remove(key);
         self.note(result);

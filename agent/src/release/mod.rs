@@ -6,11 +6,15 @@ mod headers;
 #[cfg(feature = "host")]
 mod loopback;
 #[cfg(feature = "host")]
+mod owed;
+#[cfg(feature = "host")]
 mod port;
 mod reply;
 mod sum;
 mod template;
 
+#[cfg(feature = "host")]
+pub use owed::{Owed, end_owed};
 #[cfg(feature = "host")]
 pub use port::{Port, ReleaseError};
 pub use template::{BadFrame, Frame, Template};

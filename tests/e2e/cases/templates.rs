@@ -222,12 +222,17 @@ fn sign(folder: &Path, function: &str) -> Result<(), Error> {
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("py") | None => text += &format!("# {function}\n"),
             Some("go" | "js") => text += &format!("\n// {function}\n"),
-            Some("json") => text += &"\n".repeat(function.len()),
+            Some("json") => text.extend(function.bytes().flat_map(white)),
             Some(_) => {}
         }
         fs::write(&path, text)?;
     }
     Ok(())
+}
+
+/// A byte as white space, which JSON may end with.
+fn white(byte: u8) -> impl Iterator<Item = char> {
+    (0..8).map(move |bit| if byte >> bit & 1 == 0 { ' ' } else { '\n' })
 }
 
 /// Spaces in JSON are up to the template.

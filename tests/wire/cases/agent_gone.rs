@@ -11,6 +11,9 @@ use crate::{
     world::{World, expect_status, is_rewritten},
 };
 
+/// Bytes of a head that are no whole line.
+const HALF: usize = 10;
+
 cases![
     a_halted_agent_delays_the_answer_only,
     a_killed_agents_callers_get_the_locked_answer,
@@ -18,6 +21,9 @@ cases![
     a_connection_outlives_the_agent_that_served_it,
     a_stopping_agents_callers_get_an_answer,
     a_stopping_agent_ends_the_connection_of_half_a_head,
+    a_killed_agents_successor_ends_the_connection_of_half_a_head,
+    the_sweep_after_a_killed_agent_ends_the_connection_of_half_a_head,
+    a_connection_of_whose_head_the_rest_has_come_outlives_the_agent,
     an_agent_whose_terminal_is_gone_stops_as_if_told_to,
     a_stopping_agent_tells_so_whoever_asks_it_for_something,
 ];
@@ -120,21 +126,56 @@ fn a_stopping_agents_callers_get_an_answer(world: &World) -> Outcome {
     Ok(())
 }
 
-/// The client was told that it has come, and does not send it again.
-fn a_stopping_agent_ends_the_connection_of_half_a_head(world: &World) -> Outcome {
+/// A client of whose head a part has come, and that was told so: it does not send it again.
+fn told_of_half_a_head(world: &World) -> Outcome<Client> {
     let bytes = Request::keyed(world.a()?).bytes();
     let told = world.agent.counter("heads_acknowledged")?;
     let mut client = Client::open(world.route()?)?;
     // Not even a line, of which nothing can be judged.
-    client.write(&bytes[..10])?;
+    client.write(&bytes[..HALF])?;
     eventually("the client to be told", || {
         Ok(world.agent.counter("heads_acknowledged")? > told)
     })?;
+    Ok(client)
+}
+
+fn a_stopping_agent_ends_the_connection_of_half_a_head(world: &World) -> Outcome {
+    let mut client = told_of_half_a_head(world)?;
     world.agent.stop()?;
     let ended = client.is_broken_off();
     world.agent.start(&world.scene)?;
     check!(ended?, "the connection goes on");
     Ok(())
+}
+
+fn a_killed_agents_successor_ends_the_connection_of_half_a_head(world: &World) -> Outcome {
+    let mut client = told_of_half_a_head(world)?;
+    world.agent.kill()?;
+    restart(world)?;
+    check!(client.is_broken_off()?, "the connection goes on");
+    Ok(())
+}
+
+fn the_sweep_after_a_killed_agent_ends_the_connection_of_half_a_head(world: &World) -> Outcome {
+    let mut client = told_of_half_a_head(world)?;
+    world.agent.kill()?;
+    let said = world.agent.sweep(&world.scene);
+    let ended = client.is_broken_off();
+    restart(world)?;
+    let said = said?;
+    check!(ended?, "the connection goes on; the sweep says {said}");
+    Ok(())
+}
+
+fn a_connection_of_whose_head_the_rest_has_come_outlives_the_agent(world: &World) -> Outcome {
+    let mut client = told_of_half_a_head(world)?;
+    let bytes = Request::keyed(world.a()?).bytes();
+    client.write(&bytes[HALF..])?;
+    expect_status(200, &client.answer()?)?;
+    world.agent.kill()?;
+    restart(world)?;
+    client.write(&bytes)?;
+    expect_status(200, &client.answer()?)
 }
 
 fn an_agent_whose_terminal_is_gone_stops_as_if_told_to(world: &World) -> Outcome {

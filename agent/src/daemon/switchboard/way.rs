@@ -1,4 +1,6 @@
 //! The way back into the host: through the interface on which a segment was caught.
+use std::io;
+
 use agent_ebpf::FlowKey;
 
 use super::{Flow, Switchboard};
@@ -37,6 +39,7 @@ impl Switchboard {
     pub(in crate::daemon) fn end_acknowledged(&mut self) {
         for key in self.which(Flow::owes) {
             self.reset(&key);
+            self.settle(&key);
         }
     }
 
@@ -58,10 +61,18 @@ impl Switchboard {
             return;
         };
         let (frame, interface) = (template.acknowledgement(end), template.interface());
+        let reset = template.reset();
         flow.acknowledged = Some(end);
+        // Before the client knows.
+        noted(self.owed.note(*key, reset));
         if self.reply(&frame, interface) {
             self.counters.heads_acknowledged += 1;
         }
+    }
+
+    /// Nothing of a connection is owed any more.
+    pub(super) fn settle(&mut self, key: &FlowKey) {
+        noted(self.owed.settle(key));
     }
 
     /// Sends a client a frame; whether it was sent.
@@ -100,5 +111,11 @@ impl Switchboard {
 
     pub(super) fn way(&self, interface: u32) -> Way {
         self.interfaces.get(&interface).copied().unwrap_or_default()
+    }
+}
+
+fn noted(outcome: io::Result<()>) {
+    if let Err(error) = outcome {
+        tracing::warn!(%error, "if the agent is killed now, a client whose head it has in part waits in vain");
     }
 }
