@@ -3,7 +3,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{PoisonError, RwLock, RwLockWriteGuard},
     thread,
     time::Duration,
 };
@@ -31,8 +31,8 @@ const NODE: [&str; 3] = ["node22", "node20", "node18"];
 /// A project folder.
 pub(crate) struct Author {
     folder: tempfile::TempDir,
-    /// Whoever seals pushes, and has the registry's garbage collected, with which what is being pushed may go.
-    sealing: Mutex<()>,
+    /// Whoever seals has the registry's garbage collected, with which what somebody else is pushing may go.
+    pushes: RwLock<()>,
 }
 
 impl Author {
@@ -59,7 +59,7 @@ impl Author {
         fs::write(&stack, text)?;
         Ok(Self {
             folder,
-            sealing: Mutex::new(()),
+            pushes: RwLock::new(()),
         })
     }
 
@@ -98,25 +98,18 @@ impl Author {
         Ok(fs::write(self.key_file(function), format!("{key}\n"))?)
     }
 
-    /// Waits until nobody else seals or unseals.
-    pub(crate) fn sealing(&self) -> MutexGuard<'_, ()> {
-        self.sealing.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Waits until nobody else pushes, seals or unseals.
+    pub(crate) fn sealing(&self) -> RwLockWriteGuard<'_, ()> {
+        self.pushes.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The classic flow: build, push, deploy.
     pub(crate) fn deploy(&self, host: &Host, function: &str) -> Result<(), Error> {
         for step in ["build", "push", "deploy"] {
-            let mut command = match &host.purge_command {
-                // The testbed's waits for those who share a lock on it.
-                Some(purge) if step == "push" => {
-                    let mut command = Command::new("flock");
-                    command.arg("--shared").arg(purge).arg("faas-cli");
-                    command
-                }
-                _ => Command::new("faas-cli"),
-            };
+            let pushing = || self.pushes.read().unwrap_or_else(PoisonError::into_inner);
+            let _pushing = (step == "push").then(pushing);
             let function = ["-f", "stack.yaml", "--filter", function];
-            run(self.project(&mut command, host).arg(step).args(function))?;
+            run(self.faas(host).arg(step).args(function))?;
         }
         Ok(())
     }
@@ -200,21 +193,19 @@ impl Author {
     /// Removes the deployed function. faasd gives up on one that takes longer than five seconds to end, as
     /// upstream's watchdog does while it drains, and has killed it by the next time.
     pub(crate) fn remove(&self, host: &Host, function: &str) -> Result<(), Error> {
-        let remove = || {
-            let mut faas_cli = Command::new("faas-cli");
-            run(self.project(&mut faas_cli, host).args(["remove", function])).map(drop)
-        };
+        let remove = || run(self.faas(host).args(["remove", function])).map(drop);
         remove().or_else(|_| {
             thread::sleep(Duration::from_secs(1));
             remove()
         })
     }
 
-    /// Has a command work on the project.
-    fn project<'a>(&self, command: &'a mut Command, host: &Host) -> &'a mut Command {
+    fn faas(&self, host: &Host) -> Command {
+        let mut command = Command::new("faas-cli");
         command
             .current_dir(self.folder.path())
-            .env("OPENFAAS_URL", format!("http://127.0.0.1:{}", host.port))
+            .env("OPENFAAS_URL", format!("http://127.0.0.1:{}", host.port));
+        command
     }
 }
 
