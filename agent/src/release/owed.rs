@@ -10,12 +10,14 @@ use std::{
 use agent_ebpf::FlowKey;
 use zeroize::Zeroizing;
 
-use super::{headers::is_ipv4, loopback::Loopback, template::Frame};
+use super::{
+    headers::{IPV4_LEN, IPV6_LEN, is_ipv4},
+    loopback::Loopback,
+    template::Frame,
+};
 
 /// The file in the state folder.
 const FILE: &str = "owed";
-/// Bytes of an IP header that hold its addresses.
-const ADDRESSES: [usize; 2] = [20, 40];
 
 /// The connections that this agent owes an answer or an end, by what ends them.
 pub struct Owed {
@@ -103,8 +105,8 @@ fn packets(mut bytes: &[u8]) -> Vec<Frame> {
         let Some((packet, rest)) = rest.split_at_checked(u16::from_be_bytes(*length).into()) else {
             break;
         };
-        let [v4, v6] = ADDRESSES;
-        if packet.len() < if is_ipv4(packet) { v4 } else { v6 } {
+        let header = if is_ipv4(packet) { IPV4_LEN } else { IPV6_LEN };
+        if packet.len() < header {
             break;
         }
         packets.push(Frame::new(Zeroizing::new(packet.to_vec()), 0));

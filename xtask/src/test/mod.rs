@@ -48,17 +48,13 @@ enum Attach {
 }
 
 impl Attach {
-    /// As the agent's configuration has it.
-    fn name(self) -> &'static str {
-        match self {
+    /// For tests of the whole, as the agent's configuration has it.
+    fn told(self) -> (&'static str, &'static str) {
+        let name = match self {
             Self::Tc => "tc",
             Self::Xdp => "xdp",
-        }
-    }
-
-    /// For tests of the whole.
-    fn told(self) -> (&'static str, &'static str) {
-        ("RSFAAS_ATTACH", self.name())
+        };
+        ("RSFAAS_ATTACH", name)
     }
 }
 
