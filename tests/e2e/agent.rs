@@ -228,10 +228,22 @@ impl Agent {
         Ok(())
     }
 
+    /// What it is told of a function.
+    pub(crate) fn record(&self, function: &str) -> Result<Value, Error> {
+        Ok(serde_json::from_slice(&fs::read(
+            self.record_file(function),
+        )?)?)
+    }
+
+    /// Where that is.
+    pub(crate) fn record_file(&self, function: &str) -> PathBuf {
+        let records = self.state_dir().join("functions");
+        records.join(format!("{function}.json"))
+    }
+
     /// Has it let go of a function, whose record is removed.
     pub(crate) fn forget(&self, function: &str) -> Result<(), Error> {
-        let records = self.state_dir().join("functions");
-        fs::remove_file(records.join(format!("{function}.json")))?;
+        fs::remove_file(self.record_file(function))?;
         eventually("the agent to let go of the function", || {
             Ok(self.function(function).is_err())
         })

@@ -121,9 +121,7 @@ impl Preparation<'_> {
         steps: &[String],
     ) -> Result<Prepared, ImageError> {
         let folder = match recipe {
-            Recipe::Template { marker, .. } => {
-                locate::find(self.engine, &plain.to_string(), marker).await?
-            }
+            Recipe::Template { .. } => locate::find(self.engine, &plain.to_string()).await?,
             Recipe::Dockerfile { .. } => None,
         };
         let (_, config) = self.engine.inspect(&plain.to_string()).await?;

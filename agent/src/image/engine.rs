@@ -179,12 +179,20 @@ impl Engine {
         Ok(Storage::of(self.0.info().await?))
     }
 
-    /// Every image, steps of builds included, with the names of the folders of its layers.
-    pub(super) async fn layer_folders(&self) -> Result<Vec<(Image, HashSet<String>)>, ImageError> {
+    /// Some of all images, steps of builds included, with the names of the folders of their layers.
+    pub(super) async fn layer_folders(
+        &self,
+        wanted: impl Fn(&Image) -> bool,
+    ) -> Result<Vec<(Image, HashSet<String>)>, ImageError> {
         let options = ListImagesOptionsBuilder::new().all(true).build();
+        let listed = self.0.list_images(Some(options)).await?.into_iter();
+        let listed = listed.map(|listed| Image {
+            id: listed.id,
+            tags: without_none(listed.repo_tags),
+        });
         let mut images = Vec::new();
-        for listed in self.0.list_images(Some(options)).await? {
-            let found = match self.0.inspect_image(&listed.id).await {
+        for image in listed.filter(wanted) {
+            let found = match self.0.inspect_image(&image.id).await {
                 Ok(found) => found,
                 // It has gone since it was listed.
                 Err(error) if is_missing(&error) => continue,
@@ -197,12 +205,6 @@ impl Engine {
                 paths.filter_map(|path| path.parent()?.file_name()?.to_str())
             });
             let folders = folders.map(str::to_owned).collect();
-            let mut tags = listed.repo_tags;
-            tags.retain(|tag| tag != "<none>:<none>");
-            let image = Image {
-                id: listed.id,
-                tags,
-            };
             images.push((image, folders));
         }
         Ok(images)
@@ -236,6 +238,12 @@ impl Engine {
     ) -> impl Stream<Item = Result<Bytes, bollard::errors::Error>> {
         self.0.export_container(id)
     }
+}
+
+/// An image's names: the engine lists one that has none by this text.
+fn without_none(mut tags: Vec<String>) -> Vec<String> {
+    tags.retain(|tag| tag != "<none>:<none>");
+    tags
 }
 
 /// What to do about an engine that gave no answer; one that has answered runs, and has let this user in.

@@ -5,23 +5,18 @@ use std::{
     path::PathBuf,
 };
 
-use super::{Engine, ImageError, export};
+use super::{Engine, ImageError, export, project::MARKER};
 
 /// The folder with the marker, absolute; `None` where the image does not have it.
-pub(super) async fn find(
-    engine: &Engine,
-    image: &str,
-    marker: &str,
-) -> Result<Option<PathBuf>, ImageError> {
-    let marker = marker.to_owned();
-    export::read(engine, image, move |archive| scan(archive, &marker)).await
+pub(super) async fn find(engine: &Engine, image: &str) -> Result<Option<PathBuf>, ImageError> {
+    export::read(engine, image, scan).await
 }
 
 /// Reads an archive up to the marker.
-fn scan(archive: impl Read, marker: &str) -> io::Result<Option<PathBuf>> {
+fn scan(archive: impl Read) -> io::Result<Option<PathBuf>> {
     for entry in tar::Archive::new(archive).entries()? {
         let path = entry?.path()?.into_owned();
-        if path.file_name().is_some_and(|name| name == marker) {
+        if path.file_name().is_some_and(|name| name == MARKER) {
             return Ok(path.parent().map(|folder| PathBuf::from("/").join(folder)));
         }
     }
@@ -39,7 +34,7 @@ mod tests {
     #[test]
     fn the_folder_of_the_marker_is_found_whatever_the_chunks() {
         let mut builder = tar::Builder::new(Vec::new());
-        for path in ["etc/passwd", "home/app/function/.marker", "usr/x"] {
+        for path in ["etc/passwd", "home/app/function/.rsfaas-handler", "usr/x"] {
             let mut header = tar::Header::new_gnu();
             header.set_size(3);
             builder
@@ -53,9 +48,16 @@ mod tests {
                 sender.send(Bytes::copy_from_slice(chunk)).unwrap();
             }
             drop(sender);
-            let found = scan(Chunks::new(receiver), ".marker").unwrap();
+            let found = scan(Chunks::new(receiver)).unwrap();
             assert_eq!(found, Some("/home/app/function".into()));
         }
-        assert_eq!(scan(archive.as_slice(), ".other").unwrap(), None);
+        let mut others = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(0);
+        others
+            .append_data(&mut header, "etc/passwd", io::empty())
+            .unwrap();
+        let others = others.into_inner().unwrap();
+        assert_eq!(scan(others.as_slice()).unwrap(), None);
     }
 }

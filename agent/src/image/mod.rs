@@ -167,10 +167,3 @@ impl ImageError {
         move |source| Self::Context { function, source }
     }
 }
-
-/// Sixteen random hexadecimal digits.
-fn random_name() -> Result<String, getrandom::Error> {
-    let mut bytes = [0_u8; 8];
-    getrandom::fill(&mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-}

@@ -3,25 +3,17 @@ use std::{fs, io, path::Path};
 
 use serde_json::Value;
 
-use super::random_name;
 use crate::{
     seal::archive::is_manifest,
     stack::{Function, StackFile},
 };
 
-/// The name of a file that tells where a template puts the handler folder.
-pub(super) fn marker() -> io::Result<String> {
-    let digits = random_name().map_err(io::Error::other)?;
-    Ok(format!(".rsfaas-{digits}"))
-}
+/// Name of the file that tells where a template puts the handler folder. It is the same each time: by it and the manifests
+/// the builder knows whether it has done a step, and so whether functions have their base in common.
+pub(super) const MARKER: &str = ".rsfaas-handler";
 
 /// A project of the one function, whose handler folder has manifests and the marker only.
-pub(super) fn write(
-    project: &Path,
-    stack: &StackFile,
-    function: &Function,
-    marker: &str,
-) -> io::Result<()> {
+pub(super) fn write(project: &Path, stack: &StackFile, function: &Function) -> io::Result<()> {
     let handler = project.join("handler");
     fs::create_dir(&handler)?;
     for entry in fs::read_dir(&function.handler)? {
@@ -38,7 +30,7 @@ pub(super) fn write(
             fs::set_permissions(copy, entry.metadata()?.permissions())?;
         }
     }
-    fs::write(handler.join(marker), "")?;
+    fs::write(handler.join(MARKER), "")?;
     std::os::unix::fs::symlink(stack.templates(), project.join("template"))?;
     let text = format!(
         "version: 1.0\nprovider:\n  name: openfaas\nfunctions:\n  {}:\n    lang: {}\n    handler: \
@@ -87,13 +79,13 @@ mod tests {
         fs::write(&path, text).unwrap();
         let stack = StackFile::read(&path).unwrap();
         let function = stack.functions(None).unwrap().remove(0);
-        write(project.path(), &stack, &function, ".rsfaas-0").unwrap();
+        write(project.path(), &stack, &function).unwrap();
         let mut names: Vec<_> = fs::read_dir(project.path().join("handler"))
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         names.sort();
-        assert_eq!(names, [".rsfaas-0", "requirements.txt"]);
+        assert_eq!(names, [MARKER, "requirements.txt"]);
         let mode = fs::metadata(copy).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o606);
     }

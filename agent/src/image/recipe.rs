@@ -13,7 +13,7 @@ use super::{
     context::Context,
     dockerfile,
     ignore::{FILE, Ignored},
-    project,
+    project::{self, MARKER},
 };
 use crate::{
     openfaas::FaasCli,
@@ -31,8 +31,6 @@ pub(super) enum Recipe {
         project: tempfile::TempDir,
         /// The context that faas-cli has made in it.
         context: PathBuf,
-        /// Name of the marker file.
-        marker: String,
     },
     /// The handler folder itself is the context.
     Dockerfile {
@@ -49,11 +47,10 @@ impl Recipe {
         function: &Function,
     ) -> Result<Self, ImageError> {
         let failed = ImageError::context(&function.name);
-        let (project, marker) = tempfile::tempdir()
-            .and_then(|project| Ok((project, project::marker()?)))
-            .and_then(|(project, marker)| {
-                project::write(project.path(), stack, function, &marker)?;
-                Ok((project, marker))
+        let project = tempfile::tempdir()
+            .and_then(|project| {
+                project::write(project.path(), stack, function)?;
+                Ok(project)
             })
             .map_err(failed)?;
         let file = project.path().join("stack.yaml");
@@ -63,11 +60,7 @@ impl Recipe {
         let context = Path::new("build").join(&function.name);
         let dockerfile = project.path().join(&context).join(DOCKERFILE);
         tell_platform(&dockerfile).map_err(ImageError::context(&function.name))?;
-        Ok(Self::Template {
-            project,
-            context,
-            marker,
-        })
+        Ok(Self::Template { project, context })
     }
 
     /// Reads the author's Dockerfile.
@@ -94,9 +87,9 @@ impl Recipe {
     pub(super) fn base(&self, function: &Function) -> Result<Context, ImageError> {
         let failed = ImageError::context(&function.name);
         match self {
-            Self::Template {
-                project, context, ..
-            } => Context::new().folder(&project.path().join(context)),
+            Self::Template { project, context } => {
+                Context::new().folder(&project.path().join(context))
+            }
             Self::Dockerfile { stripped } => Context::new()
                 .file(DOCKERFILE, 0o644, stripped.as_bytes())
                 .and_then(|context| {
@@ -113,17 +106,13 @@ impl Recipe {
         source: &Archive,
     ) -> Result<Context, ImageError> {
         let build = || match self {
-            Self::Template {
-                project,
-                context,
-                marker,
-            } => {
+            Self::Template { project, context } => {
                 let context = project.path().join(context);
-                let handler = handler_folder(&context, marker)?;
+                let handler = handler_folder(&context)?;
                 let there = context.join(&handler);
                 let own = |path: &Path| {
                     path.strip_prefix(&handler).is_ok_and(|path| {
-                        path == Path::new(marker)
+                        path == Path::new(MARKER)
                             || source.get(path).is_some()
                             || is_rewritten(&there, &function.handler, path)
                     })
@@ -225,10 +214,10 @@ fn manifests(
 }
 
 /// Where the handler folder is in a template's context, by the marker.
-fn handler_folder(context: &Path, marker: &str) -> io::Result<PathBuf> {
+fn handler_folder(context: &Path) -> io::Result<PathBuf> {
     let mut folders = vec![PathBuf::new()];
     while let Some(folder) = folders.pop() {
-        if context.join(&folder).join(marker).exists() {
+        if context.join(&folder).join(MARKER).exists() {
             return Ok(folder);
         }
         for entry in fs::read_dir(context.join(&folder))? {

@@ -11,7 +11,6 @@ use super::{
     containerd::{pulled_tags, remove_pulled},
     context::Context,
     purge::{blobs, pushed_tags, remove_manifest},
-    random_name,
 };
 use crate::seal::archive::{Archive, Content};
 
@@ -39,7 +38,10 @@ impl Unlocked<'_> {
     /// # Errors
     /// When the system gives no random bytes.
     pub(crate) fn tag(host: &str) -> Result<String, getrandom::Error> {
-        Ok(format!("{TAG}{host}-{}", random_name()?))
+        let mut digits = [0_u8; 8];
+        getrandom::fill(&mut digits)?;
+        let digits: String = digits.iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(format!("{TAG}{host}-{digits}"))
     }
 
     /// Builds the image. Plaintext is handed to the engine as a stream, never as a file of the agent's.

@@ -237,10 +237,20 @@ pub(crate) fn a_changed_handler_is_sealed_without_being_built(world: &World) -> 
     let opened = world.author.open(&world.host, FUNCTION)?;
     let handler = opened.path().join("handler");
     world.canary.plant_unbuilt(&handler.join("handler.py"))?;
+    let before = base_image(world)?;
     make_plain(world, &handler, &world.author.path(FUNCTION))?;
     drop(opened);
     world.author.seal(&world.host, &world.agent, FUNCTION)?;
+    let after = base_image(world)?;
+    check!(before == after, "{before} was built again, as {after}");
     serves(world)
+}
+
+/// What its record says.
+fn base_image(world: &World) -> Result<String, Error> {
+    let record = world.agent.record(FUNCTION)?;
+    let image = record["base_image"].as_str();
+    Ok(image.unwrap_or_default().to_owned())
 }
 
 /// As before the function was sealed, but for the images.

@@ -116,11 +116,7 @@ impl Template {
         let result = self.sealed(world);
         // Sealed or not: the next case needs the room.
         let opened = self.source_again(world);
-        let record = agent
-            .state_dir()
-            .join("functions")
-            .join(format!("{function}.json"));
-        match fs::remove_file(record) {
+        match fs::remove_file(agent.record_file(function)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
             _ => {}
         }

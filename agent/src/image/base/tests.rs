@@ -15,7 +15,10 @@ use bollard::{API_DEFAULT_VERSION, Docker};
 use serde_json::json;
 
 use super::{
-    super::difference::tests::{FILE, FOLDER, Made, image},
+    super::{
+        difference::tests::{FILE, FOLDER, Made, image},
+        project::MARKER,
+    },
     *,
 };
 use crate::seal::archive::Survey;
@@ -150,11 +153,10 @@ impl Project {
         let project = tempfile::tempdir_in(self.folder.path()).unwrap();
         let function = project.path().join("build/function");
         fs::create_dir_all(&function).unwrap();
-        fs::write(function.join(".marker"), "").unwrap();
+        fs::write(function.join(MARKER), "").unwrap();
         Recipe::Template {
             project,
             context: "build".into(),
-            marker: ".marker".into(),
         }
     }
 }
@@ -171,7 +173,7 @@ async fn prepare(env: &[&'static str], program: &str) -> (Prepared, bool) {
         [
             ("app/", FOLDER, 0o755, ""),
             ("app/handler.x", FILE, 0o644, handler),
-            ("app/.marker", FILE, 0o644, ""),
+            ("app/.rsfaas-handler", FILE, 0o644, ""),
             ("program", FILE, 0o755, program),
         ]
     };

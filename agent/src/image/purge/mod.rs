@@ -150,12 +150,14 @@ impl Purge<'_> {
     /// The folders of the base's layers. That was built without any of the author's files: what is the same there, as
     /// a stub of the template that the author has left as it was, is no secret.
     async fn base_layers(&self) -> Result<HashSet<String>, ImageError> {
-        let mut images = self.engine.layer_folders().await?;
-        images.retain(|(image, _)| {
+        let is_base = |image: &Image| {
             let mut names = image.tags.iter().map(|tag| Reference::parse(tag));
             names.any(|name| name.is_same(self.base))
-        });
-        Ok(images
+        };
+        Ok(self
+            .engine
+            .layer_folders(is_base)
+            .await?
             .into_iter()
             .flat_map(|(_, folders)| folders)
             .collect())
@@ -173,7 +175,7 @@ impl Purge<'_> {
     /// Removes images without a name, and records of the builder's cache, that hold what was found.
     async fn clean(&self, found: &[PathBuf]) -> Result<(), ImageError> {
         let layers: BTreeSet<String> = found.iter().filter_map(|path| layer_of(path)).collect();
-        let images = self.engine.layer_folders().await?;
+        let images = self.engine.layer_folders(|_| true).await?;
         for (image, folders) in &images {
             if image.tags.is_empty() && folders.iter().any(|folder| layers.contains(folder)) {
                 // A step of an image that has a name cannot be removed, and is told of.
@@ -202,7 +204,18 @@ impl Purge<'_> {
         search: traces::Search,
         purged: &mut Purged,
     ) -> Result<(), ImageError> {
-        let images = self.engine.layer_folders().await?;
+        if search.found.is_empty() {
+            if search.contents > 0 {
+                purged.proved.push(format!(
+                    "none of the handler's {} files is among the {} files in {}",
+                    search.contents,
+                    search.files,
+                    root.display()
+                ));
+            }
+            return Ok(());
+        }
+        let images = self.engine.layer_folders(|_| true).await?;
         let mut left = BTreeMap::<String, (String, usize)>::new();
         for path in search.found.keys() {
             let layer = layer_of(path);
@@ -222,14 +235,6 @@ impl Purge<'_> {
                 ),
             };
             left.entry(what).or_insert((how, 0)).1 += 1;
-        }
-        if left.is_empty() && search.contents > 0 {
-            purged.proved.push(format!(
-                "none of the handler's {} files is among the {} files in {}",
-                search.contents,
-                search.files,
-                root.display()
-            ));
         }
         let more = left.len().saturating_sub(NAMED);
         for (what, (how, count)) in left.into_iter().take(NAMED) {

@@ -57,14 +57,13 @@ fn a_template_gets_the_authors_files_in_place_of_its_stub() {
         ("function/handler.go", "stub"),
         ("function/go.mod", "author's"),
         ("function/kept.go", "kept"),
-        ("function/.marker", "x"),
+        ("function/.rsfaas-handler", ""),
     ] {
         fs::write(context.join(path), text).unwrap();
     }
     let recipe = Recipe::Template {
         project,
         context: "build".into(),
-        marker: ".marker".into(),
     };
     let base = files(recipe.base(&function).unwrap());
     assert!(base.values().all(|text| text != "author" && text != "more"));
@@ -104,13 +103,12 @@ fn manifests_come_to_both_builds_with_the_same_headers() {
     let folder = project.path().join("build/function");
     fs::create_dir_all(&folder).unwrap();
     fs::copy(function.handler.join("Gemfile"), folder.join("Gemfile")).unwrap();
-    for (name, text) in [(".marker", "x"), ("package.json", "no tests")] {
+    for (name, text) in [(MARKER, ""), ("package.json", "no tests")] {
         fs::write(folder.join(name), text).unwrap();
     }
     let recipe = Recipe::Template {
         project,
         context: "build".into(),
-        marker: ".marker".into(),
     };
     let base = headers(recipe.base(&function).unwrap());
     let whole = headers(recipe.whole(&function, &source).unwrap());
