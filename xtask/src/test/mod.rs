@@ -126,18 +126,18 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
         // These need the processors, and what follows mostly waits for containers.
         let beside = if all {
             report.step("start lints, fuzzing and kernel tests", || {
-                Ok(beside::Checks::start(&["lint", "fuzz", "bpf"])?)
+                Ok(beside::Checks::start(&["lint", "bpf", "fuzz"])?)
             })
         } else {
+            // Beside the tests on an OpenFaaS the processors are free only towards the end: those mostly wait by then.
             if wants(Part::Lint) {
                 lint::run(&mut report);
             }
-            // It takes its time whoever else has the processors; for what follows they are free sooner or later.
-            if wants(Part::Fuzz) {
-                fuzz::steps(&mut report, &fuzz::Options::default());
-            }
             if wants(Part::Bpf) {
                 bpf(&mut report);
+            }
+            if wants(Part::Fuzz) {
+                fuzz::steps(&mut report, &fuzz::Options::default());
             }
             None
         };
@@ -187,13 +187,14 @@ fn on_openfaas<B>(
 
 fn bpf(report: &mut Report) {
     report.step("what the canary search finds", canary_tests);
+    // They wait for most of their time; what follows needs a processor for all of it.
+    report.tests("wire tests at TC", || wire_tests(Attach::Tc));
+    report.tests("wire tests at XDP", || wire_tests(Attach::Xdp));
     report.step("kernel tests", || {
         // Of this program there are none, and cargo would build it anew, for other features, in its own place.
         let exclude = ["--exclude", "rsfaas-tests", "--exclude", "xtask"];
         cargo_test(&[&exclude[..], &["--test", "*"]].concat())
     });
-    report.tests("wire tests at TC", || wire_tests(Attach::Tc));
-    report.tests("wire tests at XDP", || wire_tests(Attach::Xdp));
 }
 
 /// What every check needs. All checks together also set the machine up.
