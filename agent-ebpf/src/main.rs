@@ -1,6 +1,6 @@
 //! The programs that the agent loads: `spot_*` on the ingress hook of every interface, TC's or XDP's,
-//! `watch_*` on the egress hook, and `release` at the far end of the agent's veth pair. `null_*` do
-//! nothing: what the others cost is measured against them.
+//! `watch_*` on the egress hook, and `release` at the far end of the agent's veth pair. `spot_loopback` watches, too.
+//! `null_*` do nothing: what the others cost is measured against them.
 #![no_std]
 #![no_main]
 
@@ -32,9 +32,9 @@ use crate::{
     clock::now,
     frame::Frame,
     hold::Place,
-    maps::{FLOWS, count},
-    packet::{Direction, Link, Segment},
-    turn::{Answer, Arrival, Turn},
+    maps::{FLOWS, WATCH, count},
+    packet::{Direction, Link, Segment, Wanted},
+    turn::{Answer, Turn},
     work::Scratch,
 };
 
@@ -65,22 +65,40 @@ impl Fate {
     }
 }
 
-/// Ingress of interfaces with an Ethernet header, loopback included.
+/// Ingress of interfaces with an Ethernet header.
 #[classifier]
 pub(crate) fn spot_ethernet(ctx: TcContext) -> i32 {
-    spot(&ctx, Link::Ethernet).at_tc()
+    parse_and_spot(&ctx, Link::Ethernet).at_tc()
+}
+
+/// Ingress of the loopback interface, by which everything comes that has gone out on it.
+#[classifier]
+pub(crate) fn spot_loopback(ctx: TcContext) -> i32 {
+    let Some(segment) = Segment::parse(&ctx, Link::Ethernet, Wanted::Both) else {
+        return Fate::Pass.at_tc();
+    };
+    match segment.direction {
+        Direction::ToGateway => spot(&ctx, segment).at_tc(),
+        Direction::FromGateway => {
+            // Both in one would need more than a program's stack.
+            // SAFETY: a program of the same type takes over, with the same packet, and does not come back.
+            unsafe { WATCH.tail_call(&ctx, 0) };
+            // The kernel takes it out where the agent has died and its programs have not: then nobody is told.
+            Fate::Pass.at_tc()
+        }
+    }
 }
 
 /// Ingress of interfaces whose packets start with the IP header (tun, WireGuard).
 #[classifier]
 pub(crate) fn spot_ip(ctx: TcContext) -> i32 {
-    spot(&ctx, Link::Ip).at_tc()
+    parse_and_spot(&ctx, Link::Ip).at_tc()
 }
 
 /// Ingress of interfaces with an Ethernet header, before the stack. Packets may lie in several buffers.
 #[xdp(frags)]
 pub(crate) fn spot_xdp(ctx: XdpContext) -> u32 {
-    spot(&ctx, Link::Ethernet).at_xdp()
+    parse_and_spot(&ctx, Link::Ethernet).at_xdp()
 }
 
 /// Egress of interfaces with an Ethernet header.
@@ -145,10 +163,15 @@ pub(crate) fn null_xdp(_: XdpContext) -> u32 {
 }
 
 #[inline(always)]
-fn spot(frame: &impl Frame, link: Link) -> Fate {
-    let Some(segment) = Segment::parse(frame, link, Direction::ToGateway) else {
-        return Fate::Pass;
-    };
+fn parse_and_spot(frame: &impl Frame, link: Link) -> Fate {
+    match Segment::parse(frame, link, Wanted::One(Direction::ToGateway)) {
+        Some(segment) => spot(frame, segment),
+        None => Fate::Pass,
+    }
+}
+
+#[inline(always)]
+fn spot(frame: &impl Frame, segment: Segment) -> Fate {
     if frame.take_release() {
         count(Counter::Released);
         return Fate::Pass;
@@ -202,7 +225,7 @@ fn judge(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Judged
         return Judged::Pass;
     }
     let arrival = turn::arrived(segment);
-    if let Some(flow) = known(segment, &arrival) {
+    if let Some(flow) = known(segment, arrival.may_be_held) {
         // SAFETY: the entry stays in memory while the program runs; a concurrent change shows as the
         // old or the new numbers, and a segment judged by either is held or passed rightly.
         let flow = unsafe { &mut *flow };
@@ -235,8 +258,8 @@ fn judge(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Judged
 
 /// What the agent has told of a segment's flow.
 #[inline(always)]
-fn known(segment: &Segment, arrival: &Arrival) -> Option<*mut Flow> {
-    if arrival.may_be_held {
+fn known(segment: &Segment, may_be_held: bool) -> Option<*mut Flow> {
+    if may_be_held {
         FLOWS.get_ptr_mut(&segment.flow)
     } else {
         None
@@ -354,8 +377,8 @@ fn notice_end(frame: &impl Frame, segment: &Segment) -> Fate {
 /// or one that says that the function has failed.
 #[inline(always)]
 fn notice_answer(frame: &impl Frame, segment: &Segment) {
-    let answer = turn::answered(frame, segment);
-    let Some(flow) = FLOWS.get_ptr_mut(&segment.flow) else {
+    let (answer, may_be_held) = turn::answered(frame, segment);
+    let Some(flow) = known(segment, may_be_held) else {
         return;
     };
     // SAFETY: the entry stays in memory while the program runs; a concurrent change of one number
@@ -401,25 +424,26 @@ fn notice_break(segment: &Segment) {
 
 #[inline(always)]
 fn watch(frame: &impl Frame, link: Link) -> Fate {
-    let Some(segment) = Segment::parse(frame, link, Direction::FromGateway) else {
+    let Some(segment) = Segment::parse(frame, link, Wanted::One(Direction::FromGateway)) else {
         return Fate::Pass;
     };
+    let segment = &segment;
     if segment.is_reset() {
-        notice_break(&segment);
-        hold::notice(frame, &segment, EventKind::Reset);
+        notice_break(segment);
+        hold::notice(frame, segment, EventKind::Reset);
     } else if segment.is_acceptance() {
         // What the agent has is an earlier one between the same ports, whose end was not seen.
-        if turn::opened(&segment) {
-            hold::notice(frame, &segment, EventKind::Reset);
+        if turn::opened(segment) {
+            hold::notice(frame, segment, EventKind::Reset);
         }
     } else {
         if segment.payload_length != 0 {
-            notice_answer(frame, &segment);
+            notice_answer(frame, segment);
         }
         // The last of an answer may bring it.
         if segment.is_fin() {
-            notice_break(&segment);
-            hold::notice(frame, &segment, EventKind::ServerFin);
+            notice_break(segment);
+            hold::notice(frame, segment, EventKind::ServerFin);
         }
     }
     Fate::Pass

@@ -3,7 +3,7 @@
 use agent_ebpf::{Counter, Flow, FlowKey, NameKey, ring, search};
 use aya_ebpf::{
     macros::map,
-    maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, LruHashMap, PerCpuArray, ProgramArray, RingBuf},
 };
 
 /// Sealed functions and unlocked containers, by name; the value is a `NameKind`.
@@ -41,6 +41,11 @@ pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(ring::SIZE as u32, 0
 /// The automaton that finds the key header; the agent fills it before it attaches the programs.
 #[map]
 static SEARCH: Array<[u8; search::TABLE_LEN]> = Array::with_max_entries(1, 0);
+
+/// The program for what comes from the gateway, to which that at the loopback interface gives it; the agent puts it there
+/// before it attaches the programs.
+#[map]
+pub(crate) static WATCH: ProgramArray = ProgramArray::with_max_entries(1, 0);
 
 #[map]
 static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counter::COUNT, 0);

@@ -36,17 +36,42 @@ pub(crate) enum Link {
     Ip,
 }
 
-/// Which of the two ports is the gateway's.
+/// Which of the two ports is the gateway's. A word: older verifiers want what lies on the stack aligned.
+#[repr(u32)]
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Direction {
     ToGateway,
     FromGateway,
 }
 
+/// Packets of which directions are looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    One(Direction),
+    Both,
+}
+
+impl Wanted {
+    /// The direction of a packet between these ports; `None` where neither or the wrong one is the gateway's. Where both
+    /// are, it goes to the gateway.
+    #[inline(always)]
+    fn direction(self, source_port: u16, destination_port: u16) -> Option<Direction> {
+        let gateway = globals::gateway_port();
+        if self != Self::One(Direction::FromGateway) && destination_port == gateway {
+            return Some(Direction::ToGateway);
+        }
+        if self != Self::One(Direction::ToGateway) && source_port == gateway {
+            return Some(Direction::FromGateway);
+        }
+        None
+    }
+}
+
 /// A TCP segment of a flow to the gateway. The flow is always seen from the client's side.
 #[derive(Clone, Copy)]
 pub(crate) struct Segment {
     pub(crate) flow: FlowKey,
+    pub(crate) direction: Direction,
     pub(crate) link: Link,
     pub(crate) sequence: u32,
     pub(crate) acknowledged: u32,
@@ -83,8 +108,8 @@ impl Segment {
 
     /// The segment, or `None` where the packet is none to or from the gateway's port.
     #[inline(always)]
-    pub(crate) fn parse(frame: &impl Frame, link: Link, direction: Direction) -> Option<Self> {
-        match Self::parse_linear(frame, link, direction) {
+    pub(crate) fn parse(frame: &impl Frame, link: Link, wanted: Wanted) -> Option<Self> {
+        match Self::parse_linear(frame, link, wanted) {
             Parsed::Segment(segment) => Some(segment),
             Parsed::NotOurs => None,
             Parsed::TooShort => {
@@ -92,7 +117,7 @@ impl Segment {
                 if !frame.pull(HEADERS_LEN) {
                     return None;
                 }
-                match Self::parse_linear(frame, link, direction) {
+                match Self::parse_linear(frame, link, wanted) {
                     Parsed::Segment(segment) => Some(segment),
                     Parsed::NotOurs | Parsed::TooShort => None,
                 }
@@ -101,8 +126,8 @@ impl Segment {
     }
 
     #[inline(always)]
-    fn parse_linear(frame: &impl Frame, link: Link, direction: Direction) -> Parsed {
-        parse(frame, link, direction).unwrap_or(Parsed::TooShort)
+    fn parse_linear(frame: &impl Frame, link: Link, wanted: Wanted) -> Parsed {
+        parse(frame, link, wanted).unwrap_or(Parsed::TooShort)
     }
 }
 
@@ -114,7 +139,7 @@ enum Parsed {
 
 /// `None` where the linear part ends too early.
 #[inline(always)]
-fn parse(frame: &impl Frame, link: Link, direction: Direction) -> Option<Parsed> {
+fn parse(frame: &impl Frame, link: Link, wanted: Wanted) -> Option<Parsed> {
     let (ethertype, network) = match link {
         Link::Ethernet => ethernet(frame)?,
         Link::Ip => {
@@ -139,7 +164,7 @@ fn parse(frame: &impl Frame, link: Link, direction: Direction) -> Option<Parsed>
     let Some(network) = network else {
         return Some(Parsed::NotOurs);
     };
-    tcp(frame, link, direction, network)
+    tcp(frame, link, wanted, network)
 }
 
 /// What the network layer told. Addresses are read when the port is known to be the gateway's: most
@@ -225,17 +250,13 @@ fn ipv6(frame: &impl Frame, offset: usize) -> Option<Option<Network>> {
 }
 
 #[inline(always)]
-fn tcp(frame: &impl Frame, link: Link, direction: Direction, network: Network) -> Option<Parsed> {
+fn tcp(frame: &impl Frame, link: Link, wanted: Wanted, network: Network) -> Option<Parsed> {
     // The ports alone at first: of most packets nothing more is read.
     let ports = load::<[[u8; 2]; 2]>(frame, network.transport)?;
     let [source_port, destination_port] = ports.map(u16::from_be_bytes);
-    let gateway = match direction {
-        Direction::ToGateway => destination_port,
-        Direction::FromGateway => source_port,
-    };
-    if gateway != globals::gateway_port() {
+    let Some(direction) = wanted.direction(source_port, destination_port) else {
         return Some(Parsed::NotOurs);
-    }
+    };
     // In words: of single bytes the compiler would put each number together again.
     let header = load::<[u32; TCP_LEN / 4]>(frame, network.transport)?.map(u32::from_be);
     let [_, sequence, acknowledged, offset_and_flags, _] = header;
@@ -263,6 +284,7 @@ fn tcp(frame: &impl Frame, link: Link, direction: Direction, network: Network) -
     let end = end(frame, network.start, network.total);
     Some(Parsed::Segment(Segment {
         flow,
+        direction,
         link,
         sequence,
         acknowledged,

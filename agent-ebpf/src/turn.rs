@@ -193,13 +193,13 @@ pub(crate) enum Answer {
     GoesOn,
 }
 
-/// Notes that the gateway has sent payload.
+/// Notes that the gateway has sent payload, and tells whether the agent may have the flow.
 #[inline(always)]
-pub(crate) fn answered(frame: &impl Frame, segment: &Segment) -> Answer {
+pub(crate) fn answered(frame: &impl Frame, segment: &Segment) -> (Answer, bool) {
     if let Some(start) = noted(segment) {
         // The answer goes on.
         if start.next == segment.acknowledged {
-            return Answer::GoesOn;
+            return (Answer::GoesOn, start.may_be_held != 0);
         }
         let answer = begun(frame, segment);
         if answer != Answer::Interim {
@@ -209,7 +209,7 @@ pub(crate) fn answered(frame: &impl Frame, segment: &Segment) -> Answer {
                 start.reached = start.next;
             }
         }
-        return answer;
+        return (answer, start.may_be_held != 0);
     }
     let answer = begun(frame, segment);
     if answer != Answer::Interim {
@@ -217,7 +217,7 @@ pub(crate) fn answered(frame: &impl Frame, segment: &Segment) -> Answer {
         let next = segment.acknowledged;
         set(segment, next, next.wrapping_add(1), true);
     }
-    answer
+    (answer, true)
 }
 
 #[inline(always)]

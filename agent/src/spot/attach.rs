@@ -32,6 +32,8 @@ const IP: Programs = Programs {
     ingress: "spot_ip",
     egress: "watch_ip",
 };
+/// Whatever goes out on the loopback interface comes in on it: there one program does the work of both.
+pub(super) const LOOPBACK: &str = "spot_loopback";
 const XDP: &str = "spot_xdp";
 
 /// The programs at an interface.
@@ -41,13 +43,18 @@ pub(super) struct Attached {
     /// What was asked for.
     pub(super) wanted: Attach,
     ingress: Ingress,
-    egress: SchedClassifierLinkId,
-    programs: Programs,
+    egress: Option<Tc>,
 }
 
 enum Ingress {
-    Tc(SchedClassifierLinkId),
+    Tc(Tc),
     Xdp(XdpLinkId),
+}
+
+/// A program at TC.
+struct Tc {
+    program: &'static str,
+    link: SchedClassifierLinkId,
 }
 
 impl Attached {
@@ -63,45 +70,61 @@ impl Attached {
         let (hook, ingress) = match at_xdp_if(ebpf, interface, wanted) {
             Some((hook, link)) => (hook, Ingress::Xdp(link)),
             None => {
-                let link = at_tc(ebpf, programs.ingress, &name, TcAttachType::Ingress);
-                (Hook::Tc, Ingress::Tc(link?))
+                let program = if interface.loopback {
+                    LOOPBACK
+                } else {
+                    programs.ingress
+                };
+                let link = at_tc(ebpf, program, &name, TcAttachType::Ingress)?;
+                (Hook::Tc, Ingress::Tc(Tc { program, link }))
             }
         };
-        match at_tc(ebpf, programs.egress, &name, TcAttachType::Egress) {
-            Ok(egress) => Ok(Self {
-                name,
-                hook,
-                wanted,
-                ingress,
-                egress,
-                programs,
-            }),
-            Err(error) => {
-                // Left there, it would be in the way of the next attempt.
-                ingress.detach(ebpf, programs, &name);
-                Err(error)
+        let egress = if matches!(&ingress, Ingress::Tc(tc) if tc.program == LOOPBACK) {
+            None
+        } else {
+            let program = programs.egress;
+            match at_tc(ebpf, program, &name, TcAttachType::Egress) {
+                Ok(link) => Some(Tc { program, link }),
+                Err(error) => {
+                    // Left there, it would be in the way of the next attempt.
+                    ingress.detach(ebpf, &name);
+                    return Err(error);
+                }
             }
-        }
+        };
+        Ok(Self {
+            name,
+            hook,
+            wanted,
+            ingress,
+            egress,
+        })
     }
 
     /// Lets go of them. With an interface that is gone the kernel has detached them already, and only
     /// the handles are left.
     pub(super) fn detach(self, ebpf: &mut Ebpf) {
-        self.ingress.detach(ebpf, self.programs, &self.name);
-        let egress = classifier(ebpf, self.programs.egress)
-            .and_then(|program| detached(self.programs.egress, program.detach(self.egress)));
-        note(&self.name, egress);
+        self.ingress.detach(ebpf, &self.name);
+        if let Some(egress) = self.egress {
+            note(&self.name, egress.detach(ebpf));
+        }
     }
 }
 
 impl Ingress {
-    fn detach(self, ebpf: &mut Ebpf, programs: Programs, interface: &str) {
+    fn detach(self, ebpf: &mut Ebpf, interface: &str) {
         let result = match self {
-            Self::Tc(link) => classifier(ebpf, programs.ingress)
-                .and_then(|program| detached(programs.ingress, program.detach(link))),
+            Self::Tc(tc) => tc.detach(ebpf),
             Self::Xdp(link) => xdp(ebpf).and_then(|program| detached(XDP, program.detach(link))),
         };
         note(interface, result);
+    }
+}
+
+impl Tc {
+    fn detach(self, ebpf: &mut Ebpf) -> Result<(), SpotError> {
+        let program = classifier(ebpf, self.program)?;
+        detached(self.program, program.detach(self.link))
     }
 }
 
@@ -249,7 +272,7 @@ fn detached(name: &'static str, result: Result<(), ProgramError>) -> Result<(), 
     result.map_err(|source| refused(name, source))
 }
 
-fn refused(name: &'static str, source: ProgramError) -> SpotError {
+pub(super) fn refused(name: &'static str, source: ProgramError) -> SpotError {
     SpotError::Program {
         name,
         source: Box::new(source),

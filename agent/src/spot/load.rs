@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use agent_ebpf::{HeaderName, search};
 use aya::{
     Ebpf, EbpfError, EbpfLoader,
-    maps::{Array, MapData, RingBuf},
+    maps::{Array, MapData, ProgramArray, RingBuf},
     programs::{SchedClassifier, TcAttachType, TestRun as _, TestRunOptions, Xdp},
 };
 
 use super::{
     AdmissionKey, Admissions, Attach, Counters, Flows, Hook, Interface, Names, ProgramLog,
     ReleaseSign, SpotError,
-    attach::{self, Attached, ETHERNET},
+    attach::{self, Attached, ETHERNET, LOOPBACK},
     automaton,
     tables::take_map,
 };
@@ -60,10 +60,18 @@ impl Spotter {
             .load(OBJECT)
             .map_err(not_permitted)?;
         // Every host needs these; the others are loaded when an interface wants them.
-        for name in [ETHERNET.ingress, ETHERNET.egress, RELEASE, WIPE, BARRIER] {
+        for name in [
+            LOOPBACK,
+            ETHERNET.ingress,
+            ETHERNET.egress,
+            RELEASE,
+            WIPE,
+            BARRIER,
+        ] {
             attach::classifier(&mut ebpf, name)?;
         }
         fill_search_table(&mut ebpf, *search)?;
+        link_watch(&mut ebpf)?;
         Ok(Self {
             ebpf,
             attached: HashMap::new(),
@@ -229,6 +237,19 @@ fn fill_search_table(ebpf: &mut Ebpf, table: [u8; search::TABLE_LEN]) -> Result<
     let mut map =
         Array::<_, [u8; search::TABLE_LEN]>::try_from(map).map_err(SpotError::map("SEARCH"))?;
     map.set(0, table, 0).map_err(SpotError::map("SEARCH"))
+}
+
+/// Tells the program at the loopback interface which one looks at what comes from the gateway.
+fn link_watch(ebpf: &mut Ebpf) -> Result<(), SpotError> {
+    let name = ETHERNET.egress;
+    let program = attach::classifier(ebpf, name)?
+        .fd()
+        .and_then(|fd| Ok(fd.try_clone()?))
+        .map_err(|source| attach::refused(name, source))?;
+    // The kernel empties it once nobody has it open: it stays with the object.
+    let map = ebpf.map_mut("WATCH").ok_or(SpotError::Missing("WATCH"))?;
+    let mut map = ProgramArray::try_from(map).map_err(SpotError::map("WATCH"))?;
+    map.set(0, &program, 0).map_err(SpotError::map("WATCH"))
 }
 
 /// Tells missing rights from a kernel that lacks something: the operator's next step differs.

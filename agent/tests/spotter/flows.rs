@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-at_both_hooks! {
+at_each_hook! {
     a_flow_that_starts_with_a_very_long_method_is_held,
     the_first_segment_of_a_flow_is_held_at_every_cut_until_the_key_can_be_ruled_out,
     line_ends_alone_before_a_flows_first_request_are_held,

@@ -10,7 +10,7 @@ use crate::{
     },
 };
 
-at_both_hooks! {
+at_each_hook! {
     other_ports_pass_uncounted,
     ip_options_vlan_tags_padding_and_ipv6_extension_headers_are_understood,
     a_segment_without_payload_but_with_link_padding_passes,

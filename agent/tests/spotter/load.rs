@@ -12,7 +12,7 @@ use crate::{
     rig::{Fate::Hold as HOLD, Hook, Rig},
 };
 
-at_both_hooks! {
+at_each_hook! {
     a_full_ring_buffer_is_told_in_the_agents_log,
     what_follows_a_segment_that_found_no_room_is_not_held_in_its_place,
 }
@@ -91,6 +91,7 @@ fn the_programs_stay_well_below_the_verifiers_limit() {
     for (name, info) in [
         ("spot_ethernet", tc(&mut rig, "spot_ethernet")),
         ("spot_ip", tc(&mut rig, "spot_ip")),
+        ("spot_loopback", tc(&mut rig, "spot_loopback")),
         ("watch_ethernet", tc(&mut rig, "watch_ethernet")),
         ("spot_xdp", rig.spotter.xdp().unwrap().info().unwrap()),
     ] {

@@ -9,10 +9,13 @@
 )]
 
 /// Each case as a test of the TC program and one of the XDP program.
-macro_rules! at_both_hooks {
+macro_rules! at_each_hook {
     ($($case:ident,)+) => {
         mod tc {
             $(#[test] fn $case() { super::$case($crate::rig::Rig::new($crate::rig::Hook::Tc)); })+
+        }
+        mod loopback {
+            $(#[test] fn $case() { super::$case($crate::rig::Rig::new($crate::rig::Hook::Loopback)); })+
         }
         mod xdp {
             $(#[test] fn $case() { super::$case($crate::rig::Rig::new($crate::rig::Hook::Xdp)); })+

@@ -9,7 +9,7 @@ use crate::{
     },
 };
 
-at_both_hooks! {
+at_each_hook! {
     a_keyed_request_for_a_sealed_function_is_held,
     the_key_header_is_found_in_any_letter_case_and_place,
     the_key_header_is_found_far_behind_in_a_long_head,

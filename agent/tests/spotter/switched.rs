@@ -7,7 +7,7 @@ use crate::{
     },
 };
 
-at_both_hooks! {
+at_each_hook! {
     what_follows_a_change_of_protocol_starts_no_request,
     what_follows_an_answer_that_changes_nothing_starts_a_request,
     a_change_of_protocol_on_a_flow_that_the_agent_has_not_let_go_of_is_none,

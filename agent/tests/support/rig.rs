@@ -10,7 +10,19 @@ use crate::packet::{Packet, SYN_ACK};
 #[derive(Clone, Copy)]
 pub(crate) enum Hook {
     Tc,
+    /// TC's, where one program has both directions.
+    Loopback,
     Xdp,
+}
+
+impl Hook {
+    /// The programs at TC for what goes to the gateway, and for what comes from it.
+    fn at_tc(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Loopback => ("spot_loopback", "spot_loopback"),
+            Self::Tc | Self::Xdp => ("spot_ethernet", "watch_ethernet"),
+        }
+    }
 }
 
 /// What became of a packet.
@@ -25,8 +37,8 @@ impl Fate {
     /// `XDP_PASS` and `XDP_DROP`.
     pub(crate) fn of(hook: Hook, returned: u32) -> Self {
         match (hook, returned) {
-            (Hook::Tc, u32::MAX) | (Hook::Xdp, 2) => Self::Pass,
-            (Hook::Tc, 2) | (Hook::Xdp, 1) => Self::Hold,
+            (Hook::Tc | Hook::Loopback, u32::MAX) | (Hook::Xdp, 2) => Self::Pass,
+            (Hook::Tc | Hook::Loopback, 2) | (Hook::Xdp, 1) => Self::Hold,
             (_, other) => panic!("no verdict of the programs: {other}"),
         }
     }
@@ -85,9 +97,9 @@ impl Rig {
             ..options
         };
         let result = match self.hook {
-            Hook::Tc => {
-                let program = self.spotter.classifier("spot_ethernet").unwrap();
-                program.test_run(options)
+            Hook::Tc | Hook::Loopback => {
+                let (program, _) = self.hook.at_tc();
+                self.spotter.classifier(program).unwrap().test_run(options)
             }
             Hook::Xdp => self.spotter.xdp().unwrap().test_run(options),
         };
@@ -101,7 +113,7 @@ impl Rig {
         let mut context = [0; 12];
         let mut options = TestRunOptions::default();
         match self.hook {
-            Hook::Tc => {
+            Hook::Tc | Hook::Loopback => {
                 context[8..].copy_from_slice(&SIGN.mark.to_ne_bytes());
                 options.ctx_in = Some(&context);
             }
@@ -110,14 +122,15 @@ impl Rig {
         self.run_as(&packet, options)
     }
 
-    /// What the program at TC egress says.
+    /// What the program for what comes from the gateway says.
     pub(crate) fn watch(&mut self, packet: &Packet) -> Fate {
         let packet = packet.build();
         let options = TestRunOptions {
             data_in: Some(&packet),
             ..TestRunOptions::default()
         };
-        let program = self.spotter.classifier("watch_ethernet").unwrap();
+        let (_, program) = self.hook.at_tc();
+        let program = self.spotter.classifier(program).unwrap();
         Fate::of(Hook::Tc, program.test_run(options).unwrap().return_value)
     }
 

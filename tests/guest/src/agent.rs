@@ -134,7 +134,13 @@ impl Agent {
 /// Loads what no interface here asks for, and tells how much of the verifier's limit of a million
 /// instructions each program takes.
 fn load_the_rest(spotter: &mut Spotter) -> Result<(), Failure> {
-    for name in ["spot_ethernet", "spot_ip", "watch_ethernet", "watch_ip"] {
+    for name in [
+        "spot_ethernet",
+        "spot_ip",
+        "spot_loopback",
+        "watch_ethernet",
+        "watch_ip",
+    ] {
         tell_verified(name, spotter.classifier(name)?.info());
     }
     // Before 5.18 there are no XDP programs for packets in several buffers.
