@@ -17,21 +17,28 @@ use nix::net::if_::if_nametoindex;
 use super::{Attach, Hook, Interface, SpotError, hook, qdisc_at_hooks};
 use crate::chain;
 
-/// The pair of TC programs for an interface.
+/// The TC programs for an interface.
 #[derive(Clone, Copy)]
-pub(super) struct Programs {
-    pub(super) ingress: &'static str,
-    pub(super) egress: &'static str,
+struct Programs {
+    ingress: &'static str,
+    egress: Option<&'static str>,
 }
 
-pub(super) const ETHERNET: Programs = Programs {
-    ingress: "spot_ethernet",
-    egress: "watch_ethernet",
-};
-const IP: Programs = Programs {
-    ingress: "spot_ip",
-    egress: "watch_ip",
-};
+impl Programs {
+    fn of(interface: &Interface) -> Self {
+        let (ingress, egress) = match (interface.loopback, interface.ethernet) {
+            (true, _) => (LOOPBACK, None),
+            (false, true) => (SPOT, Some(WATCH)),
+            (false, false) => ("spot_ip", Some("watch_ip")),
+        };
+        Self { ingress, egress }
+    }
+}
+
+/// Ingress of interfaces with an Ethernet header.
+pub(super) const SPOT: &str = "spot_ethernet";
+/// Egress of the same.
+pub(super) const WATCH: &str = "watch_ethernet";
 /// Whatever goes out on the loopback interface comes in on it: there one program does the work of both.
 pub(super) const LOOPBACK: &str = "spot_loopback";
 const XDP: &str = "spot_xdp";
@@ -64,41 +71,33 @@ impl Attached {
         interface: &Interface,
         wanted: Attach,
     ) -> Result<Self, SpotError> {
-        let programs = if interface.ethernet { ETHERNET } else { IP };
+        let programs = Programs::of(interface);
         let name = interface.name.clone();
         // At first what holds requests.
         let (hook, ingress) = match at_xdp_if(ebpf, interface, wanted) {
             Some((hook, link)) => (hook, Ingress::Xdp(link)),
             None => {
-                let program = if interface.loopback {
-                    LOOPBACK
-                } else {
-                    programs.ingress
-                };
-                let link = at_tc(ebpf, program, &name, TcAttachType::Ingress)?;
-                (Hook::Tc, Ingress::Tc(Tc { program, link }))
+                let tc = Tc::at(ebpf, programs.ingress, &name, TcAttachType::Ingress)?;
+                (Hook::Tc, Ingress::Tc(tc))
             }
         };
-        let egress = if matches!(&ingress, Ingress::Tc(tc) if tc.program == LOOPBACK) {
-            None
-        } else {
-            let program = programs.egress;
-            match at_tc(ebpf, program, &name, TcAttachType::Egress) {
-                Ok(link) => Some(Tc { program, link }),
-                Err(error) => {
-                    // Left there, it would be in the way of the next attempt.
-                    ingress.detach(ebpf, &name);
-                    return Err(error);
-                }
+        let egress = programs
+            .egress
+            .map(|program| Tc::at(ebpf, program, &name, TcAttachType::Egress));
+        match egress.transpose() {
+            Ok(egress) => Ok(Self {
+                name,
+                hook,
+                wanted,
+                ingress,
+                egress,
+            }),
+            Err(error) => {
+                // Left there, it would be in the way of the next attempt.
+                ingress.detach(ebpf, &name);
+                Err(error)
             }
-        };
-        Ok(Self {
-            name,
-            hook,
-            wanted,
-            ingress,
-            egress,
-        })
+        }
     }
 
     /// Lets go of them. With an interface that is gone the kernel has detached them already, and only
@@ -122,6 +121,16 @@ impl Ingress {
 }
 
 impl Tc {
+    fn at(
+        ebpf: &mut Ebpf,
+        program: &'static str,
+        interface: &str,
+        hook: TcAttachType,
+    ) -> Result<Self, SpotError> {
+        let link = at_tc(ebpf, program, interface, hook)?;
+        Ok(Self { program, link })
+    }
+
     fn detach(self, ebpf: &mut Ebpf) -> Result<(), SpotError> {
         let program = classifier(ebpf, self.program)?;
         detached(self.program, program.detach(self.link))

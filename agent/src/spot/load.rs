@@ -11,7 +11,7 @@ use aya::{
 use super::{
     AdmissionKey, Admissions, Attach, Counters, Flows, Hook, Interface, Names, ProgramLog,
     ReleaseSign, SpotError,
-    attach::{self, Attached, ETHERNET, LOOPBACK},
+    attach::{self, Attached, LOOPBACK, SPOT, WATCH},
     automaton,
     tables::take_map,
 };
@@ -60,14 +60,7 @@ impl Spotter {
             .load(OBJECT)
             .map_err(not_permitted)?;
         // Every host needs these; the others are loaded when an interface wants them.
-        for name in [
-            LOOPBACK,
-            ETHERNET.ingress,
-            ETHERNET.egress,
-            RELEASE,
-            WIPE,
-            BARRIER,
-        ] {
+        for name in [LOOPBACK, SPOT, WATCH, RELEASE, WIPE, BARRIER] {
             attach::classifier(&mut ebpf, name)?;
         }
         fill_search_table(&mut ebpf, *search)?;
@@ -241,11 +234,10 @@ fn fill_search_table(ebpf: &mut Ebpf, table: [u8; search::TABLE_LEN]) -> Result<
 
 /// Tells the program at the loopback interface which one looks at what comes from the gateway.
 fn link_watch(ebpf: &mut Ebpf) -> Result<(), SpotError> {
-    let name = ETHERNET.egress;
-    let program = attach::classifier(ebpf, name)?
+    let program = attach::classifier(ebpf, WATCH)?
         .fd()
         .and_then(|fd| Ok(fd.try_clone()?))
-        .map_err(|source| attach::refused(name, source))?;
+        .map_err(|source| attach::refused(WATCH, source))?;
     // The kernel empties it once nobody has it open: it stays with the object.
     let map = ebpf.map_mut("WATCH").ok_or(SpotError::Missing("WATCH"))?;
     let mut map = ProgramArray::try_from(map).map_err(SpotError::map("WATCH"))?;
