@@ -3,8 +3,10 @@
 
 use std::{
     fs,
+    panic::resume_unwind,
     path::{Path, PathBuf},
     process::Command,
+    thread,
 };
 
 use super::{
@@ -32,8 +34,23 @@ struct Image {
     pushed: bool,
 }
 
-/// Makes sure that all are in the engine, and in the registry where providers pull them.
+/// Makes sure that all are in the engine, and in the registry where providers pull them. While one is compressed for the
+/// registry the next is made.
 pub(super) fn ensure(layout: &Layout) -> Result<(), Error> {
+    thread::scope(|scope| {
+        let mut pushes = Vec::new();
+        ensure_each(layout, |image| {
+            pushes.push(scope.spawn(move || image.push()));
+        })?;
+        for push in pushes {
+            push.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+        }
+        Ok(())
+    })
+}
+
+/// Makes each that is missing or old; `push` is given those that are not in the registry.
+fn ensure_each(layout: &Layout, mut push: impl FnMut(Image)) -> Result<(), Error> {
     let recipe = python::Recipe::read();
     let python = Image {
         name: "python",
@@ -41,7 +58,11 @@ pub(super) fn ensure(layout: &Layout) -> Result<(), Error> {
         fingerprint: recipe.fingerprint(),
         pushed: true,
     };
-    python.ensure(|| python.import(&recipe.archive(layout)?, &python::SETTINGS))?;
+    let base = python.reference();
+    let make = || python.import(&recipe.archive(layout)?, &python::SETTINGS);
+    if python.ensure(make)? {
+        push(python);
+    }
 
     for language in [&NODE, &GOLANG] {
         let image = Image {
@@ -51,7 +72,10 @@ pub(super) fn ensure(layout: &Layout) -> Result<(), Error> {
             pushed: language.runs,
         };
         let label = (LABEL, image.fingerprint.as_str());
-        image.ensure(|| language.make(layout, &python.reference(), &image.reference(), label))?;
+        let make = || language.make(layout, &base, &image.reference(), label);
+        if image.ensure(make)? {
+            push(image);
+        }
     }
 
     let watchdog = layout.bin().join("fwatchdog");
@@ -61,12 +85,11 @@ pub(super) fn ensure(layout: &Layout) -> Result<(), Error> {
         fingerprint: super::tools::fingerprint_of(&watchdog)?,
         pushed: true,
     };
-    image.ensure(|| {
-        image.import(
-            &archive_of(layout, &watchdog)?,
-            &[r#"ENTRYPOINT ["/fwatchdog"]"#],
-        )
-    })
+    let settings = [r#"ENTRYPOINT ["/fwatchdog"]"#];
+    if image.ensure(|| image.import(&archive_of(layout, &watchdog)?, &settings))? {
+        push(image);
+    }
+    Ok(())
 }
 
 impl Image {
@@ -74,20 +97,23 @@ impl Image {
         format!("{PREFIX}/{}:{}", self.name, self.tag)
     }
 
-    /// Makes it where it is missing or old.
-    fn ensure(&self, make: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+    /// Makes it where it is missing or old; whether it is yet to be pushed.
+    fn ensure(&self, make: impl FnOnce() -> Result<(), Error>) -> Result<bool, Error> {
         let reference = self.reference();
         let fresh = self.is_imported();
         if !fresh {
             println!("testbed: image {reference} is made");
             make()?;
         }
-        if fresh && (!self.pushed || self.is_pushed()) {
+        let is_complete = fresh && (!self.pushed || self.is_pushed());
+        if is_complete {
             println!("testbed: image {reference} is there");
-        } else if self.pushed {
-            process::output(docker().args(["push", "--quiet", &reference]))?;
         }
-        Ok(())
+        Ok(self.pushed && !is_complete)
+    }
+
+    fn push(&self) -> Result<(), Error> {
+        process::output(docker().args(["push", "--quiet", &self.reference()])).map(drop)
     }
 
     /// Makes it of an archive and settings, as Dockerfile lines.
