@@ -34,7 +34,7 @@ use crate::{
     hold::Place,
     maps::{FLOWS, WATCH, count},
     packet::{Direction, Link, Segment, Wanted},
-    turn::{Answer, Turn},
+    turn::{Answer, Arrival, Turn},
     work::Scratch,
 };
 
@@ -83,7 +83,9 @@ pub(crate) fn spot_loopback(ctx: TcContext) -> i32 {
             // Both in one would need more than a program's stack.
             // SAFETY: a program of the same type takes over, with the same packet, and does not come back.
             unsafe { WATCH.tail_call(&ctx, 0) };
-            // The kernel takes it out where the agent has died and its programs have not: then nobody is told.
+            // The kernel takes it out where the agent has died and its programs have not. What is known of the flow would
+            // not be right any more, and its next request be waited for in vain.
+            turn::forget(&segment);
             Fate::Pass.at_tc()
         }
     }
@@ -225,7 +227,7 @@ fn judge(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Judged
         return Judged::Pass;
     }
     let arrival = turn::arrived(segment);
-    if let Some(flow) = known(segment, arrival.may_be_held) {
+    if let Some(flow) = known(segment, &arrival) {
         // SAFETY: the entry stays in memory while the program runs; a concurrent change shows as the
         // old or the new numbers, and a segment judged by either is held or passed rightly.
         let flow = unsafe { &mut *flow };
@@ -258,8 +260,8 @@ fn judge(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Judged
 
 /// What the agent has told of a segment's flow.
 #[inline(always)]
-fn known(segment: &Segment, may_be_held: bool) -> Option<*mut Flow> {
-    if may_be_held {
+fn known(segment: &Segment, arrival: &Arrival) -> Option<*mut Flow> {
+    if arrival.may_be_held {
         FLOWS.get_ptr_mut(&segment.flow)
     } else {
         None
@@ -377,8 +379,8 @@ fn notice_end(frame: &impl Frame, segment: &Segment) -> Fate {
 /// or one that says that the function has failed.
 #[inline(always)]
 fn notice_answer(frame: &impl Frame, segment: &Segment) {
-    let (answer, may_be_held) = turn::answered(frame, segment);
-    let Some(flow) = known(segment, may_be_held) else {
+    let answer = turn::answered(frame, segment);
+    let Some(flow) = FLOWS.get_ptr_mut(&segment.flow) else {
         return;
     };
     // SAFETY: the entry stays in memory while the program runs; a concurrent change of one number

@@ -164,6 +164,13 @@ pub(crate) fn opened(segment: &Segment) -> bool {
     !is_known
 }
 
+/// Knows nothing of a flow any more.
+#[inline(always)]
+pub(crate) fn forget(segment: &Segment) {
+    // There may have been nothing.
+    let _ = STARTS.remove(&segment.flow);
+}
+
 /// Whether a client's RST may be its own: it lies within what has come since the gateway last answered, or right behind
 /// it and a FIN. TCP believes no other either (RFC 5961, section 3.2).
 #[inline(always)]
@@ -193,13 +200,13 @@ pub(crate) enum Answer {
     GoesOn,
 }
 
-/// Notes that the gateway has sent payload, and tells whether the agent may have the flow.
+/// Notes that the gateway has sent payload.
 #[inline(always)]
-pub(crate) fn answered(frame: &impl Frame, segment: &Segment) -> (Answer, bool) {
+pub(crate) fn answered(frame: &impl Frame, segment: &Segment) -> Answer {
     if let Some(start) = noted(segment) {
         // The answer goes on.
         if start.next == segment.acknowledged {
-            return (Answer::GoesOn, start.may_be_held != 0);
+            return Answer::GoesOn;
         }
         let answer = begun(frame, segment);
         if answer != Answer::Interim {
@@ -209,7 +216,7 @@ pub(crate) fn answered(frame: &impl Frame, segment: &Segment) -> (Answer, bool) 
                 start.reached = start.next;
             }
         }
-        return (answer, start.may_be_held != 0);
+        return answer;
     }
     let answer = begun(frame, segment);
     if answer != Answer::Interim {
@@ -217,7 +224,7 @@ pub(crate) fn answered(frame: &impl Frame, segment: &Segment) -> (Answer, bool) 
         let next = segment.acknowledged;
         set(segment, next, next.wrapping_add(1), true);
     }
-    (answer, true)
+    answer
 }
 
 #[inline(always)]

@@ -46,4 +46,6 @@ pub mod stack;
 #[cfg(feature = "host")]
 pub mod state;
 #[cfg(feature = "host")]
+mod there;
+#[cfg(feature = "host")]
 pub mod timeline;

@@ -12,6 +12,7 @@ use tokio::{
 };
 
 use super::{Command, Reply};
+use crate::there::if_there;
 
 /// Longest command, in bytes.
 const COMMAND_LEN: u64 = 4096;
@@ -51,10 +52,7 @@ impl Server {
         if super::is_answered(path) {
             return Err(ServerError::Taken(path.to_owned()));
         }
-        match std::fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-            _ => {}
-        }
+        if_there(std::fs::remove_file(path)).map_err(failed)?;
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(failed)?;
         }

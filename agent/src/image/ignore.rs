@@ -1,11 +1,14 @@
 //! `.dockerignore`: what a builder leaves out of its context (the engine leaves that to its clients).
 use std::{
-    fs, io,
+    fs,
     path::{Component, Path, PathBuf},
 };
 
 use super::ImageError;
-use crate::stack::{Function, StackFile, Template, is_dockerfile};
+use crate::{
+    stack::{Function, StackFile, Template, is_dockerfile},
+    there::if_there,
+};
 
 /// The list, in a template or a context.
 pub(super) const FILE: &str = ".dockerignore";
@@ -30,10 +33,9 @@ impl LeftOut {
             return Ok(Self::default());
         }
         let template = stack.templates().join(&function.lang);
-        let text = match fs::read_to_string(template.join(FILE)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            read => read.map_err(ImageError::context(&function.name))?,
-        };
+        let text = if_there(fs::read_to_string(template.join(FILE)))
+            .map_err(ImageError::context(&function.name))?
+            .unwrap_or_default();
         let handler = Template::read(&template)
             .ok()
             .and_then(|it| it.handler_folder)

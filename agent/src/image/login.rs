@@ -12,6 +12,7 @@ use serde::{Deserialize, de::IgnoredAny};
 use zeroize::Zeroizing;
 
 use super::Reference;
+use crate::there::if_there;
 
 /// What Docker Hub's login is kept under.
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";
@@ -123,12 +124,12 @@ impl Config {
         let Some(path) = folder.map(|folder| folder.join("config.json")) else {
             return Ok(None);
         };
-        match fs::read(&path) {
-            Ok(text) => Ok(Some(Self {
+        match if_there(fs::read(&path)) {
+            Ok(Some(text)) => Ok(Some(Self {
                 path,
                 text: Zeroizing::new(text),
             })),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Ok(None) => Ok(None),
             Err(source) => Err(LoginError::Read { path, source }),
         }
     }

@@ -38,9 +38,9 @@ impl Unlocked<'_> {
     /// # Errors
     /// When the system gives no random bytes.
     pub(crate) fn tag(host: &str) -> Result<String, getrandom::Error> {
-        let mut digits = [0_u8; 8];
-        getrandom::fill(&mut digits)?;
-        let digits: String = digits.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut bytes = [0_u8; 8];
+        getrandom::fill(&mut bytes)?;
+        let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(format!("{TAG}{host}-{digits}"))
     }
 

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::FaasError;
+use crate::there::if_there;
 
 /// faas-cli's file of logins.
 #[derive(Default, Serialize, Deserialize)]
@@ -54,9 +55,9 @@ pub(super) fn authorization(
         return Ok(Some(Zeroizing::new(format!("Basic {}", *token))));
     }
     let path = default_folder().join("config.yml");
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => Zeroizing::new(text),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+    let text = match if_there(std::fs::read_to_string(&path)) {
+        Ok(Some(text)) => Zeroizing::new(text),
+        Ok(None) => return Ok(None),
         Err(source) => return Err(FaasError::LoginFile { path, source }),
     };
     let file: Option<File> = serde_norway::from_str(&text).map_err(|_| FaasError::Login {

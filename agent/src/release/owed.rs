@@ -2,8 +2,7 @@
 //! again. An agent that stops ends them; what is noted here ends them after one that was killed.
 use std::{
     collections::HashMap,
-    fs,
-    io::{self, ErrorKind},
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -15,6 +14,7 @@ use super::{
     loopback::Loopback,
     template::Frame,
 };
+use crate::there::if_there;
 
 /// The file in the state folder.
 const FILE: &str = "owed";
@@ -58,7 +58,7 @@ impl Owed {
     /// Written for whoever comes after a process that is killed, so that the disk need not have it.
     fn write(&self) -> io::Result<()> {
         if self.resets.is_empty() {
-            return gone(fs::remove_file(&self.file));
+            return if_there(fs::remove_file(&self.file)).map(drop);
         }
         let mut bytes = Vec::new();
         for packet in self.resets.values().map(Frame::packet) {
@@ -78,9 +78,8 @@ impl Owed {
 /// When what it has noted cannot be read, or the kernel takes no packets.
 pub fn end_owed(state: &Path) -> io::Result<usize> {
     let file = state.join(FILE);
-    let bytes = match fs::read(&file) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
-        read => read?,
+    let Some(bytes) = if_there(fs::read(&file))? else {
+        return Ok(0);
     };
     // No agent runs, and so nothing looks at marks.
     let way = Loopback::open(0)?;
@@ -94,7 +93,7 @@ pub fn end_owed(state: &Path) -> io::Result<usize> {
             }
         }
     }
-    gone(fs::remove_file(&file))?;
+    if_there(fs::remove_file(&file))?;
     Ok(ended)
 }
 
@@ -113,13 +112,6 @@ fn packets(mut bytes: &[u8]) -> Vec<Frame> {
         bytes = rest;
     }
     packets
-}
-
-fn gone(removed: io::Result<()>) -> io::Result<()> {
-    match removed {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        removed => removed,
-    }
 }
 
 #[cfg(test)]

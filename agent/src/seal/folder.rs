@@ -20,6 +20,7 @@ use super::{
 use crate::{
     fault::{self, Point},
     replace,
+    there::if_there,
 };
 
 /// What sealing or unsealing came to.
@@ -183,11 +184,9 @@ pub fn place_plain(
 /// When it is there and cannot be removed.
 pub fn remove_sealed(folder: &Path) -> Result<(), FolderError> {
     let file = SealedFile::in_folder(folder);
-    match fs::remove_file(file.path()) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed
-            .map_err(io_error(file.path()))
-            .and_then(|()| sync(folder)),
+    match if_there(fs::remove_file(file.path())).map_err(io_error(file.path()))? {
+        Some(()) => sync(folder),
+        None => Ok(()),
     }
 }
 

@@ -25,13 +25,27 @@ struct Programs {
 }
 
 impl Programs {
-    fn of(interface: &Interface) -> Self {
-        let (ingress, egress) = match (interface.loopback, interface.ethernet) {
-            (true, _) => (LOOPBACK, None),
-            (false, true) => (SPOT, Some(WATCH)),
-            (false, false) => ("spot_ip", Some("watch_ip")),
+    fn of(ebpf: &mut Ebpf, interface: &Interface) -> Self {
+        if interface.loopback {
+            match classifier(ebpf, LOOPBACK) {
+                Ok(_) => {
+                    return Self {
+                        ingress: LOOPBACK,
+                        egress: None,
+                    };
+                }
+                // Calls and tail calls in one program are not for every kernel (arm64 before Linux 6.0).
+                Err(error) => tracing::debug!(%error, "two programs on loopback instead of one"),
+            }
+        }
+        let (ingress, egress) = match interface.ethernet {
+            true => (SPOT, WATCH),
+            false => ("spot_ip", "watch_ip"),
         };
-        Self { ingress, egress }
+        Self {
+            ingress,
+            egress: Some(egress),
+        }
     }
 }
 
@@ -40,7 +54,7 @@ pub(super) const SPOT: &str = "spot_ethernet";
 /// Egress of the same.
 pub(super) const WATCH: &str = "watch_ethernet";
 /// Whatever goes out on the loopback interface comes in on it: there one program does the work of both.
-pub(super) const LOOPBACK: &str = "spot_loopback";
+const LOOPBACK: &str = "spot_loopback";
 const XDP: &str = "spot_xdp";
 
 /// The programs at an interface.
@@ -71,7 +85,7 @@ impl Attached {
         interface: &Interface,
         wanted: Attach,
     ) -> Result<Self, SpotError> {
-        let programs = Programs::of(interface);
+        let programs = Programs::of(ebpf, interface);
         let name = interface.name.clone();
         // At first what holds requests.
         let (hook, ingress) = match at_xdp_if(ebpf, interface, wanted) {

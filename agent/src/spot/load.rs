@@ -11,7 +11,7 @@ use aya::{
 use super::{
     AdmissionKey, Admissions, Attach, Counters, Flows, Hook, Interface, Names, ProgramLog,
     ReleaseSign, SpotError,
-    attach::{self, Attached, LOOPBACK, SPOT, WATCH},
+    attach::{self, Attached, SPOT, WATCH},
     automaton,
     tables::take_map,
 };
@@ -60,7 +60,7 @@ impl Spotter {
             .load(OBJECT)
             .map_err(not_permitted)?;
         // Every host needs these; the others are loaded when an interface wants them.
-        for name in [LOOPBACK, SPOT, WATCH, RELEASE, WIPE, BARRIER] {
+        for name in [SPOT, WATCH, RELEASE, WIPE, BARRIER] {
             attach::classifier(&mut ebpf, name)?;
         }
         fill_search_table(&mut ebpf, *search)?;

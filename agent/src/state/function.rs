@@ -6,7 +6,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{image::GATE_PATH, replace, stack::Deployment};
+use crate::{image::GATE_PATH, replace, stack::Deployment, there::if_there};
 
 /// How the unlocked container comes to its handler.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -248,20 +248,18 @@ impl StateDir {
 }
 
 pub(super) fn read(path: PathBuf) -> Result<Option<SealedFunction>, StateError> {
-    match std::fs::read(&path) {
-        Ok(text) => serde_json::from_slice(&text)
+    match if_there(std::fs::read(&path)) {
+        Ok(Some(text)) => serde_json::from_slice(&text)
             .map(Some)
             .map_err(|source| StateError::Record { path, source }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Ok(None) => Ok(None),
         Err(source) => Err(StateError::Io { path, source }),
     }
 }
 
 pub(super) fn remove(path: PathBuf) -> Result<(), StateError> {
-    match std::fs::remove_file(&path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(StateError::Io { path, source })
-        }
-        _ => Ok(()),
+    match if_there(std::fs::remove_file(&path)) {
+        Ok(_) => Ok(()),
+        Err(source) => Err(StateError::Io { path, source }),
     }
 }

@@ -1,4 +1,4 @@
-//! The programs' verdicts on crafted packets, at TC and at XDP, through the kernel's test run. Needs
+//! The programs' verdicts on crafted packets, at TC, at loopback and at XDP, through the kernel's test run. Needs
 //! root.
 
 #![expect(
@@ -8,7 +8,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
-/// Each case as a test of the TC program and one of the XDP program.
+/// Each case as a test of the TC programs, of the one at loopback, and of the XDP program.
 macro_rules! at_each_hook {
     ($($case:ident,)+) => {
         mod tc {
@@ -27,6 +27,7 @@ mod admissions;
 mod flows;
 mod frames;
 mod load;
+mod loopback;
 #[path = "../support/packet.rs"]
 mod packet;
 mod qdisc;

@@ -250,7 +250,8 @@ pub(crate) fn a_changed_handler_is_sealed_without_being_built(world: &World) -> 
 fn base_image(world: &World) -> Result<String, Error> {
     let record = world.agent.record(FUNCTION)?;
     let image = record["base_image"].as_str();
-    Ok(image.unwrap_or_default().to_owned())
+    let image = image.ok_or_else(|| Error(format!("no base image in {record}")))?;
+    Ok(image.to_owned())
 }
 
 /// As before the function was sealed, but for the images.

@@ -145,12 +145,12 @@ impl Daemon {
         };
         self.signal(record.pid, Signal::SIGTERM)?;
         let start = Instant::now();
+        let mut is_killed = false;
         while record.runs() {
-            if start.elapsed() > PATIENCE {
+            if !is_killed && start.elapsed() > PATIENCE {
                 println!("testbed: {} does not end; killing it", self.name);
                 self.signal(record.pid, Signal::SIGKILL)?;
-                thread::sleep(POLL);
-                break;
+                is_killed = true;
             }
             thread::sleep(POLL);
         }

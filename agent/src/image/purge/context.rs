@@ -1,13 +1,12 @@
 //! The folder in which faas-cli puts template and handler together for a plain build, and leaves both.
 use std::{fs, io, path::Path};
 
+use crate::there::if_there;
+
 /// Removes the folder, as faas-cli does itself before the next build, whatever version of the handler is in it;
 /// tells whether it was there.
 pub(super) fn remove(folder: &Path) -> io::Result<bool> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        removed => removed.map(|()| true),
-    }
+    Ok(if_there(fs::remove_dir_all(folder))?.is_some())
 }
 
 #[cfg(test)]

@@ -8,7 +8,10 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
-use crate::seal::archive::{Archive, Content, Entry};
+use crate::{
+    seal::archive::{Archive, Content, Entry},
+    there::if_there,
+};
 
 /// Files of fewer bytes tell nothing: too many others are the same.
 const MIN_BYTES: usize = 16;
@@ -81,9 +84,9 @@ impl Traces {
         };
         let mut folders = vec![root.to_owned()];
         while let Some(folder) = folders.pop() {
-            for entry in gone(fs::read_dir(&folder))?.into_iter().flatten() {
+            for entry in if_there(fs::read_dir(&folder))?.into_iter().flatten() {
                 let path = entry?.path();
-                let Some(status) = gone(fs::symlink_metadata(&path))? else {
+                let Some(status) = if_there(fs::symlink_metadata(&path))? else {
                     continue;
                 };
                 if status.is_dir() && status.dev() == device {
@@ -104,18 +107,11 @@ impl Traces {
         let Some(digests) = self.0.get(&size) else {
             return Ok(None);
         };
-        let Some(bytes) = gone(fs::read(path))? else {
+        let Some(bytes) = if_there(fs::read(path))? else {
             return Ok(None);
         };
         let digest = Sha256::digest(bytes).into();
         Ok(digests.contains(&digest).then_some(digest))
-    }
-}
-
-fn gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        other => other.map(Some),
     }
 }
 
