@@ -82,34 +82,16 @@ async fn exchange(
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use tokio::{
-        io::{AsyncReadExt as _, AsyncWriteExt as _},
-        net::TcpListener,
-    };
-
+mod tests {
     use super::*;
-
-    /// A server that gives one answer; its `HOST:PORT`.
-    pub(crate) async fn answering(answer: &'static str) -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let host = listener.local_addr().unwrap().to_string();
-        tokio::spawn(async move {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let mut buffer = [0; 1024];
-            let read = stream.read(&mut buffer).await.unwrap();
-            assert!(read > 0);
-            stream.write_all(answer.as_bytes()).await.unwrap();
-        });
-        host
-    }
+    use crate::server::answering;
 
     #[tokio::test]
     async fn an_answer_that_is_cut_off_is_an_error() {
-        let host = answering("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort").await;
-        assert!(ask(&host, Method::GET, "/", &[]).await.is_err());
-        let host = answering("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nwhole").await;
-        let answer = ask(&host, Method::GET, "/", &[]).await.unwrap();
+        let host = answering("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort");
+        assert!(ask(&host.to_string(), Method::GET, "/", &[]).await.is_err());
+        let host = answering("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nwhole");
+        let answer = ask(&host.to_string(), Method::GET, "/", &[]).await.unwrap();
         assert_eq!(
             (answer.status, &answer.body[..]),
             (StatusCode::OK, &b"whole"[..])

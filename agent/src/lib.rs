@@ -40,6 +40,10 @@ mod script;
 pub mod seal;
 #[cfg(feature = "host")]
 pub mod secrecy;
+#[cfg(test)]
+#[cfg(feature = "host")]
+#[path = "../tests/support/server.rs"]
+mod server;
 pub mod spot;
 #[cfg(feature = "host")]
 pub mod stack;

@@ -4,8 +4,8 @@
     clippy::panic,
     reason = "in a test, a panic is the report"
 )]
-#[path = "support/gateway.rs"]
-mod gateway;
+#[path = "support/server.rs"]
+mod server;
 
 use std::{
     fs::{self, File, Permissions},
@@ -24,6 +24,8 @@ use nix::{
     unistd::Pid,
 };
 use serde_json::Value;
+
+use crate::server::{answering, tell};
 
 /// No agent answers on its control socket.
 const NO_AGENT: i32 = 6;
@@ -138,7 +140,7 @@ fn an_agent_whose_log_cannot_be_written_ends_as_any_other() {
 fn an_interrupt_ends_the_agent_in_good_order_and_its_json_log_is_an_object_a_line() {
     let mut log = Vec::new();
     let ended = apart(|| {
-        let gateway = gateway::answering(gateway::NO_FUNCTIONS);
+        let gateway = answering(tell("200 OK", "[]"));
         let host = Host::new(&format!("http://{gateway}"), "log = \"json\"\n");
         let mut agent = host.rsfaas("agent").stderr(Stdio::piped()).spawn().unwrap();
         let ends = ended_within(Duration::from_secs(60), agent.id());
@@ -184,7 +186,7 @@ fn message(line: &str) -> String {
 
 #[test]
 fn an_agent_that_may_not_load_programs_says_who_may() {
-    let gateway = gateway::answering(gateway::NO_FUNCTIONS);
+    let gateway = answering(tell("200 OK", "[]"));
     let host = Host::new(&format!("http://{gateway}"), "");
     let output = host.rsfaas_of_nobody("agent").output().unwrap();
     let said = said(&output);

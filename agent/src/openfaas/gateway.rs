@@ -156,10 +156,10 @@ impl Gateway {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::tests::answering;
+    use crate::server::answering;
 
     async fn gateway(answer: &'static str) -> Gateway {
-        let address = format!("http://{}", answering(answer).await);
+        let address = format!("http://{}", answering(answer));
         Gateway::new(&address, None).unwrap()
     }
 

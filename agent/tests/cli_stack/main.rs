@@ -3,18 +3,18 @@
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 mod engine;
 mod full_disk;
-#[path = "../support/gateway.rs"]
-mod gateway;
 #[path = "../support/little_memory.rs"]
 mod little_memory;
 mod project;
+#[path = "../support/server.rs"]
+mod server;
 mod several;
 
 use std::{fs, process::Output};
 
 use rsfaas::seal::FILE_NAME;
 
-use crate::{gateway::answering, project::Project};
+use crate::{project::Project, server::answering};
 
 #[test]
 fn without_a_gateway_nothing_is_sealed_and_its_address_is_told_with_where_it_comes_from() {

@@ -15,7 +15,7 @@ use rsfaas::{
 
 use crate::{
     engine,
-    gateway::{NO_FUNCTIONS, answering},
+    server::{answering, tell},
 };
 
 /// A project whose functions are `f` and those that are added, each with an image that is built from its handler.
@@ -27,12 +27,12 @@ pub(crate) struct Project {
 
 impl Project {
     pub(crate) fn new() -> Self {
-        Self::at(NO_FUNCTIONS)
+        Self::at(&tell("200 OK", "[]"))
     }
 
     /// At a gateway that answers this.
-    pub(crate) fn at(answer: &'static str) -> Self {
-        Self::at_address(&format!("http://{}", answering(answer)))
+    pub(crate) fn at(answer: &(impl AsRef<[u8]> + ?Sized)) -> Self {
+        Self::at_address(&format!("http://{}", answering(answer.as_ref())))
     }
 
     /// At the gateway of this address.

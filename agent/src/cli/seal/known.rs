@@ -137,7 +137,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::http::tests::answering;
+    use crate::server::answering;
 
     fn record(stack: &Value) -> SealedFunction {
         let record = json!({
@@ -183,7 +183,7 @@ mod tests {
         let (_, function) = function(project.path());
         let asked = async |answer, is_sealed_build| {
             let known = SealedFunction {
-                base_image: format!("{}/f:rsfaas-base-1", answering(answer).await),
+                base_image: format!("{}/f:rsfaas-base-1", answering(answer)),
                 ..record(&json!({}))
             };
             is_base_gone(&known, &function, is_sealed_build).await

@@ -1,14 +1,9 @@
 //! What is built and delivered of a function, with an engine whose images are made by hand.
 use std::{
     fs,
-    io::{self, BufRead as _, BufReader, Read as _, Write as _},
-    os::unix::{
-        fs::PermissionsExt as _,
-        net::{UnixListener, UnixStream},
-    },
+    os::unix::{fs::PermissionsExt as _, net::UnixListener},
     path::Path,
     sync::{Arc, Mutex},
-    thread,
 };
 
 use bollard::{API_DEFAULT_VERSION, Docker};
@@ -21,7 +16,10 @@ use super::{
     },
     *,
 };
-use crate::seal::archive::Survey;
+use crate::{
+    seal::archive::Survey,
+    server::{serve, tell},
+};
 
 /// Images that an engine has built: the base, and the one with the handler.
 #[derive(Default)]
@@ -58,48 +56,18 @@ impl Images {
         json.to_string().into_bytes()
     }
 
-    /// Answers one request, and notes it.
-    fn serve(&self, mut stream: &UnixStream, asked: &Mutex<Vec<String>>) -> io::Result<()> {
-        let mut reader = BufReader::new(stream);
-        let mut request = String::new();
-        reader.read_line(&mut request)?;
-        let request = request.trim_end_matches(" HTTP/1.1\r\n");
-        asked.lock().unwrap().push(request.to_owned());
-        let mut length = 0;
-        loop {
-            let mut line = String::new();
-            reader.read_line(&mut line)?;
-            match line.trim().to_lowercase().split_once(": ") {
-                Some(("content-length", value)) => length = value.parse().unwrap_or_default(),
-                Some(_) => {}
-                None => break,
-            }
-        }
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body)?;
-        let answer = self.answer(request, &String::from_utf8_lossy(&body));
-        let length = answer.len();
-        write!(
-            stream,
-            "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
-        )?;
-        stream.write_all(&answer)?;
-        // The rest of a build's context: who closes before has the client fail.
-        io::copy(&mut reader, &mut io::sink()).map(drop)
-    }
-
     /// An engine that has them, and what it is asked.
     fn engine(self, folder: &Path) -> (Engine, Arc<Mutex<Vec<String>>>) {
         let socket = folder.join("docker.sock");
-        let listener = UnixListener::bind(&socket).unwrap();
         let asked = Arc::<Mutex<Vec<String>>>::default();
         let log = Arc::clone(&asked);
-        let images = Arc::new(self);
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                let (images, log) = (Arc::clone(&images), Arc::clone(&log));
-                thread::spawn(move || images.serve(&stream.unwrap(), &log));
-            }
+        serve(UnixListener::bind(&socket).unwrap(), move |head, body| {
+            let request = head.split(" HTTP/1.1\r\n").next().unwrap();
+            log.lock().unwrap().push(request.to_owned());
+            tell(
+                "200 OK",
+                self.answer(request, &String::from_utf8_lossy(body)),
+            )
         });
         let docker = Docker::connect_with_unix(socket.to_str().unwrap(), 10, API_DEFAULT_VERSION);
         (Engine(docker.unwrap()), asked)

@@ -2,11 +2,9 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::{BufRead as _, BufReader, Write as _},
     os::unix::net::UnixListener,
     path::Path,
     sync::{Arc, Mutex},
-    thread,
 };
 
 use bollard::API_DEFAULT_VERSION;
@@ -16,6 +14,7 @@ use super::*;
 use crate::{
     image::Preparation,
     openfaas::FaasCli,
+    server::{serve, tell},
     stack::{Function, StackFile},
 };
 
@@ -25,31 +24,16 @@ type Asked = Arc<Mutex<Vec<String>>>;
 /// An engine that has a container of the image in question, and one that somebody has made of it by another name.
 fn engine(folder: &Path) -> (Engine, Asked) {
     let socket = folder.join("docker.sock");
-    let listener = UnixListener::bind(&socket).unwrap();
     let asked = Asked::default();
     let log = Arc::clone(&asked);
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let mut lines = BufReader::new(&stream).lines().map(Result::unwrap);
-            let line = lines.next().unwrap();
-            while lines.next().is_some_and(|line| !line.is_empty()) {}
-            let (method, path) = line.trim_end_matches(" HTTP/1.1").split_once(' ').unwrap();
-            log.lock().unwrap().push(format!("{method} {path}"));
-            let body = match method {
-                "GET" => {
-                    r#"[{"Id":"c1","Image":"r/f:rsfaas-sealing-f"},{"Id":"c2","Image":"r/f:1"}]"#
-                }
-                _ => "[]",
-            };
-            let length = body.len();
-            write!(
-                stream,
-                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
-                 Connection: close\r\n\r\n{body}"
-            )
-            .unwrap();
-        }
+    serve(UnixListener::bind(&socket).unwrap(), move |head, _| {
+        let [method, path] = [0, 1].map(|word| head.split(' ').nth(word).unwrap());
+        log.lock().unwrap().push(format!("{method} {path}"));
+        let body = match method {
+            "GET" => r#"[{"Id":"c1","Image":"r/f:rsfaas-sealing-f"},{"Id":"c2","Image":"r/f:1"}]"#,
+            _ => "[]",
+        };
+        tell("200 OK", body)
     });
     let docker = Docker::connect_with_unix(socket.to_str().unwrap(), 10, API_DEFAULT_VERSION);
     (Engine(docker.unwrap()), asked)

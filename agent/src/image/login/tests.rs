@@ -1,8 +1,7 @@
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpListener,
     process::Command,
-    thread::{self, JoinHandle},
+    sync::mpsc::{self, Receiver},
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -13,6 +12,7 @@ use super::*;
 use crate::{
     image::{Engine, context::Context},
     script,
+    server::{serve, tell},
 };
 
 fn config(text: &str) -> Config {
@@ -123,7 +123,7 @@ async fn with_helpers() {
     let image = Reference::parse("r.example/f:1");
     let (engine, header) = engine_of("x-registry-auth");
     engine.push(&image).await.unwrap_err();
-    assert_eq!(header.join().unwrap()["password"], "of-b");
+    assert_eq!(header.recv().unwrap()["password"], "of-b");
 
     let (engine, header) = engine_of("x-registry-config");
     let context = Context::new();
@@ -131,29 +131,27 @@ async fn with_helpers() {
         .build(&image, context, HashMap::new())
         .await
         .unwrap_err();
-    let logins = header.join().unwrap();
+    let logins = header.recv().unwrap();
     assert_eq!(logins["a"]["identitytoken"], "of-a");
     assert_eq!(logins["b"]["username"], "me");
     assert_eq!(logins.as_object().unwrap().len(), 3);
 }
 
-/// An engine that refuses everything, and what a header of the first request says.
-fn engine_of(header: &'static str) -> (Engine, JoinHandle<Value>) {
+/// An engine that refuses everything, and what a header of each request says.
+fn engine_of(header: &'static str) -> (Engine, Receiver<Value>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let host = listener.local_addr().unwrap().to_string();
     let engine = Engine(Docker::connect_with_http(&host, 10, API_DEFAULT_VERSION).unwrap());
-    let seen = thread::spawn(move || {
-        let mut stream = BufReader::new(listener.accept().unwrap().0);
-        let lines = stream.by_ref().lines().map(Result::unwrap);
-        let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
-        stream
-            .get_mut()
-            .write_all(b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n")
-            .unwrap();
+    let (sender, seen) = mpsc::channel();
+    serve(listener, move |head, _| {
         let value = head
-            .iter()
+            .lines()
             .find_map(|line| line.strip_prefix(header)?.strip_prefix(": "));
-        serde_json::from_slice(&STANDARD.decode(value.unwrap()).unwrap()).unwrap()
+        let value = STANDARD.decode(value.unwrap()).unwrap();
+        sender
+            .send(serde_json::from_slice(&value).unwrap())
+            .unwrap();
+        tell("500 No", "")
     });
     (engine, seen)
 }

@@ -1,11 +1,12 @@
-use std::sync::{Arc, Mutex};
-
-use tokio::{
-    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufStream},
+use std::{
     net::TcpListener,
+    sync::{Arc, Mutex},
 };
 
+use bollard::{API_DEFAULT_VERSION, Docker};
+
 use super::*;
+use crate::server::{serve, tell};
 
 fn dockerfile(user: &str) -> String {
     Unlocked {
@@ -34,11 +35,11 @@ fn no_two_leases_share_a_tag() {
 /// An engine and a registry at one address, which note how they are asked. The registry refuses to delete, and
 /// lists these tags. The engine has images without a name whose labels name these tags of `f`; each but the last
 /// is one that the next was made of.
-async fn refusing_registry(
+fn refusing_registry(
     tags: &[&str],
     labels: &[&str],
 ) -> (Engine, Reference, Arc<Mutex<Vec<String>>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let host = listener.local_addr().unwrap().to_string();
     let asked: Arc<Mutex<Vec<String>>> = Arc::default();
     let noted = Arc::clone(&asked);
@@ -51,37 +52,28 @@ async fn refusing_registry(
         })
     });
     let mut images: Vec<_> = images.collect();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let mut stream = BufStream::new(stream);
-            let mut line = String::new();
-            stream.read_line(&mut line).await.unwrap();
-            let is_parent =
-                line.contains("/images/id0") && images.iter().any(|image| image["Id"] == "id1");
-            if line.starts_with("DELETE ") && !is_parent {
-                images.retain(|image| !line.contains(image["Id"].as_str().unwrap()));
-            }
-            let present = serde_json::to_string(&images).unwrap();
-            let (status, body) = match line.as_str() {
-                line if line.starts_with("DELETE ") && is_parent => ("409 Conflict", "{}"),
-                line if line.contains("/images/json?") && line.contains("label") => {
-                    ("200 OK", present.as_str())
-                }
-                line if line.contains("/manifests/") => ("405 Method Not Allowed", ""),
-                line if line.contains("/tags/list") => ("200 OK", listed.as_str()),
-                _ => ("200 OK", "[]"),
-            };
-            noted.lock().unwrap().push(line);
-            let answer = format!("HTTP/1.1 {status}\r\nConnection: close\r\n\r\n{body}");
-            stream.write_all(answer.as_bytes()).await.unwrap();
-            stream.flush().await.unwrap();
+    serve(listener, move |head, _| {
+        let line = head.lines().next().unwrap();
+        let is_parent =
+            line.contains("/images/id0") && images.iter().any(|image| image["Id"] == "id1");
+        if line.starts_with("DELETE ") && !is_parent {
+            images.retain(|image| !line.contains(image["Id"].as_str().unwrap()));
+        }
+        noted.lock().unwrap().push(line.to_owned());
+        if line.starts_with("DELETE ") && is_parent {
+            tell("409 Conflict", "{}")
+        } else if line.contains("/images/json?") && line.contains("label") {
+            tell("200 OK", serde_json::to_string(&images).unwrap())
+        } else if line.contains("/manifests/") {
+            tell("405 Method Not Allowed", "")
+        } else if line.contains("/tags/list") {
+            tell("200 OK", &listed)
+        } else {
+            tell("200 OK", "[]")
         }
     });
-    let docker = bollard::Docker::connect_with_http(
-        &format!("http://{host}"),
-        5,
-        bollard::API_DEFAULT_VERSION,
-    );
+    let address = format!("http://{host}");
+    let docker = Docker::connect_with_http(&address, 5, API_DEFAULT_VERSION);
     let image = Reference::parse(&format!("{host}/f:lease"));
     (Engine(docker.unwrap()), image, asked)
 }
@@ -91,7 +83,7 @@ async fn a_registry_that_refuses_keeps_nothing_else_from_being_removed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("purge");
     let command = PurgeCommand::new(crate::script::write(&path, "touch \"$0.ran\""));
-    let (engine, image, asked) = refusing_registry(&[], &[]).await;
+    let (engine, image, asked) = refusing_registry(&[], &[]);
     let error = Unlocked::purge(&engine, &image, Some(&command))
         .await
         .unwrap_err()
@@ -106,7 +98,7 @@ async fn a_registry_that_refuses_keeps_nothing_else_from_being_removed() {
 #[tokio::test]
 async fn what_a_registry_has_kept_is_found_again_and_other_hosts_is_told_apart() {
     let (own, other) = ("rsfaas-lease-host-1", "rsfaas-lease-another-1");
-    let (engine, base, _) = refusing_registry(&[own, other, "1.0"], &[]).await;
+    let (engine, base, _) = refusing_registry(&[own, other, "1.0"], &[]);
     let left = Unlocked::left(&engine, &base, "host").await;
     assert_eq!(left.own, [base.tagged(own)]);
     assert_eq!(left.others, [base.tagged(other)]);
@@ -115,7 +107,7 @@ async fn what_a_registry_has_kept_is_found_again_and_other_hosts_is_told_apart()
 #[tokio::test]
 async fn what_a_build_that_was_given_up_has_left_is_found_again_without_a_tag() {
     let (own, other) = ("rsfaas-lease-host-1", "rsfaas-lease-another-1");
-    let (engine, base, _) = refusing_registry(&[], &[own, own, other]).await;
+    let (engine, base, _) = refusing_registry(&[], &[own, own, other]);
     let left = Unlocked::left(&engine, &base, "host").await;
     assert_eq!(left.own, [base.tagged(own)]);
     assert_eq!(left.others, [base.tagged(other)]);
@@ -125,7 +117,7 @@ async fn what_a_build_that_was_given_up_has_left_is_found_again_without_a_tag() 
 
 #[tokio::test]
 async fn every_image_of_a_lease_is_removed_and_none_of_another() {
-    let (engine, image, asked) = refusing_registry(&[], &["lease", "lease", "other"]).await;
+    let (engine, image, asked) = refusing_registry(&[], &["lease", "lease", "other"]);
     // The registry refuses.
     Unlocked::purge(&engine, &image, None).await.unwrap_err();
     let asked = asked.lock().unwrap();

@@ -1,17 +1,17 @@
 use std::{
     collections::BTreeMap,
+    net::TcpListener,
     sync::{Arc, Mutex},
 };
 
 use bollard::{API_DEFAULT_VERSION, Docker};
 use serde_json::json;
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpListener,
-};
 
 use super::*;
-use crate::image::{Engine, Traces};
+use crate::{
+    image::{Engine, Traces},
+    server::serve,
+};
 
 const IMAGE: &str =
     r#"{"layers": [{"digest": "sha256:layer"}], "config": {"digest": "sha256:config"}}"#;
@@ -20,22 +20,15 @@ const IMAGE: &str =
 type Manifests = Arc<Mutex<BTreeMap<&'static str, String>>>;
 
 /// A registry in which the tags `1` and `2` are `sha256:top`, and whose blobs go with its last manifest; its `HOST:PORT`.
-async fn registry(manifests: Manifests) -> String {
-    serving(move |head| answer(head, &mut manifests.lock().unwrap())).await
+fn registry(manifests: Manifests) -> String {
+    serving(move |head| answer(head, &mut manifests.lock().unwrap()))
 }
 
 /// A server that answers each head so; its `HOST:PORT`.
-async fn serving(answer: impl Fn(&str) -> String + Send + 'static) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+fn serving(answer: impl Fn(&str) -> String + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let host = listener.local_addr().unwrap().to_string();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let mut buffer = vec![0; 4096];
-            let read = stream.read(&mut buffer).await.unwrap();
-            let answer = answer(&String::from_utf8_lossy(&buffer[..read]));
-            stream.write_all(answer.as_bytes()).await.unwrap();
-        }
-    });
+    serve(listener, move |head, _| answer(head).into());
     host
 }
 
@@ -75,7 +68,7 @@ async fn purged_beside(
     manifests: &[(&'static str, String)],
 ) -> (Purged, Vec<&'static str>) {
     let content: Manifests = Arc::new(Mutex::new(manifests.iter().cloned().collect()));
-    let host = registry(content.clone()).await;
+    let host = registry(content.clone());
     let engine = Engine(Docker::connect_with_http("127.0.0.1:1", 1, API_DEFAULT_VERSION).unwrap());
     let purge = Purge {
         engine: &engine,
@@ -167,13 +160,13 @@ async fn nothing_is_proved_of_layers_that_are_not_known() {
 }
 
 /// Something that answers every path but `/v2/` with that, and this one with the other.
-async fn server(any: &'static str, root: &'static str) -> Reference {
+fn server(any: &'static str, root: &'static str) -> Reference {
     let host = serving(move |asked| {
         let is_root = asked.starts_with("GET /v2/ ");
         let head = if is_root { root } else { any };
         format!("HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n")
     });
-    Reference::parse(&format!("{}/f:1", host.await))
+    Reference::parse(&format!("{host}/f:1"))
 }
 
 #[tokio::test]
@@ -182,15 +175,15 @@ async fn only_a_registry_is_believed_that_it_has_no_image() {
     const NAMED: &str = "Docker-Distribution-Api-Version: registry/2.0";
     for root in ["200 OK", "401 Unauthorized"] {
         let root = format!("{root}\r\n{NAMED}").leak();
-        let image = server(MISSED, root).await;
+        let image = server(MISSED, root);
         assert!(!remove_manifest(&image).await.unwrap());
         assert!(pushed_tags(&image).await.unwrap().is_empty());
     }
     let named = format!("{MISSED}\r\n{NAMED}").leak();
-    let image = server(named, MISSED).await;
+    let image = server(named, MISSED);
     assert!(!remove_manifest(&image).await.unwrap());
     for root in [MISSED, "200 OK", "301 Moved Permanently", named] {
-        let image = server(MISSED, root).await;
+        let image = server(MISSED, root);
         for error in [
             remove_manifest(&image).await.unwrap_err(),
             pushed_tags(&image).await.unwrap_err(),
@@ -202,7 +195,7 @@ async fn only_a_registry_is_believed_that_it_has_no_image() {
 
 #[tokio::test]
 async fn an_image_that_something_else_than_a_registry_denies_counts_as_left() {
-    let image = server("404 Not Found", "404 Not Found").await;
+    let image = server("404 Not Found", "404 Not Found");
     let engine = Engine(Docker::connect_with_http("127.0.0.1:1", 1, API_DEFAULT_VERSION).unwrap());
     let purge = Purge {
         engine: &engine,
