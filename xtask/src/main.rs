@@ -5,6 +5,7 @@
 mod bench;
 mod build;
 mod canary;
+mod debian;
 mod demo;
 mod error;
 mod files;
@@ -57,6 +58,8 @@ enum Task {
         #[arg(long, conflicts_with = "existing")]
         build: bool,
     },
+    /// Writes `xtask/debian.lock` anew, by what the archive of Debian 12 has now (on that, as root)
+    LockPackages,
     /// Raises and removes an OpenFaaS on this host, for development and tests (as root)
     #[command(subcommand)]
     Testbed(Bed),
@@ -132,6 +135,7 @@ fn run(task: Task) -> Result<(), Error> {
             build,
             ..setup::Options::default()
         }),
+        Task::LockPackages => debian::renew(&packages()),
         Task::Testbed(Bed::Up) => testbed::up().map(|testbed| testbed.print_exports()),
         Task::Testbed(Bed::Status) => {
             testbed::status();
@@ -148,6 +152,16 @@ fn run(task: Task) -> Result<(), Error> {
     }
 }
 
+/// All Debian packages that any command installs.
+fn packages() -> Vec<&'static str> {
+    [
+        setup::packages(),
+        testbed::packages(),
+        kernels::PACKAGES.to_vec(),
+    ]
+    .concat()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,5 +172,13 @@ mod tests {
         assert!(parse("6.1").is_ok());
         let error = parse("6.6").unwrap_err().to_string();
         assert!(error.contains("5.10, 6.1, 6.12"), "{error}");
+    }
+
+    #[test]
+    fn every_debian_package_that_is_installed_is_locked() {
+        let locked = debian::locked();
+        for package in packages() {
+            assert!(locked.iter().any(|it| it.name == package), "{package}");
+        }
     }
 }

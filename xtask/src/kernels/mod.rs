@@ -52,13 +52,16 @@ pub(crate) const VERSIONS: [&str; 3] = [
     KERNELS[2].0.version,
 ];
 
+/// The Debian packages that it installs.
+pub(crate) const PACKAGES: [&str; 1] = [machine::QEMU_PACKAGE];
+
 /// Boots each kernel and prints what passed where.
 ///
 /// # Errors
 /// When something failed on one of them, or could not be run there.
 pub(crate) fn run(only: Option<&str>) -> Result<(), Error> {
     if find(machine::QEMU).is_none() {
-        setup::install(&[machine::QEMU_PACKAGE])?;
+        setup::install(&PACKAGES)?;
     }
     build::artifacts()?;
     let guest = guest::build()?;

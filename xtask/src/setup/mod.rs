@@ -124,6 +124,11 @@ pub(crate) fn has_nightly() -> bool {
     process::succeeds(Command::new("rustc").args(["+nightly", "--version"]))
 }
 
+/// All Debian packages that a host may need.
+pub(crate) fn packages() -> Vec<&'static str> {
+    plan::ALL_PACKAGES.concat()
+}
+
 /// Which commands the testbed cannot do without and this host lacks, of those that the set-up installs.
 pub(crate) fn missing_for_testbed() -> Vec<&'static str> {
     [

@@ -6,6 +6,7 @@ use nix::unistd::Uid;
 
 use super::{boot::Absent, services::NotStarted};
 use crate::{
+    debian,
     error::Error,
     process::{self, find},
 };
@@ -47,23 +48,49 @@ pub(super) fn check_rights() -> Result<(), Error> {
 pub(super) fn install(packages: &[&str]) -> Result<(), Error> {
     let _not_started = NotStarted::new()?;
     process::run(apt().args(["update", "-qq"]))?;
+    let preferences = format!(
+        "-oDir::Etc::preferences={}",
+        debian::preferences()?.display()
+    );
+    let locked = [preferences.as_str()];
+    let (options, planned): (&[&str], _) = match debian::planned(&locked, packages) {
+        Ok(planned) => (&locked, planned),
+        Err(error) => {
+            let planned =
+                debian::planned(&[], packages).map_err(|error| not_possible(packages, &error))?;
+            println!("set-up: what is installed does not go with xtask/debian.lock: {error}");
+            (&[], planned)
+        }
+    };
+    if let Some(difference) = debian::difference(&planned)? {
+        println!("set-up: {difference}");
+    }
     let absent = Absent::look(installed);
     let done = process::run(
         apt()
-            .args(["install", "-qq", "-y", "--no-remove", "--no-install-recommends"])
+            .args([
+                "install",
+                "-qq",
+                "-y",
+                "--no-remove",
+                "--no-install-recommends",
+            ])
+            .args(options)
             .args(packages),
     )
-    .map_err(|error| {
-        Error::Needs(format!(
-            "{error}; a package that apt cannot locate is in Debian 12's security archive, which its own installer \
-             puts among apt's sources: deb http://security.debian.org/debian-security bookworm-security main. Where \
-             packages would have to be removed for these, none is: `apt-get install --dry-run {}` shows which",
-            packages.join(" ")
-        ))
-    });
+    .map_err(|error| not_possible(packages, &error));
     // Where it has failed some are there all the same.
     absent.disable(installed);
     done
+}
+
+fn not_possible(packages: &[&str], error: &Error) -> Error {
+    Error::Needs(format!(
+        "{error}; a package that apt cannot locate is in Debian 12's security archive, which its own installer \
+         puts among apt's sources: deb http://security.debian.org/debian-security bookworm-security main. Where \
+         packages would have to be removed for these, none is: `apt-get install --dry-run {}` shows which",
+        packages.join(" ")
+    ))
 }
 
 fn apt() -> Command {

