@@ -11,6 +11,12 @@ pub const NAME_END: u8 = 1 << 2;
 pub const SCHEME: u8 = 1 << 3;
 /// Of the end of a line.
 pub const LINE_END: u8 = 1 << 4;
+/// Between the segments of a path.
+pub const SLASH: u8 = 1 << 5;
+/// First of an encoded byte (RFC 3986, section 2.1).
+pub const ENCODED: u8 = 1 << 6;
+/// Behind a path, or no part of a request line.
+pub const PATH_END: u8 = 1 << 7;
 
 static CLASSES: [u8; 256] = {
     let mut classes = [0; 256];
@@ -36,9 +42,11 @@ const fn classes_of(byte: u8) -> u8 {
         b'_' => METHOD | NAME,
         b'.' => METHOD | NAME_END | SCHEME,
         b'+' => METHOD | SCHEME,
-        b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'^' | b'`' | b'|' | b'~' => METHOD,
-        b'/' | b' ' | b'?' => NAME_END,
-        b'\r' | b'\n' => LINE_END,
+        b'%' => METHOD | ENCODED,
+        b'!' | b'#' | b'$' | b'&' | b'\'' | b'*' | b'^' | b'`' | b'|' | b'~' => METHOD,
+        b'/' => NAME_END | SLASH,
+        b' ' | b'?' => NAME_END | PATH_END,
+        b'\r' | b'\n' => LINE_END | PATH_END,
         _ => 0,
     }
 }
@@ -64,6 +72,12 @@ mod tests {
     fn no_byte_is_both_of_a_name_and_behind_it() {
         assert_eq!(all(NAME_END), " ./?");
         assert!((0..=255).all(|byte| of(byte) & (NAME | NAME_END) != NAME | NAME_END));
+    }
+
+    #[test]
+    fn a_path_ends_where_target_or_line_do() {
+        assert_eq!(all(PATH_END), "\n\r ?");
+        assert_eq!((all(SLASH).as_str(), all(ENCODED).as_str()), ("/", "%"));
     }
 
     #[test]

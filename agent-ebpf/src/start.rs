@@ -18,6 +18,8 @@ const LINE_ENDS: usize = 4;
 const METHOD_LEN: usize = 20;
 /// The one method whose target is an authority; the gateway finds a path behind it all the same.
 const CONNECT: &[u8; 8] = b"CONNECT ";
+/// Bytes of another path that are looked through: what is loaded behind the longest method.
+const PATH_LEN: u32 = (PREFIX_LEN - METHOD_LEN - 1) as u32;
 /// Longest scheme of an absolute target that is looked through.
 const SCHEME_LEN: u32 = 16;
 const FUNCTION: &[u8; 10] = b"/function/";
@@ -71,7 +73,7 @@ fn copied(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Start
     if let Some(start) = path(scratch, FUNCTION).or_else(|| path(scratch, ASYNC_FUNCTION)) {
         return start;
     }
-    other_path(scratch)
+    other_path(scratch, segment.payload_length - skip < PREFIX_LEN as u32)
 }
 
 /// Decides about bytes that start no request, and about GET or POST requests for a function, without
@@ -193,9 +195,9 @@ fn name(scratch: &mut Scratch) -> Start {
     Start::Other
 }
 
-/// A path that starts with neither prefix: plain if its first segment is.
+/// A path that starts with neither prefix: plain unless the gateway would decode it, or take segments out.
 #[inline(always)]
-fn other_path(scratch: &Scratch) -> Start {
+fn other_path(scratch: &Scratch, is_cut: bool) -> Start {
     let target = scratch.cursor();
     if at(scratch, target) != b'/' {
         return if scratch.prefix.bytes[..CONNECT.len()] == *CONNECT {
@@ -204,19 +206,32 @@ fn other_path(scratch: &Scratch) -> Start {
             absolute(scratch, target)
         };
     }
-    match at(scratch, target + 1) {
-        b'/' | b'.' => return Start::Unusual,
-        0 => return Start::Incomplete,
-        _ => {}
+    let (mut in_path, mut behind_slash, mut is_unusual) = (1, 1, 0);
+    for index in 1..PATH_LEN {
+        let class = class::of(at(scratch, target + index));
+        // Bit by bit, without a branch that the verifier would follow.
+        let ends = bit(class, class::PATH_END);
+        let starts_none = behind_slash & bit(class, class::NAME_END) & !ends;
+        is_unusual |= in_path & (starts_none | bit(class, class::ENCODED));
+        in_path &= !ends;
+        behind_slash = bit(class, class::SLASH);
     }
-    for index in 1..ASYNC_FUNCTION.len() as u32 {
-        match at(scratch, target + index) {
-            b'%' => return Start::Unusual,
-            b'/' | b' ' | b'?' | 0 => return Start::Other,
-            _ => {}
-        }
+    if is_unusual != 0 {
+        Start::Unusual
+    } else if in_path == 0 {
+        Start::Other
+    } else if is_cut {
+        Start::Incomplete
+    } else {
+        // What comes later in the path is for the agent to read.
+        Start::Unusual
     }
-    Start::Other
+}
+
+/// One where a byte's classes include this one.
+#[inline(always)]
+fn bit(classes: u8, class: u8) -> u8 {
+    (classes >> class.trailing_zeros()) & 1
 }
 
 /// A target that starts with a scheme (RFC 9112, section 3.2.2) may lead anywhere. Without a slash behind it the

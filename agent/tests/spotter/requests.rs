@@ -94,6 +94,8 @@ fn what_is_no_request_for_a_sealed_function_passes(mut rig: Rig) {
         "GET /function/other HTTP/1.1\r\nX-RsFaaS-Key: r\r\n\r\n",
         "GET /function/pydict2 HTTP/1.1\r\nX-RsFaaS-Key: r\r\n\r\n",
         "GET /system/functions HTTP/1.1\r\n\r\n",
+        "GET /system/functions?path=/../%2f//function/pydict HTTP/1.1\r\n\r\n",
+        "GET /a.b/c..d/e-f/ HTTP/1.1\r\n\r\n",
         "GET / HTTP/1.1\r\n\r\n",
         "OPTIONS * HTTP/1.1\r\n\r\n",
         "CONNECT /function/other HTTP/1.1\r\n\r\n",
@@ -107,13 +109,16 @@ fn what_is_no_request_for_a_sealed_function_passes(mut rig: Rig) {
     ]) {
         assert_eq!(rig.request(&payload), PASS, "{payload}");
     }
-    assert_eq!(rig.count("passed"), 26);
+    assert_eq!(rig.count("passed"), 30);
 }
 
 fn targets_that_are_not_in_plain_form_are_held_for_the_agent(mut rig: Rig) {
     for head in with_and_without_body(&[
         "GET //function/pydict HTTP/1.1\r\n\r\n",
         "GET /./function/pydict HTTP/1.1\r\n\r\n",
+        "GET /x/../function/pydict HTTP/1.1\r\n\r\n",
+        "PROPPATCH /system/functions//..//../function/pydict HTTP/1.1\r\n\r\n",
+        "GET /x/%2e%2e/function/pydict HTTP/1.1\r\n\r\n",
         "GET /%66unction/pydict HTTP/1.1\r\n\r\n",
         "GET /function/py%64ict HTTP/1.1\r\n\r\n",
         "GET /function//pydict HTTP/1.1\r\n\r\n",

@@ -85,6 +85,9 @@ fn a_target_that_the_gateway_redirects_goes_on_without_the_key(world: &World) ->
         format!("//function/{name}"),
         format!("/function//{name}"),
         format!("/./function/{name}"),
+        format!("/x/../function/{name}"),
+        format!("/system/info/..//%2e%2e/function/{name}?a=b"),
+        format!("/{}/../function/{name}", "long".repeat(40)),
         format!("http://gateway/function//{name}"),
     ] {
         let (_, head) = ask(world, &keyed(function, &path)).during(&path)?;
