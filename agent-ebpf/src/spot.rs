@@ -1,0 +1,228 @@
+//! Segments to the gateway: passed, or held and told to the agent.
+
+use agent_ebpf::{Awaited, Counter, EventKind, Flow, FlowState};
+use aya_log_ebpf::warn;
+
+use crate::{
+    admit,
+    classify::{self, Verdict},
+    clock::now,
+    fate::Fate,
+    frame::Frame,
+    hold::{self, Place},
+    maps::{self, FLOWS, count},
+    packet::{Direction, Link, Segment, Wanted},
+    turn::{self, Arrival, Turn},
+    work::{self, Scratch},
+};
+
+#[inline(always)]
+pub(crate) fn parsed(frame: &impl Frame, link: Link) -> Fate {
+    match Segment::parse(frame, link, Wanted::One(Direction::ToGateway)) {
+        Some(segment) => spot(frame, segment),
+        None => Fate::Pass,
+    }
+}
+
+#[inline(always)]
+pub(crate) fn spot(frame: &impl Frame, segment: Segment) -> Fate {
+    if frame.take_release() {
+        count(Counter::Released);
+        return Fate::Pass;
+    }
+    // Every CPU has its own; without one, nothing could be told.
+    let Some((segment, scratch)) = work::keep(segment) else {
+        return Fate::Hold;
+    };
+    let (counter, place, is_head) = match judge(frame, segment, scratch) {
+        Judged::Pass => return notice_end(frame, segment),
+        Judged::Early => return Fate::Hold,
+        Judged::Further { is_head } => (Counter::HeldFlow, Place::Further, is_head),
+        Judged::First(counter) => match take(frame, segment, counter) {
+            Some(place) => (counter, place, counter == Counter::HeldKeyed),
+            None => return Fate::Hold,
+        },
+    };
+    scratch.manner.set(counter, place);
+    if is_head && admit::admit(frame, segment, scratch) {
+        return notice_end(frame, segment);
+    }
+    if segment.is_fin() {
+        notice_fin(segment);
+    }
+    hold::hold(frame, segment, &scratch.manner);
+    Fate::Hold
+}
+
+/// What is to be done with a segment.
+enum Judged {
+    Pass,
+    /// What comes before it is waited for.
+    Early,
+    /// The agent has the flow, and knows whether a head starts here.
+    Further {
+        is_head: bool,
+    },
+    /// The agent is to have the flow from here on.
+    First(Counter),
+}
+
+#[inline(always)]
+fn judge(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Judged {
+    // What a SYN brings lies elsewhere than its number says, and the text of a RST is no part of the stream
+    // (RFC 9293, sections 3.4 and 3.5.3); neither tells what the client has received.
+    if segment.is_syn() || segment.is_reset() {
+        return Judged::Pass;
+    }
+    if segment.payload_length == 0 {
+        notice_progress(segment);
+        return Judged::Pass;
+    }
+    let arrival = turn::arrived(segment);
+    if let Some(flow) = known(segment, &arrival) {
+        // SAFETY: the entry stays in memory while the program runs; a concurrent change shows as the
+        // old or the new numbers, and a segment judged by either is held or passed rightly.
+        let flow = unsafe { &mut *flow };
+        // What comes again tells nothing; some clients keep an idle connection alive with the last byte that they sent.
+        if !arrival.is_late {
+            flow.last_seen = now();
+        }
+        if flow.state != FlowState::Opaque as u32 {
+            return owned(segment, flow);
+        }
+    }
+    // Taken for a request, it would give the agent a flow that may have ended, and of which nothing more comes; or
+    // another protocol's bytes would wait for the rest of a head.
+    if arrival.is_late || arrival.is_switched {
+        count(Counter::Passed);
+        return Judged::Pass;
+    }
+    if arrival.is_early && turn::waits(segment) {
+        count(Counter::DroppedEarly);
+        return Judged::Early;
+    }
+    match classify::classify(frame, segment, scratch) {
+        Verdict::Pass(counter) => {
+            count(counter);
+            Judged::Pass
+        }
+        Verdict::Hold(counter) => Judged::First(counter),
+    }
+}
+
+/// What the agent has told of a segment's flow.
+#[inline(always)]
+fn known(segment: &Segment, arrival: &Arrival) -> Option<*mut Flow> {
+    if arrival.may_be_held {
+        FLOWS.get_ptr_mut(&segment.flow)
+    } else {
+        None
+    }
+}
+
+/// Notes that the client has acknowledged something new.
+#[inline(always)]
+fn notice_progress(segment: &Segment) {
+    let Some(flow) = FLOWS.get_ptr_mut(&segment.flow) else {
+        return;
+    };
+    // SAFETY: the entry stays in memory while the program runs; a concurrent change of one number
+    // shows as the old or the new one.
+    let flow = unsafe { &mut *flow };
+    if flow.acknowledged != segment.acknowledged {
+        flow.acknowledged = segment.acknowledged;
+        flow.last_seen = now();
+    }
+}
+
+/// A segment of a flow that the agent has.
+#[inline(always)]
+fn owned(segment: &Segment, flow: &Flow) -> Judged {
+    if flow.passes(segment.sequence, segment.payload_length) {
+        count(Counter::PassedWindow);
+        return Judged::Pass;
+    }
+    if flow.is_early(segment.sequence) {
+        count(Counter::DroppedRingFull);
+        return Judged::Early;
+    }
+    if flow.state == FlowState::Missed as u32 {
+        Judged::First(Counter::HeldFlow)
+    } else {
+        Judged::Further {
+            is_head: flow.is_next_head(segment.sequence),
+        }
+    }
+}
+
+/// Gives the agent a flow, from this segment on; `None` where there is no room for it.
+#[inline(always)]
+fn take(frame: &impl Frame, segment: &Segment, counter: Counter) -> Option<Place> {
+    // Nothing but a request names an unlocked container, whose name nobody is told.
+    let doubtful = counter != Counter::HeldDirect && turn::of(segment) == Turn::Gateway;
+    let awaited = if doubtful {
+        Awaited::Answer
+    } else {
+        Awaited::Nothing
+    };
+    // Of one that the agent had let go of, it stays known what was answered, and whether the client has ended.
+    // SAFETY: the entry is copied at once.
+    let earlier = match unsafe { FLOWS.get(&segment.flow) } {
+        Some(earlier) => *earlier,
+        None => Flow::held(0),
+    };
+    let flow = Flow {
+        state: FlowState::Owned as u32,
+        pass_start: 0,
+        pass_end: 0,
+        awaited: awaited as u32,
+        last_seen: now(),
+        acknowledged: segment.acknowledged,
+        next_head_known: 0,
+        ..earlier
+    };
+    if FLOWS.insert(&segment.flow, flow, 0).is_err() {
+        turn::missed(segment);
+        let total = count(Counter::DroppedFlowsFull);
+        if maps::is_logged(total) {
+            warn!(
+                frame,
+                "the map of flows is full; segments are dropped ({} times on this CPU)", total
+            );
+        }
+        return None;
+    }
+    turn::given(segment);
+    // The answer may have gone out on another CPU before the entry was there to tell of it.
+    if doubtful && turn::of(segment) == Turn::Gateway {
+        Some(Place::FirstUnanswered)
+    } else {
+        Some(Place::First)
+    }
+}
+
+/// Notes that the client has sent its FIN.
+#[inline(always)]
+fn notice_fin(segment: &Segment) {
+    if let Some(flow) = FLOWS.get_ptr_mut(&segment.flow) {
+        // SAFETY: the entry stays in memory while the program runs; a concurrent change shows as the old or the
+        // new number.
+        unsafe { (*flow).finished = 1 };
+    }
+}
+
+/// Tells the agent of a client's FIN or RST on a flow that it has.
+#[inline(always)]
+fn notice_end(frame: &impl Frame, segment: &Segment) -> Fate {
+    if segment.is_reset() {
+        if turn::ends(segment) {
+            hold::notice(frame, segment, EventKind::Reset);
+        } else {
+            count(Counter::ForgedReset);
+        }
+    } else if segment.is_fin() {
+        notice_fin(segment);
+        hold::notice(frame, segment, EventKind::ClientFin);
+    }
+    Fate::Pass
+}
