@@ -23,30 +23,31 @@ pub(crate) enum Verdict {
 /// Judges the first payload segment of a flow that the agent does not have.
 #[inline(always)]
 pub(crate) fn classify(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Verdict {
-    match start::read(frame, segment, scratch) {
-        Start::Other => Verdict::Pass(Counter::Passed),
-        Start::Unusual => Verdict::Hold(Counter::HeldUndecided),
+    let kind = match start::read(frame, segment, scratch) {
+        Start::Other => return Verdict::Pass(Counter::Passed),
+        Start::Unusual => return Verdict::Hold(Counter::HeldUndecided),
         // Elsewhere, a few bytes that could start a request are far more likely the end of a body.
         Start::Incomplete if turn::of(segment) == Turn::Client => {
-            Verdict::Hold(Counter::HeldUndecided)
+            return Verdict::Hold(Counter::HeldUndecided);
         }
-        Start::Incomplete => Verdict::Pass(Counter::Passed),
-        Start::Named => named(frame, segment, scratch),
-    }
-}
-
-#[inline(always)]
-fn named(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Verdict {
-    // SAFETY: the entry is copied at once.
-    let Some(kind) = (unsafe { NAMES.get(&scratch.name) }).copied() else {
-        return Verdict::Pass(Counter::Passed);
+        Start::Incomplete => return Verdict::Pass(Counter::Passed),
+        Start::Elsewhere => None,
+        // SAFETY: the entry is copied at once.
+        Start::Named => unsafe { NAMES.get(&scratch.name) }.copied(),
     };
-    if kind == NameKind::Unlocked as u32 {
+    if kind == Some(NameKind::Unlocked as u32) {
         return Verdict::Hold(Counter::HeldDirect);
     }
+    let is_sealed = kind.is_some();
+    if !is_sealed && !scan::may_name_key(frame, segment, scratch) {
+        return Verdict::Pass(Counter::Passed);
+    }
     match scan::find_key_header(frame, segment, scratch) {
+        Found::KeyBehind => Verdict::Hold(Counter::HeldUndecided),
+        // Nobody's business but that function's, whatever it carries.
+        _ if !is_sealed => Verdict::Pass(Counter::Passed),
         Found::KeyHeader => Verdict::Hold(Counter::HeldKeyed),
         Found::EndOfHead => Verdict::Pass(Counter::PassedKeyless),
-        Found::KeyBehind | Found::Neither => Verdict::Hold(Counter::HeldUndecided),
+        Found::Neither => Verdict::Hold(Counter::HeldUndecided),
     }
 }

@@ -11,6 +11,7 @@ mod event;
 mod flow;
 mod name;
 pub mod ring;
+pub mod sample;
 pub mod search;
 pub mod sip;
 pub mod veth;
@@ -20,6 +21,9 @@ pub use counter::Counter;
 pub use event::{AdmittedEvent, Capture, EventHeader, EventKind, HeldPlace, flag, room};
 pub use flow::{Awaited, Flow, FlowKey, FlowState};
 pub use name::{HeaderName, NAME_LEN, NameKey, NameKind};
+
+/// Characters of a key's text, in bytes (docs/sealed-format.md).
+pub const KEY_TEXT_LEN: usize = 65;
 
 /// Marks a record as plain old data for aya's maps.
 ///

@@ -39,12 +39,14 @@ use crate::{
 
 /// Ingress of interfaces with an Ethernet header.
 #[classifier]
+#[inline(always)]
 pub(crate) fn spot_ethernet(ctx: TcContext) -> i32 {
     spot::parsed(&ctx, Link::Ethernet).at_tc()
 }
 
 /// Ingress of the loopback interface, by which everything comes that has gone out on it.
 #[classifier]
+#[inline(always)]
 pub(crate) fn spot_loopback(ctx: TcContext) -> i32 {
     let Some(segment) = Segment::parse(&ctx, Link::Ethernet, Wanted::Both) else {
         return Fate::Pass.at_tc();
@@ -65,12 +67,14 @@ pub(crate) fn spot_loopback(ctx: TcContext) -> i32 {
 
 /// Ingress of interfaces whose packets start with the IP header (tun, WireGuard).
 #[classifier]
+#[inline(always)]
 pub(crate) fn spot_ip(ctx: TcContext) -> i32 {
     spot::parsed(&ctx, Link::Ip).at_tc()
 }
 
 /// Ingress of interfaces with an Ethernet header, before the stack. Packets may lie in several buffers.
 #[xdp(frags)]
+#[inline(always)]
 pub(crate) fn spot_xdp(ctx: XdpContext) -> u32 {
     spot::parsed(&ctx, Link::Ethernet).at_xdp()
 }

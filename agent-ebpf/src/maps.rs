@@ -1,6 +1,6 @@
 //! Maps that several parts of the programs have in common.
 
-use agent_ebpf::{Counter, Flow, FlowKey, NameKey, ring, search};
+use agent_ebpf::{Counter, Flow, FlowKey, NameKey, ring, sample::Samples, search};
 use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap, LruHashMap, PerCpuArray, ProgramArray, RingBuf},
@@ -42,6 +42,10 @@ pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(ring::SIZE as u32, 0
 #[map]
 static SEARCH: Array<[u8; search::TABLE_LEN]> = Array::with_max_entries(1, 0);
 
+/// What the key header's name is looked for by at first; the agent fills it then, too.
+#[map]
+static SAMPLES: Array<Samples> = Array::with_max_entries(1, 0);
+
 /// The program for what comes from the gateway, to which that at the loopback interface gives it; the agent puts it there
 /// before it attaches the programs.
 #[map]
@@ -54,6 +58,12 @@ static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counter::COUNT
 #[inline(always)]
 pub(crate) fn search_table() -> Option<&'static [u8; search::TABLE_LEN]> {
     SEARCH.get(0)
+}
+
+/// What the key header's name is looked for by at first.
+#[inline(always)]
+pub(crate) fn samples() -> Option<&'static Samples> {
+    SAMPLES.get(0)
 }
 
 /// Adds one, and gives the new number.

@@ -1,11 +1,11 @@
 //! The search for the key header in a segment that starts with a request, also behind that one's head.
 
-use agent_ebpf::search;
+use agent_ebpf::{KEY_TEXT_LEN, sample, search};
 
 use crate::{
     frame::Frame,
     maps,
-    packet::Segment,
+    packet::{Segment, peek},
     work::{CHUNK_LEN, Scratch},
 };
 
@@ -66,6 +66,50 @@ pub(crate) fn find_key_header(
         search::END_OF_HEAD | search::BEHIND.. => Found::EndOfHead,
         _ => Found::Neither,
     }
+}
+
+/// Shortest that comes before a key header behind a request for something else: that request, behind which the gateway
+/// reads on (RFC 9112, sections 3.2 and 9.3), and the keyed one's line.
+const SHORTEST_START: u32 =
+    ("GET / HTTP/1.1\nHost:\n\n".len() + "GET /function/a HTTP/1.0\n".len()) as u32;
+/// Bytes of which samples are taken at once where they stand in the packet, and how often that is done.
+const IN_PLACE_LEN: usize = 5 * sample::DISTANCE;
+const IN_PLACE: u32 = 5;
+/// Bytes of a chunk of which samples are taken.
+const SAMPLED_LEN: usize = CHUNK_LEN / sample::DISTANCE * sample::DISTANCE;
+
+/// Whether the key header's name, with room for a key behind it, may stand behind a request for something else.
+#[inline(always)]
+pub(crate) fn may_name_key(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> bool {
+    let Some(samples) = maps::samples() else {
+        return true;
+    };
+    let end = segment.payload_length.saturating_sub(KEY_TEXT_LEN as u32);
+    let mut place = SHORTEST_START;
+    for _ in 0..IN_PLACE {
+        if place >= end {
+            return false;
+        }
+        let Some(bytes) = peek::<IN_PLACE_LEN>(frame, segment, place) else {
+            break;
+        };
+        if samples.may_be_in(bytes) {
+            return true;
+        }
+        place += IN_PLACE_LEN as u32;
+    }
+    for _ in 0..CHUNKS {
+        let offset = segment.payload_offset + place;
+        if place >= end || !scratch.chunk.load(frame, offset, end - place) {
+            break;
+        }
+        // What is left in the chunk otherwise is no key: that would stand behind the name.
+        if samples.may_be_in(&scratch.chunk.bytes) {
+            return true;
+        }
+        place += SAMPLED_LEN as u32;
+    }
+    false
 }
 
 /// The state after a byte.

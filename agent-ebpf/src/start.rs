@@ -27,8 +27,10 @@ const ASYNC_FUNCTION: &[u8; 16] = b"/async-function/";
 
 /// What the first bytes say.
 pub(crate) enum Start {
-    /// No request for a function.
+    /// No request.
     Other,
+    /// A request for something else than a function.
+    Elsewhere,
     /// Ends too early to tell.
     Incomplete,
     /// A request whose target is not in plain form.
@@ -219,7 +221,7 @@ fn other_path(scratch: &Scratch, is_cut: bool) -> Start {
     if is_unusual != 0 {
         Start::Unusual
     } else if in_path == 0 {
-        Start::Other
+        Start::Elsewhere
     } else if is_cut {
         Start::Incomplete
     } else {

@@ -1,7 +1,7 @@
 //! Loading the programs and attaching them to interfaces.
 use std::collections::HashMap;
 
-use agent_ebpf::{HeaderName, search};
+use agent_ebpf::{HeaderName, sample::Samples, search};
 use aya::{
     Ebpf, EbpfError, EbpfLoader,
     maps::{Array, MapData, ProgramArray, RingBuf},
@@ -63,7 +63,9 @@ impl Spotter {
         for name in [SPOT, WATCH, RELEASE, WIPE, BARRIER] {
             attach::classifier(&mut ebpf, name)?;
         }
-        fill_search_table(&mut ebpf, *search)?;
+        fill_array(&mut ebpf, "SEARCH", *search)?;
+        let samples = Samples::of(&header(&options.key_header)?);
+        fill_array(&mut ebpf, "SAMPLES", samples)?;
         link_watch(&mut ebpf)?;
         Ok(Self {
             ebpf,
@@ -219,17 +221,19 @@ pub fn check_headers(key: &str, next: &str) -> Result<(), SpotError> {
 
 /// The automaton that finds the headers of these names.
 fn search_table(key: &str, next: &str) -> Result<Box<[u8; search::TABLE_LEN]>, SpotError> {
-    let header = |name| HeaderName::new(name).ok_or_else(|| SpotError::Header(name.to_owned()));
     automaton::table([&header(key)?, &header(next)?])
         .ok_or_else(|| SpotError::Headers(key.to_owned(), next.to_owned()))
 }
 
-fn fill_search_table(ebpf: &mut Ebpf, table: [u8; search::TABLE_LEN]) -> Result<(), SpotError> {
-    // It stays with the object, for programs that are loaded later.
-    let map = ebpf.map_mut("SEARCH").ok_or(SpotError::Missing("SEARCH"))?;
-    let mut map =
-        Array::<_, [u8; search::TABLE_LEN]>::try_from(map).map_err(SpotError::map("SEARCH"))?;
-    map.set(0, table, 0).map_err(SpotError::map("SEARCH"))
+fn header(name: &str) -> Result<HeaderName, SpotError> {
+    HeaderName::new(name).ok_or_else(|| SpotError::Header(name.to_owned()))
+}
+
+/// Sets the only entry of a map. It stays with the object, for programs that are loaded later.
+fn fill_array(ebpf: &mut Ebpf, name: &'static str, entry: impl aya::Pod) -> Result<(), SpotError> {
+    let map = ebpf.map_mut(name).ok_or(SpotError::Missing(name))?;
+    let mut map = Array::try_from(map).map_err(SpotError::map(name))?;
+    map.set(0, entry, 0).map_err(SpotError::map(name))
 }
 
 /// Tells the program at the loopback interface which one looks at what comes from the gateway.

@@ -1,5 +1,5 @@
 //! Which requests are held.
-use agent_ebpf::NameKind;
+use agent_ebpf::{KEY_TEXT_LEN, NameKind};
 
 use crate::{
     packet::KEYED,
@@ -15,6 +15,7 @@ at_each_hook! {
     the_key_header_is_found_far_behind_in_a_long_head,
     a_keyless_request_for_a_sealed_function_passes,
     what_may_be_a_key_behind_a_keyless_head_is_held_for_the_agent,
+    what_may_be_a_key_behind_a_request_for_something_else_is_held_for_the_agent,
     what_is_no_request_for_a_sealed_function_passes,
     targets_that_are_not_in_plain_form_are_held_for_the_agent,
     a_request_that_names_an_unlocked_function_is_held_even_without_a_key,
@@ -87,6 +88,33 @@ fn what_may_be_a_key_behind_a_keyless_head_is_held_for_the_agent(mut rig: Rig) {
     let no_text = format!("{keyless}\0{KEYED}");
     assert_eq!(rig.request(&no_text), PASS);
     assert_eq!(rig.count("passed_keyless"), 1);
+}
+
+fn what_may_be_a_key_behind_a_request_for_something_else_is_held_for_the_agent(mut rig: Rig) {
+    let key = "k".repeat(KEY_TEXT_LEN);
+    let keyed = format!("GET /function/pydict HTTP/1.1\r\nHost: a\r\nx-rsFaas-KEY: {key}\r\n\r\n");
+    for first in [
+        "/function/other",
+        "/function/other/path?a=b",
+        "/healthz",
+        "/",
+    ] {
+        let shortest = format!("GET {first} HTTP/1.1\nHost:\n\n");
+        assert_eq!(rig.request(&shortest), PASS, "{first}");
+        // Wherever it stands.
+        for length in (0..70).chain([255, 1000, 3000]) {
+            let head = format!(
+                "GET {first} HTTP/1.1\r\nHost: {}\r\n\r\n",
+                "a".repeat(length)
+            );
+            let before = rig.count("held_undecided");
+            assert_eq!(rig.request(&format!("{head}{keyed}")), HOLD, "{head}");
+            assert_eq!(rig.count("held_undecided"), before + 1, "{head}");
+            rig.forget();
+        }
+        let own = format!("GET {first} HTTP/1.1\r\nX-RsFaaS-Key: {key}\r\n\r\n");
+        assert_eq!(rig.request(&own), PASS, "{first}");
+    }
 }
 
 fn what_is_no_request_for_a_sealed_function_passes(mut rig: Rig) {

@@ -20,6 +20,7 @@ cases![
     a_wrong_key_is_taken_out_and_the_connection_goes_on,
     a_keyed_request_sent_ahead_in_a_segment_of_its_own_is_answered_in_turn,
     a_key_pipelined_behind_a_keyless_request_is_served_and_taken_out,
+    a_key_pipelined_behind_a_request_for_something_else_is_served_and_taken_out,
     a_request_line_that_is_cut_on_a_kept_connection_is_held,
     line_ends_behind_a_body_keep_no_later_request,
     requests_behind_bodies_that_are_not_followed_are_served,
@@ -224,6 +225,36 @@ fn a_key_pipelined_behind_a_keyless_request_is_served_and_taken_out(world: &Worl
         let seen = world.gateway.seen(client.address()?)?;
         is_untouched(&requests[0], &seen[0])?;
         is_rewritten(function, &requests[1], &seen[1])?;
+    }
+    Ok(())
+}
+
+fn a_key_pipelined_behind_a_request_for_something_else_is_served_and_taken_out(
+    world: &World,
+) -> Outcome {
+    let function = world.a()?;
+    for (path, status, length) in [
+        ("/system/functions", 200, 0),
+        ("/function/other", 404, 0),
+        ("/function/other/path", 404, 300),
+        ("/function/other?a=b", 404, 1000),
+    ] {
+        let requests = [
+            Request::line(&format!("POST {path} HTTP/1.1"))
+                .header("Host: gateway")
+                .body(&vec![b'b'; length]),
+            Request::keyed(function).body(b"word"),
+            Request::to(function),
+        ];
+        let mut client = Client::open(world.route()?)?;
+        client.write(&requests.each_ref().map(Request::bytes).concat())?;
+        for expected in [status, 200, 423] {
+            expect_status(expected, &client.answer()?).during(path)?;
+        }
+        let seen = world.gateway.seen(client.address()?)?;
+        is_untouched(&requests[0], &seen[0])?;
+        is_rewritten(function, &requests[1], &seen[1])?;
+        is_untouched(&requests[2], &seen[2])?;
     }
     Ok(())
 }
