@@ -28,7 +28,7 @@ use crate::{
     config::Config,
     control::{self, Command, InterfaceStatus, Server, Status},
     openfaas::{FaasCli, Gateway, remove_left_logins},
-    rebuild::{self, Host, UnlockedNames},
+    rebuild::{self, Host, ServedSlots, UnlockedNames},
     release::{Port, end_owed},
     secrecy::{self, Swap},
     spot::{
@@ -133,6 +133,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let port = Port::open(&mut spotter, &release).await?;
     let (verdicts, mut verdict_inbox) = mpsc::unbounded_channel();
     let (timelines, mut timeline_inbox) = mpsc::unbounded_channel();
+    let slots = ServedSlots::default();
     let mut registry = Registry::new(
         Surroundings {
             config: config.clone(),
@@ -140,6 +141,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                 faas: Arc::clone(&faas),
                 gateway: Arc::clone(&gateway),
                 names: names.clone(),
+                slots: slots.clone(),
                 standby: config.standby,
                 isolated: config.isolated,
                 purge_command: config.purge_command.clone(),
@@ -163,6 +165,12 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let mut watch = StateWatch::new(&state).map_err(DaemonError::system("the state folder"))?;
     let mut stop = StopSignals::new().map_err(DaemonError::system("signals"))?;
     registry.follow(&state)?;
+    let latecomers = tokio::spawn(rebuild::remove_latecomers(
+        names.clone(),
+        slots,
+        Arc::clone(&gateway),
+        Arc::clone(&faas),
+    ));
 
     let (commands, mut command_inbox) = mpsc::channel::<Asked>(16);
     let control = tokio::spawn(async move {
@@ -270,6 +278,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     drop(spotter);
     // Whoever asks for something from here on is told that the agent is stopping.
     drop(command_inbox);
+    latecomers.abort();
     registry.stop_all().await;
     // What could not be removed in its time may be now.
     match timeout(LAST_SWEEP, rebuild::sweep(&names, &gateway, &faas)).await {

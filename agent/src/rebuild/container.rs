@@ -197,7 +197,7 @@ mod tests {
     use super::*;
     use crate::{
         openfaas::{FaasCli, Gateway},
-        rebuild::{Host, Rebuilder, UnlockedNames, example},
+        rebuild::{Host, Rebuilder, ServedSlots, UnlockedNames, example},
         seal::{FILE_NAME, folder::seal_folder},
         state::StateDir,
     };
@@ -208,6 +208,7 @@ mod tests {
             faas: Arc::new(FaasCli::new(Path::new("/no/faas-cli"), "http://g", None).unwrap()),
             gateway: Arc::new(Gateway::new("http://g", None).unwrap()),
             names: UnlockedNames::of_host(&StateDir::new(folder)).unwrap(),
+            slots: ServedSlots::default(),
             standby: 1,
             isolated,
             purge_command: None,

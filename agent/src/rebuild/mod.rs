@@ -6,6 +6,7 @@ mod deployed;
 #[cfg(test)]
 pub(crate) mod example;
 mod handler;
+mod latecomers;
 pub mod mount;
 mod names;
 mod parked;
@@ -19,6 +20,7 @@ use tokio::sync::Semaphore;
 
 pub use container::{Container, Keys, Serving, ended};
 pub use handler::SealedHandler;
+pub use latecomers::{ServedSlots, remove_latecomers};
 pub use names::UnlockedNames;
 pub use parked::ParkedStatus;
 pub use pool::Standby;
@@ -81,6 +83,8 @@ pub struct Host {
     pub gateway: Arc<Gateway>,
     /// The names of unlocked containers.
     pub names: UnlockedNames,
+    /// Where each function's are entered that are in use.
+    pub slots: ServedSlots,
     /// Containers that are kept parked for each function.
     pub standby: usize,
     /// Containers that may serve at a time of a function each of whose connections has its own.
@@ -130,12 +134,14 @@ impl Rebuilder {
             faas,
             gateway,
             names,
+            slots: served,
             standby,
             isolated: _,
             purge_command,
         } = host;
         let sealed = Arc::new(SealedHandler::new(&function.name, &function.sealed));
         let slots = Slots::new(names, &function.name, slots);
+        served.enter(&function.name, &slots);
         let way = match function.rebuild {
             Rebuild::Mount => {
                 let way = ByMount::new(function.clone(), slots, faas, standby);

@@ -72,10 +72,7 @@ impl UnlockedNames {
     /// Whether a container's name is of this host.
     #[must_use]
     pub fn is_own(&self, name: &str) -> bool {
-        name.rsplit_once('-')
-            .filter(|(_, slot)| slot.parse::<usize>().is_ok())
-            .and_then(|(rest, _)| rest.rsplit_once('-'))
-            .is_some_and(|(function, suffix)| suffix == self.suffix(function))
+        parts(name).is_some_and(|(function, suffix, _)| suffix == self.suffix(function))
     }
 
     /// A hash that begins with a secret could be continued by who knows it; so much of it is not told.
@@ -86,6 +83,13 @@ impl UnlockedNames {
             .finalize();
         text(hash.into_iter().take(SUFFIX_LEN))
     }
+}
+
+/// Function, suffix and slot of a container's name.
+pub(super) fn parts(name: &str) -> Option<(&str, &str, usize)> {
+    let (rest, slot) = name.rsplit_once('-')?;
+    let (function, suffix) = rest.rsplit_once('-')?;
+    Some((function, suffix, slot.parse().ok()?))
 }
 
 /// Random letters and digits that are kept in a file, and made where there is none.
@@ -162,12 +166,26 @@ impl Slots {
             .await
             .map_err(|_| RebuildError::BrokenOff)?;
         let number = self.free().pop_front().ok_or(RebuildError::BrokenOff)?;
-        Ok(Slot {
+        Ok(self.slot(number, permit))
+    }
+
+    /// Takes the slot of that number if it is free.
+    pub(super) fn take_free(self: &Arc<Self>, number: usize) -> Option<Slot> {
+        let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
+        let mut free = self.free();
+        let place = free.iter().position(|other| *other == number)?;
+        free.remove(place);
+        drop(free);
+        Some(self.slot(number, permit))
+    }
+
+    fn slot(self: &Arc<Self>, number: usize, permit: OwnedSemaphorePermit) -> Slot {
+        Slot {
             number,
             name: self.names.of(&self.function, number),
             slots: Arc::clone(self),
             _permit: permit,
-        })
+        }
     }
 
     fn free(&self) -> std::sync::MutexGuard<'_, VecDeque<usize>> {

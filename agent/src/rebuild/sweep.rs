@@ -136,9 +136,7 @@ async fn try_remove(
     faas: &FaasCli,
     swept: &mut Swept,
 ) -> Result<(), FaasError> {
-    let left = gateway
-        .functions_with_label("com.rsfaas.role", "unlocked")
-        .await?;
+    let left = unlocked(gateway).await?;
     let (own, others): (Vec<_>, Vec<_>) = left.into_iter().partition(|name| names.is_own(name));
     swept.others = others;
     let mut removals = stream::iter(own)
@@ -156,6 +154,13 @@ async fn try_remove(
         }
     }
     Ok(())
+}
+
+/// The names of all parked and unlocked containers that the gateway has.
+pub(super) async fn unlocked(gateway: &Gateway) -> Result<Vec<String>, FaasError> {
+    gateway
+        .functions_with_label("com.rsfaas.role", "unlocked")
+        .await
 }
 
 #[cfg(test)]

@@ -41,12 +41,12 @@ use std::{
 use tokio::{io::unix::AsyncFd, time::Instant};
 
 use self::{
-    attach::Attachment, base::Layering, find::Scan, namespace::Namespace, process::Process,
-    ramfs::Ramfs,
+    attach::Attachment, base::Layering, namespace::Namespace, process::Process, ramfs::Ramfs,
 };
 pub use self::{
     entry::{Entry, EntryKind, Place, PlaceContent},
     error::MountError,
+    ready::wait_listening,
     strays::Strays,
     token::ParkToken,
     wait::wait_parked,
@@ -79,27 +79,6 @@ pub struct Delivered {
     /// Where the container lives, until everything in it is killed.
     namespace: Option<Arc<Namespace>>,
     ramfs: Arc<Mutex<Ramfs>>,
-}
-
-/// Waits until something listens on TCP port `port` in the network namespace of a container whose processes
-/// carry `token`; `false` where none of this kernel's processes does.
-///
-/// # Errors
-/// [`MountError::Ended`] when the process ends first, [`MountError::NotListening`] after `timeout`.
-pub async fn wait_listening(
-    token: Arc<ParkToken>,
-    port: u16,
-    timeout: Duration,
-) -> Result<bool, MountError> {
-    let scan = tokio::task::spawn_blocking(move || Scan::of(&token))
-        .await
-        .map_err(|_| MountError::Stopped)??;
-    match scan.into_function() {
-        Some(process) => ready::ready(&process, &[], port, timeout)
-            .await
-            .map(|()| true),
-        None => Ok(false),
-    }
 }
 
 impl Parked {

@@ -1,5 +1,5 @@
 //! Waits for a function's socket without calling the function.
-use std::{io, iter, os::fd::OwnedFd, time::Duration};
+use std::{io, iter, os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
@@ -10,10 +10,42 @@ use tokio::{
     time::Instant,
 };
 
-use super::{MountError, listen::Listeners, process::Process};
+use super::{MountError, ParkToken, find::Scan, listen::Listeners, process::Process};
 
 /// Shortest and longest pause between two looks.
 const PAUSE: (Duration, Duration) = (Duration::from_micros(200), Duration::from_millis(20));
+
+/// How long a container's first process may take to show its token: a runtime says that it has started when it is about
+/// to, and on a busy host that takes a while.
+const SHOWS_WITHIN: Duration = Duration::from_millis(500);
+const SHOW_PAUSE: Duration = Duration::from_millis(10);
+
+/// Waits until something listens on TCP port `port` in the network namespace of a container whose processes
+/// carry `token`; `false` where none of this kernel's processes does, nor begins to.
+///
+/// # Errors
+/// [`MountError::Ended`] when the process ends first, [`MountError::NotListening`] after `timeout`.
+pub async fn wait_listening(
+    token: Arc<ParkToken>,
+    port: u16,
+    timeout: Duration,
+) -> Result<bool, MountError> {
+    let start = Instant::now();
+    loop {
+        let token = Arc::clone(&token);
+        let scan = tokio::task::spawn_blocking(move || Scan::of(&token))
+            .await
+            .map_err(|_| MountError::Stopped)??;
+        if let Some(process) = scan.into_function() {
+            ready(&process, &[], port, timeout).await?;
+            return Ok(true);
+        }
+        if start.elapsed() >= SHOWS_WITHIN {
+            return Ok(false);
+        }
+        tokio::time::sleep(SHOW_PAUSE).await;
+    }
+}
 
 /// Returns once something listens on `port` in the process's network namespace, and the process, which may
 /// have listened before its handler was there, has loaded that; so have others with it, as far as they are left.
@@ -88,7 +120,40 @@ fn pause(waited: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
+    use rsfaas_shim::PARK_TOKEN;
+
     use super::*;
+    use crate::rebuild::example;
+
+    #[tokio::test]
+    async fn a_process_that_has_not_shown_its_token_yet_is_waited_for() {
+        let token = Arc::new(ParkToken::generate("host").unwrap());
+        let script = format!(
+            "cat; sleep 0.2; {PARK_TOKEN}={} exec sleep 9",
+            token.expose()
+        );
+        let mut child = example::started(Command::new("sh").args(["-c", &script]));
+        drop(child.stdin.take());
+        let found = wait_listening(token, 1, Duration::from_millis(20)).await;
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(
+            matches!(found, Err(MountError::NotListening { .. })),
+            "{found:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_container_of_another_kernels_is_not_waited_for() {
+        let token = Arc::new(ParkToken::generate("host").unwrap());
+        assert!(
+            !wait_listening(token, 1, Duration::from_secs(60))
+                .await
+                .unwrap()
+        );
+    }
 
     #[test]
     fn looks_become_rarer_within_limits() {
