@@ -1,4 +1,5 @@
-//! Whether a segment may be, or become, a request for a sealed function that carries the key.
+//! Whether a segment may be, or become, a request for a sealed function that carries the key, or have one behind a request
+//! for something else.
 //!
 //! Only what can be told for certain passes.
 

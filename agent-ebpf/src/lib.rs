@@ -22,9 +22,6 @@ pub use event::{AdmittedEvent, Capture, EventHeader, EventKind, HeldPlace, flag,
 pub use flow::{Awaited, Flow, FlowKey, FlowState};
 pub use name::{HeaderName, NAME_LEN, NameKey, NameKind};
 
-/// Characters of a key's text, in bytes (docs/sealed-format.md).
-pub const KEY_TEXT_LEN: usize = 65;
-
 /// Marks a record as plain old data for aya's maps.
 ///
 /// The size is asserted so that a field added on one side only cannot go unnoticed.

@@ -1,15 +1,15 @@
-//! A first look for the key header behind a request for something else: of most segments a few bytes tell that it is not
+//! A first look for the headers that carry keys behind a request for something else: of most segments a few bytes tell that it is not
 //! there.
 //!
-//! Samples are taken at equal distances. Wherever the header's name stands, one of them is a part of it.
+//! Samples are taken at equal distances. Wherever such a header's name stands, one of them is a part of it.
 
 use crate::{HeaderName, NAME_LEN};
 
 /// Bytes of a sample.
-const LEN: usize = 4;
+pub const LEN: usize = 4;
 /// How far apart the starts of two samples are, in bytes.
 pub const DISTANCE: usize = 10;
-const HASH_BITS: u32 = 12;
+const HASH_BITS: u32 = 14;
 const TABLE_LEN: usize = 1 << HASH_BITS;
 /// The bit that lower-case letters have and upper-case ones have not.
 const LOWER_CASE: u32 = 0x2020_2020;
@@ -17,32 +17,34 @@ const LOWER_CASE: u32 = 0x2020_2020;
 /// volume 3, section 6.4).
 const GOLDEN: u32 = 0x9e37_79b1;
 
-/// By hash, not zero where a sample may be of the name.
+/// By hash, not zero where a sample may be of a name. So many numbers, since a large body has hundreds of samples.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Samples([u8; TABLE_LEN]);
-crate::plain!(Samples, 4096);
+crate::plain!(Samples, 16384);
 
 impl Samples {
-    /// Those of a header's name with its colon, in any letter case. Where that is too short to have one wherever it
-    /// stands, any may be of it.
+    /// Those of the headers' names with their colons, in any letter case. Where one is too short to have a sample wherever
+    /// it stands, any may be of it.
     #[must_use]
-    pub fn of(header: &HeaderName) -> Self {
-        let mut name = [b':'; NAME_LEN + 1];
-        let length = header.length as usize;
-        name[..length].copy_from_slice(&header.bytes[..length]);
-        let windows = name[..=length].windows(LEN);
-        if windows.len() < DISTANCE {
-            return Self([1; TABLE_LEN]);
-        }
+    pub fn of(headers: &[HeaderName]) -> Self {
         let mut table = [0; TABLE_LEN];
-        for sample in windows.take(DISTANCE).filter_map(|it| it.first_chunk()) {
-            table[place(*sample)] = 1;
+        for header in headers {
+            let mut name = [b':'; NAME_LEN + 1];
+            let length = header.length as usize;
+            name[..length].copy_from_slice(&header.bytes[..length]);
+            let windows = name[..=length].windows(LEN);
+            if windows.len() < DISTANCE {
+                return Self([1; TABLE_LEN]);
+            }
+            for sample in windows.take(DISTANCE).filter_map(|it| it.first_chunk()) {
+                table[place(*sample)] = 1;
+            }
         }
         Self(table)
     }
 
-    /// Whether the name may start in some bytes, those left out at the end that make no distance.
+    /// Whether a name may start in some bytes, those left out at the end that make no distance.
     #[must_use]
     #[inline(always)]
     pub fn may_be_in<const N: usize>(&self, bytes: &[u8; N]) -> bool {
@@ -72,8 +74,10 @@ fn place(sample: [u8; LEN]) -> usize {
 mod tests {
     use super::*;
 
+    const NEXT: &str = "X-RsFaaS-Next-Key";
+
     fn samples(name: &str) -> Samples {
-        Samples::of(&HeaderName::new(name).unwrap())
+        Samples::of(&[name, NEXT].map(|name| HeaderName::new(name).unwrap()))
     }
 
     #[test]
@@ -82,7 +86,11 @@ mod tests {
         for name in ["X-RsFaaS-Key", "Key", "authorization", long] {
             let samples = samples(name);
             for before in 0..40 {
-                for name in [name.to_owned(), name.to_uppercase(), name.to_lowercase()] {
+                for name in [name, NEXT]
+                    .map(str::to_owned)
+                    .into_iter()
+                    .chain([name.to_uppercase()])
+                {
                     let mut text = [b' '; 100];
                     text[before..before + name.len()].copy_from_slice(name.as_bytes());
                     text[before + name.len()] = b':';

@@ -1,6 +1,6 @@
 //! The search for the key header in a segment that starts with a request, also behind that one's head.
 
-use agent_ebpf::{KEY_TEXT_LEN, sample, search};
+use agent_ebpf::{sample, search};
 
 use crate::{
     frame::Frame,
@@ -71,44 +71,50 @@ pub(crate) fn find_key_header(
 /// Shortest that comes before a key header behind a request for something else: that request, behind which the gateway
 /// reads on (RFC 9112, sections 3.2 and 9.3), and the keyed one's line.
 const SHORTEST_START: u32 =
-    ("GET / HTTP/1.1\nHost:\n\n".len() + "GET /function/a HTTP/1.0\n".len()) as u32;
+    ("A / HTTP/1.1\nHost:\n\n".len() + "A /function/a HTTP/1.0\n".len()) as u32;
 /// Bytes of which samples are taken at once where they stand in the packet, and how often that is done.
-const IN_PLACE_LEN: usize = 5 * sample::DISTANCE;
+const IN_PLACE_LEN: u32 = 5 * sample::DISTANCE as u32;
 const IN_PLACE: u32 = 5;
-/// Bytes of a chunk of which samples are taken.
-const SAMPLED_LEN: usize = CHUNK_LEN / sample::DISTANCE * sample::DISTANCE;
+/// Bytes of a chunk of which samples are taken, and how many chunks that makes of what else is searched.
+const SAMPLED_LEN: u32 = (CHUNK_LEN / sample::DISTANCE * sample::DISTANCE) as u32;
+const SAMPLED: u32 = (CHUNKS * CHUNK_LEN as u32 - SHORTEST_START).div_ceil(SAMPLED_LEN);
 
-/// Whether the key header's name, with room for a key behind it, may stand behind a request for something else.
+/// Whether a key header's name may stand behind a request for something else.
 #[inline(always)]
 pub(crate) fn may_name_key(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> bool {
     let Some(samples) = maps::samples() else {
         return true;
     };
-    let end = segment.payload_length.saturating_sub(KEY_TEXT_LEN as u32);
+    let length = segment.payload_length;
+    // Behind the start of the last sample.
+    let end = length.saturating_sub(sample::LEN as u32 - 1);
     let mut place = SHORTEST_START;
     for _ in 0..IN_PLACE {
         if place >= end {
             return false;
         }
-        let Some(bytes) = peek::<IN_PLACE_LEN>(frame, segment, place) else {
+        // The last ones of the segment where there are not so many, some of them again.
+        let start = place.min(length.saturating_sub(IN_PLACE_LEN));
+        let Some(bytes) = peek::<{ IN_PLACE_LEN as usize }>(frame, segment, start) else {
             break;
         };
         if samples.may_be_in(bytes) {
             return true;
         }
-        place += IN_PLACE_LEN as u32;
+        place += IN_PLACE_LEN;
     }
-    for _ in 0..CHUNKS {
+    for _ in 0..SAMPLED {
         let offset = segment.payload_offset + place;
-        if place >= end || !scratch.chunk.load(frame, offset, end - place) {
+        if place >= end || !scratch.chunk.load(frame, offset, length - place) {
             break;
         }
-        // What is left in the chunk otherwise is no key: that would stand behind the name.
         if samples.may_be_in(&scratch.chunk.bytes) {
             return true;
         }
-        place += SAMPLED_LEN as u32;
+        place += SAMPLED_LEN;
     }
+    // Such a request may have a key of its own, whose header's name came before what is looked at.
+    scratch.chunk.wipe();
     false
 }
 

@@ -194,7 +194,7 @@ fn name(scratch: &mut Scratch) -> Start {
         };
     }
     // No function has a name that long.
-    Start::Other
+    Start::Elsewhere
 }
 
 /// A path that starts with neither prefix: plain unless the gateway would decode it, or take segments out.
@@ -251,6 +251,8 @@ fn absolute(scratch: &Scratch, target: u32) -> Start {
                 };
             }
             b'0'..=b'9' | b'+' | b'-' | b'.' if index == 0 => return Start::Other,
+            // All of the server (RFC 9112, section 3.2.4).
+            b'*' if index == 0 => return Start::Elsewhere,
             byte if is(byte, class::SCHEME) => {}
             _ => return Start::Other,
         }

@@ -1,9 +1,14 @@
 //! `cargo xtask fuzz`: runs the targets in `tests/fuzz`, each for a while.
 //!
-//! A target starts with the inputs in `tests/fuzz/seeds` and with what earlier runs have found, which
-//! stays under `target/fuzz`. An input that breaks a promise is kept there too, and shown.
+//! A target starts with the inputs in `tests/fuzz/seeds` and with what earlier runs have found: it stays under
+//! `target/fuzz`, which begins with what `tests/fuzz/corpora` has of long ones. An input that breaks a promise is kept
+//! there too, and shown.
 
-use std::fs;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use clap::Args;
 
@@ -28,6 +33,9 @@ pub(crate) struct Options {
     /// Seconds a target
     #[arg(long, default_value_t = SECONDS)]
     seconds: u32,
+    /// Afterwards puts the inputs that reach something no other one does into tests/fuzz/corpora
+    #[arg(long)]
+    keep: bool,
     /// The target; all where none is named
     #[arg(value_parser = TARGETS)]
     target: Option<String>,
@@ -37,6 +45,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             seconds: SECONDS,
+            keep: false,
             target: None,
         }
     }
@@ -73,7 +82,7 @@ pub(crate) fn steps(report: &mut Report, options: &Options) {
     }
     for target in TARGETS {
         if options.target.as_deref().is_none_or(|only| only == target) {
-            report.step(name(target), || fuzz(target, options.seconds));
+            report.step(name(target), || fuzz(target, options));
         }
     }
 }
@@ -88,9 +97,12 @@ fn name(target: &str) -> &'static str {
     }
 }
 
-fn fuzz(target: &str, seconds: u32) -> Result<(), Stop> {
+fn fuzz(target: &str, options: &Options) -> Result<(), Stop> {
     let root = workspace::root();
     let corpus = root.join("target/fuzz/corpus").join(target);
+    if !corpus.exists() {
+        unpack(target, &corpus)?;
+    }
     let finds = root.join("target/fuzz/finds").join(target);
     for folder in [&corpus, &finds] {
         fs::create_dir_all(folder).at(folder)?;
@@ -103,12 +115,42 @@ fn fuzz(target: &str, seconds: u32) -> Result<(), Stop> {
             &corpus.display().to_string(),
             &seeds.display().to_string(),
             "--",
-            &format!("-max_total_time={seconds}"),
+            &format!("-max_total_time={}", options.seconds),
             &format!("-max_len={LONGEST}"),
             &format!("-artifact_prefix={}/", finds.display()),
             "-print_final_stats=1",
             "-verbosity=0",
         ],
+    )?;
+    if options.keep {
+        cargo_fuzz("cmin", &[target, &corpus.display().to_string()])?;
+        pack(&corpus, target)?;
+    }
+    Ok(())
+}
+
+fn kept(target: &str) -> PathBuf {
+    let corpora = workspace::root().join("tests/fuzz/corpora");
+    corpora.join(format!("{target}.tar.gz"))
+}
+
+fn unpack(target: &str, corpus: &Path) -> Result<(), Error> {
+    fs::create_dir_all(corpus).at(corpus)?;
+    let mut tar = Command::new("tar");
+    process::run(tar.arg("-C").arg(corpus).arg("-xzf").arg(kept(target)))
+}
+
+/// The same inputs make the same archive.
+fn pack(corpus: &Path, target: &str) -> Result<(), Error> {
+    process::run(
+        Command::new("tar")
+            .env("GZIP", "-n")
+            .args(["--sort=name", "--mtime=@0", "--owner=0", "--group=0"])
+            .args(["--numeric-owner", "--mode=u=rwX,go=rX", "-C"])
+            .arg(corpus)
+            .arg("-czf")
+            .arg(kept(target))
+            .arg("."),
     )
 }
 
@@ -116,7 +158,7 @@ fn cargo_fuzz(command: &str, arguments: &[&str]) -> Result<(), Stop> {
     let root = workspace::root();
     // Not the cargo that runs this program: the toolchain is another one.
     Ok(process::run(
-        std::process::Command::new("cargo")
+        Command::new("cargo")
             .current_dir(&root)
             .env_remove("CARGO")
             .env_remove("RUSTUP_TOOLCHAIN")
@@ -127,4 +169,18 @@ fn cargo_fuzz(command: &str, arguments: &[&str]) -> Result<(), Stop> {
             .arg(root.join("target/fuzz"))
             .args(arguments),
     )?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_target_has_seeds_and_kept_inputs() {
+        for target in TARGETS {
+            assert!(kept(target).is_file(), "{target}");
+            let seeds = workspace::root().join("tests/fuzz/seeds").join(target);
+            assert!(fs::read_dir(seeds).unwrap().next().is_some(), "{target}");
+        }
+    }
 }

@@ -133,7 +133,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let port = Port::open(&mut spotter, &release).await?;
     let (verdicts, mut verdict_inbox) = mpsc::unbounded_channel();
     let (timelines, mut timeline_inbox) = mpsc::unbounded_channel();
-    let slots = ServedSlots::default();
+    let served = ServedSlots::default();
     let mut registry = Registry::new(
         Surroundings {
             config: config.clone(),
@@ -141,7 +141,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
                 faas: Arc::clone(&faas),
                 gateway: Arc::clone(&gateway),
                 names: names.clone(),
-                slots: slots.clone(),
+                served: served.clone(),
                 standby: config.standby,
                 isolated: config.isolated,
                 purge_command: config.purge_command.clone(),
@@ -167,7 +167,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     registry.follow(&state)?;
     let latecomers = tokio::spawn(rebuild::remove_latecomers(
         names.clone(),
-        slots,
+        served,
         Arc::clone(&gateway),
         Arc::clone(&faas),
     ));

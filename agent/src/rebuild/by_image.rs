@@ -1,7 +1,14 @@
 //! Rebuild by image, for hosts where the agent does not run beside the containers: at each unlock an image
 //! with the handler is built, pushed and deployed, at the close all of it is purged. Plaintext touches
 //! the engine's and the registry's disks meanwhile, which is why it must be asked for.
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{sync::Mutex, task::JoinHandle};
 
@@ -20,6 +27,10 @@ use crate::{
 /// How long a close waits for its container to be removed before it is told to have failed.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a container's first process may take to show its token: a runtime says that it has started when it is about
+/// to, and on a busy host that takes a while.
+const SHOWS_WITHIN: Duration = Duration::from_millis(500);
+
 /// Builds, deploys and purges one function's images.
 pub(super) struct ByImage {
     function: SealedFunction,
@@ -27,6 +38,8 @@ pub(super) struct ByImage {
     gateway: Arc<Gateway>,
     slots: Arc<Slots>,
     purge: Option<PurgeCommand>,
+    /// Whether the last container has run on another kernel: the next one is not waited for on this.
+    runs_elsewhere: AtomicBool,
     /// Held by each removal that goes on after the close that has waited for it.
     late: Arc<()>,
 }
@@ -45,6 +58,7 @@ impl ByImage {
             gateway,
             slots,
             purge: purge.map(PurgeCommand::new),
+            runs_elsewhere: AtomicBool::new(false),
             late: Arc::default(),
         }
     }
@@ -182,7 +196,15 @@ impl Built {
         self.way.gateway.wait_available(name, READY_TIMEOUT).await?;
         // A watchdog says that it is well before the function listens. Where the container runs on
         // this kernel the function's own socket can be waited for.
-        if !mount::wait_listening(deployed.token(), function.upstream_port, READY_TIMEOUT).await? {
+        let shows_within = match self.way.runs_elsewhere.load(Ordering::Relaxed) {
+            true => Duration::ZERO,
+            false => SHOWS_WITHIN,
+        };
+        let port = function.upstream_port;
+        let is_here =
+            mount::wait_listening(deployed.token(), port, shows_within, READY_TIMEOUT).await?;
+        self.way.runs_elsewhere.store(!is_here, Ordering::Relaxed);
+        if !is_here {
             tracing::debug!(
                 function = function.name,
                 "the container runs elsewhere; the provider's word counts"

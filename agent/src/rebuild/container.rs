@@ -208,7 +208,7 @@ mod tests {
             faas: Arc::new(FaasCli::new(Path::new("/no/faas-cli"), "http://g", None).unwrap()),
             gateway: Arc::new(Gateway::new("http://g", None).unwrap()),
             names: UnlockedNames::of_host(&StateDir::new(folder)).unwrap(),
-            slots: ServedSlots::default(),
+            served: ServedSlots::default(),
             standby: 1,
             isolated,
             purge_command: None,

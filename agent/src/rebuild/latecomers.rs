@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     UnlockedNames,
-    names::{self, Slot, Slots},
+    names::{self, Slots},
     sweep,
 };
 use crate::openfaas::{FaasCli, FaasError, Gateway};
@@ -26,11 +26,11 @@ impl ServedSlots {
             .insert(function.to_owned(), Arc::downgrade(slots));
     }
 
-    /// Takes the slot of a container's name, unless it is in use, or of a function that is not served.
-    fn take(&self, name: &str) -> Option<Slot> {
+    /// The slots, and which of them is that of a container's name; `None` where no function that is served has one.
+    fn find(&self, name: &str) -> Option<(Arc<Slots>, usize)> {
         let (function, _, slot) = names::parts(name)?;
         let slots = self.all().get(function)?.upgrade()?;
-        slots.take_free(slot)
+        (slot < slots.count()).then_some((slots, slot))
     }
 
     fn all(&self) -> std::sync::MutexGuard<'_, HashMap<String, Weak<Slots>>> {
@@ -49,7 +49,7 @@ pub async fn remove_latecomers(
     for pause in PAUSES {
         tokio::time::sleep(Duration::from_secs(pause)).await;
         if let Err(error) = look(&names, &served, &gateway, &faas).await {
-            tracing::warn!(%error, "containers that came after the agent's start are not looked for; the next start removes them");
+            tracing::warn!(%error, "containers that may have come after the sweep are not seen at this look");
         }
     }
 }
@@ -62,8 +62,16 @@ async fn look(
 ) -> Result<(), FaasError> {
     let there = sweep::unlocked(gateway).await?;
     for name in there.iter().filter(|name| names.is_own(name)) {
+        let Some((slots, slot)) = served.find(name) else {
+            tracing::warn!(
+                container = name,
+                "came after the sweep, for a function that is not served or has fewer \
+                containers now; the next start removes it"
+            );
+            continue;
+        };
         // Kept until it is removed, so that nobody deploys another by its name.
-        let Some(_slot) = served.take(name) else {
+        let Some(_slot) = slots.take_free(slot) else {
             continue;
         };
         tracing::info!(container = name, "came after the sweep; removed");

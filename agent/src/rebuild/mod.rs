@@ -84,7 +84,7 @@ pub struct Host {
     /// The names of unlocked containers.
     pub names: UnlockedNames,
     /// Where each function's are entered that are in use.
-    pub slots: ServedSlots,
+    pub served: ServedSlots,
     /// Containers that are kept parked for each function.
     pub standby: usize,
     /// Containers that may serve at a time of a function each of whose connections has its own.
@@ -134,7 +134,7 @@ impl Rebuilder {
             faas,
             gateway,
             names,
-            slots: served,
+            served,
             standby,
             isolated: _,
             purge_command,

@@ -135,6 +135,7 @@ impl Drop for Slot {
 pub(super) struct Slots {
     names: UnlockedNames,
     function: String,
+    count: usize,
     free: Mutex<VecDeque<usize>>,
     permits: Arc<Semaphore>,
 }
@@ -144,6 +145,7 @@ impl Slots {
         Arc::new(Self {
             names,
             function: function.to_owned(),
+            count,
             free: Mutex::new((0..count).collect()),
             permits: Arc::new(Semaphore::new(count)),
         })
@@ -152,6 +154,11 @@ impl Slots {
     /// What tells the host's containers and images from another's.
     pub(super) fn host_id(&self) -> &str {
         self.names.host_id()
+    }
+
+    /// How many there are, free or not.
+    pub(super) fn count(&self) -> usize {
+        self.count
     }
 
     /// A token for a container of the function's.
@@ -254,6 +261,18 @@ mod tests {
             assert_eq!(slot.name, slots.names.of("pydict", number));
             taken.push(slot);
         }
+    }
+
+    #[tokio::test]
+    async fn a_slot_that_is_free_can_be_taken_by_its_number_and_any_other_costs_nothing() {
+        let slots = slots(2);
+        let first = slots.take().await.unwrap();
+        assert!(slots.take_free(0).is_none() && slots.take_free(2).is_none());
+        let second = slots.take_free(1).unwrap();
+        assert_eq!(second.name, slots.names.of("pydict", 1));
+        assert!(slots.take_free(0).is_none());
+        drop((first, second));
+        let _both = (slots.take().await.unwrap(), slots.take().await.unwrap());
     }
 
     #[tokio::test]

@@ -20,7 +20,6 @@ pub(super) const PREFIX: &str = "rsfaas1";
 const DATA_SYMBOLS: usize = 52;
 /// Length of a key as text: prefix, data, and a checksum of six symbols.
 pub const TEXT_LEN: usize = PREFIX.len() + DATA_SYMBOLS + 6;
-const _: () = assert!(TEXT_LEN == agent_ebpf::KEY_TEXT_LEN);
 
 /// A function's secret key.
 ///

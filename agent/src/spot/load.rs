@@ -64,7 +64,10 @@ impl Spotter {
             attach::classifier(&mut ebpf, name)?;
         }
         fill_array(&mut ebpf, "SEARCH", *search)?;
-        let samples = Samples::of(&header(&options.key_header)?);
+        let samples = Samples::of(&[
+            header(&options.key_header)?,
+            header(&options.next_key_header)?,
+        ]);
         fill_array(&mut ebpf, "SAMPLES", samples)?;
         link_watch(&mut ebpf)?;
         Ok(Self {

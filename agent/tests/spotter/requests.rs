@@ -1,5 +1,5 @@
 //! Which requests are held.
-use agent_ebpf::{KEY_TEXT_LEN, NameKind};
+use agent_ebpf::NameKind;
 
 use crate::{
     packet::KEYED,
@@ -91,30 +91,41 @@ fn what_may_be_a_key_behind_a_keyless_head_is_held_for_the_agent(mut rig: Rig) {
 }
 
 fn what_may_be_a_key_behind_a_request_for_something_else_is_held_for_the_agent(mut rig: Rig) {
-    let key = "k".repeat(KEY_TEXT_LEN);
-    let keyed = format!("GET /function/pydict HTTP/1.1\r\nHost: a\r\nx-rsFaas-KEY: {key}\r\n\r\n");
-    for first in [
+    let long = format!("/function/{}", "f".repeat(80));
+    let mut is_held = |segment: &str| {
+        let before = rig.count("held_undecided");
+        let fate = rig.request(segment);
+        let now = rig.count("held_undecided");
+        rig.forget();
+        fate == HOLD && now == before + 1
+    };
+    for target in [
         "/function/other",
         "/function/other/path?a=b",
         "/healthz",
         "/",
+        "*",
+        &long,
     ] {
-        let shortest = format!("GET {first} HTTP/1.1\nHost:\n\n");
-        assert_eq!(rig.request(&shortest), PASS, "{first}");
-        // Wherever it stands.
+        let first = |length| format!("OPTIONS {target} HTTP/1.1\nHost:{}\n\n", "a".repeat(length));
+        assert!(!is_held(&first(0)), "{target}");
+        let keyed = "A /function/pydict HTTP/1.0\n";
+        // Wherever it stands, and whatever of the key the next segment brings.
         for length in (0..70).chain([255, 1000, 3000]) {
-            let head = format!(
-                "GET {first} HTTP/1.1\r\nHost: {}\r\n\r\n",
-                "a".repeat(length)
-            );
-            let before = rig.count("held_undecided");
-            assert_eq!(rig.request(&format!("{head}{keyed}")), HOLD, "{head}");
-            assert_eq!(rig.count("held_undecided"), before + 1, "{head}");
-            rig.forget();
+            for rest in [
+                "x-rsFaas-KEY:",
+                "X-RsFaaS-Key: key\n\n",
+                "X-RsFaaS-Next-Key: next\nHost: a\n\n",
+            ] {
+                let segment = format!("{}{keyed}{rest}", first(length));
+                assert!(is_held(&segment), "{segment}");
+            }
         }
-        let own = format!("GET {first} HTTP/1.1\r\nX-RsFaaS-Key: {key}\r\n\r\n");
-        assert_eq!(rig.request(&own), PASS, "{first}");
+        let own = format!("GET {target} HTTP/1.1\nX-RsFaaS-Key: key\nHost: a\n\n");
+        assert!(!is_held(&own), "{target}");
     }
+    let shortest = "A / HTTP/1.1\nHost:\n\nA /function/a HTTP/1.0\nX-RsFaaS-Key:";
+    assert!(is_held(shortest));
 }
 
 fn what_is_no_request_for_a_sealed_function_passes(mut rig: Rig) {

@@ -23,6 +23,10 @@ const NO_HOST: [&str; 3] = [
 /// What every Debian has.
 const MINIMAL: [&str; 3] = ["?essential", "?priority(required)", "apt"];
 
+/// Shell that tells what is installed, as [`records`] reads it, from where apt knows its sources.
+pub(crate) const SHOW_INSTALLED: &str =
+    "apt-cache show $(dpkg-query --show --showformat='${Package}=${Version} ')";
+
 /// A package, as an archive has it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Package {
@@ -34,12 +38,14 @@ pub(crate) struct Package {
 /// A file with the lock as preferences of apt's.
 pub(crate) fn preferences() -> Result<PathBuf, Error> {
     let stanzas = locked().into_iter().map(|Package { name, version, .. }| {
-        format!("Package: {name}\nPin: version {version}\nPin-Priority: {PRIORITY}\n\n")
+        format!("\n\nPackage: {name}\nPin: version {version}\nPin-Priority: {PRIORITY}\n")
     });
+    // The host's own come first, and count, since this file takes the place of theirs.
+    let own = fs::read_to_string("/etc/apt/preferences").unwrap_or_default();
     let folder = workspace::root().join("target");
     let file = folder.join("debian.preferences");
     fs::create_dir_all(&folder).at(&folder)?;
-    fs::write(&file, stanzas.collect::<String>()).at(&file)?;
+    fs::write(&file, own + &stanzas.collect::<String>()).at(&file)?;
     Ok(file)
 }
 
@@ -68,6 +74,10 @@ pub(crate) fn planned(options: &[&str], packages: &[&str]) -> Result<Vec<Package
 fn chosen(simulated: &str) -> impl Iterator<Item = String> {
     simulated.lines().filter_map(|line| {
         let (name, rest) = line.strip_prefix("Inst ")?.split_once(' ')?;
+        // Of a further architecture, which has files of its own.
+        if name.contains(':') {
+            return None;
+        }
         let (version, _) = rest.split_once('(')?.1.split_once(' ')?;
         Some(format!("{name}={version}"))
     })
@@ -107,6 +117,7 @@ mod tests {
     fn new_and_upgraded_packages_are_chosen() {
         let simulated = "Inst gcc-12-base (12.2.0-14 Debian:12.15/oldstable [amd64])\n\
              Inst curl [7.88.1-1] (7.88.1-2 Debian:12.15/oldstable [amd64]) []\n\
+             Inst libc6:i386 (2.36-9 Debian:12.15/oldstable [i386])\n\
              Conf curl (7.88.1-2 Debian:12.15/oldstable [amd64])\n";
         let chosen: Vec<_> = chosen(simulated).collect();
         assert_eq!(chosen, ["gcc-12-base=12.2.0-14", "curl=7.88.1-2"]);
@@ -123,9 +134,10 @@ mod tests {
     #[test]
     fn a_preference_is_written_for_each_locked_package() {
         let text = fs::read_to_string(preferences().unwrap()).unwrap();
-        assert_eq!(
-            text.matches("Pin-Priority: 900\n\n").count(),
-            locked().len()
-        );
+        for Package { name, version, .. } in locked() {
+            let stanza =
+                format!("\n\nPackage: {name}\nPin: version {version}\nPin-Priority: 900\n");
+            assert!(text.contains(&stanza), "{name}");
+        }
     }
 }

@@ -7,10 +7,14 @@ use sha2::{Digest as _, Sha256};
 
 use super::{layout::Layout, python};
 use crate::{
+    debian::{self, SHOW_INSTALLED},
     error::{At as _, Error},
     process,
     setup::docker,
 };
+
+/// Where an image tells its packages.
+const RECORDS: &str = "/usr/share/packages";
 
 /// A language's base.
 pub(super) struct Language {
@@ -85,8 +89,8 @@ impl Language {
             .collect::<String>();
         let install = format!(
             "RUN printf '{excluded}' > /etc/dpkg/dpkg.cfg.d/language && apt-get -qq update && apt-get \
-             -qq --yes install --no-install-recommends {} && rm -rf /var/lib/apt/lists/* \
-             /var/cache/apt/*",
+             -qq --yes install --no-install-recommends {} && {SHOW_INSTALLED} > {RECORDS} && rm -rf \
+             /var/lib/apt/lists/* /var/cache/apt/*",
             self.packages.join(" ")
         );
         let from = format!("FROM {python}");
@@ -124,6 +128,19 @@ impl Language {
                 .args(["--label", &format!("{}={}", label.0, label.1), "-"]),
             self.dockerfile(python).as_bytes(),
         )?;
+        let show = [
+            "run",
+            "--rm",
+            "--network",
+            "none",
+            reference,
+            "cat",
+            RECORDS,
+        ];
+        let records = process::output(docker().args(show))?;
+        if let Some(difference) = debian::difference(&debian::records(&records))? {
+            println!("testbed: {difference}");
+        }
         let unfinished = layout.cache().join(format!("{}-unfinished.tar", self.name));
         process::output(
             docker()

@@ -43,7 +43,7 @@ impl Rig {
             faas: Arc::new(FaasCli::new(&program, "http://g", None).unwrap()),
             gateway: Arc::new(Gateway::new("http://g", None).unwrap()),
             names: UnlockedNames::of_host(&StateDir::new(folder.path())).unwrap(),
-            slots: ServedSlots::default(),
+            served: ServedSlots::default(),
             standby: 0,
             isolated: 1,
             purge_command: None,

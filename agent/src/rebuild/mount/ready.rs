@@ -15,19 +15,18 @@ use super::{MountError, ParkToken, find::Scan, listen::Listeners, process::Proce
 /// Shortest and longest pause between two looks.
 const PAUSE: (Duration, Duration) = (Duration::from_micros(200), Duration::from_millis(20));
 
-/// How long a container's first process may take to show its token: a runtime says that it has started when it is about
-/// to, and on a busy host that takes a while.
-const SHOWS_WITHIN: Duration = Duration::from_millis(500);
+/// Between two looks for a process.
 const SHOW_PAUSE: Duration = Duration::from_millis(10);
 
 /// Waits until something listens on TCP port `port` in the network namespace of a container whose processes
-/// carry `token`; `false` where none of this kernel's processes does, nor begins to.
+/// carry `token`; `false` where none of this kernel's processes does, nor begins to for so long as `shows_within`.
 ///
 /// # Errors
 /// [`MountError::Ended`] when the process ends first, [`MountError::NotListening`] after `timeout`.
 pub async fn wait_listening(
     token: Arc<ParkToken>,
     port: u16,
+    shows_within: Duration,
     timeout: Duration,
 ) -> Result<bool, MountError> {
     let start = Instant::now();
@@ -40,7 +39,7 @@ pub async fn wait_listening(
             ready(&process, &[], port, timeout).await?;
             return Ok(true);
         }
-        if start.elapsed() >= SHOWS_WITHIN {
+        if start.elapsed() >= shows_within {
             return Ok(false);
         }
         tokio::time::sleep(SHOW_PAUSE).await;
@@ -136,7 +135,8 @@ mod tests {
         );
         let mut child = example::started(Command::new("sh").args(["-c", &script]));
         drop(child.stdin.take());
-        let found = wait_listening(token, 1, Duration::from_millis(20)).await;
+        let found =
+            wait_listening(token, 1, Duration::from_secs(60), Duration::from_millis(20)).await;
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(
@@ -146,10 +146,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_container_of_another_kernels_is_not_waited_for() {
+    async fn a_container_of_another_kernels_is_not_waited_for_any_longer() {
         let token = Arc::new(ParkToken::generate("host").unwrap());
         assert!(
-            !wait_listening(token, 1, Duration::from_secs(60))
+            !wait_listening(token, 1, Duration::from_millis(20), Duration::from_secs(60))
                 .await
                 .unwrap()
         );
