@@ -144,11 +144,10 @@ fn unpack(target: &str, corpus: &Path) -> Result<(), Error> {
 fn pack(corpus: &Path, target: &str) -> Result<(), Error> {
     process::run(
         Command::new("tar")
-            .env("GZIP", "-n")
             .args(["--sort=name", "--mtime=@0", "--owner=0", "--group=0"])
             .args(["--numeric-owner", "--mode=u=rwX,go=rX", "-C"])
             .arg(corpus)
-            .arg("-czf")
+            .args(["--use-compress-program=gzip -n", "-cf"])
             .arg(kept(target))
             .arg("."),
     )
