@@ -72,12 +72,14 @@ pub(crate) fn find_key_header(
 /// reads on (RFC 9112, sections 3.2 and 9.3), and the keyed one's line.
 const SHORTEST_START: u32 =
     ("A / HTTP/1.1\nHost:\n\n".len() + "A /function/a HTTP/1.0\n".len()) as u32;
+/// The first sample: the furthest that is of a name which starts there.
+const FIRST_SAMPLE: u32 = SHORTEST_START + sample::DISTANCE as u32 - 1;
 /// Bytes of which samples are taken at once where they stand in the packet, and how often that is done.
 const IN_PLACE_LEN: u32 = 5 * sample::DISTANCE as u32;
 const IN_PLACE: u32 = 5;
 /// Bytes of a chunk of which samples are taken, and how many chunks that makes of what else is searched.
 const SAMPLED_LEN: u32 = (CHUNK_LEN / sample::DISTANCE * sample::DISTANCE) as u32;
-const SAMPLED: u32 = (CHUNKS * CHUNK_LEN as u32 - SHORTEST_START).div_ceil(SAMPLED_LEN);
+const SAMPLED: u32 = (CHUNKS * CHUNK_LEN as u32 - FIRST_SAMPLE).div_ceil(SAMPLED_LEN);
 
 /// Whether a key header's name may stand behind a request for something else.
 #[inline(always)]
@@ -88,7 +90,7 @@ pub(crate) fn may_name_key(frame: &impl Frame, segment: &Segment, scratch: &mut 
     let length = segment.payload_length;
     // Behind the start of the last sample.
     let end = length.saturating_sub(sample::LEN as u32 - 1);
-    let mut place = SHORTEST_START;
+    let mut place = FIRST_SAMPLE;
     for _ in 0..IN_PLACE {
         if place >= end {
             return false;

@@ -18,8 +18,10 @@ const LINE_ENDS: usize = 4;
 const METHOD_LEN: usize = 20;
 /// The one method whose target is an authority; the gateway finds a path behind it all the same.
 const CONNECT: &[u8; 8] = b"CONNECT ";
-/// Bytes of another path that are looked through: what is loaded behind the longest method.
-const PATH_LEN: u32 = (PREFIX_LEN - METHOD_LEN - 1) as u32;
+/// Bytes of another path that are looked through at once, and how often: what is loaded behind the longest method.
+const PATH_PART: u32 = 15;
+const PATH_PARTS: u32 = 7;
+const _: () = assert!(PATH_PART * PATH_PARTS + METHOD_LEN as u32 + 1 < PREFIX_LEN as u32);
 /// Longest scheme of an absolute target that is looked through.
 const SCHEME_LEN: u32 = 16;
 const FUNCTION: &[u8; 10] = b"/function/";
@@ -209,14 +211,19 @@ fn other_path(scratch: &Scratch, is_cut: bool) -> Start {
         };
     }
     let (mut in_path, mut behind_slash, mut is_unusual) = (1, 1, 0);
-    for index in 1..PATH_LEN {
-        let class = class::of(at(scratch, target + index));
-        // Bit by bit, without a branch that the verifier would follow.
-        let ends = bit(class, class::PATH_END);
-        let starts_none = behind_slash & bit(class, class::NAME_END) & !ends;
-        is_unusual |= in_path & (starts_none | bit(class, class::ENCODED));
-        in_path &= !ends;
-        behind_slash = bit(class, class::SLASH);
+    for part in 0..PATH_PARTS {
+        for index in 1..=PATH_PART {
+            let class = class::of(at(scratch, target + part * PATH_PART + index));
+            // Bit by bit, without a branch that the verifier would follow.
+            let ends = bit(class, class::PATH_END);
+            let starts_none = behind_slash & bit(class, class::NAME_END) & !ends;
+            is_unusual |= in_path & (starts_none | bit(class, class::ENCODED));
+            in_path &= !ends;
+            behind_slash = bit(class, class::SLASH);
+        }
+        if in_path == 0 {
+            break;
+        }
     }
     if is_unusual != 0 {
         Start::Unusual
