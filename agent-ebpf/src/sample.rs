@@ -1,5 +1,5 @@
-//! A first look for the headers that carry keys behind a request for something else: of most segments a few bytes tell that it is not
-//! there.
+//! A first look for the headers that carry keys, behind a request for something else: of most segments a few bytes tell
+//! that there are none.
 //!
 //! Samples are taken at equal distances. Wherever such a header's name stands, one of them is a part of it.
 

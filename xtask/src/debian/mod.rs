@@ -23,9 +23,24 @@ const NO_HOST: [&str; 3] = [
 /// What every Debian has.
 const MINIMAL: [&str; 3] = ["?essential", "?priority(required)", "apt"];
 
-/// Shell that tells what is installed, as [`records`] reads it, from where apt knows its sources.
-pub(crate) const SHOW_INSTALLED: &str =
-    "apt-cache show $(dpkg-query --show --showformat='${Package}=${Version} ')";
+/// Shell that writes to `file` what dpkg's folder `admin` says is installed, as [`tell_recorded`] reads it, from where apt
+/// knows its sources.
+pub(crate) fn record(admin: &str, file: &str) -> String {
+    format!(
+        "apt-cache show $(dpkg-query --admindir={admin} --show --showformat='${{Package}}=${{Version}} ') > '{file}'"
+    )
+}
+
+/// Says how what was recorded differs from what is locked, if it does.
+///
+/// # Errors
+/// As [`difference`].
+pub(crate) fn tell_recorded(recorded: &str) -> Result<(), Error> {
+    if let Some(difference) = difference(&records(recorded))? {
+        println!("testbed: {difference}");
+    }
+    Ok(())
+}
 
 /// A package, as an archive has it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,7 +99,7 @@ fn chosen(simulated: &str) -> impl Iterator<Item = String> {
 }
 
 /// The packages that `apt-cache show` tells.
-pub(crate) fn records(shown: &str) -> Vec<Package> {
+fn records(shown: &str) -> Vec<Package> {
     let record = |text: &str| {
         let field = |name: &str| {
             let mut values = text.lines().filter_map(|line| line.strip_prefix(name));

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{layout::Layout, python};
 use crate::{
-    debian::{self, SHOW_INSTALLED},
+    debian,
     error::{At as _, Error},
     process,
     setup::docker,
@@ -89,9 +89,10 @@ impl Language {
             .collect::<String>();
         let install = format!(
             "RUN printf '{excluded}' > /etc/dpkg/dpkg.cfg.d/language && apt-get -qq update && apt-get \
-             -qq --yes install --no-install-recommends {} && {SHOW_INSTALLED} > {RECORDS} && rm -rf \
+             -qq --yes install --no-install-recommends {} && {} && rm -rf \
              /var/lib/apt/lists/* /var/cache/apt/*",
-            self.packages.join(" ")
+            self.packages.join(" "),
+            debian::record("/var/lib/dpkg", RECORDS)
         );
         let from = format!("FROM {python}");
         let lines = self.lines.iter().map(|line| (*line).to_owned());
@@ -137,10 +138,7 @@ impl Language {
             "cat",
             RECORDS,
         ];
-        let records = process::output(docker().args(show))?;
-        if let Some(difference) = debian::difference(&debian::records(&records))? {
-            println!("testbed: {difference}");
-        }
+        debian::tell_recorded(&process::output(docker().args(show))?)?;
         let unfinished = layout.cache().join(format!("{}-unfinished.tar", self.name));
         process::output(
             docker()

@@ -31,12 +31,6 @@ pub(super) const SETTINGS: [&str; 5] = [
 
 /// Where the base and what is built on it have the versions that are locked.
 const PREFERENCES: &str = "/etc/apt/preferences.d/locked";
-/// Tells what the new root `$1` has, for the file that follows. Run by mmdebstrap while apt knows its sources.
-const RECORDS: &str = concat!(
-    r#"APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-cache show $(dpkg-query --admindir="$1"/var/lib/dpkg "#,
-    "--show --showformat='${Package}=${Version} ') >",
-);
-
 /// Run by mmdebstrap with the new root as `$1`. The base stands for the official Python image, in
 /// which pip installs without a virtual environment and `python` is there.
 const HOOKS: [&str; 3] = [
@@ -119,10 +113,7 @@ impl Recipe {
         let unfinished = folder.join("unfinished.tar");
         let records = folder.join("packages");
         process::output(&mut self.mmdebstrap(&pip, &records, &unfinished)?)?;
-        let records = fs::read_to_string(&records).at(&records)?;
-        if let Some(difference) = debian::difference(&debian::records(&records))? {
-            println!("testbed: {difference}");
-        }
+        debian::tell_recorded(&fs::read_to_string(&records).at(&records)?)?;
         fs::rename(&unfinished, &archive).at(&archive)?;
         Ok(archive)
     }
@@ -140,9 +131,10 @@ impl Recipe {
             "--setup-hook=upload '{}' {PREFERENCES}",
             preferences.display()
         ));
+        // While apt knows its sources.
         command.arg(format!(
-            "--customize-hook={RECORDS} '{}'",
-            records.display()
+            "--customize-hook=APT_CONFIG=\"$MMDEBSTRAP_APT_CONFIG\" {}",
+            debian::record(r#""$1"/var/lib/dpkg"#, &records.display().to_string())
         ));
         for setting in &self.apt {
             command.arg(format!("--aptopt={setting}"));

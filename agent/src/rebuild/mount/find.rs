@@ -1,4 +1,6 @@
 //! Finds the processes of a container by the token in their environment: the same with every runtime.
+use std::sync::Arc;
+
 use super::{
     MountError, ParkToken,
     error::seen,
@@ -52,6 +54,17 @@ impl Scan {
             }
         }
         Ok(scan)
+    }
+
+    /// The same, beside what else the agent has to do.
+    ///
+    /// # Errors
+    /// As [`Self::of`], and [`MountError::Stopped`] when the agent ends.
+    pub(super) async fn beside(token: &Arc<ParkToken>) -> Result<Self, MountError> {
+        let token = Arc::clone(token);
+        tokio::task::spawn_blocking(move || Self::of(&token))
+            .await
+            .map_err(|_| MountError::Stopped)?
     }
 
     /// The function of a container that nobody waits in: the first process, with which the container ends. A further

@@ -31,11 +31,7 @@ pub async fn wait_listening(
 ) -> Result<bool, MountError> {
     let start = Instant::now();
     loop {
-        let token = Arc::clone(&token);
-        let scan = tokio::task::spawn_blocking(move || Scan::of(&token))
-            .await
-            .map_err(|_| MountError::Stopped)??;
-        if let Some(process) = scan.into_function() {
+        if let Some(process) = Scan::beside(&token).await?.into_function() {
             ready(&process, &[], port, timeout).await?;
             return Ok(true);
         }

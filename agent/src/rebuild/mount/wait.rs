@@ -22,10 +22,7 @@ pub async fn wait_parked(token: Arc<ParkToken>, timeout: Duration) -> Result<Par
     let mut pause = LOOK.0;
     let mut carriers = Carriers::default();
     loop {
-        let scanned = Arc::clone(&token);
-        let scan = tokio::task::spawn_blocking(move || Scan::of(&scanned))
-            .await
-            .map_err(|_| MountError::Stopped)??;
+        let scan = Scan::beside(&token).await?;
         if let Some(process) = scan.waiting
             && waits_still(&process).await
         {
