@@ -3,7 +3,7 @@
 //!
 //! Only what can be told for certain passes.
 
-use agent_ebpf::{Counter, NameKind};
+use agent_ebpf::{Counter, NameKind, sample};
 
 use crate::{
     frame::Frame,
@@ -40,15 +40,33 @@ pub(crate) fn classify(frame: &impl Frame, segment: &Segment, scratch: &mut Scra
         return Verdict::Hold(Counter::HeldDirect);
     }
     let is_sealed = kind.is_some();
-    if !is_sealed && !scan::may_name_key(frame, segment, scratch) {
-        return Verdict::Pass(Counter::Passed);
+    if !is_sealed {
+        scan::look_behind(frame, segment, scratch);
+        if scratch.behind() == 0 {
+            return pass(frame, segment, scratch, Counter::Passed);
+        }
     }
     match scan::find_key_header(frame, segment, scratch) {
-        Found::KeyBehind => Verdict::Hold(Counter::HeldUndecided),
-        // Nobody's business but that function's, whatever it carries.
-        _ if !is_sealed => Verdict::Pass(Counter::Passed),
-        Found::KeyHeader => Verdict::Hold(Counter::HeldKeyed),
-        Found::EndOfHead => Verdict::Pass(Counter::PassedKeyless),
-        Found::Neither => Verdict::Hold(Counter::HeldUndecided),
+        Found::KeyHeader if is_sealed => Verdict::Hold(Counter::HeldKeyed),
+        // Nobody's business but that function's, unless there is a request behind it.
+        Found::KeyHeader if scratch.behind() & sample::LINE == 0 => {
+            pass(frame, segment, scratch, Counter::Passed)
+        }
+        Found::EndOfHead if is_sealed => pass(frame, segment, scratch, Counter::PassedKeyless),
+        Found::EndOfHead => pass(frame, segment, scratch, Counter::Passed),
+        Found::KeyHeader | Found::RequestBehind | Found::Neither => {
+            Verdict::Hold(Counter::HeldUndecided)
+        }
+    }
+}
+
+/// Lets a segment pass if it ends where its request does, as far as that can be told: behind a part of another one's head,
+/// the rest would not be looked at.
+#[inline(always)]
+fn pass(frame: &impl Frame, segment: &Segment, scratch: &Scratch, counter: Counter) -> Verdict {
+    if scratch.is_bodiless != 0 && !scan::ends_with_empty_line(frame, segment) {
+        Verdict::Hold(Counter::HeldUndecided)
+    } else {
+        Verdict::Pass(counter)
     }
 }

@@ -3,6 +3,7 @@
 //! Every record is fixed-width, has its padding spelled out and its size asserted, so that both
 //! sides agree on each byte. The `user` feature adds aya's marker for plain old data.
 #![cfg_attr(not(test), no_std)]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 mod admission;
 pub mod class;
@@ -15,6 +16,7 @@ pub mod sample;
 pub mod search;
 pub mod sip;
 pub mod veth;
+pub mod word;
 
 pub use admission::{ADMISSIONS, Admission, HEAD_LEN, Tag, admitting};
 pub use counter::Counter;

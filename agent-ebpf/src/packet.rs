@@ -354,3 +354,25 @@ pub(crate) fn peek<'a, const N: usize>(
     // just before, and nothing writes to the packet while the reference is in use.
     Some(unsafe { &*(start as *const [u8; N]) })
 }
+
+/// The last bytes of a segment, and of its headers where it is shorter; `None` where they are not all in the linear part.
+#[inline(always)]
+pub(crate) fn peek_end<'a, const N: usize>(
+    frame: &'a impl Frame,
+    segment: &Segment,
+) -> Option<&'a [u8; N]> {
+    // SAFETY: a reference's fields.
+    let end = unsafe {
+        core::ptr::read_volatile(&raw const segment.payload_offset)
+            + core::ptr::read_volatile(&raw const segment.payload_length)
+    };
+    if end > PEEK_MAX {
+        return None;
+    }
+    let start = frame.data() + (end.wrapping_sub(N as u32) & PEEK_MAX) as usize;
+    if start + N > frame.data_end() {
+        return None;
+    }
+    // SAFETY: as in `peek`.
+    Some(unsafe { &*(start as *const [u8; N]) })
+}

@@ -1,12 +1,16 @@
-//! The search for the key header in a segment that starts with a request, also behind that one's head.
+//! The search for the key header in a segment that starts with a request, and for that and other requests behind that one's
+//! head.
 
-use agent_ebpf::{sample, search};
+use agent_ebpf::{
+    sample::{self, Samples},
+    search, word,
+};
 
 use crate::{
     frame::Frame,
     maps,
-    packet::{Segment, peek},
-    work::{CHUNK_LEN, Scratch},
+    packet::{Segment, peek, peek_end},
+    work::{CHUNK_LEN, PREFIX_LEN, Scratch},
 };
 
 /// Chunks of a segment that are searched, 4 KiB in all. A longer head is held for the agent to look at:
@@ -16,8 +20,8 @@ const CHUNKS: u32 = 16;
 /// What the search came upon first.
 pub(crate) enum Found {
     KeyHeader,
-    /// The end of a head without it; behind that, what may be it.
-    KeyBehind,
+    /// The end of a head without it; behind that, what may be it, or a request.
+    RequestBehind,
     EndOfHead,
     Neither,
 }
@@ -62,62 +66,128 @@ pub(crate) fn find_key_header(
     scratch.chunk.wipe();
     match state {
         search::KEY_HEADER => Found::KeyHeader,
-        search::KEY_BEHIND => Found::KeyBehind,
+        search::REQUEST_BEHIND => Found::RequestBehind,
         search::END_OF_HEAD | search::BEHIND.. => Found::EndOfHead,
         _ => Found::Neither,
     }
 }
 
-/// Shortest that comes before a key header behind a request for something else: that request, behind which the gateway
-/// reads on (RFC 9112, sections 3.2 and 9.3), and the keyed one's line.
-const SHORTEST_START: u32 =
-    ("A / HTTP/1.1\nHost:\n\n".len() + "A /function/a HTTP/1.0\n".len()) as u32;
-/// The first sample: the furthest that is of a name which starts there.
-const FIRST_SAMPLE: u32 = SHORTEST_START + sample::DISTANCE as u32 - 1;
+/// Shortest that lies between the end of a request's target and that of the next one's: the rest of its head, and as
+/// little of the next (RFC 9112, section 3; a request of HTTP/1.0 needs no header).
+const SHORTEST_BETWEEN: u32 = " HTTP/1.0\n\nA /function/a".len() as u32;
+/// From a target's end to the first sample: the furthest that is of a version which stands that close.
+const FIRST_SAMPLE: u32 = SHORTEST_BETWEEN + sample::DISTANCE as u32 - 1;
 /// Bytes of which samples are taken at once where they stand in the packet, and how often that is done.
-const IN_PLACE_LEN: u32 = 5 * sample::DISTANCE as u32;
-const IN_PLACE: u32 = 5;
-/// Bytes of a chunk of which samples are taken, and how many chunks that makes of what else is searched.
-const SAMPLED_LEN: u32 = (CHUNK_LEN / sample::DISTANCE * sample::DISTANCE) as u32;
-const SAMPLED: u32 = (CHUNKS * CHUNK_LEN as u32 - FIRST_SAMPLE).div_ceil(SAMPLED_LEN);
+const IN_PLACE_LEN: usize = 34;
+const IN_PLACE: u32 = 8;
+/// How many of the chunks of which samples are taken make what else is searched.
+const SAMPLED: u32 = CHUNKS * CHUNK_LEN as u32 / step_len(CHUNK_LEN) + 1;
+/// Words of a target's rest behind which its end is looked for.
+const TARGET_WORDS: usize = 6;
+const SPACES: u64 = u64::from_ne_bytes([b' '; 8]);
 
-/// Whether a key header's name may stand behind a request for something else.
+/// How far the next samples are that are taken at once.
+const fn step_len(length: usize) -> u32 {
+    (sample::count(length) * sample::DISTANCE) as u32
+}
+
+/// What may stand behind a request for something else, into the scratch memory: [`sample::KEY`] for a key header, which
+/// may be its own, [`sample::LINE`] for another request.
 #[inline(always)]
-pub(crate) fn may_name_key(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> bool {
-    let Some(samples) = maps::samples() else {
-        return true;
-    };
-    let length = segment.payload_length;
-    // Behind the start of the last sample.
-    let end = length.saturating_sub(sample::LEN as u32 - 1);
-    let mut place = FIRST_SAMPLE;
-    for _ in 0..IN_PLACE {
-        if place >= end {
-            return false;
+pub(crate) fn look_behind(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) {
+    let found = match (maps::samples(), target_end(frame, segment, scratch)) {
+        (Some(samples), Some(target_end)) => {
+            take_samples(frame, segment, scratch, samples, target_end + FIRST_SAMPLE)
         }
-        // The last ones of the segment where there are not so many, some of them again.
-        let start = place.min(length.saturating_sub(IN_PLACE_LEN));
-        let Some(bytes) = peek::<{ IN_PLACE_LEN as usize }>(frame, segment, start) else {
+        // Enough to have it looked for.
+        _ => sample::KEY,
+    };
+    scratch.behind = found.into();
+}
+
+#[inline(always)]
+fn take_samples(
+    frame: &impl Frame,
+    segment: &Segment,
+    scratch: &mut Scratch,
+    samples: &Samples,
+    first: u32,
+) -> u8 {
+    let length = segment.payload_length;
+    let mut found = 0;
+    let mut start = first;
+    for _ in 0..IN_PLACE {
+        if start + sample::LEN as u32 > length {
+            return found;
+        }
+        let left = length - start;
+        if left < IN_PLACE_LEN as u32 {
+            let Some(bytes) = peek_end::<IN_PLACE_LEN>(frame, segment) else {
+                break;
+            };
+            return found | samples.found_at_end(bytes, IN_PLACE_LEN as u32 - left);
+        }
+        let Some(bytes) = peek::<IN_PLACE_LEN>(frame, segment, start) else {
             break;
         };
-        if samples.may_be_in(bytes) {
-            return true;
-        }
-        place += IN_PLACE_LEN;
+        found |= samples.found_in(bytes);
+        start += step_len(IN_PLACE_LEN);
     }
+    // Unknown from here on, or the verifier would follow what comes once more for each number that it knows it to be.
+    scratch.cursor = start;
+    let mut start = scratch.cursor();
     for _ in 0..SAMPLED {
-        let offset = segment.payload_offset + place;
-        if place >= end || !scratch.chunk.load(frame, offset, length - place) {
+        let (offset, left) = (segment.payload_offset + start, length.wrapping_sub(start));
+        if start >= length || !scratch.chunk.load(frame, offset, left) {
             break;
         }
-        if samples.may_be_in(&scratch.chunk.bytes) {
-            return true;
-        }
-        place += SAMPLED_LEN;
+        found |= samples.found_in(&scratch.chunk.bytes);
+        start += step_len(CHUNK_LEN);
     }
     // Such a request may have a key of its own, whose header's name came before what is looked at.
     scratch.chunk.wipe();
-    false
+    found
+}
+
+/// Where a request's target ends, or some bytes before; `None` where that is too far behind the name, or the path, to look
+/// for.
+#[inline(always)]
+fn target_end(frame: &impl Frame, segment: &Segment, scratch: &Scratch) -> Option<u32> {
+    // The mask changes nothing: it is the bound that the verifier asks for.
+    let start = (scratch.start() + scratch.cursor()) & (2 * PREFIX_LEN as u32 - 1);
+    // Two, since of a single one the verifier does not learn that it is there.
+    if peek::<2>(frame, segment, start)?[0] == b' ' {
+        return Some(start);
+    }
+    let (words, _) = peek::<{ TARGET_WORDS * 8 }>(frame, segment, start)?.as_chunks::<8>();
+    let (mut passed, mut is_target) = (0, 1);
+    for word in words {
+        is_target &= has_no_zero(word::of_eight(word) ^ SPACES);
+        passed += is_target;
+    }
+    (is_target == 0).then_some(start + 8 * passed)
+}
+
+/// One where none of a word's bytes is zero.
+#[inline(always)]
+fn has_no_zero(word: u64) -> u32 {
+    const LOWEST: u64 = u64::from_ne_bytes([1; 8]);
+    let zeros = word.wrapping_sub(LOWEST) & !word & (LOWEST << 7);
+    u32::from(zeros == 0)
+}
+
+/// Whether a segment ends as a head does: with an empty line.
+#[inline(always)]
+pub(crate) fn ends_with_empty_line(frame: &impl Frame, segment: &Segment) -> bool {
+    const LEN: u32 = 4;
+    let mut last = [0; LEN as usize];
+    let Some(start) = segment.payload_length.checked_sub(LEN) else {
+        return false;
+    };
+    // SAFETY: the buffer has room for its own length.
+    let is_loaded =
+        unsafe { frame.load_bytes(segment.payload_offset + start, last.as_mut_ptr(), LEN) };
+    is_loaded && matches!(last, [.., b'\n', b'\n'] | [_, b'\n', b'\r', b'\n'])
 }
 
 /// The state after a byte.

@@ -1,4 +1,4 @@
-//! The search for the key header, as an automaton over a head's bytes and those behind it.
+//! The search for the key header, as an automaton over a head's bytes, and for that and further requests behind it.
 //!
 //! The agent fills a table with [`next`], and the programs only look it up: one load a byte and no
 //! branch, since the verifier follows each branch of each byte of a head.
@@ -10,15 +10,16 @@ pub const LINE_START: u8 = 0;
 /// Inside a line that is not the key header's.
 const ELSEWHERE: u8 = NAME_LEN as u8 + 1;
 /// First of the states that are never left.
-pub const DECIDED: u8 = NAME_LEN as u8 + 2;
+pub const DECIDED: u8 = 120;
+const _: () = assert!(ELSEWHERE < DECIDED);
 /// The key header was found.
 pub const KEY_HEADER: u8 = DECIDED;
 /// The head ended without it.
 pub const END_OF_HEAD: u8 = DECIDED + 1;
 /// The bytes ended, or are none of a head: a zero byte.
 pub const END_OF_BYTES: u8 = DECIDED + 2;
-/// What may be the key header was found behind the head: in its body, or in a request that is sent ahead.
-pub const KEY_BEHIND: u8 = DECIDED + 3;
+/// What may be a request that is sent ahead was found behind the head, or its key header; it may be text of a body.
+pub const REQUEST_BEHIND: u8 = DECIDED + 3;
 /// In the table, what is added to an undecided state once the head has ended without the key header.
 pub const BEHIND: u8 = 128;
 
@@ -46,6 +47,29 @@ pub const fn next(header: &HeaderName, state: u8, byte: u8) -> u8 {
             state + 1
         }
         _ => ELSEWHERE,
+    }
+}
+
+/// What a request line ends with (RFC 9112, section 2.3), up to the version's minor number.
+pub const VERSION: &[u8; 8] = b" HTTP/1.";
+/// Behind that number.
+const MINOR: u8 = VERSION.len() as u8 + 1;
+/// At the line feed of a line end of two bytes.
+const LINE_FEED: u8 = MINOR + 1;
+/// A request line has ended.
+pub const LINE_ENDED: u8 = LINE_FEED + 1;
+
+/// How much of a request line's end has come with a byte, where so much had come before it: zero for nothing.
+#[must_use]
+pub const fn line_end(come: u8, byte: u8) -> u8 {
+    match byte {
+        b'\n' if come == MINOR || come == LINE_FEED => LINE_ENDED,
+        b'\r' if come == MINOR => LINE_FEED,
+        b'0'..=b'9' if come as usize == VERSION.len() => MINOR,
+        _ if (come as usize) < VERSION.len() && byte == VERSION[come as usize] => come + 1,
+        // It begins with the one space that is in it.
+        b' ' => 1,
+        _ => 0,
     }
 }
 
@@ -99,7 +123,27 @@ mod tests {
     }
 
     #[test]
+    fn the_end_of_a_request_line_is_told_from_other_text() {
+        let ends = |text: &[u8]| {
+            let come = text.iter().fold(0, |come, byte| line_end(come, *byte));
+            come == LINE_ENDED
+        };
+        assert!(ends(b"GET / HTTP/1.1\r\n") && ends(b"a  HTTP HTTP/1.0\n"));
+        for text in [
+            b"GET / HTTP/1.1\r".as_slice(),
+            b"GET / HTTP/1.1 \n",
+            b"GET / HTTP/1.\n",
+            b"GET / HTTP/1.10\n",
+            b"GET / HTTP/1.1\r\r\n",
+            b"GET / http/1.1\n",
+            b"HTTP/1.1\n",
+        ] {
+            assert!(!ends(text), "{text:?}");
+        }
+    }
+
+    #[test]
     fn every_state_fits_the_table() {
-        assert!(KEY_BEHIND < BEHIND && ((BEHIND + DECIDED) as usize) < STATES);
+        assert!(REQUEST_BEHIND < BEHIND && ((BEHIND + DECIDED) as usize) < STATES);
     }
 }

@@ -16,6 +16,8 @@ const LINE_ENDS: usize = 4;
 /// Longest method that is looked behind; the longest registered is of 17 letters
 /// (<https://www.iana.org/assignments/http-methods>).
 const METHOD_LEN: usize = 20;
+/// What the methods start with for whose body there is no meaning: GET, HEAD, DELETE, OPTIONS, TRACE.
+const BODILESS: &[u8; 5] = b"GHDOT";
 /// The one method whose target is an authority; the gateway finds a path behind it all the same.
 const CONNECT: &[u8; 8] = b"CONNECT ";
 /// Bytes of another path that are looked through at once, and how often: what is loaded behind the longest method.
@@ -46,6 +48,7 @@ pub(crate) enum Start {
 #[inline(always)]
 pub(crate) fn read(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Start {
     scratch.skip = 0;
+    scratch.is_bodiless = 0;
     if let Some(start) = usual(frame, segment, scratch) {
         return start;
     }
@@ -90,7 +93,10 @@ fn usual(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Option
     let method = peek::<5>(frame, segment, 0)?;
     let target = match method {
         b"POST " => 5,
-        [b'G', b'E', b'T', b' ', _] => 4,
+        [b'G', b'E', b'T', b' ', _] => {
+            scratch.is_bodiless = 1;
+            4
+        }
         [first, ..] if is(*first, class::METHOD | class::LINE_END) => return None,
         _ => return Some(Start::Other),
     };
@@ -106,6 +112,7 @@ fn usual(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Option
             name = name.and(byte);
         } else {
             scratch.name = name;
+            scratch.cursor = target + (FUNCTION.len() + index) as u32;
             return (index > 0 && is(byte, class::NAME_END)).then_some(Start::Named);
         }
     }
@@ -137,6 +144,7 @@ fn method(scratch: &mut Scratch) -> Start {
         let byte = scratch.prefix.bytes[index];
         if byte == b' ' && index > 0 {
             scratch.cursor = index as u32 + 1;
+            scratch.is_bodiless = u32::from(BODILESS.contains(&scratch.prefix.bytes[0]));
             return Start::Named;
         }
         if byte == 0 {
@@ -189,6 +197,7 @@ fn name(scratch: &mut Scratch) -> Start {
             continue;
         }
         scratch.name = name;
+        scratch.cursor = start + index as u32;
         return match byte {
             0 => Start::Incomplete,
             _ if index > 0 && is(byte, class::NAME_END) => Start::Named,
@@ -201,7 +210,7 @@ fn name(scratch: &mut Scratch) -> Start {
 
 /// A path that starts with neither prefix: plain unless the gateway would decode it, or take segments out.
 #[inline(always)]
-fn other_path(scratch: &Scratch, is_cut: bool) -> Start {
+fn other_path(scratch: &mut Scratch, is_cut: bool) -> Start {
     let target = scratch.cursor();
     if at(scratch, target) != b'/' {
         return if scratch.prefix.bytes[..CONNECT.len()] == *CONNECT {
@@ -211,6 +220,7 @@ fn other_path(scratch: &Scratch, is_cut: bool) -> Start {
         };
     }
     let (mut in_path, mut behind_slash, mut is_unusual) = (1, 1, 0);
+    let mut length = 1;
     for part in 0..PATH_PARTS {
         for index in 1..=PATH_PART {
             let class = class::of(at(scratch, target + part * PATH_PART + index));
@@ -219,6 +229,7 @@ fn other_path(scratch: &Scratch, is_cut: bool) -> Start {
             let starts_none = behind_slash & bit(class, class::NAME_END) & !ends;
             is_unusual |= in_path & (starts_none | bit(class, class::ENCODED));
             in_path &= !ends;
+            length += u32::from(in_path);
             behind_slash = bit(class, class::SLASH);
         }
         if in_path == 0 {
@@ -228,6 +239,7 @@ fn other_path(scratch: &Scratch, is_cut: bool) -> Start {
     if is_unusual != 0 {
         Start::Unusual
     } else if in_path == 0 {
+        scratch.cursor = target + length;
         Start::Elsewhere
     } else if is_cut {
         Start::Incomplete

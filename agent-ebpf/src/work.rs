@@ -26,9 +26,17 @@ struct Work {
 #[repr(C, align(8))]
 pub(crate) struct Scratch {
     pub(crate) name: NameKey,
+    /// Where the request is looked at, behind the line ends before it: at last behind the function's name, or behind
+    /// another path.
     pub(crate) cursor: u32,
+    /// One where its method has no body by its definition (RFC 9110, section 9.3), or by its likeness to one that has none.
+    pub(crate) is_bodiless: u32,
     /// Bytes of the line ends before the request.
     pub(crate) skip: u32,
+    /// What may stand behind a request for something else, as `scan::look_behind` tells.
+    pub(crate) behind: u32,
+    /// Zero.
+    pub(crate) padding: u32,
     pub(crate) prefix: Bytes<PREFIX_LEN>,
     pub(crate) chunk: Bytes<CHUNK_LEN>,
     pub(crate) tag: Tag,
@@ -43,6 +51,13 @@ impl Scratch {
     pub(crate) fn cursor(&self) -> u32 {
         // SAFETY: a reference's field.
         unsafe { core::ptr::read_volatile(&raw const self.cursor) }
+    }
+
+    /// What may stand behind the request, read anew for the same reason.
+    #[inline(always)]
+    pub(crate) fn behind(&self) -> u8 {
+        // SAFETY: a reference's field.
+        unsafe { core::ptr::read_volatile(&raw const self.behind) as u8 }
     }
 
     /// Where the request starts in the payload, read anew for the same reason.

@@ -16,6 +16,8 @@ at_each_hook! {
     a_keyless_request_for_a_sealed_function_passes,
     what_may_be_a_key_behind_a_keyless_head_is_held_for_the_agent,
     what_may_be_a_key_behind_a_request_for_something_else_is_held_for_the_agent,
+    a_request_behind_one_for_something_else_is_held_for_the_agent,
+    what_follows_the_start_of_a_head_is_looked_at_where_no_body_is_to_be_expected,
     what_is_no_request_for_a_sealed_function_passes,
     targets_that_are_not_in_plain_form_are_held_for_the_agent,
     a_request_that_names_an_unlocked_function_is_held_even_without_a_key,
@@ -25,12 +27,21 @@ at_each_hook! {
     a_name_that_is_removed_is_no_longer_looked_for,
 }
 
-/// A head alone, and with a body: the programs read a longer segment's start where it stands.
-fn with_and_without_body(heads: &[&str]) -> Vec<String> {
-    heads
+/// Each as it is, and longer: the programs read a longer segment's start where it stands.
+fn short_and_long(payloads: &[&str]) -> Vec<String> {
+    let padding = "b".repeat(200);
+    let longer = |payload: &str| {
+        for end in ["\r\n\r\n", "\n\n"] {
+            if let Some(head) = payload.strip_suffix(end) {
+                return format!("{head}\nPadding: {padding}{end}");
+            }
+        }
+        format!("{payload}{padding}")
+    };
+    let pairs = payloads
         .iter()
-        .flat_map(|head| [(*head).to_owned(), format!("{head}{}", "b".repeat(200))])
-        .collect()
+        .map(|payload| [(*payload).to_owned(), longer(payload)]);
+    pairs.flatten().collect()
 }
 
 fn a_keyed_request_for_a_sealed_function_is_held(mut rig: Rig) {
@@ -39,7 +50,7 @@ fn a_keyed_request_for_a_sealed_function_is_held(mut rig: Rig) {
 }
 
 fn the_key_header_is_found_in_any_letter_case_and_place(mut rig: Rig) {
-    for head in with_and_without_body(&[
+    for head in short_and_long(&[
         "GET /function/pydict HTTP/1.1\r\nx-rsfaas-key:rsfaas1x\r\nHost: a\r\n\r\n",
         "GET /function/pydict/more HTTP/1.1\r\nHost: a\r\nX-RSFAAS-KEY:  rsfaas1x\r\n\r\n",
         "PATCH /function/pydict?x=1 HTTP/1.0\nX-rsfaas-kEy: rsfaas1x\n\n",
@@ -64,7 +75,7 @@ fn the_key_header_is_found_far_behind_in_a_long_head(mut rig: Rig) {
 }
 
 fn a_keyless_request_for_a_sealed_function_passes(mut rig: Rig) {
-    for head in with_and_without_body(&[
+    for head in short_and_long(&[
         "GET /function/pydict HTTP/1.1\r\nHost: a\r\n\r\n",
         "POST /function/pydict HTTP/1.1\r\nContent-Length: 40\r\n\r\n{\"X-RsFaaS-Key\": \"in the body\"}\r\n",
         "GET /function/pydict HTTP/1.1\r\nNot-X-RsFaaS-Key: a\r\nX-RsFaaS-Keys: b\r\n\r\n",
@@ -128,8 +139,57 @@ fn what_may_be_a_key_behind_a_request_for_something_else_is_held_for_the_agent(m
     assert!(is_held(shortest));
 }
 
+fn a_request_behind_one_for_something_else_is_held_for_the_agent(mut rig: Rig) {
+    let mut is_held = |segment: &str| {
+        let before = rig.count("held_undecided");
+        let fate = rig.request(segment);
+        let now = rig.count("held_undecided");
+        rig.forget();
+        fate == HOLD && now == before + 1
+    };
+    let long_query = format!("/function/other?{}", "q".repeat(100));
+    for target in [
+        "/function/other?a=b",
+        "/function/pydict",
+        "/",
+        "*",
+        &long_query,
+    ] {
+        for length in (0..70).chain([255, 1000, 3000]) {
+            let host = "a".repeat(length);
+            let first =
+                format!("POST {target} HTTP/1.1\nHost:{host}\n\n{{\"http/1.1\": \"HTTP/1.1\"}}");
+            assert!(!is_held(&first), "{first}");
+            for line in [
+                "A /function/a HTTP/1.0\n",
+                "PUT /%66unction/a HTTP/1.1\r\nHo",
+            ] {
+                assert!(is_held(&format!("{first}{line}")), "{first}{line}");
+            }
+        }
+    }
+    let own = "POST / HTTP/1.1\r\nX-RsFaaS-Key: key\r\nHost: a\r\n\r\n";
+    assert!(is_held(&format!("{own}{KEYED}")));
+}
+
+fn what_follows_the_start_of_a_head_is_looked_at_where_no_body_is_to_be_expected(mut rig: Rig) {
+    for method in ["GET", "HEAD", "DELETE", "OPTIONS", "TRACE"] {
+        for target in ["/function/other", "/function/pydict", "/healthz"] {
+            let first = format!("{method} {target} HTTP/1.1\r\nHost: gateway\r\n\r\n");
+            assert_eq!(rig.request(&first), PASS, "{first}");
+            let second = "GET /function/pydict-abc123-0 HTTP/1.1";
+            for cut in 1..second.len() {
+                let segment = format!("{first}{}", &second[..cut]);
+                assert_eq!(rig.request(&segment), HOLD, "{segment}");
+                rig.forget();
+            }
+        }
+    }
+    assert_eq!(rig.count("held_undecided"), 5 * 3 * 37);
+}
+
 fn what_is_no_request_for_a_sealed_function_passes(mut rig: Rig) {
-    for payload in with_and_without_body(&[
+    for payload in short_and_long(&[
         "GET /function/other HTTP/1.1\r\nX-RsFaaS-Key: r\r\n\r\n",
         "GET /function/pydict2 HTTP/1.1\r\nX-RsFaaS-Key: r\r\n\r\n",
         "GET /system/functions HTTP/1.1\r\n\r\n",
@@ -152,7 +212,7 @@ fn what_is_no_request_for_a_sealed_function_passes(mut rig: Rig) {
 }
 
 fn targets_that_are_not_in_plain_form_are_held_for_the_agent(mut rig: Rig) {
-    for head in with_and_without_body(&[
+    for head in short_and_long(&[
         "GET //function/pydict HTTP/1.1\r\n\r\n",
         "GET /./function/pydict HTTP/1.1\r\n\r\n",
         "GET /x/../function/pydict HTTP/1.1\r\n\r\n",
@@ -172,7 +232,7 @@ fn targets_that_are_not_in_plain_form_are_held_for_the_agent(mut rig: Rig) {
 
 fn a_request_that_names_an_unlocked_function_is_held_even_without_a_key(mut rig: Rig) {
     let head = "GET /function/pydict-abc123-0 HTTP/1.1\r\nHost: a\r\n\r\n";
-    for (held, request) in (1..).zip(with_and_without_body(&[head])) {
+    for (held, request) in (1..).zip(short_and_long(&[head])) {
         assert_eq!(rig.request(&request), HOLD);
         assert_eq!(rig.count("held_direct"), held);
         rig.forget();
@@ -204,7 +264,7 @@ fn no_method_and_no_empty_line_hides_a_request(mut rig: Rig) {
 fn no_empty_line_hides_a_key(mut rig: Rig) {
     for before in ["\r\n", "\n", "\r\n\r\n", "\n\n\n\n", "\r"] {
         let held = rig.count("held_keyed");
-        for request in with_and_without_body(&[&format!("{before}{KEYED}")]) {
+        for request in short_and_long(&[&format!("{before}{KEYED}")]) {
             assert_eq!(rig.request(&request), HOLD, "{request:?}");
             rig.forget();
         }
@@ -222,7 +282,7 @@ fn a_name_of_any_length_that_functions_have_is_found(mut rig: Rig) {
     for length in [1, 32, 62, 63] {
         let name = "n".repeat(length);
         rig.names.insert(&name, NameKind::Sealed).unwrap();
-        for request in with_and_without_body(&[&KEYED.replace("pydict", &name)]) {
+        for request in short_and_long(&[&KEYED.replace("pydict", &name)]) {
             let held = rig.count("held_keyed");
             assert_eq!(rig.request(&request), HOLD, "{request}");
             assert_eq!(rig.count("held_keyed"), held + 1, "{request}");
