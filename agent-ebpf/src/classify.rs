@@ -21,11 +21,15 @@ pub(crate) enum Verdict {
     Hold(Counter),
 }
 
-/// Judges the first payload segment of a flow that the agent does not have.
+/// Judges a payload segment of a flow that the agent does not have. One that starts no request may go on with one, and have
+/// others inside.
 #[inline(always)]
 pub(crate) fn classify(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Verdict {
     let kind = match start::read(frame, segment, scratch) {
-        Start::Other => return Verdict::Pass(Counter::Passed),
+        Start::Other => {
+            scratch.look_inside();
+            None
+        }
         Start::Unusual => return Verdict::Hold(Counter::HeldUndecided),
         // Elsewhere, a few bytes that could start a request are far more likely the end of a body.
         Start::Incomplete if turn::of(segment) == Turn::Client => {

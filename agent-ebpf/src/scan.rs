@@ -40,7 +40,11 @@ pub(crate) fn find_key_header(
     let skip = scratch.start();
     let offset = segment.payload_offset + skip;
     let length = segment.payload_length - skip;
-    let mut state = search::LINE_START;
+    let mut state = if scratch.is_inside() {
+        search::BEHIND | search::LINE_START
+    } else {
+        search::LINE_START
+    };
     for chunk in 0..CHUNKS {
         let start = chunk * CHUNK_LEN as u32;
         if start >= length || !scratch.chunk.load(frame, offset + start, length - start) {
@@ -82,6 +86,9 @@ const IN_PLACE_LEN: usize = 34;
 const IN_PLACE: u32 = 8;
 /// How many of the chunks of which samples are taken make what else is searched.
 const SAMPLED: u32 = CHUNKS * CHUNK_LEN as u32 / step_len(CHUNK_LEN) + 1;
+/// Bytes of a segment that are looked at where it starts no request: most of an upload are such.
+const INSIDE: u32 = 1024;
+const _: () = assert!(INSIDE > IN_PLACE * step_len(IN_PLACE_LEN) + IN_PLACE_LEN as u32);
 /// Words of a target's rest behind which its end is looked for.
 const TARGET_WORDS: usize = 6;
 const SPACES: u64 = u64::from_ne_bytes([b' '; 8]);
@@ -95,10 +102,13 @@ const fn step_len(length: usize) -> u32 {
 /// may be its own, [`sample::LINE`] for another request.
 #[inline(always)]
 pub(crate) fn look_behind(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) {
-    let found = match (maps::samples(), target_end(frame, segment, scratch)) {
-        (Some(samples), Some(target_end)) => {
-            take_samples(frame, segment, scratch, samples, target_end + FIRST_SAMPLE)
-        }
+    let first = if scratch.is_inside() {
+        Some(0)
+    } else {
+        target_end(frame, segment, scratch).map(|end| end + FIRST_SAMPLE)
+    };
+    let found = match (maps::samples(), first) {
+        (Some(samples), Some(first)) => take_samples(frame, segment, scratch, samples, first),
         // Enough to have it looked for.
         _ => sample::KEY,
     };
@@ -113,7 +123,11 @@ fn take_samples(
     samples: &Samples,
     first: u32,
 ) -> u8 {
-    let length = segment.payload_length;
+    let length = if scratch.is_inside() {
+        segment.payload_length.min(INSIDE)
+    } else {
+        segment.payload_length
+    };
     let mut found = 0;
     let mut start = first;
     for _ in 0..IN_PLACE {

@@ -49,6 +49,7 @@ pub(crate) enum Start {
 pub(crate) fn read(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Start {
     scratch.skip = 0;
     scratch.is_bodiless = 0;
+    scratch.is_inside = 0;
     if let Some(start) = usual(frame, segment, scratch) {
         return start;
     }

@@ -35,8 +35,8 @@ pub(crate) struct Scratch {
     pub(crate) skip: u32,
     /// What may stand behind a request for something else, as `scan::look_behind` tells.
     pub(crate) behind: u32,
-    /// Zero.
-    pub(crate) padding: u32,
+    /// One where the segment starts no request: it may go on with one, and others be inside.
+    pub(crate) is_inside: u32,
     pub(crate) prefix: Bytes<PREFIX_LEN>,
     pub(crate) chunk: Bytes<CHUNK_LEN>,
     pub(crate) tag: Tag,
@@ -51,6 +51,21 @@ impl Scratch {
     pub(crate) fn cursor(&self) -> u32 {
         // SAFETY: a reference's field.
         unsafe { core::ptr::read_volatile(&raw const self.cursor) }
+    }
+
+    /// Has all of the segment looked at as what stands behind a head.
+    #[inline(always)]
+    pub(crate) fn look_inside(&mut self) {
+        self.is_inside = 1;
+        self.is_bodiless = 0;
+        self.skip = 0;
+    }
+
+    /// Whether it is, read anew for the same reason.
+    #[inline(always)]
+    pub(crate) fn is_inside(&self) -> bool {
+        // SAFETY: a reference's field.
+        unsafe { core::ptr::read_volatile(&raw const self.is_inside) != 0 }
     }
 
     /// What may stand behind the request, read anew for the same reason.

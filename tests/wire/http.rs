@@ -128,6 +128,11 @@ impl Request {
         &self.content
     }
 
+    /// The request line, without its end.
+    pub(crate) fn line_text(&self) -> &str {
+        &self.line
+    }
+
     /// The head alone.
     pub(crate) fn head(&self) -> Vec<u8> {
         let headers: String = self

@@ -6,6 +6,7 @@ mod idle;
 mod judge;
 mod keys;
 mod missed;
+mod wait;
 mod way;
 
 use std::{
@@ -94,11 +95,6 @@ impl Switchboard {
         self.expire(Instant::now(), registry);
     }
 
-    /// When something that is waited for may be late: see [`Self::expire`].
-    pub(super) fn due(&self) -> Option<Instant> {
-        self.due
-    }
-
     fn event(&mut self, event: Event, registry: &Registry) {
         match event {
             Event::Held(held) => self.held(&held, registry),
@@ -109,20 +105,6 @@ impl Switchboard {
             Event::Failure(flow) => self.shut_failed_of(&flow, registry),
             Event::Barrier => self.barrier_come(registry),
             Event::Admitted(admitted) => self.admitted(&admitted, registry),
-        }
-    }
-
-    fn answered(&mut self, key: &FlowKey, time: u64, registry: &Registry) {
-        let Some(flow) = self.flows.get_mut(key) else {
-            return;
-        };
-        if flow.connection.is_doubtful() {
-            let actions = flow.connection.answered();
-            flow.deadline = None;
-            self.act(key, actions, registry);
-            self.wait(key);
-        } else {
-            self.tell(key, registry, |flow| Message::Answered(flow, time));
         }
     }
 
@@ -155,39 +137,6 @@ impl Switchboard {
             let now = monotonic_now();
             self.tell(&flow, registry, |flow| Message::Released(flow, now));
         }
-    }
-
-    /// Acknowledges parts of heads whose rest does not come soon, and judges what there is of those whose rest does not
-    /// come in time.
-    pub(super) fn expire(&mut self, now: Instant, registry: &Registry) {
-        if self.due.is_none_or(|due| due > now) {
-            return;
-        }
-        let late = |time: Option<Instant>| time.is_some_and(|time| time <= now);
-        for key in self.which(|flow| late(flow.acknowledge)) {
-            self.acknowledge(&key);
-        }
-        for key in self.which(|flow| late(flow.deadline)) {
-            if let Some(flow) = self.flows.get_mut(&key) {
-                flow.deadline = None;
-                if flow.connection.is_doubtful() {
-                    self.counters.lookalikes_passed += 1;
-                } else {
-                    self.counters.heads_timed_out += 1;
-                }
-                let actions = flow.connection.give_up();
-                self.act(&key, actions, registry);
-            }
-        }
-        self.due = self.flows.values().filter_map(Flow::due).min();
-    }
-
-    fn which(&self, is_meant: impl Fn(&Flow) -> bool) -> Vec<FlowKey> {
-        let flows = self.flows.iter();
-        flows
-            .filter(|(_, flow)| is_meant(flow))
-            .map(|(key, _)| *key)
-            .collect()
     }
 
     fn held(&mut self, held: &HeldFrame, registry: &Registry) {
@@ -236,15 +185,12 @@ impl Switchboard {
         let actions = flow.connection.segment(sequence, payload, held.place);
         self.counters.segments_dropped += flow.connection.take_dropped();
         flow.template = Some(template.after(flow.template.as_ref()));
+        let is_body = flow.connection.is_body();
         self.act(&held.flow, actions, registry);
-        self.wait(&held.flow);
-    }
-
-    /// Waits for what a connection lacks.
-    fn wait(&mut self, key: &FlowKey) {
-        if let Some(flow) = self.flows.get_mut(key) {
-            flow.set_deadline(self.head_timeout, &mut self.due);
+        if is_body {
+            self.take_for_body(&held.flow, registry);
         }
+        self.wait(&held.flow);
     }
 
     fn act(&mut self, key: &FlowKey, actions: Vec<Action>, registry: &Registry) {

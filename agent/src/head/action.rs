@@ -41,7 +41,7 @@ pub enum Action {
         /// The one after the last.
         end: u32,
     },
-    /// Let everything pass by itself from now on that does not start with a request to be judged.
+    /// Let everything pass by itself from now on but for what may be a request to be judged.
     Opaque,
 }
 

@@ -9,10 +9,12 @@ use super::{
     action::{Action, Actions, RequestId},
     framing::Chunks,
     headers::KeyHeaders,
+    inside,
     request::{self, Body, Head},
     rest::Rest,
     rewrite::{self, NoRoom},
     stream::Stream,
+    target::Target,
 };
 
 /// Longest head that is waited for, 64 KiB. One that goes on is judged by what is there; of a request line that does,
@@ -34,6 +36,8 @@ pub enum Decision {
     Refuse(Refusal),
     /// It goes on as it is.
     Pass,
+    /// It goes on as it is, and where nothing more of the connection is held, that is left alone.
+    Leave,
     /// It goes on without the key.
     Strip,
     /// It goes to a function that does not exist.
@@ -45,13 +49,18 @@ pub struct Connection {
     key_headers: KeyHeaders,
     stream: Option<Stream>,
     state: State,
+    /// Something was taken for a body that looked like a request, and the gateway has not answered since.
+    is_body: bool,
 }
 
 enum State {
     /// At the start of a request.
     Head,
-    /// At what may be a request sent ahead, or the rest of one that has passed by itself.
-    Doubtful,
+    /// At what may be a request sent ahead, or a part of one that has passed by itself.
+    Doubtful {
+        /// The start of a head, or else its lines behind that.
+        is_start: bool,
+    },
     /// A request is being judged.
     Judging(RequestId, Box<Head>),
     /// Behind the start of a head that was judged by it.
@@ -70,6 +79,7 @@ impl Connection {
             key_headers: key_headers.into(),
             stream: None,
             state: State::Head,
+            is_body: false,
         }
     }
 
@@ -110,12 +120,14 @@ impl Connection {
             // The first one, or the spotter sees a request again, and what came in between has passed by
             // itself.
             unknown => {
-                self.state = if place.is_unanswered {
-                    State::Doubtful
-                } else {
-                    State::Head
-                };
-                unknown.insert(Stream::new(sequence))
+                let stream = unknown.insert(Stream::new(sequence));
+                if place.is_unanswered {
+                    actions.release(stream.insert(sequence, payload));
+                    self.doubt(&mut actions);
+                    return actions.into();
+                }
+                self.state = State::Head;
+                stream
             }
         };
         // No header line: what came before was no head, or not all of one.
@@ -160,8 +172,13 @@ impl Connection {
     /// The gateway has answered what came before: what waits for that is a request sent ahead.
     pub fn answered(&mut self) -> Vec<Action> {
         let mut actions = Actions::default();
-        if self.is_doubtful() {
-            self.state = State::Head;
+        self.is_body = false;
+        if let State::Doubtful { is_start } = self.state {
+            self.state = if is_start {
+                State::Head
+            } else {
+                State::Rest(Rest::inside())
+            };
             self.go_on(&mut actions);
         }
         actions.into()
@@ -170,7 +187,19 @@ impl Connection {
     /// Whether what is held waits for the gateway's answer to what came before.
     #[must_use]
     pub fn is_doubtful(&self) -> bool {
-        matches!(self.state, State::Doubtful)
+        matches!(self.state, State::Doubtful { .. })
+    }
+
+    /// Whether something before it was taken for a body that looked like a request, so that this is one, too.
+    #[must_use]
+    pub fn is_body(&self) -> bool {
+        self.is_body
+    }
+
+    /// The functions that are called by what waits for that answer, if it is requests.
+    pub fn doubtful_calls(&self) -> impl Iterator<Item = Target> {
+        let waiting = self.stream.as_ref().filter(|_| self.is_doubtful());
+        waiting.into_iter().flat_map(|it| inside::calls(it.ready()))
     }
 
     /// Carries out what was decided about the request that is being judged. A decision about any
@@ -196,8 +225,12 @@ impl Connection {
                 actions.release(Some(stream.replace(own)));
             }
         }
+        let left = stream.ready().len() as u64;
         match rest {
             Some(rest) => self.state = State::Rest(rest),
+            None if *decision == Decision::Leave && head.body == Body::Length(left) => {
+                self.make_opaque(&mut actions);
+            }
             None => self.follow(head.body, &mut actions),
         }
         self.go_on(&mut actions);
@@ -244,6 +277,7 @@ impl Connection {
     pub fn give_up(&mut self) -> Vec<Action> {
         let mut actions = Actions::default();
         if self.is_doubtful() {
+            self.is_body = true;
             self.make_opaque(&mut actions);
         } else if self.awaited().is_some() {
             self.judge_start(&mut actions);
@@ -262,7 +296,7 @@ fn rewrite(
 ) -> Option<Zeroizing<Vec<u8>>> {
     let bytes = bytes.get(..head.length)?;
     let rewritten = match decision {
-        Decision::Pass => return None,
+        Decision::Pass | Decision::Leave => return None,
         Decision::Unlock(name) => rewrite::to_function(bytes, head, key_headers, name),
         Decision::Refuse(refusal) => rewrite::refused(bytes, head, key_headers, *refusal),
         Decision::Strip => rewrite::stripped(bytes, head, key_headers),

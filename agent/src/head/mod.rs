@@ -6,6 +6,7 @@ mod buffer;
 mod connection;
 mod framing;
 mod headers;
+mod inside;
 mod request;
 mod rest;
 mod rewrite;

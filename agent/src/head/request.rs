@@ -116,6 +116,20 @@ pub(super) fn is_call(bytes: &[u8]) -> bool {
     }
 }
 
+/// Whether some bytes have a line that is a key header's.
+pub(super) fn has_key(bytes: &[u8], key_headers: &KeyHeaders) -> bool {
+    let headers = headers(bytes);
+    let names = key_headers.all();
+    names
+        .into_iter()
+        .any(|name| values(&headers, name).next().is_some())
+}
+
+/// Whether some bytes start with no request line, however they go on.
+pub(super) fn is_none(bytes: &[u8]) -> bool {
+    matches!(request_line(bytes), Line::Invalid)
+}
+
 /// Whether some bytes are the start of a request line that may yet lead to a function.
 pub(super) fn may_become_a_call(bytes: &[u8]) -> bool {
     match request_line(bytes) {
@@ -189,7 +203,7 @@ fn request_line(bytes: &[u8]) -> Line {
 }
 
 /// What follows the target.
-const VERSION: &[u8] = b" HTTP/";
+pub(super) const VERSION: &[u8] = b" HTTP/";
 
 /// Where the next space or line feed is, or the end.
 fn end_of_word(bytes: &[u8], start: usize) -> usize {
@@ -205,7 +219,7 @@ pub(super) fn is_line_end(byte: u8) -> bool {
 }
 
 /// A byte of a method (RFC 9110, section 5.6.2).
-fn is_token_byte(byte: u8) -> bool {
+pub(super) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 

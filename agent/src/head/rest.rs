@@ -37,6 +37,8 @@ pub(super) struct Rest {
 enum Line {
     /// The request line, or empty ones before it.
     Request,
+    /// Any, or its end.
+    Unknown,
     /// At its start: what of it has gone on is too little to tell.
     Start(Vec<u8>),
     /// To be remembered.
@@ -65,6 +67,14 @@ impl Rest {
         }
     }
 
+    /// Of bytes that start with no request line: they may go on with one, or with a line behind it.
+    pub(super) fn inside() -> Self {
+        Self {
+            line: Line::Unknown,
+            ..Self::new()
+        }
+    }
+
     /// Behind whole lines that have been judged.
     pub(super) fn after(mut lines: &[u8], key_headers: &KeyHeaders) -> Self {
         let mut rest = Self::new();
@@ -81,6 +91,14 @@ impl Rest {
 
     /// Reads on, one byte at least.
     pub(super) fn step(&mut self, bytes: &[u8], key_headers: &KeyHeaders) -> Step {
+        if matches!(self.line, Line::Unknown) {
+            let ends = bytes.iter().take_while(|byte| request::is_line_end(**byte));
+            match ends.count() {
+                0 => self.line = Line::Start(Vec::new()),
+                // The end of such a line; an empty one is none of a head's end yet.
+                length => return Step::Pass(length),
+            }
+        }
         if let Line::Start(gone) = &mut self.line {
             if self.after_key && gone.is_empty() && matches!(bytes, [b' ' | b'\t', ..]) {
                 self.line = Line::Key;

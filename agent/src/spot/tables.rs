@@ -122,7 +122,7 @@ impl Flows {
         self.set(flow, value)
     }
 
-    /// Lets go of a flow: only what starts a request is held again; its end is still reported.
+    /// Lets go of a flow: only what may be a request is held again; its end is still reported.
     ///
     /// # Errors
     /// When the kernel refuses.

@@ -48,6 +48,7 @@ at_each_hook! {
     a_fin_beside_a_syn_ends_nothing,
     silent_flows_are_told_from_those_of_which_something_was_seen,
     a_request_that_names_an_unlocked_function_is_one_wherever_it_stands,
+    what_goes_on_with_a_request_is_held_where_the_next_may_be_inside,
 }
 
 fn a_flow_that_starts_with_a_very_long_method_is_held(mut rig: Rig) {
@@ -478,6 +479,27 @@ fn a_request_that_names_an_unlocked_function_is_one_wherever_it_stands(mut rig: 
     let direct = behind("GET /function/pydict-abc123-0 HTTP/1.1\r\n\r\n");
     let mut ring = rig.spotter.ring().unwrap();
     assert!(!is_unanswered(&mut rig, &mut ring, &direct));
+}
+
+fn what_goes_on_with_a_request_is_held_where_the_next_may_be_inside(mut rig: Rig) {
+    rig.open();
+    let mut ring = rig.spotter.ring().unwrap();
+    assert_eq!(rig.request(KEYLESS), PASS);
+    let long = "word ".repeat(150);
+    for before in ["", "{\"a\": 1}", "a: b\r\n\r\n", &long] {
+        for inside in [
+            "GET /function/a HTTP/1.1\r\n",
+            "ct HTTP/1.0\n",
+            "\r\nX-RsFaaS-Key: k",
+            "\nx-rsfaas-next-key: k\r\n\r\n",
+        ] {
+            let text = format!("{before}{inside}");
+            assert!(is_unanswered(&mut rig, &mut ring, &behind(&text)), "{text}");
+            rig.forget();
+        }
+        let text = format!("{before}\"GET http://a/ HTTP/1.1\", X-RsFaaS-Key: none");
+        assert_eq!(rig.spot(&behind(&text)), PASS, "{text}");
+    }
 }
 
 fn last_seen(rig: &Rig) -> u64 {

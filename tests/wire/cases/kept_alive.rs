@@ -15,12 +15,7 @@ cases![
     two_functions_are_served_over_one_connection,
     a_connection_of_http_1_0_ends_with_its_answer,
     a_kept_connection_of_http_1_0_serves_on,
-    pipelined_requests_are_answered_in_order,
-    requests_pipelined_behind_a_keyed_body_are_answered_in_order,
     a_wrong_key_is_taken_out_and_the_connection_goes_on,
-    a_keyed_request_sent_ahead_in_a_segment_of_its_own_is_answered_in_turn,
-    a_key_pipelined_behind_a_keyless_request_is_served_and_taken_out,
-    a_key_pipelined_behind_a_request_for_something_else_is_served_and_taken_out,
     a_request_line_that_is_cut_on_a_kept_connection_is_held,
     line_ends_behind_a_body_keep_no_later_request,
     requests_behind_bodies_that_are_not_followed_are_served,
@@ -94,43 +89,6 @@ fn a_kept_connection_of_http_1_0_serves_on(world: &World) -> Outcome {
     Ok(())
 }
 
-fn pipelined_requests_are_answered_in_order(world: &World) -> Outcome {
-    let (a, b) = (world.function(functions::A)?, world.function(functions::B)?);
-    let requests = [Request::keyed(a), Request::to(a), Request::keyed(b)];
-    in_order(world, &requests)
-}
-
-fn requests_pipelined_behind_a_keyed_body_are_answered_in_order(world: &World) -> Outcome {
-    let (a, b) = (world.function(functions::A)?, world.function(functions::B)?);
-    let requests = [
-        Request::keyed(a).body(&[b'b'; 5000]),
-        Request::to(a).chunks([b"chunk".as_slice()]),
-        Request::keyed(b).chunks([b"chunk".as_slice(); 3]),
-        Request::to(b).body(b"last"),
-    ];
-    in_order(world, &requests)
-}
-
-/// Sends a keyed request, a keyless one for the first function, and so on, all at once.
-fn in_order(world: &World, requests: &[Request]) -> Outcome {
-    let (a, b) = (world.function(functions::A)?, world.function(functions::B)?);
-    let mut client = Client::open(world.route()?)?;
-    client.write(&requests.iter().flat_map(Request::bytes).collect::<Vec<_>>())?;
-    for index in 0..requests.len() {
-        expect_status([200, 423][index % 2], &client.answer()?)?;
-    }
-    let seen = world.gateway.seen(client.address()?)?;
-    check!(seen.len() == requests.len(), "{} requests", seen.len());
-    for (index, (request, seen)) in requests.iter().zip(&seen).enumerate() {
-        match index {
-            0 => is_rewritten(a, request, seen)?,
-            2 => is_rewritten(b, request, seen)?,
-            _ => is_untouched(request, seen)?,
-        }
-    }
-    Ok(())
-}
-
 fn a_wrong_key_is_taken_out_and_the_connection_goes_on(world: &World) -> Outcome {
     let (a, b) = (world.function(functions::A)?, world.function(functions::B)?);
     // The other function's key.
@@ -146,22 +104,6 @@ fn a_wrong_key_is_taken_out_and_the_connection_goes_on(world: &World) -> Outcome
     check!(head.contains("\r\nX-RsFaaS: "), "no reason:\n{head}");
     check!(!head.contains(&b.key), "the key is there:\n{head}");
     is_rewritten(a, &right, &seen[1])
-}
-
-fn a_keyed_request_sent_ahead_in_a_segment_of_its_own_is_answered_in_turn(
-    world: &World,
-) -> Outcome {
-    let function = world.a()?;
-    let requests = [Request::to(function), Request::keyed(function)];
-    let mut client = Client::open(world.route()?)?;
-    for request in &requests {
-        client.write(&request.bytes())?;
-    }
-    expect_status(423, &client.answer()?)?;
-    expect_status(200, &client.answer()?)?;
-    let seen = world.gateway.seen(client.address()?)?;
-    is_untouched(&requests[0], &seen[0])?;
-    is_rewritten(function, &requests[1], &seen[1])
 }
 
 fn a_request_line_that_is_cut_on_a_kept_connection_is_held(world: &World) -> Outcome {
@@ -207,54 +149,6 @@ fn line_ends_behind_a_body_keep_no_later_request(world: &World) -> Outcome {
             let seen = world.gateway.seen(client.address()?)?;
             check!(seen.len() == 3, "{} requests", seen.len());
         }
-    }
-    Ok(())
-}
-
-fn a_key_pipelined_behind_a_keyless_request_is_served_and_taken_out(world: &World) -> Outcome {
-    let function = world.a()?;
-    for body in ["", "body", "a line\nx-rsfaas-key: of a body\n"] {
-        let requests = [
-            Request::to(function).body(body.as_bytes()),
-            Request::keyed(function),
-        ];
-        let mut client = Client::open(world.route()?)?;
-        client.write(&[requests[0].bytes(), requests[1].bytes()].concat())?;
-        expect_status(423, &client.answer()?).during(body)?;
-        expect_status(200, &client.answer()?).during(body)?;
-        let seen = world.gateway.seen(client.address()?)?;
-        is_untouched(&requests[0], &seen[0])?;
-        is_rewritten(function, &requests[1], &seen[1])?;
-    }
-    Ok(())
-}
-
-fn a_key_pipelined_behind_a_request_for_something_else_is_served_and_taken_out(
-    world: &World,
-) -> Outcome {
-    let function = world.a()?;
-    for (path, status, length) in [
-        ("/system/functions", 200, 0),
-        ("/function/other", 404, 0),
-        ("/function/other/path", 404, 300),
-        ("/function/other?a=b", 404, 1000),
-    ] {
-        let requests = [
-            Request::line(&format!("POST {path} HTTP/1.1"))
-                .header("Host: gateway")
-                .body(&vec![b'b'; length]),
-            Request::keyed(function).body(b"word"),
-            Request::to(function),
-        ];
-        let mut client = Client::open(world.route()?)?;
-        client.write(&requests.each_ref().map(Request::bytes).concat())?;
-        for expected in [status, 200, 423] {
-            expect_status(expected, &client.answer()?).during(path)?;
-        }
-        let seen = world.gateway.seen(client.address()?)?;
-        is_untouched(&requests[0], &seen[0])?;
-        is_rewritten(function, &requests[1], &seen[1])?;
-        is_untouched(&requests[2], &seen[2])?;
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ mod losses;
 mod network;
 mod overlaps;
 mod pauses;
+mod pipelined;
 mod port;
 mod published;
 mod recording;
@@ -55,6 +56,7 @@ pub(crate) fn all() -> impl Iterator<Item = Case> {
         targets::CASES,
         bodies::CASES,
         kept_alive::CASES,
+        pipelined::CASES,
         admitted::CASES,
         retransmissions::CASES,
         overlaps::CASES,

@@ -21,8 +21,14 @@ impl Switchboard {
         let Some(flow) = self.flows.get_mut(key) else {
             return Vec::new();
         };
+        // Of a connection that holds no lease, the programs tell the next request themselves.
+        let not_ours = if flow.functions.is_empty() {
+            Decision::Leave
+        } else {
+            Decision::Pass
+        };
         let decision = match &request.target {
-            Target::Other => Decision::Pass,
+            Target::Other => not_ours,
             Target::Function { name } | Target::Async { name } if registry.is_unlocked(name) => {
                 self.counters.direct += 1;
                 Decision::Hide
@@ -30,12 +36,12 @@ impl Switchboard {
             Target::Async { name } if registry.is_sealed(name) && keys::are_in(&request) => {
                 self.refuse(Refusal::AsyncUnsupported)
             }
-            Target::Async { .. } => Decision::Pass,
+            Target::Async { .. } => not_ours,
             Target::Function { name } => match (registry.lease(name), keys::of(&request)) {
                 (None, _) if registry.is_left(name) && keys::are_in(&request) => {
                     self.refuse(Refusal::RebuildFailed)
                 }
-                (None, _) => Decision::Pass,
+                (None, _) => not_ours,
                 (Some(_), _) if !keys::are_in(&request) => Decision::Pass,
                 // The gateway redirects to the clean path, and the client comes again.
                 (Some(_), _) if !request.direct => Decision::Strip,

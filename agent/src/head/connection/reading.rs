@@ -3,6 +3,7 @@ use super::{BODY_LEN, Connection, HEAD_LEN, KEYED_HEAD_LEN, State};
 use crate::head::{
     action::{Action, Actions, RequestId},
     framing::{Chunks, Step},
+    inside::{self, Inside},
     request::{self, Body, Head, Lengths, Parsed, Request},
     rest::{self, Rest},
     stream::Stream,
@@ -18,6 +19,7 @@ impl Connection {
         match request::parse_start(stream.ready(), &self.key_headers) {
             Some(head) => self.judge(head, actions),
             None if request::may_become_a_call(stream.ready()) => return false,
+            None if request::is_none(stream.ready()) => self.state = State::Rest(Rest::inside()),
             None => self.state = State::Rest(Rest::new()),
         }
         true
@@ -30,7 +32,7 @@ impl Connection {
                 return;
             };
             match &mut self.state {
-                State::Judging(..) | State::Doubtful => return,
+                State::Judging(..) | State::Doubtful { .. } => return,
                 State::Rest(rest) => {
                     if stream.ready().is_empty() {
                         return;
@@ -99,7 +101,7 @@ impl Connection {
             }
             Parsed::Incomplete => return false,
             // The gateway refuses it, but is not to see a key all the same.
-            Parsed::Invalid => self.state = State::Rest(Rest::new()),
+            Parsed::Invalid => self.state = State::Rest(Rest::inside()),
             Parsed::Whole(head) => self.judge(head, actions),
         }
         true
@@ -153,6 +155,22 @@ impl Connection {
                 end: stream.sequence(),
             });
             actions.release(held);
+        }
+    }
+
+    /// Lets a segment wait for the gateway's answer to what came before, from where it may hold a request on: what comes
+    /// before that may be what the gateway waits for.
+    pub(super) fn doubt(&mut self, actions: &mut Actions) {
+        let Some(stream) = &mut self.stream else {
+            return;
+        };
+        match inside::look(stream.ready(), &self.key_headers) {
+            Inside::Call(start) => {
+                actions.release(stream.pass(start as u64));
+                self.state = State::Doubtful { is_start: true };
+            }
+            Inside::Key => self.state = State::Doubtful { is_start: false },
+            Inside::Neither => self.make_opaque(actions),
         }
     }
 

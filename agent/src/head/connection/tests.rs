@@ -463,6 +463,66 @@ fn a_request_sent_ahead_is_judged_once_what_came_before_is_answered() {
 }
 
 #[test]
+fn what_comes_before_a_request_sent_ahead_goes_on_at_once() {
+    for (before, method) in [
+        ("a body", ""),
+        ("{\"a\": 1}", ""),
+        (": a\r\n\r\nGET / HTTP/1.1\r\n\r\n", ""),
+        ("", "word"),
+    ] {
+        let mut connection = connection();
+        let text = keyed("\r\n").replace("POST", &format!("{method}POST"));
+        let actions = connection.segment(7, format!("{before}{text}").as_bytes(), UNANSWERED);
+        let behind = place(before) + place(method);
+        assert_eq!(
+            released(7, &actions),
+            format!("{before}{method}").as_bytes()
+        );
+        assert!(connection.is_doubtful());
+        let actions = connection.answered();
+        let actions = connection.decide(judged(&actions), &Decision::Unlock("other".into()));
+        assert!(released(7 + behind, &actions).starts_with(b"POST /function/other "));
+    }
+}
+
+#[test]
+fn a_key_behind_a_line_that_has_gone_on_is_taken_out_once_what_came_before_is_answered() {
+    for before in ["", "dict HTTP/1.1\r\n", ": a\r\nAccept: */*\r\n"] {
+        let mut connection = connection();
+        let text = format!("{before}X-RsFaaS-Key: {TEXT}\r\nHost: a\r\n\r\nword");
+        let actions = connection.segment(7, text.as_bytes(), UNANSWERED);
+        assert!(actions.is_empty() && connection.is_doubtful());
+        let actions = connection.answered();
+        let bytes = released(7, &actions);
+        assert_eq!(bytes.len(), text.len());
+        let bytes = String::from_utf8_lossy(&bytes);
+        assert!(bytes.starts_with(before) && bytes.ends_with("\r\nHost: a\r\n\r\nword"));
+        assert!(!bytes.contains(TEXT), "{bytes}");
+    }
+}
+
+#[test]
+fn what_holds_neither_goes_on_at_once() {
+    let mut connection = connection();
+    let text = "{\"line\": \"\nGET /other HTTP/1.1\n\"}";
+    let actions = connection.segment(7, text.as_bytes(), UNANSWERED);
+    assert_eq!(released(7, &actions[..1]), text.as_bytes());
+    assert!(matches!(actions[1..], [Action::Opaque]));
+}
+
+#[test]
+fn a_connection_is_left_where_nothing_more_of_it_is_held() {
+    let text = "GET /other HTTP/1.1\r\nContent-Length: 2\r\n\r\n";
+    for (behind, is_left) in [("ok", true), ("o", false), ("okG", false)] {
+        let mut connection = connection();
+        let actions = connection.segment(7, format!("{text}{behind}").as_bytes(), FIRST);
+        let actions = connection.decide(judged(&actions), &Decision::Leave);
+        let left = matches!(actions.last(), Some(Action::Opaque));
+        assert_eq!(left, is_left, "{behind}");
+    }
+}
+
+#[test]
 fn what_no_answer_comes_before_goes_on_as_it_is_and_is_left_alone() {
     let mut connection = connection();
     let text = keyed("\r\n");
