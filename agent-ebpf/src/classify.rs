@@ -22,20 +22,25 @@ pub(crate) enum Verdict {
 }
 
 /// Judges a payload segment of a flow that the agent does not have. One that starts no request may go on with one, and have
-/// others inside.
+/// others inside; of a flow that is older than the programs, it may be of anything.
 #[inline(always)]
-pub(crate) fn classify(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Verdict {
+pub(crate) fn classify(
+    frame: &impl Frame,
+    segment: &Segment,
+    scratch: &mut Scratch,
+    is_unknown: bool,
+) -> Verdict {
     let kind = match start::read(frame, segment, scratch) {
-        Start::Other => {
-            scratch.look_inside();
-            None
-        }
         Start::Unusual => return Verdict::Hold(Counter::HeldUndecided),
-        // Elsewhere, a few bytes that could start a request are far more likely the end of a body.
+        // Elsewhere, a few bytes that could start a request are far more likely of a body.
         Start::Incomplete if turn::of(segment) == Turn::Client => {
             return Verdict::Hold(Counter::HeldUndecided);
         }
-        Start::Incomplete => return Verdict::Pass(Counter::Passed),
+        Start::Other | Start::Incomplete if is_unknown => return Verdict::Pass(Counter::Passed),
+        Start::Other | Start::Incomplete => {
+            scratch.look_inside();
+            None
+        }
         Start::Elsewhere => None,
         // SAFETY: the entry is copied at once.
         Start::Named => unsafe { NAMES.get(&scratch.name) }.copied(),

@@ -10,7 +10,7 @@ use crate::{
     frame::Frame,
     maps,
     packet::{Segment, peek, peek_end},
-    work::{CHUNK_LEN, PREFIX_LEN, Scratch},
+    work::{CHUNK_LEN, Scratch},
 };
 
 /// Chunks of a segment that are searched, 4 KiB in all. A longer head is held for the agent to look at:
@@ -89,10 +89,6 @@ const SAMPLED: u32 = CHUNKS * CHUNK_LEN as u32 / step_len(CHUNK_LEN) + 1;
 /// Bytes of a segment that are looked at where it starts no request: most of an upload are such.
 const INSIDE: u32 = 1024;
 const _: () = assert!(INSIDE > IN_PLACE * step_len(IN_PLACE_LEN) + IN_PLACE_LEN as u32);
-/// Words of a target's rest behind which its end is looked for.
-const TARGET_WORDS: usize = 6;
-const SPACES: u64 = u64::from_ne_bytes([b' '; 8]);
-
 /// How far the next samples are that are taken at once.
 const fn step_len(length: usize) -> u32 {
     (sample::count(length) * sample::DISTANCE) as u32
@@ -102,15 +98,12 @@ const fn step_len(length: usize) -> u32 {
 /// may be its own, [`sample::LINE`] for another request.
 #[inline(always)]
 pub(crate) fn look_behind(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) {
-    let first = if scratch.is_inside() {
-        Some(0)
-    } else {
-        target_end(frame, segment, scratch).map(|end| end + FIRST_SAMPLE)
-    };
-    let found = match (maps::samples(), first) {
-        (Some(samples), Some(first)) => take_samples(frame, segment, scratch, samples, first),
-        // Enough to have it looked for.
-        _ => sample::KEY,
+    if !scratch.is_inside() {
+        scratch.first = scratch.first() + FIRST_SAMPLE;
+    }
+    let found = match maps::samples() {
+        Some(samples) => take_samples(frame, segment, scratch, samples),
+        None => sample::KEY | sample::LINE,
     };
     scratch.behind = found.into();
 }
@@ -121,7 +114,6 @@ fn take_samples(
     segment: &Segment,
     scratch: &mut Scratch,
     samples: &Samples,
-    first: u32,
 ) -> u8 {
     let length = if scratch.is_inside() {
         segment.payload_length.min(INSIDE)
@@ -129,7 +121,7 @@ fn take_samples(
         segment.payload_length
     };
     let mut found = 0;
-    let mut start = first;
+    let mut start = scratch.first();
     for _ in 0..IN_PLACE {
         if start + sample::LEN as u32 > length {
             return found;
@@ -161,33 +153,6 @@ fn take_samples(
     // Such a request may have a key of its own, whose header's name came before what is looked at.
     scratch.chunk.wipe();
     found
-}
-
-/// Where a request's target ends, or some bytes before; `None` where that is too far behind the name, or the path, to look
-/// for.
-#[inline(always)]
-fn target_end(frame: &impl Frame, segment: &Segment, scratch: &Scratch) -> Option<u32> {
-    // The mask changes nothing: it is the bound that the verifier asks for.
-    let start = (scratch.start() + scratch.cursor()) & (2 * PREFIX_LEN as u32 - 1);
-    // Two, since of a single one the verifier does not learn that it is there.
-    if peek::<2>(frame, segment, start)?[0] == b' ' {
-        return Some(start);
-    }
-    let (words, _) = peek::<{ TARGET_WORDS * 8 }>(frame, segment, start)?.as_chunks::<8>();
-    let (mut passed, mut is_target) = (0, 1);
-    for word in words {
-        is_target &= has_no_zero(word::of_eight(word) ^ SPACES);
-        passed += is_target;
-    }
-    (is_target == 0).then_some(start + 8 * passed)
-}
-
-/// One where none of a word's bytes is zero.
-#[inline(always)]
-fn has_no_zero(word: u64) -> u32 {
-    const LOWEST: u64 = u64::from_ne_bytes([1; 8]);
-    let zeros = word.wrapping_sub(LOWEST) & !word & (LOWEST << 7);
-    u32::from(zeros == 0)
 }
 
 /// Whether a segment ends as a head does: with an empty line.

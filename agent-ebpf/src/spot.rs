@@ -101,7 +101,7 @@ fn judge(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Judged
         count(Counter::DroppedEarly);
         return Judged::Early;
     }
-    match classify::classify(frame, segment, scratch) {
+    match classify::classify(frame, segment, scratch, arrival.is_unknown) {
         Verdict::Pass(counter) => {
             count(counter);
             Judged::Pass

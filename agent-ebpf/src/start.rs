@@ -3,7 +3,7 @@
 //! A target that is not in plain form (percent-encoding, empty or dot segments, absolute form) is held:
 //! the agent knows how the gateway routes it.
 
-use agent_ebpf::{NAME_LEN, NameKey, class};
+use agent_ebpf::{NAME_LEN, NameKey, class, word};
 
 use crate::{
     frame::Frame,
@@ -26,6 +26,8 @@ const PATH_PARTS: u32 = 7;
 const _: () = assert!(PATH_PART * PATH_PARTS + METHOD_LEN as u32 + 1 < PREFIX_LEN as u32);
 /// Longest scheme of an absolute target that is looked through.
 const SCHEME_LEN: u32 = 16;
+/// Words of a target's rest behind a name that are looked through for its end.
+const REST_WORDS: usize = 6;
 const FUNCTION: &[u8; 10] = b"/function/";
 const ASYNC_FUNCTION: &[u8; 16] = b"/async-function/";
 
@@ -78,10 +80,36 @@ fn copied(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Start
     if !matches!(start, Start::Named) {
         return start;
     }
-    if let Some(start) = path(scratch, FUNCTION).or_else(|| path(scratch, ASYNC_FUNCTION)) {
-        return start;
+    let start = match path(scratch, FUNCTION).or_else(|| path(scratch, ASYNC_FUNCTION)) {
+        Some(start) => start,
+        None => other_path(scratch, segment.payload_length - skip < PREFIX_LEN as u32),
+    };
+    scratch.first = skip + target_end(scratch);
+    start
+}
+
+/// Where the target ends whose name, or path, ends at the cursor, or some bytes before.
+#[inline(always)]
+fn target_end(scratch: &Scratch) -> u32 {
+    let cursor = scratch.cursor() & (PREFIX_LEN as u32 - 1);
+    if at(scratch, cursor) == b' ' {
+        cursor
+    } else {
+        length_before_space(scratch.prefix.bytes.as_chunks::<8>().0, cursor / 8)
     }
-    other_path(scratch, segment.payload_length - skip < PREFIX_LEN as u32)
+}
+
+/// Bytes of the words before the first with a space, from a word on.
+#[inline(always)]
+fn length_before_space(words: &[[u8; 8]], first: u32) -> u32 {
+    let (mut length, mut is_before) = (0, 1);
+    for (number, word) in words.iter().enumerate() {
+        // No branch: the verifier would follow each.
+        let is_looked_at = (first as i32 - number as i32 - 1) as u32 >> 31;
+        is_before &= 1 ^ (word::has(b' ', word) & is_looked_at);
+        length += 8 * is_before;
+    }
+    length
 }
 
 /// Decides about bytes that start no request, and about GET or POST requests for a function, without
@@ -107,17 +135,29 @@ fn usual(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Option
         return None;
     }
     let mut name = NameKey::EMPTY;
+    scratch.first = 0;
     for index in 0..NAME_LEN {
         let byte = rest[index];
         if is(byte, class::NAME) {
             name = name.and(byte);
-        } else {
-            scratch.name = name;
-            scratch.cursor = target + (FUNCTION.len() + index) as u32;
-            return (index > 0 && is(byte, class::NAME_END)).then_some(Start::Named);
+            continue;
         }
+        scratch.name = name;
+        if index > 0 && is(byte, class::NAME_END) {
+            scratch.first = target + (FUNCTION.len() + index) as u32;
+        }
+        break;
     }
-    None
+    let end = scratch.first();
+    if end == 0 {
+        return None;
+    }
+    // Two, since of a single one the verifier does not learn that it is there.
+    if peek::<2>(frame, segment, end)?[0] != b' ' {
+        let rest = peek::<{ 8 * REST_WORDS }>(frame, segment, end)?;
+        scratch.first = end + length_before_space(rest.as_chunks::<8>().0, 0);
+    }
+    Some(Start::Named)
 }
 
 /// Loads the first bytes of the payload, behind some.

@@ -56,6 +56,8 @@ pub(crate) struct Arrival {
     pub(crate) may_be_held: bool,
     /// Whether it is of another protocol.
     pub(crate) is_switched: bool,
+    /// Whether the flow is older than the programs.
+    pub(crate) is_unknown: bool,
 }
 
 /// Notes that a segment has come.
@@ -67,6 +69,7 @@ pub(crate) fn arrived(segment: &Segment) -> Arrival {
             is_late: false,
             may_be_held: true,
             is_switched: false,
+            is_unknown: true,
         };
     };
     let is_early = start.reached == start.next && is_before(start.next, segment.sequence);
@@ -78,6 +81,7 @@ pub(crate) fn arrived(segment: &Segment) -> Arrival {
         is_late: !is_before(start.next, end_of(segment)),
         may_be_held: start.may_be_held != 0,
         is_switched: start.is_switched != 0,
+        is_unknown: false,
     }
 }
 

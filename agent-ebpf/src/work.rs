@@ -26,9 +26,10 @@ struct Work {
 #[repr(C, align(8))]
 pub(crate) struct Scratch {
     pub(crate) name: NameKey,
-    /// Where the request is looked at, behind the line ends before it: at last behind the function's name, or behind
-    /// another path.
+    /// Where the request is looked at, behind the line ends before it.
     pub(crate) cursor: u32,
+    /// Where its target ends in the segment, or some bytes before; then where the first sample is taken.
+    pub(crate) first: u32,
     /// One where its method has no body by its definition (RFC 9110, section 9.3), or by its likeness to one that has none.
     pub(crate) is_bodiless: u32,
     /// Bytes of the line ends before the request.
@@ -37,6 +38,8 @@ pub(crate) struct Scratch {
     pub(crate) behind: u32,
     /// One where the segment starts no request: it may go on with one, and others be inside.
     pub(crate) is_inside: u32,
+    /// Zero.
+    pub(crate) padding: u32,
     pub(crate) prefix: Bytes<PREFIX_LEN>,
     pub(crate) chunk: Bytes<CHUNK_LEN>,
     pub(crate) tag: Tag,
@@ -59,6 +62,14 @@ impl Scratch {
         self.is_inside = 1;
         self.is_bodiless = 0;
         self.skip = 0;
+        self.first = 0;
+    }
+
+    /// Where the first sample is taken, read anew for the same reason.
+    #[inline(always)]
+    pub(crate) fn first(&self) -> u32 {
+        // SAFETY: a reference's field. The mask changes nothing: it is the bound that the verifier asks for.
+        unsafe { core::ptr::read_volatile(&raw const self.first) & (2 * PREFIX_LEN as u32 - 1) }
     }
 
     /// Whether it is, read anew for the same reason.

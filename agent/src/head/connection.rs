@@ -36,7 +36,8 @@ pub enum Decision {
     Refuse(Refusal),
     /// It goes on as it is.
     Pass,
-    /// It goes on as it is, and where nothing more of the connection is held, that is left alone.
+    /// It goes on as it is, and where nothing more of the connection is held when it is answered, that is left to the
+    /// programs.
     Leave,
     /// It goes on without the key.
     Strip,
@@ -51,6 +52,8 @@ pub struct Connection {
     state: State,
     /// Something was taken for a body that looked like a request, and the gateway has not answered since.
     is_body: bool,
+    /// Once it answers, the connection may be left: the last request that was judged has gone on, and holds no lease.
+    to_leave: bool,
 }
 
 enum State {
@@ -69,6 +72,11 @@ enum State {
     Chunks(Chunks),
     /// Not looked at, until a segment is held again.
     Opaque,
+    /// The programs look at it themselves, until a segment is held again.
+    Left {
+        /// At the start of a request, or else at any place.
+        at_start: bool,
+    },
 }
 
 impl Connection {
@@ -80,6 +88,7 @@ impl Connection {
             stream: None,
             state: State::Head,
             is_body: false,
+            to_leave: false,
         }
     }
 
@@ -87,11 +96,25 @@ impl Connection {
     /// nothing is known here, it waits for [`Connection::answered`].
     pub fn segment(&mut self, sequence: u32, payload: &[u8], place: HeldPlace) -> Vec<Action> {
         let mut actions = Actions::default();
-        if let Some(stream) = &mut self.stream
-            && place.is_answered
-        {
-            stream.forget_before(sequence);
+        if place.is_answered {
+            self.is_body = false;
+            if let Some(stream) = &mut self.stream {
+                stream.forget_before(sequence);
+            }
         }
+        if let State::Left { at_start } = self.state
+            && let Some(known) = &mut self.stream
+            && (place.is_further || known.repeats_head(sequence, payload.len()))
+        {
+            if !known.has_gone_on(sequence) && known.sequence() != sequence {
+                known.drop_piece();
+                return actions.into();
+            }
+            actions.release(known.insert(sequence, payload));
+            self.take_back(at_start || place.is_answered, &mut actions);
+            return actions.into();
+        }
+        let is_left = matches!(self.state, State::Opaque | State::Left { .. });
         let stream = match &mut self.stream {
             // Held before the spotter heard that nothing more is looked at. Where it does not follow what has gone on,
             // it may belong to what was held after that: the client sends it again.
@@ -103,15 +126,11 @@ impl Connection {
                 known
             }
             // What lies between has passed by itself, and the gateway has it.
-            Some(known)
-                if place.is_answered
-                    && !matches!(self.state, State::Opaque)
-                    && known.is_ahead(sequence) =>
-            {
+            Some(known) if place.is_answered && !is_left && known.is_ahead(sequence) => {
                 self.state = State::Head;
                 self.stream.insert(Stream::new(sequence))
             }
-            Some(known) if !matches!(self.state, State::Opaque) => known,
+            Some(known) if !is_left => known,
             // The spotter has taken the flow for a request, and is to let go of it again.
             Some(known) if known.repeats_head(sequence, payload.len()) => {
                 actions.push(Action::Opaque);
@@ -152,11 +171,12 @@ impl Connection {
     /// had gone on before, and came again.
     pub fn gone_on(&mut self, sequence: u32, head: &[u8], body: u32) -> Option<Vec<Action>> {
         let mut actions = Actions::default();
-        let is_opaque = matches!(self.state, State::Opaque);
+        (self.is_body, self.to_leave) = (false, false);
+        let is_left = matches!(self.state, State::Opaque | State::Left { .. });
         let stream = match &mut self.stream {
-            // How far an opaque one has come is not known.
-            Some(known) if is_opaque && known.repeats_head(sequence, head.len()) => return None,
-            Some(known) if !is_opaque && known.has_gone_on(sequence) => return None,
+            // How far such a one has come is not known.
+            Some(known) if is_left && known.repeats_head(sequence, head.len()) => return None,
+            Some(known) if !is_left && known.has_gone_on(sequence) => return None,
             Some(known) if known.sequence() == sequence => known,
             unknown => unknown.insert(Stream::new(sequence)),
         };
@@ -169,10 +189,22 @@ impl Connection {
         Some(actions.into())
     }
 
-    /// The gateway has answered what came before: what waits for that is a request sent ahead.
+    /// The gateway has answered what came before: what waits for that is a request sent ahead. A connection that holds
+    /// nothing more is left, if the last decision said so.
     pub fn answered(&mut self) -> Vec<Action> {
-        let mut actions = Actions::default();
         self.is_body = false;
+        let mut actions = self.take_for_requests();
+        let is_empty = self.stream.as_ref().is_some_and(Stream::is_empty);
+        if self.to_leave && is_empty && matches!(self.state, State::Head) {
+            self.state = State::Left { at_start: true };
+            actions.push(Action::Opaque);
+        }
+        actions
+    }
+
+    /// What waits for the gateway's answer is a request, whether that comes or not.
+    pub fn take_for_requests(&mut self) -> Vec<Action> {
+        let mut actions = Actions::default();
         if let State::Doubtful { is_start } = self.state {
             self.state = if is_start {
                 State::Head
@@ -225,12 +257,11 @@ impl Connection {
                 actions.release(Some(stream.replace(own)));
             }
         }
-        let left = stream.ready().len() as u64;
+        let held = stream.ready().len() as u64;
+        self.to_leave = *decision == Decision::Leave
+            && matches!(head.body, Body::Length(length) if length <= held);
         match rest {
             Some(rest) => self.state = State::Rest(rest),
-            None if *decision == Decision::Leave && head.body == Body::Length(left) => {
-                self.make_opaque(&mut actions);
-            }
             None => self.follow(head.body, &mut actions),
         }
         self.go_on(&mut actions);
@@ -278,7 +309,7 @@ impl Connection {
         let mut actions = Actions::default();
         if self.is_doubtful() {
             self.is_body = true;
-            self.make_opaque(&mut actions);
+            self.leave(&mut actions);
         } else if self.awaited().is_some() {
             self.judge_start(&mut actions);
             self.go_on(&mut actions);

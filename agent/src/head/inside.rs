@@ -6,26 +6,50 @@ use super::{
 };
 
 /// What some bytes hold that may go on with one request and bring the next.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Inside {
     /// A request starts here that leads to a function, or may have one behind it that does.
     Call(usize),
-    /// A line of a key header.
-    Key,
+    /// Lines of a head from here on, of which one is a key header's, or whose request line began before.
+    Lines(usize),
     Neither,
 }
 
 /// Looks for what bytes hold that may go on with one request and bring the next.
 pub(super) fn look(bytes: &[u8], key_headers: &KeyHeaders) -> Inside {
-    if let Some((start, _)) = lines_of_calls(bytes).next() {
-        return Inside::Call(start);
+    for (start, line) in lines(bytes) {
+        match end_of_line(line) {
+            Some(End::Call(behind, _)) => return Inside::Call(start + behind),
+            Some(End::Cut) if start == 0 => return Inside::Lines(0),
+            _ if request::has_key(line, key_headers) => return Inside::Lines(start),
+            _ => {}
+        }
     }
-    if request::has_key(bytes, key_headers) {
-        Inside::Key
-    } else if request::is_none(bytes) {
+    if request::is_none(bytes) {
         Inside::Neither
     } else {
         Inside::Call(0)
     }
+}
+
+/// The functions to which request lines lead that end with one of the lines of some bytes.
+pub(super) fn calls(bytes: &[u8]) -> impl Iterator<Item = Target> {
+    lines(bytes).filter_map(|(_, line)| match end_of_line(line) {
+        Some(End::Call(_, target)) => Some(target),
+        _ => None,
+    })
+}
+
+/// Lines, and where they start.
+fn lines(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let mut next = 0;
+    bytes
+        .split_inclusive(|byte| *byte == b'\n')
+        .map(move |line| {
+            let start = next;
+            next += line.len();
+            (start, line)
+        })
 }
 
 /// The methods that clients use; text of a body right before one looks like a part of it.
@@ -33,24 +57,16 @@ const METHODS: [&[u8]; 9] = [
     b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"TRACE", b"CONNECT",
 ];
 
-/// The functions to which request lines lead that end with one of the lines of some bytes.
-pub(super) fn calls(bytes: &[u8]) -> impl Iterator<Item = Target> {
-    lines_of_calls(bytes).map(|(_, target)| target)
+/// How a line ends.
+enum End {
+    /// With a request line that starts here, and leads to a function.
+    Call(usize, Target),
+    /// With the end of a request line whose method or target is not, or not all, there.
+    Cut,
 }
 
-/// Where these request lines start, and where they lead.
-fn lines_of_calls(bytes: &[u8]) -> impl Iterator<Item = (usize, Target)> {
-    let mut place = 0;
-    let lines = bytes.split_inclusive(|byte| *byte == b'\n');
-    lines.filter_map(move |line| {
-        let start = place;
-        place += line.len();
-        call_at_end(line).map(|(behind, target)| (start + behind, target))
-    })
-}
-
-/// Where in a line the request line starts that ends with it, if that leads to a function, and to which.
-fn call_at_end(line: &[u8]) -> Option<(usize, Target)> {
+/// How a line ends, if it is with a request line that leads to a function, or may.
+fn end_of_line(line: &[u8]) -> Option<End> {
     let text = line.strip_suffix(b"\n")?;
     let text = text.strip_suffix(b"\r").unwrap_or(text);
     let version = text.iter().rposition(|byte| *byte == b' ')?;
@@ -58,19 +74,80 @@ fn call_at_end(line: &[u8]) -> Option<(usize, Target)> {
     if !version.starts_with(request::VERSION) {
         return None;
     }
-    let space = before.iter().rposition(|byte| *byte == b' ')?;
+    let Some(space) = before.iter().rposition(|byte| *byte == b' ') else {
+        return Some(End::Cut);
+    };
     let (word, target) = (&before[..space], &before[space + 1..]);
     let known = METHODS.iter().find(|method| word.ends_with(method));
-    let length = known.map_or_else(
-        || {
-            word.iter()
-                .rev()
-                .take_while(|byte| request::is_token_byte(**byte))
-                .count()
-        },
-        |method| method.len(),
-    );
+    let of_token = || {
+        word.iter()
+            .rev()
+            .take_while(|byte| request::is_token_byte(**byte))
+    };
+    let length = known.map_or_else(|| of_token().count(), |method| method.len());
+    if length == 0 {
+        return Some(End::Cut);
+    }
     let start = space - length;
-    let leads_to = target::classify(&word[start..], target).0;
-    (length > 0 && leads_to != Target::Other).then_some((start, leads_to))
+    match target::classify(&word[start..], target).0 {
+        Target::Other => None,
+        target => Some(End::Call(start, target)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn looked(text: &str) -> Inside {
+        look(text.as_bytes(), &"X-RsFaaS-Key".into())
+    }
+
+    #[test]
+    fn a_call_starts_with_its_method_whatever_stands_before_it() {
+        for before in ["", "body", "{\"a\": 1}", "a: b\r\n\r\n", "\0\u{1}"] {
+            let text = format!("{before}POST /function/a HTTP/1.1\r\nHost: a");
+            assert_eq!(looked(&text), Inside::Call(before.len()), "{text:?}");
+        }
+        assert_eq!(
+            looked("{}PROPFIND /%66unction/a HTTP/1.0\n"),
+            Inside::Call(2)
+        );
+    }
+
+    #[test]
+    fn lines_of_a_head_start_where_a_key_does_or_where_its_request_line_goes_on() {
+        for (text, start) in [
+            ("x-rsfaas-key: k\r\n", 0),
+            ("a: b\r\nX-RsFaaS-Key: k", 6),
+            (
+                "tion/a HTTP/1.1\r\nHost: a\r\n\r\nGET /function/a HTTP/1.1\r\n",
+                0,
+            ),
+            (" HTTP/1.1\n", 0),
+            ("a: b\nX-RsFaaS-Key: k\n\nGET /function/a HTTP/1.1\n", 5),
+        ] {
+            assert_eq!(looked(text), Inside::Lines(start), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_start_of_another_request_may_have_a_call_behind_it() {
+        assert_eq!(
+            looked("GET /other HTTP/1.1\r\nHost: a\r\n\r\nGET /func"),
+            Inside::Call(0)
+        );
+        assert_eq!(looked("GET /fun"), Inside::Call(0));
+    }
+
+    #[test]
+    fn text_that_leads_to_no_function_holds_neither() {
+        for text in [
+            "{\"a\": 1}\n",
+            "a: b\r\n\"GET /other HTTP/1.1\r\n",
+            ": X-RsFaaS-Key: k\n",
+        ] {
+            assert_eq!(looked(text), Inside::Neither, "{text:?}");
+        }
+    }
 }

@@ -116,13 +116,15 @@ pub(super) fn is_call(bytes: &[u8]) -> bool {
     }
 }
 
-/// Whether some bytes have a line that is a key header's.
-pub(super) fn has_key(bytes: &[u8], key_headers: &KeyHeaders) -> bool {
-    let headers = headers(bytes);
-    let names = key_headers.all();
-    names
-        .into_iter()
-        .any(|name| values(&headers, name).next().is_some())
+/// Whether a line is a key header's.
+pub(super) fn has_key(line: &[u8], key_headers: &KeyHeaders) -> bool {
+    let header = header(line);
+    header.is_some_and(|(given, _)| {
+        key_headers
+            .all()
+            .into_iter()
+            .any(|name| given.eq_ignore_ascii_case(name.as_bytes()))
+    })
 }
 
 /// Whether some bytes start with no request line, however they go on.
@@ -218,7 +220,7 @@ pub(super) fn is_line_end(byte: u8) -> bool {
     matches!(byte, b'\r' | b'\n')
 }
 
-/// A byte of a method (RFC 9110, section 5.6.2).
+/// A byte of a method, or a header's name (RFC 9110, section 5.6.2).
 pub(super) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

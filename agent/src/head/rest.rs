@@ -67,11 +67,19 @@ impl Rest {
         }
     }
 
-    /// Of bytes that start with no request line: they may go on with one, or with a line behind it.
-    pub(super) fn inside() -> Self {
+    /// Of bytes that start with no request line: they may go on with a line of a head.
+    pub(super) fn of_none() -> Self {
         Self {
             line: Line::Unknown,
             ..Self::new()
+        }
+    }
+
+    /// Of bytes that go on with a line of a head whose request line has passed: its body is framed by what is left.
+    pub(super) fn inside() -> Self {
+        Self {
+            kept: b"- / HTTP/1.1\r\n".to_vec(),
+            ..Self::of_none()
         }
     }
 
@@ -200,7 +208,10 @@ fn kind(bytes: &[u8], key_headers: &KeyHeaders) -> Option<Kind> {
         return None;
     }
     // Where nothing is there behind the name yet, it may be the key's.
-    let ends = |name: &str| !bytes.get(name.len()).is_some_and(|byte| is_of_name(*byte));
+    let ends = |name: &str| {
+        let behind = bytes.get(name.len());
+        !behind.is_some_and(|byte| request::is_token_byte(*byte))
+    };
     let is_key = |name: &str| starts(name) && ends(name);
     Some(if key_headers.all().into_iter().any(is_key) {
         Kind::Key
@@ -209,11 +220,6 @@ fn kind(bytes: &[u8], key_headers: &KeyHeaders) -> Option<Kind> {
     } else {
         Kind::Other
     })
-}
-
-/// Whether a header's name goes on with a byte (RFC 9110, section 5.6.2).
-fn is_of_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]

@@ -71,6 +71,11 @@ impl Stream {
         self.looked = self.ready.len();
     }
 
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting() == 0
+    }
+
     /// How many bytes are held: those that wait, and those that are remembered.
     pub(super) fn held(&self) -> usize {
         self.waiting() + self.remembered()

@@ -510,7 +510,9 @@ fn the_next_request_is_found_wherever_it_stands_in_such_a_segment(mut rig: Rig) 
     let line = "GET /function/a HTTP/1.1\n";
     for before in (0..80).chain([300, 900]) {
         for more in 0..80 {
-            let text = format!(":{}{line}{}", "b".repeat(before), "a".repeat(more));
+            // Shorter words would be taken for a method's start.
+            let word = if before < 20 { ":" } else { "b" }.repeat(before + 1);
+            let text = format!("{word}{line}{}", "a".repeat(more));
             assert!(is_unanswered(&mut rig, &mut ring, &behind(&text)), "{text}");
             rig.forget();
         }

@@ -167,8 +167,10 @@ fn a_request_behind_one_for_something_else_is_held_for_the_agent(mut rig: Rig) {
             }
         }
     }
-    let own = "POST / HTTP/1.1\r\nX-RsFaaS-Key: key\r\nHost: a\r\n\r\n";
-    assert!(is_held(&format!("{own}{KEYED}")));
+    for target in ["/", "/function/other", &long_query] {
+        let own = format!("POST {target} HTTP/1.1\r\nX-RsFaaS-Key: key\r\nHost: a\r\n\r\n");
+        assert!(is_held(&format!("{own}{KEYED}")), "{target}");
+    }
 }
 
 fn what_follows_the_start_of_a_head_is_looked_at_where_no_body_is_to_be_expected(mut rig: Rig) {

@@ -143,7 +143,11 @@ fn firsts(world: &World) -> Outcome<[(Request, u16, bool); 4]> {
             404,
             true,
         ),
-        (Request::to(world.a()?).body(b"word"), 423, true),
+        (
+            Request::to(world.a()?).body(b"0123456789abcdef0123456789abcdef"),
+            423,
+            true,
+        ),
     ])
 }
 

@@ -73,6 +73,11 @@ impl Switchboard {
                 }
             },
         };
+        if decision == Decision::Leave {
+            // Before it can come.
+            let result = self.table.await_answer(key);
+            self.note(result);
+        }
         self.decide(key, id, &decision)
     }
 

@@ -19,7 +19,9 @@ impl Switchboard {
         let actions = flow.connection.answered();
         if was_doubtful {
             flow.deadline = None;
-            self.act(key, actions, registry);
+        }
+        self.act(key, actions, registry);
+        if was_doubtful {
             self.wait(key);
         } else {
             self.tell(key, registry, |flow| Message::Answered(flow, time));
@@ -41,6 +43,7 @@ impl Switchboard {
                 flow.deadline = None;
                 if flow.connection.is_doubtful() {
                     self.take_for_body(&key, registry);
+                    self.wait(&key);
                 } else {
                     self.counters.heads_timed_out += 1;
                     let actions = flow.connection.give_up();
@@ -72,7 +75,7 @@ impl Switchboard {
             Target::Other => false,
         };
         let actions = if flow.connection.doubtful_calls().any(is_direct) {
-            flow.connection.answered()
+            flow.connection.take_for_requests()
         } else {
             self.counters.lookalikes_passed += 1;
             flow.connection.give_up()

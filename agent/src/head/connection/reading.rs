@@ -19,7 +19,7 @@ impl Connection {
         match request::parse_start(stream.ready(), &self.key_headers) {
             Some(head) => self.judge(head, actions),
             None if request::may_become_a_call(stream.ready()) => return false,
-            None if request::is_none(stream.ready()) => self.state = State::Rest(Rest::inside()),
+            None if request::is_none(stream.ready()) => self.state = State::Rest(Rest::of_none()),
             None => self.state = State::Rest(Rest::new()),
         }
         true
@@ -32,7 +32,7 @@ impl Connection {
                 return;
             };
             match &mut self.state {
-                State::Judging(..) | State::Doubtful { .. } => return,
+                State::Judging(..) | State::Doubtful { .. } | State::Left { .. } => return,
                 State::Rest(rest) => {
                     if stream.ready().is_empty() {
                         return;
@@ -101,7 +101,7 @@ impl Connection {
             }
             Parsed::Incomplete => return false,
             // The gateway refuses it, but is not to see a key all the same.
-            Parsed::Invalid => self.state = State::Rest(Rest::inside()),
+            Parsed::Invalid => self.state = State::Rest(Rest::of_none()),
             Parsed::Whole(head) => self.judge(head, actions),
         }
         true
@@ -109,6 +109,7 @@ impl Connection {
 
     /// Asks for a decision.
     fn judge(&mut self, mut head: Box<Head>, actions: &mut Actions) {
+        self.to_leave = false;
         let id = RequestId::next();
         let request = Request {
             target: head.target.clone(),
@@ -164,14 +165,42 @@ impl Connection {
         let Some(stream) = &mut self.stream else {
             return;
         };
-        match inside::look(stream.ready(), &self.key_headers) {
-            Inside::Call(start) => {
-                actions.release(stream.pass(start as u64));
-                self.state = State::Doubtful { is_start: true };
-            }
-            Inside::Key => self.state = State::Doubtful { is_start: false },
-            Inside::Neither => self.make_opaque(actions),
+        let (start, is_start) = match inside::look(stream.ready(), &self.key_headers) {
+            Inside::Call(start) => (start, true),
+            Inside::Lines(start) => (start, false),
+            Inside::Neither => return self.leave(actions),
+        };
+        actions.release(stream.pass(start as u64));
+        self.state = State::Doubtful { is_start };
+    }
+
+    /// Takes a connection back that was left, if there is something of it that has not gone on.
+    pub(super) fn take_back(&mut self, at_start: bool, actions: &mut Actions) {
+        let Some(stream) = &mut self.stream else {
+            return;
+        };
+        if stream.ready().is_empty() {
+            // The programs may have taken it for a request.
+            actions.push(Action::Opaque);
+            return;
         }
+        let (start, end) = (stream.sequence(), stream.sequence());
+        actions.push(Action::PassWindow { start, end });
+        if at_start {
+            self.state = State::Head;
+            self.go_on(actions);
+        } else {
+            self.doubt(actions);
+        }
+    }
+
+    /// Lets what is held go on, and leaves the connection to the programs, wherever in a request it may be.
+    pub(super) fn leave(&mut self, actions: &mut Actions) {
+        self.state = State::Left { at_start: false };
+        if let Some(stream) = &mut self.stream {
+            actions.release(stream.pass(u64::MAX));
+        }
+        actions.push(Action::Opaque);
     }
 
     pub(super) fn make_opaque(&mut self, actions: &mut Actions) {
