@@ -38,11 +38,11 @@ pub(crate) struct Start {
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(ring::SIZE as u32, 0);
 
-/// The automaton that finds the key header; the agent fills it before it attaches the programs.
+/// The automaton that finds the key header, and requests behind a head; the agent fills it before it attaches the programs.
 #[map]
 static SEARCH: Array<[u8; search::TABLE_LEN]> = Array::with_max_entries(1, 0);
 
-/// What the key header's name is looked for by at first; the agent fills it then, too.
+/// What both are looked for by at first; the agent fills it then, too.
 #[map]
 static SAMPLES: Array<Samples> = Array::with_max_entries(1, 0);
 
@@ -54,13 +54,13 @@ pub(crate) static WATCH: ProgramArray = ProgramArray::with_max_entries(1, 0);
 #[map]
 static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counter::COUNT, 0);
 
-/// The automaton that finds the key header.
+/// The automaton that finds the key header, and requests behind a head.
 #[inline(always)]
 pub(crate) fn search_table() -> Option<&'static [u8; search::TABLE_LEN]> {
     SEARCH.get(0)
 }
 
-/// What the key header's name is looked for by at first.
+/// What both are looked for by at first.
 #[inline(always)]
 pub(crate) fn samples() -> Option<&'static Samples> {
     SAMPLES.get(0)

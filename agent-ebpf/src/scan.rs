@@ -26,7 +26,8 @@ pub(crate) enum Found {
     Neither,
 }
 
-/// Looks for the key header's name at the start of a line, in any letter case.
+/// Looks for the key header's name at the start of a line, in any letter case, and behind the head's end for that of a
+/// request line, too. Where the segment starts no request, all of it is behind one.
 #[inline(always)]
 pub(crate) fn find_key_header(
     frame: &impl Frame,

@@ -3,18 +3,17 @@ use agent_ebpf::HeldPlace;
 use rsfaas_shim::Refusal;
 use zeroize::Zeroizing;
 
+mod doubt;
 mod reading;
 
 use super::{
     action::{Action, Actions, RequestId},
     framing::Chunks,
     headers::KeyHeaders,
-    inside,
     request::{self, Body, Head},
     rest::Rest,
     rewrite::{self, NoRoom},
     stream::Stream,
-    target::Target,
 };
 
 /// Longest head that is waited for, 64 KiB. One that goes on is judged by what is there; of a request line that does,
@@ -187,51 +186,6 @@ impl Connection {
         self.state = State::Head;
         self.go_on(&mut actions);
         Some(actions.into())
-    }
-
-    /// The gateway has answered what came before: what waits for that is a request sent ahead. A connection that holds
-    /// nothing more is left, if the last decision said so.
-    pub fn answered(&mut self) -> Vec<Action> {
-        self.is_body = false;
-        let mut actions = self.take_for_requests();
-        let is_empty = self.stream.as_ref().is_some_and(Stream::is_empty);
-        if self.to_leave && is_empty && matches!(self.state, State::Head) {
-            self.state = State::Left { at_start: true };
-            actions.push(Action::Opaque);
-        }
-        actions
-    }
-
-    /// What waits for the gateway's answer is a request, whether that comes or not.
-    pub fn take_for_requests(&mut self) -> Vec<Action> {
-        let mut actions = Actions::default();
-        if let State::Doubtful { is_start } = self.state {
-            self.state = if is_start {
-                State::Head
-            } else {
-                State::Rest(Rest::inside())
-            };
-            self.go_on(&mut actions);
-        }
-        actions.into()
-    }
-
-    /// Whether what is held waits for the gateway's answer to what came before.
-    #[must_use]
-    pub fn is_doubtful(&self) -> bool {
-        matches!(self.state, State::Doubtful { .. })
-    }
-
-    /// Whether something before it was taken for a body that looked like a request, so that this is one, too.
-    #[must_use]
-    pub fn is_body(&self) -> bool {
-        self.is_body
-    }
-
-    /// The functions that are called by what waits for that answer, if it is requests.
-    pub fn doubtful_calls(&self) -> impl Iterator<Item = Target> {
-        let waiting = self.stream.as_ref().filter(|_| self.is_doubtful());
-        waiting.into_iter().flat_map(|it| inside::calls(it.ready()))
     }
 
     /// Carries out what was decided about the request that is being judged. A decision about any

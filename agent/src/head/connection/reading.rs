@@ -3,7 +3,6 @@ use super::{BODY_LEN, Connection, HEAD_LEN, KEYED_HEAD_LEN, State};
 use crate::head::{
     action::{Action, Actions, RequestId},
     framing::{Chunks, Step},
-    inside::{self, Inside},
     request::{self, Body, Head, Lengths, Parsed, Request},
     rest::{self, Rest},
     stream::Stream,
@@ -157,50 +156,6 @@ impl Connection {
             });
             actions.release(held);
         }
-    }
-
-    /// Lets a segment wait for the gateway's answer to what came before, from where it may hold a request on: what comes
-    /// before that may be what the gateway waits for.
-    pub(super) fn doubt(&mut self, actions: &mut Actions) {
-        let Some(stream) = &mut self.stream else {
-            return;
-        };
-        let (start, is_start) = match inside::look(stream.ready(), &self.key_headers) {
-            Inside::Call(start) => (start, true),
-            Inside::Lines(start) => (start, false),
-            Inside::Neither => return self.leave(actions),
-        };
-        actions.release(stream.pass(start as u64));
-        self.state = State::Doubtful { is_start };
-    }
-
-    /// Takes a connection back that was left, if there is something of it that has not gone on.
-    pub(super) fn take_back(&mut self, at_start: bool, actions: &mut Actions) {
-        let Some(stream) = &mut self.stream else {
-            return;
-        };
-        if stream.ready().is_empty() {
-            // The programs may have taken it for a request.
-            actions.push(Action::Opaque);
-            return;
-        }
-        let (start, end) = (stream.sequence(), stream.sequence());
-        actions.push(Action::PassWindow { start, end });
-        if at_start {
-            self.state = State::Head;
-            self.go_on(actions);
-        } else {
-            self.doubt(actions);
-        }
-    }
-
-    /// Lets what is held go on, and leaves the connection to the programs, wherever in a request it may be.
-    pub(super) fn leave(&mut self, actions: &mut Actions) {
-        self.state = State::Left { at_start: false };
-        if let Some(stream) = &mut self.stream {
-            actions.release(stream.pass(u64::MAX));
-        }
-        actions.push(Action::Opaque);
     }
 
     pub(super) fn make_opaque(&mut self, actions: &mut Actions) {
