@@ -36,7 +36,9 @@ pub(crate) fn classify(
         Start::Incomplete if turn::of(segment) == Turn::Client => {
             return Verdict::Hold(Counter::HeldUndecided);
         }
-        Start::Other | Start::Incomplete if is_unknown => return Verdict::Pass(Counter::Passed),
+        Start::Other | Start::Incomplete if is_unknown => {
+            return Verdict::Pass(Counter::Passed);
+        }
         Start::Other | Start::Incomplete => {
             scratch.look_inside();
             None
@@ -73,9 +75,11 @@ pub(crate) fn classify(
 /// the rest would not be looked at.
 #[inline(always)]
 fn pass(frame: &impl Frame, segment: &Segment, scratch: &Scratch, counter: Counter) -> Verdict {
-    if scratch.is_bodiless != 0 && !scan::ends_with_empty_line(frame, segment) {
-        Verdict::Hold(Counter::HeldUndecided)
-    } else {
-        Verdict::Pass(counter)
+    if scratch.is_bodiless != 0 {
+        if !scan::ends_with_empty_line(frame, segment) {
+            return Verdict::Hold(Counter::HeldUndecided);
+        }
+        turn::passed(segment);
     }
+    Verdict::Pass(counter)
 }

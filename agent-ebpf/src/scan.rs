@@ -3,7 +3,7 @@
 
 use agent_ebpf::{
     sample::{self, Samples},
-    search, word,
+    search,
 };
 
 use crate::{
@@ -159,15 +159,22 @@ fn take_samples(
 /// Whether a segment ends as a head does: with an empty line.
 #[inline(always)]
 pub(crate) fn ends_with_empty_line(frame: &impl Frame, segment: &Segment) -> bool {
-    const LEN: u32 = 4;
-    let mut last = [0; LEN as usize];
-    let Some(start) = segment.payload_length.checked_sub(LEN) else {
+    const LEN: usize = 4;
+    if let Some(last) = peek_end::<LEN>(frame, segment) {
+        return is_empty_line(last);
+    }
+    let mut last = [0; LEN];
+    let Some(start) = segment.payload_length.checked_sub(LEN as u32) else {
         return false;
     };
+    let offset = segment.payload_offset + start;
     // SAFETY: the buffer has room for its own length.
-    let is_loaded =
-        unsafe { frame.load_bytes(segment.payload_offset + start, last.as_mut_ptr(), LEN) };
-    is_loaded && matches!(last, [.., b'\n', b'\n'] | [_, b'\n', b'\r', b'\n'])
+    unsafe { frame.load_bytes(offset, last.as_mut_ptr(), LEN as u32) && is_empty_line(&last) }
+}
+
+#[inline(always)]
+fn is_empty_line(end: &[u8; 4]) -> bool {
+    matches!(end, [.., b'\n', b'\n'] | [_, b'\n', b'\r', b'\n'])
 }
 
 /// The state after a byte.

@@ -12,7 +12,7 @@ use crate::{
     hold::{self, Place},
     maps::{self, FLOWS, count},
     packet::{Direction, Link, Segment, Wanted},
-    turn::{self, Arrival, Turn},
+    turn::{self, Arrival},
     work::{self, Scratch},
 };
 
@@ -159,7 +159,7 @@ fn owned(segment: &Segment, flow: &Flow) -> Judged {
 #[inline(always)]
 fn take(frame: &impl Frame, segment: &Segment, counter: Counter) -> Option<Place> {
     // Nothing but a request names an unlocked container, whose name nobody is told.
-    let doubtful = counter != Counter::HeldDirect && turn::of(segment) == Turn::Gateway;
+    let doubtful = counter != Counter::HeldDirect && turn::may_go_on(segment);
     let awaited = if doubtful {
         Awaited::Answer
     } else {
@@ -194,7 +194,7 @@ fn take(frame: &impl Frame, segment: &Segment, counter: Counter) -> Option<Place
     }
     turn::given(segment);
     // The answer may have gone out on another CPU before the entry was there to tell of it.
-    if doubtful && turn::of(segment) == Turn::Gateway {
+    if doubtful && turn::may_go_on(segment) {
         Some(Place::FirstUnanswered)
     } else {
         Some(Place::First)

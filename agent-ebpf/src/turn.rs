@@ -37,6 +37,16 @@ pub(crate) fn of(segment: &Segment) -> Turn {
     }
 }
 
+/// Whether a segment may be the rest of a request.
+#[inline(always)]
+pub(crate) fn may_go_on(segment: &Segment) -> bool {
+    // SAFETY: as above.
+    match unsafe { STARTS.get(&segment.flow) } {
+        Some(start) => start.next != segment.sequence && start.passed != segment.sequence,
+        None => false,
+    }
+}
+
 /// What is noted of a segment's flow.
 #[inline(always)]
 fn noted<'a>(segment: &Segment) -> Option<&'a mut Start> {
@@ -82,6 +92,14 @@ pub(crate) fn arrived(segment: &Segment) -> Arrival {
         may_be_held: start.may_be_held != 0,
         is_switched: start.is_switched != 0,
         is_unknown: false,
+    }
+}
+
+/// Notes that the whole of a request passes with a segment.
+#[inline(always)]
+pub(crate) fn passed(segment: &Segment) {
+    if let Some(start) = noted(segment) {
+        start.passed = end_of(segment);
     }
 }
 
@@ -239,6 +257,8 @@ fn set(segment: &Segment, next: u32, reached: u32, may_be_held: bool) {
         waits: 0,
         may_be_held: u32::from(may_be_held),
         is_switched: 0,
+        passed: next,
+        padding: 0,
     };
     // A full LRU map makes room by itself; where the insertion fails all the same, nothing is known of
     // the flow.

@@ -103,6 +103,19 @@ impl World {
         self.scene.wire_to(HOST)
     }
 
+    /// A client that holds a lease, and the name of the container that serves it.
+    pub(crate) fn holder(&self) -> Outcome<(Client, String)> {
+        let function = self.a()?;
+        let mut client = Client::open(self.route()?)?;
+        client.write(&Request::keyed(function).bytes())?;
+        expect_status(200, &client.answer()?)?;
+        let path = self.gateway.only(client.address()?)?.path;
+        let name = unlocked_name(function, &path)
+            .unwrap_or_default()
+            .to_owned();
+        Ok((client, name))
+    }
+
     /// A request, sent in these pieces, is answered by the unlocked container, and was rewritten.
     pub(crate) fn is_served<'a>(
         &self,

@@ -49,6 +49,7 @@ at_each_hook! {
     silent_flows_are_told_from_those_of_which_something_was_seen,
     a_request_that_names_an_unlocked_function_is_one_wherever_it_stands,
     what_goes_on_with_a_request_is_held_where_the_next_may_be_inside,
+    what_comes_behind_a_whole_request_is_the_next_one_before_that_is_answered,
     the_next_request_is_found_wherever_it_stands_in_such_a_segment,
 }
 
@@ -500,6 +501,35 @@ fn what_goes_on_with_a_request_is_held_where_the_next_may_be_inside(mut rig: Rig
         }
         let text = format!("{before}\"GET http://a/ HTTP/1.1\", X-RsFaaS-Key: none");
         assert_eq!(rig.spot(&behind(&text)), PASS, "{text}");
+    }
+}
+
+fn what_comes_behind_a_whole_request_is_the_next_one_before_that_is_answered(mut rig: Rig) {
+    let mut ring = rig.spotter.ring().unwrap();
+    for (first, may_go_on) in [
+        (
+            "GET /function/other HTTP/1.1\r\nHost: gateway\r\n\r\n",
+            false,
+        ),
+        (
+            "DELETE /function/pydict HTTP/1.1\r\nHost: gateway\r\n\r\n",
+            false,
+        ),
+        (
+            "POST /function/other HTTP/1.1\r\nHost: gateway\r\n\r\n",
+            true,
+        ),
+    ] {
+        rig.open();
+        assert_eq!(rig.request(first), PASS, "{first}");
+        let next = Packet {
+            sequence: Packet::SEQUENCE + u32::try_from(first.len()).unwrap(),
+            ..Packet::of(KEYED.as_bytes())
+        };
+        let place = place(&mut rig, &mut ring, &next);
+        assert_eq!(place.is_unanswered, may_go_on, "{first}");
+        assert!(!place.is_answered, "{first}");
+        rig.forget();
     }
 }
 

@@ -44,6 +44,15 @@ fn short_and_long(payloads: &[&str]) -> Vec<String> {
     pairs.flatten().collect()
 }
 
+/// Whether a segment is held for the agent to decide.
+fn is_left_to_the_agent(rig: &mut Rig, segment: &str) -> bool {
+    let before = rig.count("held_undecided");
+    let fate = rig.request(segment);
+    let now = rig.count("held_undecided");
+    rig.forget();
+    fate == HOLD && now == before + 1
+}
+
 fn a_keyed_request_for_a_sealed_function_is_held(mut rig: Rig) {
     assert_eq!(rig.request(KEYED), HOLD);
     assert_eq!(rig.count("held_keyed"), 1);
@@ -103,13 +112,7 @@ fn what_may_be_a_key_behind_a_keyless_head_is_held_for_the_agent(mut rig: Rig) {
 
 fn what_may_be_a_key_behind_a_request_for_something_else_is_held_for_the_agent(mut rig: Rig) {
     let long = format!("/function/{}", "f".repeat(80));
-    let mut is_held = |segment: &str| {
-        let before = rig.count("held_undecided");
-        let fate = rig.request(segment);
-        let now = rig.count("held_undecided");
-        rig.forget();
-        fate == HOLD && now == before + 1
-    };
+    let mut is_held = |segment: &str| is_left_to_the_agent(&mut rig, segment);
     for target in [
         "/function/other",
         "/function/other/path?a=b",
@@ -140,13 +143,7 @@ fn what_may_be_a_key_behind_a_request_for_something_else_is_held_for_the_agent(m
 }
 
 fn a_request_behind_one_for_something_else_is_held_for_the_agent(mut rig: Rig) {
-    let mut is_held = |segment: &str| {
-        let before = rig.count("held_undecided");
-        let fate = rig.request(segment);
-        let now = rig.count("held_undecided");
-        rig.forget();
-        fate == HOLD && now == before + 1
-    };
+    let mut is_held = |segment: &str| is_left_to_the_agent(&mut rig, segment);
     let long_query = format!("/function/other?{}", "q".repeat(100));
     for target in [
         "/function/other?a=b",

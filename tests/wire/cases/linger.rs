@@ -10,7 +10,7 @@ use crate::{
     functions,
     http::Request,
     raw::{Peer, Shape},
-    world::{World, expect_status, unlocked_name},
+    world::{World, expect_status},
 };
 
 cases![
@@ -71,14 +71,7 @@ fn a_close_is_noticed_within_a_tenth_of_a_second(world: &World) -> Outcome {
 
 /// Calls once; the name of the container that has answered.
 fn call(world: &World) -> Outcome<String> {
-    let function = world.a()?;
-    let mut client = Client::open(world.route()?)?;
-    client.write(&Request::keyed(function).bytes())?;
-    expect_status(200, &client.answer()?)?;
-    let path = world.gateway.only(client.address()?)?.path;
-    Ok(unlocked_name(function, &path)
-        .unwrap_or_default()
-        .to_owned())
+    Ok(world.holder()?.1)
 }
 
 const LINGER: Duration = Duration::from_secs(1);

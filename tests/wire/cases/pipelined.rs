@@ -8,13 +8,14 @@ use crate::{
     functions,
     gateway::Seen,
     http::Request,
-    world::{World, expect_status, is_rewritten, is_untouched, unlocked_name},
+    world::{World, expect_status, is_rewritten, is_untouched},
 };
 
 cases![
     pipelined_requests_are_answered_in_order,
     requests_pipelined_behind_a_keyed_body_are_answered_in_order,
     a_keyed_request_sent_ahead_in_a_segment_of_its_own_is_answered_in_turn,
+    a_keyed_request_sent_ahead_of_a_slow_answer_to_one_without_a_body_is_served,
     a_key_pipelined_behind_a_keyless_request_is_served_and_taken_out,
     a_key_pipelined_behind_a_request_for_something_else_is_served_and_taken_out,
     a_keyed_request_behind_another_one_is_served_wherever_the_two_are_cut,
@@ -74,6 +75,29 @@ fn a_keyed_request_sent_ahead_in_a_segment_of_its_own_is_answered_in_turn(
     let seen = world.gateway.seen(client.address()?)?;
     is_untouched(&requests[0], &seen[0])?;
     is_rewritten(function, &requests[1], &seen[1])
+}
+
+/// However long that takes: there is no body that it could be a part of.
+fn a_keyed_request_sent_ahead_of_a_slow_answer_to_one_without_a_body_is_served(
+    world: &World,
+) -> Outcome {
+    let function = world.a()?;
+    let keyed = Request::keyed(function);
+    for path in [
+        format!("/function/{}/slow", function.name),
+        "/function/other/slow".into(),
+    ] {
+        let first = Request::line(&format!("GET {path} HTTP/1.1")).header("Host: gateway");
+        let mut client = Client::open(world.route()?)?;
+        client.write(&first.bytes())?;
+        client.write(&keyed.bytes())?;
+        client.answer().during(&path)?;
+        expect_status(200, &client.answer()?).during(&path)?;
+        let seen = world.gateway.seen(client.address()?)?;
+        is_untouched(&first, &seen[0])?;
+        is_rewritten(function, &keyed, &seen[1])?;
+    }
+    Ok(())
 }
 
 fn a_key_pipelined_behind_a_keyless_request_is_served_and_taken_out(world: &World) -> Outcome {
@@ -210,20 +234,8 @@ fn a_keyed_request_whose_line_is_cut_behind_a_body_is_answered_without_its_key(
     Ok(())
 }
 
-/// The unlocked container that serves a client.
-fn serving(world: &World, holder: &mut Client) -> Outcome<String> {
-    let function = world.a()?;
-    holder.write(&Request::keyed(function).bytes())?;
-    expect_status(200, &holder.answer()?)?;
-    let path = world.gateway.only(holder.address()?)?.path;
-    Ok(unlocked_name(function, &path)
-        .unwrap_or_default()
-        .to_owned())
-}
-
 fn an_unlocked_containers_name_behind_another_request_leads_nowhere(world: &World) -> Outcome {
-    let mut holder = Client::open(world.route()?)?;
-    let name = serving(world, &mut holder)?;
+    let (_holder, name) = world.holder()?;
     let second =
         Request::line(&format!("GET /function/{name}/path HTTP/1.1")).header("Host: gateway");
     for (first, status, has_body) in firsts(world)? {
@@ -245,8 +257,7 @@ fn an_unlocked_containers_name_behind_another_request_leads_nowhere(world: &Worl
 fn an_unlocked_containers_name_inside_of_what_may_be_a_body_leads_nowhere(
     world: &World,
 ) -> Outcome {
-    let mut holder = Client::open(world.route()?)?;
-    let name = serving(world, &mut holder)?;
+    let (_holder, name) = world.holder()?;
     let keyed = Request::to(world.a()?).header("X-RsFaaS-Key: none");
     let lookalike = [b"text\n", keyed.bytes().as_slice()].concat();
     let direct = format!("text\nGET /function/{name} HTTP/1.1\r\n\r\n");

@@ -7,7 +7,7 @@ use crate::{
     client::Client,
     functions::{self, Function},
     http::{KEY_HEADER, Request},
-    world::{World, expect_status, unlocked_name},
+    world::{World, expect_status},
 };
 
 cases![
@@ -130,11 +130,8 @@ fn a_serving_containers_name_in_two_segments_is_as_good_as_any_that_does_not_exi
     world: &World,
 ) -> Outcome {
     let function = world.a()?;
-    let mut holder = Client::open(world.route()?)?;
-    holder.write(&Request::keyed(function).bytes())?;
-    expect_status(200, &holder.answer()?)?;
-    let path = world.gateway.only(holder.address()?)?.path;
-    let name = unlocked_name(function, &path).unwrap_or_default();
+    let (mut holder, name) = world.holder()?;
+    let name = name.as_str();
     // As long, so that it is cut at the same places.
     let absent = format!("nobody{}", &name[function.name.len()..]);
     let keyless = |name: &str| Request::line(&format!("GET /function/{name} HTTP/1.1"));
