@@ -85,7 +85,7 @@ impl Samples {
             let start = N - LEN - number * DISTANCE;
             if let Some(sample) = bytes[start..].first_chunk() {
                 // All ones where the one behind it is at that place already, or before.
-                let is_before = (start + DISTANCE - 1) as i32 - from as i32 >> 31;
+                let is_before = ((start + DISTANCE - 1) as i32 - from as i32) >> 31;
                 found |= self.0[place(sample)] & !(is_before as u8);
             }
         }
