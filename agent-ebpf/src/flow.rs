@@ -37,6 +37,9 @@ pub enum Awaited {
     Nothing = 0,
     /// An answer, of whose start it is told.
     Answer = 1,
+    /// An answer with which the flow is left to the programs, if nothing has come behind the next head's place; it is told
+    /// so then.
+    Leave = 2,
 }
 
 /// A flow that the agent has taken, and what of it may pass by itself.
@@ -59,7 +62,7 @@ pub struct Flow {
     pub answered: u64,
     /// Whether the client has sent its FIN: one, or zero.
     pub finished: u32,
-    /// Where the head starts of a request that follows one which was let go on, where that is known.
+    /// Where the head starts of a request that follows one which was let go on, where that is known, or waits to be left.
     pub next_head: u32,
     /// Whether it is: one, or zero.
     pub next_head_known: u32,

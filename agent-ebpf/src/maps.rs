@@ -32,8 +32,8 @@ pub(crate) struct Start {
     pub(crate) may_be_held: u32,
     /// Zero until the gateway has changed the protocol: what the client sends from there on starts no request.
     pub(crate) is_switched: u32,
-    /// The sequence number behind the last request that has passed and of which that is known: the next one starts there,
-    /// whether it is answered or not.
+    /// The sequence number behind the last request without a body that has passed: the next one starts there, whether it is
+    /// answered or not.
     pub(crate) passed: u32,
     /// Zero.
     pub(crate) padding: u32,

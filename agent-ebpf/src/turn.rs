@@ -1,5 +1,5 @@
 //! Whose turn it is on a flow. A client that waits for its answers starts a request where the gateway has
-//! answered all that came before.
+//! answered all that came before; one that does not, behind a request that can have no body.
 
 use crate::{
     clock::now,
@@ -95,12 +95,21 @@ pub(crate) fn arrived(segment: &Segment) -> Arrival {
     }
 }
 
-/// Notes that the whole of a request passes with a segment.
+/// Notes that the whole of a request passes with a segment, if one starts there.
 #[inline(always)]
 pub(crate) fn passed(segment: &Segment) {
-    if let Some(start) = noted(segment) {
+    if let Some(start) = noted(segment)
+        && (start.next == segment.sequence || start.passed == segment.sequence)
+        && is_before(start.passed, end_of(segment))
+    {
         start.passed = end_of(segment);
     }
+}
+
+/// Whether the client's stream has come to a sequence number, and no further.
+#[inline(always)]
+pub(crate) fn has_come_to(segment: &Segment, sequence: u32) -> bool {
+    noted(segment).is_some_and(|start| start.reached == sequence)
 }
 
 /// Notes that the agent has a flow, once that can be found in `FLOWS`.

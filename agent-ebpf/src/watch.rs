@@ -40,6 +40,13 @@ fn notice_answer(frame: &impl Frame, segment: &Segment) {
         flow.awaited = Awaited::Nothing as u32;
         hold::notice(frame, segment, EventKind::Answer);
     }
+    if flow.awaited == Awaited::Leave as u32 {
+        flow.awaited = Awaited::Nothing as u32;
+        if turn::has_come_to(segment, flow.next_head) {
+            flow.state = FlowState::Opaque as u32;
+            hold::notice(frame, segment, EventKind::Answer);
+        }
+    }
     // Of the agent's flows only, where it has seen a request for that: text of a function's answer may look the same.
     if answer == Answer::Switches && flow.state == FlowState::Opaque as u32 {
         turn::switched(segment);

@@ -26,7 +26,7 @@ fn judge(bytes: &[u8], decide: impl Fn(&Request) -> Decision) -> (Vec<(Target, b
                 actions.extend(connection.decide(id, &decision));
             }
             Action::Release { bytes, .. } => released.extend_from_slice(&bytes),
-            Action::PassWindow { .. } | Action::Opaque => {}
+            Action::PassWindow { .. } | Action::Opaque | Action::OpaqueOnAnswer { .. } => {}
         }
     }
     (judged, released)

@@ -209,6 +209,10 @@ impl Switchboard {
                         self.note(result);
                     }
                 }
+                Action::OpaqueOnAnswer { end } => {
+                    let result = self.table.leave_on_answer(key, end);
+                    self.note(result);
+                }
                 Action::Opaque => {
                     let result = self.table.set_opaque(key);
                     self.note(result);
@@ -307,7 +311,8 @@ impl Switchboard {
 /// Changes of the kernel's table before what is released: what the programs note of the answer to that would be
 /// written over.
 fn tables_first(mut actions: Vec<Action>) -> Vec<Action> {
-    let is_table = |action: &Action| matches!(action, Action::PassWindow { .. } | Action::Opaque);
+    let is_table =
+        |action: &Action| !matches!(action, Action::Judge { .. } | Action::Release { .. });
     actions.sort_by_key(|action| !is_table(action));
     actions
 }

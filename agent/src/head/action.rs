@@ -43,6 +43,11 @@ pub enum Action {
     },
     /// Let everything pass by itself from now on but for what may be a request to be judged.
     Opaque,
+    /// The same from the gateway's next answer on, unless more has come than up to a sequence number.
+    OpaqueOnAnswer {
+        /// Behind the last that has come.
+        end: u32,
+    },
 }
 
 /// Actions in their order.

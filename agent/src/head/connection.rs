@@ -59,10 +59,7 @@ enum State {
     /// At the start of a request.
     Head,
     /// At what may be a request sent ahead, or a part of one that has passed by itself.
-    Doubtful {
-        /// The start of a head, or else its lines behind that.
-        is_start: bool,
-    },
+    Doubtful(Doubt),
     /// A request is being judged.
     Judging(RequestId, Box<Head>),
     /// Behind the start of a head that was judged by it.
@@ -76,6 +73,17 @@ enum State {
         /// At the start of a request, or else at any place.
         at_start: bool,
     },
+}
+
+/// What may be held.
+#[derive(Debug, Clone, Copy)]
+enum Doubt {
+    /// The start of a head.
+    Start,
+    /// The rest of a request line, and what follows.
+    Line,
+    /// Lines behind one.
+    Lines,
 }
 
 impl Connection {
@@ -219,6 +227,12 @@ impl Connection {
             None => self.follow(head.body, &mut actions),
         }
         self.go_on(&mut actions);
+        if let Some(stream) = &self.stream
+            && self.may_leave()
+        {
+            let end = stream.sequence();
+            actions.push(Action::OpaqueOnAnswer { end });
+        }
         actions.into()
     }
 

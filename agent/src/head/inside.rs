@@ -10,7 +10,9 @@ use super::{
 pub(super) enum Inside {
     /// A request starts here that leads to a function, or may have one behind it that does.
     Call(usize),
-    /// Lines of a head from here on, of which one is a key header's, or whose request line began before.
+    /// The rest of a request line that began before.
+    Line,
+    /// Lines of a head from here on, of which the first is a key header's.
     Lines(usize),
     Neither,
 }
@@ -20,7 +22,7 @@ pub(super) fn look(bytes: &[u8], key_headers: &KeyHeaders) -> Inside {
     for (start, line) in lines(bytes) {
         match end_of_line(line) {
             Some(End::Call(behind, _)) => return Inside::Call(start + behind),
-            Some(End::Cut) if start == 0 => return Inside::Lines(0),
+            Some(End::Cut) if start == 0 => return Inside::Line,
             _ if request::has_key(line, key_headers) => return Inside::Lines(start),
             _ => {}
         }
@@ -29,6 +31,15 @@ pub(super) fn look(bytes: &[u8], key_headers: &KeyHeaders) -> Inside {
         Inside::Neither
     } else {
         Inside::Call(0)
+    }
+}
+
+/// Where in the first line a request line starts that leads to a function.
+pub(super) fn first_line_call(bytes: &[u8]) -> Option<usize> {
+    let (_, line) = lines(bytes).next()?;
+    match end_of_line(line)? {
+        End::Call(start, _) => Some(start),
+        End::Cut => None,
     }
 }
 
@@ -116,18 +127,24 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_a_head_start_where_a_key_does_or_where_its_request_line_goes_on() {
+    fn lines_of_a_head_start_where_a_key_does() {
         for (text, start) in [
             ("x-rsfaas-key: k\r\n", 0),
             ("a: b\r\nX-RsFaaS-Key: k", 6),
-            (
-                "tion/a HTTP/1.1\r\nHost: a\r\n\r\nGET /function/a HTTP/1.1\r\n",
-                0,
-            ),
-            (" HTTP/1.1\n", 0),
             ("a: b\nX-RsFaaS-Key: k\n\nGET /function/a HTTP/1.1\n", 5),
         ] {
             assert_eq!(looked(text), Inside::Lines(start), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_rest_of_a_request_line_is_told_from_other_text() {
+        for text in [
+            "tion/a HTTP/1.1\r\nHost: a\r\n\r\n",
+            " HTTP/1.1\n",
+            " /function/a HTTP/1.0\n",
+        ] {
+            assert_eq!(looked(text), Inside::Line, "{text:?}");
         }
     }
 

@@ -31,6 +31,7 @@ pub(super) struct Rest {
     line: Line,
     /// The line before had a key; a folded line belongs to it.
     after_key: bool,
+    is_inside: bool,
 }
 
 /// The line that is being read.
@@ -64,6 +65,7 @@ impl Rest {
             kept: Vec::new(),
             line: Line::Request,
             after_key: false,
+            is_inside: false,
         }
     }
 
@@ -75,12 +77,30 @@ impl Rest {
         }
     }
 
-    /// Of bytes that go on with a line of a head whose request line has passed: its body is framed by what is left.
+    /// Of lines of a head that may be: nobody can tell how its body is framed.
     pub(super) fn inside() -> Self {
         Self {
-            kept: b"- / HTTP/1.1\r\n".to_vec(),
+            is_inside: true,
             ..Self::of_none()
         }
+    }
+
+    /// Of the rest of a request line: all the others are to come.
+    pub(super) fn of_line() -> Self {
+        Self {
+            kept: b"- / HTTP/1.1\r\n".to_vec(),
+            ..Self::inside()
+        }
+    }
+
+    /// Whether it is not known that these are lines of a head.
+    pub(super) fn is_inside(&self) -> bool {
+        self.is_inside
+    }
+
+    /// Whether a line starts of which that is not known.
+    pub(super) fn is_at_line_inside(&self) -> bool {
+        self.is_inside && matches!(&self.line, Line::Start(gone) if gone.is_empty())
     }
 
     /// Behind whole lines that have been judged.

@@ -71,6 +71,15 @@ impl Stream {
         self.looked = self.ready.len();
     }
 
+    /// How far the last piece behind a gap reaches from the cursor on.
+    pub(super) fn length_ahead(&self) -> u64 {
+        let ends = self
+            .ahead
+            .iter()
+            .map(|(place, bytes)| place + bytes.len() as u64);
+        ends.max().map_or(0, |end| end.saturating_sub(self.cursor))
+    }
+
     /// Whether nothing waits.
     pub(super) fn is_empty(&self) -> bool {
         self.waiting() == 0

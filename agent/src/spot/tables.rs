@@ -90,6 +90,21 @@ impl Flows {
         self.set(flow, value)
     }
 
+    /// Leaves a flow to the programs with the gateway's next answer, unless more of it has come than up to a sequence number;
+    /// that is told as an answer.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn leave_on_answer(&mut self, flow: &FlowKey, sequence: u32) -> Result<(), SpotError> {
+        let value = Flow {
+            awaited: Awaited::Leave as u32,
+            next_head: sequence,
+            next_head_known: 0,
+            ..self.known(flow)?
+        };
+        self.set(flow, value)
+    }
+
     /// Holds a flow's segments, but for those that lie in a window of sequence numbers (the first and
     /// the one after the last).
     ///

@@ -50,6 +50,8 @@ at_each_hook! {
     a_request_that_names_an_unlocked_function_is_one_wherever_it_stands,
     what_goes_on_with_a_request_is_held_where_the_next_may_be_inside,
     what_comes_behind_a_whole_request_is_the_next_one_before_that_is_answered,
+    a_head_inside_of_a_body_ends_no_request,
+    a_flow_is_left_with_an_answer_if_no_more_of_it_has_come,
     the_next_request_is_found_wherever_it_stands_in_such_a_segment,
 }
 
@@ -530,6 +532,33 @@ fn what_comes_behind_a_whole_request_is_the_next_one_before_that_is_answered(mut
         assert_eq!(place.is_unanswered, may_go_on, "{first}");
         assert!(!place.is_answered, "{first}");
         rig.forget();
+    }
+}
+
+fn a_head_inside_of_a_body_ends_no_request(mut rig: Rig) {
+    let mut ring = rig.spotter.ring().unwrap();
+    rig.open();
+    assert_eq!(rig.request(KEYLESS), PASS);
+    let text = "GET /function/other HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert_eq!(rig.spot(&behind(text)), PASS);
+    let next = Packet {
+        sequence: behind(text).sequence + u32::try_from(text.len()).unwrap(),
+        ..Packet::of(KEYED.as_bytes())
+    };
+    assert!(is_unanswered(&mut rig, &mut ring, &next));
+}
+
+fn a_flow_is_left_with_an_answer_if_no_more_of_it_has_come(mut rig: Rig) {
+    let key = flow_key();
+    for (end, is_left) in [(END, true), (END - 1, false)] {
+        rig.open();
+        assert_eq!(rig.request(KEYED), HOLD);
+        rig.flows.leave_on_answer(&key, end).unwrap();
+        rig.answer(END, OK);
+        let flow = rig.flows.get(&key).unwrap().unwrap();
+        assert_eq!(flow.state == FlowState::Opaque as u32, is_left, "{end}");
+        assert_eq!(flow.awaited, Awaited::Nothing as u32);
+        rig.flows.remove(&key).unwrap();
     }
 }
 

@@ -91,7 +91,7 @@ impl PacketPath {
                     Action::PassWindow { start, end } => {
                         self.flows.move_window(&held.flow, (start, end)).unwrap();
                     }
-                    Action::Opaque => panic!("given up"),
+                    Action::Opaque | Action::OpaqueOnAnswer { .. } => panic!("given up"),
                 }
             }
         }

@@ -95,7 +95,7 @@ impl Request {
             match action {
                 Action::Judge { id, .. } => actions = connection.decide(id, &Decision::Strip),
                 Action::Release { bytes, .. } => return bytes.to_vec(),
-                Action::PassWindow { .. } | Action::Opaque => {}
+                Action::PassWindow { .. } | Action::Opaque | Action::OpaqueOnAnswer { .. } => {}
             }
         }
         panic!("a head that does not go on");

@@ -166,6 +166,7 @@ impl Wire {
                 Action::Release { sequence, bytes } => self.arrive(sequence, &bytes),
                 Action::PassWindow { start, end } => self.pass(start, end),
                 Action::Opaque => self.opaque = true,
+                Action::OpaqueOnAnswer { .. } => {}
             }
         }
     }

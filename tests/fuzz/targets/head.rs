@@ -61,7 +61,7 @@ fn check(was: &[u8], is: &[u8], decision: &Decision) {
     assert_eq!(was.length, is.length);
     assert_eq!(was.method, is.method);
     assert_eq!(was.headers, is.headers);
-    if *decision == Decision::Pass {
+    if matches!(decision, Decision::Pass | Decision::Leave) {
         assert_eq!(was, is);
         return;
     }
@@ -71,7 +71,7 @@ fn check(was: &[u8], is: &[u8], decision: &Decision) {
         Decision::Unlock(name) => assert!(own || leads_to(name, &was.path, &is.path)),
         Decision::Refuse(_) => assert!(own || is.path.starts_with("/function/")),
         Decision::Hide => assert!(!was.path.starts_with("/function/a") || !own),
-        Decision::Pass | Decision::Strip => assert!(own),
+        Decision::Pass | Decision::Leave | Decision::Strip => assert!(own),
     }
 }
 
@@ -98,11 +98,12 @@ fuzz_target!(|data: &[u8]| {
     let Some(([choice, length, size], text)) = data.split_first_chunk() else {
         return;
     };
-    let decision = match choice % 5 {
+    let decision = match choice % 6 {
         0 => Decision::Unlock("n".repeat(1 + usize::from(length % 63))),
         1 => Decision::Refuse(Refusal::ALL[usize::from(*length) % Refusal::ALL.len()]),
         2 => Decision::Pass,
         3 => Decision::Strip,
+        4 => Decision::Leave,
         _ => Decision::Hide,
     };
     let size = usize::from(*size).max(1);

@@ -322,6 +322,7 @@ impl State<'_> {
                 Action::Release { sequence, bytes } => self.release(&flow, sequence, &bytes)?,
                 Action::PassWindow { start, end } => self.table.move_window(&flow, (start, end))?,
                 Action::Opaque => self.table.set_opaque(&flow)?,
+                Action::OpaqueOnAnswer { end } => self.table.leave_on_answer(&flow, end)?,
             }
         }
         Ok(())

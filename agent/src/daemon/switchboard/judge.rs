@@ -73,11 +73,6 @@ impl Switchboard {
                 }
             },
         };
-        if decision == Decision::Leave {
-            // Before it can come.
-            let result = self.table.await_answer(key);
-            self.note(result);
-        }
         self.decide(key, id, &decision)
     }
 

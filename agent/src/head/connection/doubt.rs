@@ -1,5 +1,5 @@
 //! What waits for the gateway's answer to what came before, and connections that are left to the programs.
-use super::{Connection, State};
+use super::{Connection, Doubt, State};
 use crate::head::{
     action::{Action, Actions},
     inside::{self, Inside},
@@ -9,27 +9,31 @@ use crate::head::{
 };
 
 impl Connection {
-    /// The gateway has answered what came before: what waits for that is a request sent ahead. A connection that holds
-    /// nothing more is left, if the last decision said so.
+    /// The gateway has answered what came before: what waits for that is a request sent ahead. A connection that was to be
+    /// left with that answer is left.
     pub fn answered(&mut self) -> Vec<Action> {
         self.is_body = false;
-        let mut actions = self.take_for_requests();
-        let is_empty = self.stream.as_ref().is_some_and(Stream::is_empty);
-        if self.to_leave && is_empty && matches!(self.state, State::Head) {
+        if self.may_leave() {
             self.state = State::Left { at_start: true };
-            actions.push(Action::Opaque);
+            self.to_leave = false;
         }
-        actions
+        self.take_for_requests()
+    }
+
+    /// Whether the last request has gone on and holds no lease, and nothing more has come.
+    pub(super) fn may_leave(&self) -> bool {
+        let is_empty = self.stream.as_ref().is_some_and(Stream::is_empty);
+        self.to_leave && is_empty && matches!(self.state, State::Head)
     }
 
     /// What waits for the gateway's answer is a request, whether that comes or not.
     pub fn take_for_requests(&mut self) -> Vec<Action> {
         let mut actions = Actions::default();
-        if let State::Doubtful { is_start } = self.state {
-            self.state = if is_start {
-                State::Head
-            } else {
-                State::Rest(Rest::inside())
+        if let State::Doubtful(doubt) = self.state {
+            self.state = match doubt {
+                Doubt::Start => State::Head,
+                Doubt::Line => State::Rest(Rest::of_line()),
+                Doubt::Lines => State::Rest(Rest::inside()),
             };
             self.go_on(&mut actions);
         }
@@ -39,7 +43,7 @@ impl Connection {
     /// Whether what is held waits for the gateway's answer to what came before.
     #[must_use]
     pub fn is_doubtful(&self) -> bool {
-        matches!(self.state, State::Doubtful { .. })
+        matches!(self.state, State::Doubtful(_))
     }
 
     /// Whether something before it was taken for a body that looked like a request, so that this is one, too.
@@ -60,13 +64,14 @@ impl Connection {
         let Some(stream) = &mut self.stream else {
             return;
         };
-        let (start, is_start) = match inside::look(stream.ready(), &self.key_headers) {
-            Inside::Call(start) => (start, true),
-            Inside::Lines(start) => (start, false),
+        let (start, doubt) = match inside::look(stream.ready(), &self.key_headers) {
+            Inside::Call(start) => (start, Doubt::Start),
+            Inside::Line => (0, Doubt::Line),
+            Inside::Lines(start) => (start, Doubt::Lines),
             Inside::Neither => return self.leave(actions),
         };
         actions.release(stream.pass(start as u64));
-        self.state = State::Doubtful { is_start };
+        self.state = State::Doubtful(doubt);
     }
 
     /// Takes a connection back that was left, if there is something of it that has not gone on.
@@ -93,7 +98,9 @@ impl Connection {
     pub(super) fn leave(&mut self, actions: &mut Actions) {
         self.state = State::Left { at_start: false };
         if let Some(stream) = &mut self.stream {
+            // What lies before the pieces behind a gap has passed by itself.
             actions.release(stream.pass(u64::MAX));
+            actions.release(stream.skip(stream.length_ahead()));
         }
         actions.push(Action::Opaque);
     }

@@ -3,6 +3,7 @@ use super::{BODY_LEN, Connection, HEAD_LEN, KEYED_HEAD_LEN, State};
 use crate::head::{
     action::{Action, Actions, RequestId},
     framing::{Chunks, Step},
+    inside,
     request::{self, Body, Head, Lengths, Parsed, Request},
     rest::{self, Rest},
     stream::Stream,
@@ -31,11 +32,19 @@ impl Connection {
                 return;
             };
             match &mut self.state {
-                State::Judging(..) | State::Doubtful { .. } | State::Left { .. } => return,
+                State::Judging(..) | State::Doubtful(_) | State::Left { .. } => return,
                 State::Rest(rest) => {
                     if stream.ready().is_empty() {
                         return;
                     }
+                    if rest.is_at_line_inside()
+                        && let Some(start) = inside::first_line_call(stream.ready())
+                    {
+                        actions.release(stream.pass(start as u64));
+                        self.state = State::Head;
+                        continue;
+                    }
+                    let is_inside = rest.is_inside();
                     match rest.step(stream.ready(), &self.key_headers) {
                         rest::Step::Pass(length) => {
                             actions.release(stream.pass(length as u64));
@@ -45,7 +54,13 @@ impl Connection {
                         }
                         rest::Step::End(length, body) => {
                             actions.release(stream.pass(length as u64));
-                            self.follow(body, actions);
+                            if !is_inside || body != Body::Opaque {
+                                self.follow(body, actions);
+                            } else if stream.ready().is_empty() {
+                                self.leave(actions);
+                            } else {
+                                self.doubt(actions);
+                            }
                         }
                     }
                 }
