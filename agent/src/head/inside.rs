@@ -19,18 +19,24 @@ pub(super) enum Inside {
 
 /// Looks for what bytes hold that may go on with one request and bring the next.
 pub(super) fn look(bytes: &[u8], key_headers: &KeyHeaders) -> Inside {
+    let mut other = None;
     for (start, line) in lines(bytes) {
         match end_of_line(line) {
-            Some(End::Call(behind, _)) => return Inside::Call(start + behind),
+            Some(End::Call(behind, _)) => return Inside::Call(other.unwrap_or(start + behind)),
+            Some(End::Other(behind)) => other = other.or(Some(start + behind)),
             Some(End::Cut) if start == 0 => return Inside::Line,
-            _ if request::has_key(line, key_headers) => return Inside::Lines(start),
+            // It is that request's, if there is one.
+            _ if request::has_key(line, key_headers) => {
+                return other.map_or(Inside::Lines(start), Inside::Call);
+            }
             _ => {}
         }
     }
-    if request::is_none(bytes) {
-        Inside::Neither
-    } else {
-        Inside::Call(0)
+    let first_line = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(0);
+    match other.filter(|start| *start < first_line) {
+        Some(start) => Inside::Call(start),
+        None if request::is_none(bytes) => Inside::Neither,
+        None => Inside::Call(0),
     }
 }
 
@@ -39,7 +45,7 @@ pub(super) fn first_line_call(bytes: &[u8]) -> Option<usize> {
     let (_, line) = lines(bytes).next()?;
     match end_of_line(line)? {
         End::Call(start, _) => Some(start),
-        End::Cut => None,
+        End::Other(_) | End::Cut => None,
     }
 }
 
@@ -72,11 +78,13 @@ const METHODS: [&[u8]; 9] = [
 enum End {
     /// With a request line that starts here, and leads to a function.
     Call(usize, Target),
+    /// The same, but it leads to something else.
+    Other(usize),
     /// With the end of a request line whose method or target is not, or not all, there.
     Cut,
 }
 
-/// How a line ends, if it is with a request line that leads to a function, or may.
+/// How a line ends, if it is with a request line.
 fn end_of_line(line: &[u8]) -> Option<End> {
     let text = line.strip_suffix(b"\n")?;
     let text = text.strip_suffix(b"\r").unwrap_or(text);
@@ -100,10 +108,10 @@ fn end_of_line(line: &[u8]) -> Option<End> {
         return Some(End::Cut);
     }
     let start = space - length;
-    match target::classify(&word[start..], target).0 {
-        Target::Other => None,
-        target => Some(End::Call(start, target)),
-    }
+    Some(match target::classify(&word[start..], target).0 {
+        Target::Other => End::Other(start),
+        target => End::Call(start, target),
+    })
 }
 
 #[cfg(test)]
@@ -155,6 +163,12 @@ mod tests {
             Inside::Call(0)
         );
         assert_eq!(looked("GET /fun"), Inside::Call(0));
+        assert_eq!(
+            looked("bodyGET /other HTTP/1.1\nHost: a\n\nGET /fun"),
+            Inside::Call(4)
+        );
+        let keyed = "a: b\n\nGET /other HTTP/1.1\r\nX-RsFaaS-Key: k\r\n\r\n";
+        assert_eq!(looked(keyed), Inside::Call(6));
     }
 
     #[test]
