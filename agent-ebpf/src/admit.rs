@@ -16,7 +16,7 @@ use crate::{
     globals, hold,
     maps::{EVENTS, FLOWS, count},
     packet::Segment,
-    turn::{self, Turn},
+    turn,
     work::Scratch,
 };
 
@@ -61,7 +61,7 @@ fn is_on() -> bool {
 /// for after the name was taken away.
 #[inline(always)]
 pub(crate) fn admit<F: Frame>(frame: &F, segment: &Segment, scratch: &mut Scratch) -> bool {
-    if !F::REWRITES || !is_on() || turn::of(segment) != Turn::Client {
+    if !F::REWRITES || !is_on() || !turn::is_clients(segment) {
         return false;
     }
     let is_named = name_head(frame, segment, scratch);

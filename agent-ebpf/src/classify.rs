@@ -11,7 +11,7 @@ use crate::{
     packet::Segment,
     scan::{self, Found},
     start::{self, Start},
-    turn::{self, Turn},
+    turn,
     work::Scratch,
 };
 
@@ -33,7 +33,7 @@ pub(crate) fn classify(
     let kind = match start::read(frame, segment, scratch) {
         Start::Unusual => return Verdict::Hold(Counter::HeldUndecided),
         // Elsewhere, a few bytes that could start a request are far more likely of a body.
-        Start::Incomplete if turn::of(segment) == Turn::Client => {
+        Start::Incomplete if turn::is_clients(segment) => {
             return Verdict::Hold(Counter::HeldUndecided);
         }
         Start::Other | Start::Incomplete if is_unknown => {

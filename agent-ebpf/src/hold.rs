@@ -9,7 +9,7 @@ use crate::{
     frame::{Frame, at_least_one},
     maps::{self, EVENTS, FLOWS, count},
     packet::{Link, Segment},
-    turn::{self, Turn},
+    turn,
 };
 
 /// Wakes the agent, although there may be events before this one for which it was not woken: the ring would take it
@@ -69,7 +69,7 @@ pub(crate) fn hold(frame: &impl Frame, segment: &Segment, manner: &Manner) {
         place if place == Place::Further as u32 => flag::FURTHER,
         _ => 0,
     };
-    if turn::of(segment) == Turn::Client {
+    if turn::is_clients(segment) {
         flags |= flag::ANSWERED;
     }
     if frame.is_verified() {

@@ -16,25 +16,12 @@ const PATIENCE: u64 = 3_000_000_000;
 const STATUS_LEN: usize = 12;
 const VERSION: &[u8; 7] = b"HTTP/1.";
 
-/// Who is to speak, where a segment of the client's starts.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Turn {
-    /// The client: a request may start there.
-    Client,
-    /// The gateway: the segment is the rest of a request, or one sent ahead.
-    Gateway,
-    /// Nothing is known of the flow, which is older than the programs.
-    Unknown,
-}
-
+/// Whether it is the client's turn where a segment starts: the gateway has answered all before it, so that a request may
+/// start there.
 #[inline(always)]
-pub(crate) fn of(segment: &Segment) -> Turn {
-    // SAFETY: the entry is copied at once; only this flow's segments change it.
-    match unsafe { STARTS.get(&segment.flow) } {
-        Some(start) if start.next == segment.sequence => Turn::Client,
-        Some(_) => Turn::Gateway,
-        None => Turn::Unknown,
-    }
+pub(crate) fn is_clients(segment: &Segment) -> bool {
+    // SAFETY: the entry is read at once; only this flow's segments change it.
+    unsafe { STARTS.get(&segment.flow) }.is_some_and(|start| start.next == segment.sequence)
 }
 
 /// Whether a segment may be the rest of a request.

@@ -109,29 +109,28 @@ impl Connection {
                 stream.forget_before(sequence);
             }
         }
+        let is_left = matches!(self.state, State::Opaque | State::Left { .. });
+        // Held before the spotter heard of that. Where it does not follow what has gone on, it may belong to what was
+        // held after that: the client sends it again.
+        if is_left
+            && place.is_further
+            && let Some(known) = &mut self.stream
+            && !known.has_gone_on(sequence)
+            && known.sequence() != sequence
+        {
+            known.drop_piece();
+            return actions.into();
+        }
         if let State::Left { at_start } = self.state
             && let Some(known) = &mut self.stream
             && (place.is_further || known.repeats_head(sequence, payload.len()))
         {
-            if !known.has_gone_on(sequence) && known.sequence() != sequence {
-                known.drop_piece();
-                return actions.into();
-            }
             actions.release(known.insert(sequence, payload));
             self.take_back(at_start || place.is_answered, &mut actions);
             return actions.into();
         }
-        let is_left = matches!(self.state, State::Opaque | State::Left { .. });
         let stream = match &mut self.stream {
-            // Held before the spotter heard that nothing more is looked at. Where it does not follow what has gone on,
-            // it may belong to what was held after that: the client sends it again.
-            Some(known) if place.is_further && matches!(self.state, State::Opaque) => {
-                if !known.has_gone_on(sequence) && known.sequence() != sequence {
-                    known.drop_piece();
-                    return actions.into();
-                }
-                known
-            }
+            Some(known) if place.is_further && matches!(self.state, State::Opaque) => known,
             // What lies between has passed by itself, and the gateway has it.
             Some(known) if place.is_answered && !is_left && known.is_ahead(sequence) => {
                 self.state = State::Head;

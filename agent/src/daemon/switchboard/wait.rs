@@ -19,9 +19,7 @@ impl Switchboard {
         let actions = flow.connection.answered();
         if was_doubtful {
             flow.deadline = None;
-        }
-        self.act(key, actions, registry);
-        if was_doubtful {
+            self.act(key, actions, registry);
             self.wait(key);
         } else {
             self.tell(key, registry, |flow| Message::Answered(flow, time));
