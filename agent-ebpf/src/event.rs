@@ -81,6 +81,8 @@ pub mod flag {
     pub const ANSWERED: u16 = 1 << 3;
     /// The TCP checksum was found right before the hook.
     pub const VERIFIED: u16 = 1 << 4;
+    /// The packet was seen as it left the interface: it is of a process of this host's.
+    pub const LEAVING: u16 = 1 << 5;
 }
 
 /// Where a held segment stands, as far as the programs know.

@@ -186,11 +186,19 @@ pub(crate) fn header(
         length,
         vlan: frame.stripped_vlan(),
         flow: segment.flow,
-        flags: if segment.link == Link::Ethernet {
-            flag::ETHERNET
-        } else {
-            0
-        },
+        flags: flags_of(segment),
         segment: frame.segment(),
     }
+}
+
+#[inline(always)]
+fn flags_of(segment: &Segment) -> u16 {
+    let mut flags = 0;
+    if segment.link == Link::Ethernet {
+        flags |= flag::ETHERNET;
+    }
+    if segment.is_leaving != 0 {
+        flags |= flag::LEAVING;
+    }
+    flags
 }

@@ -10,6 +10,7 @@ pub mod class;
 mod counter;
 mod event;
 mod flow;
+pub mod hand_over;
 mod name;
 pub mod ring;
 pub mod sample;

@@ -1,5 +1,6 @@
 //! The programs that the agent loads: `spot_*` on the ingress hook of every interface, TC's or XDP's,
-//! `watch_*` on the egress hook, and `release` at the far end of the agent's veth pair. `spot_loopback` watches, too.
+//! `watch_*` on the egress hook, and `release` at the far end of the agent's veth pair. `spot_loopback` watches, too,
+//! and the others hand what leaves this host, and the answers to that, to each other (`leaving`).
 //! `null_*` do nothing: what the others cost is measured against them.
 #![no_std]
 #![no_main]
@@ -11,6 +12,7 @@ mod fate;
 mod frame;
 mod globals;
 mod hold;
+mod leaving;
 mod maps;
 mod packet;
 mod scan;
@@ -21,7 +23,7 @@ mod watch;
 mod wipe;
 mod work;
 
-use agent_ebpf::veth;
+use agent_ebpf::{hand_over, veth};
 use aya_ebpf::{
     bindings::{BPF_F_INGRESS, TC_ACT_SHOT, TC_ACT_UNSPEC, xdp_action},
     helpers::bpf_redirect,
@@ -31,17 +33,22 @@ use aya_ebpf::{
 
 use crate::{
     fate::Fate,
-    maps::WATCH,
+    maps::HAND_OVER,
     packet::{Direction, Link, Segment, Wanted},
-    spot::spot,
-    watch::watch,
+    spot::{is_released, spot},
 };
 
 /// Ingress of interfaces with an Ethernet header.
 #[classifier]
 #[inline(always)]
 pub(crate) fn spot_ethernet(ctx: TcContext) -> i32 {
-    spot::parsed(&ctx, Link::Ethernet).at_tc()
+    let Some(segment) = Segment::parse(&ctx, Link::Ethernet, Wanted::Both) else {
+        return Fate::Pass.at_tc();
+    };
+    match segment.direction {
+        Direction::ToGateway => spot(&ctx, segment).at_tc(),
+        Direction::FromGateway => watch_arriving(&ctx, &segment),
+    }
 }
 
 /// Ingress of the loopback interface, by which everything comes that has gone out on it.
@@ -53,16 +60,37 @@ pub(crate) fn spot_loopback(ctx: TcContext) -> i32 {
     };
     match segment.direction {
         Direction::ToGateway => spot(&ctx, segment).at_tc(),
-        Direction::FromGateway => {
-            // Both in one would need more than a program's stack.
-            // SAFETY: a program of the same type takes over, with the same packet, and does not come back.
-            unsafe { WATCH.tail_call(&ctx, 0) };
-            // The kernel takes it out where the agent has died and its programs have not. What is known of the flow would
-            // not be right any more, and its next request be waited for in vain.
-            turn::forget(&segment);
-            Fate::Pass.at_tc()
-        }
+        Direction::FromGateway => watch_instead(&ctx, &segment),
     }
+}
+
+/// TC ingress of interfaces where XDP spots: answers to what has left this host.
+#[classifier]
+pub(crate) fn answer_ethernet(ctx: TcContext) -> i32 {
+    match Segment::parse(&ctx, Link::Ethernet, Wanted::One(Direction::FromGateway)) {
+        Some(segment) => watch_arriving(&ctx, &segment),
+        None => Fate::Pass.at_tc(),
+    }
+}
+
+/// All other answers are watched as they leave.
+#[inline(always)]
+fn watch_arriving(ctx: &TcContext, segment: &Segment) -> i32 {
+    if turn::is_leaving(segment) {
+        return watch_instead(ctx, segment);
+    }
+    Fate::Pass.at_tc()
+}
+
+/// Hands over what comes from the gateway: both in one would need more than a program's stack.
+#[inline(always)]
+fn watch_instead(ctx: &TcContext, segment: &Segment) -> i32 {
+    // SAFETY: a program of the same type takes over, with the same packet, and does not come back.
+    unsafe { HAND_OVER.tail_call(ctx, hand_over::WATCH) };
+    // The kernel takes it out where the agent has died and its programs have not. What is known of the flow would
+    // not be right any more, and its next request be waited for in vain.
+    turn::forget(segment);
+    Fate::Pass.at_tc()
 }
 
 /// Ingress of interfaces whose packets start with the IP header (tun, WireGuard).
@@ -82,38 +110,65 @@ pub(crate) fn spot_xdp(ctx: XdpContext) -> u32 {
 /// Egress of interfaces with an Ethernet header.
 #[classifier]
 pub(crate) fn watch_ethernet(ctx: TcContext) -> i32 {
-    watch(&ctx, Link::Ethernet).at_tc()
+    let Some(segment) = Segment::parse(&ctx, Link::Ethernet, Wanted::Both) else {
+        return Fate::Pass.at_tc();
+    };
+    match segment.direction {
+        Direction::FromGateway => watch::watch(&ctx, &segment).at_tc(),
+        Direction::ToGateway => {
+            if !is_released(&ctx) && leaving::is_translated(&ctx, &segment) {
+                // SAFETY: as above. Where it was taken out, nobody would answer for what is held.
+                unsafe { HAND_OVER.tail_call(&ctx, hand_over::LEAVING) };
+            }
+            Fate::Pass.at_tc()
+        }
+    }
+}
+
+/// What leaves to the gateway, as `watch_ethernet` hands it over.
+#[classifier]
+#[inline(always)]
+pub(crate) fn spot_leaving(ctx: TcContext) -> i32 {
+    let to_gateway = Wanted::One(Direction::ToGateway);
+    let Some(mut segment) = Segment::parse(&ctx, Link::Ethernet, to_gateway) else {
+        return Fate::Pass.at_egress();
+    };
+    segment.is_leaving = 1;
+    if segment.is_syn() {
+        turn::opens_leaving(&segment);
+    }
+    spot(&ctx, segment).at_egress()
 }
 
 /// Egress of interfaces whose packets start with the IP header.
 #[classifier]
 pub(crate) fn watch_ip(ctx: TcContext) -> i32 {
-    watch(&ctx, Link::Ip).at_tc()
+    watch::parsed(&ctx, Link::Ip).at_tc()
 }
 
 /// Far end of the agent's veth pair: the mark that the agent's socket set is the index of the
-/// interface on which the packet was caught; it goes there again, marked as released unless its source
-/// address says so already. What the agent itself tells a client goes out there.
+/// interface on which the packet was caught; it goes there again, the same way, marked as released unless its source
+/// address says so already. What the agent itself tells a client goes the other way.
 #[classifier]
 pub(crate) fn release(ctx: TcContext) -> i32 {
     let mark = frame::mark(&ctx);
-    let interface = mark & !veth::TO_CLIENT;
+    let interface = mark & !(veth::TO_CLIENT | veth::OUT);
     if interface == 0 {
         return TC_ACT_SHOT;
     }
-    if mark != interface {
-        ctx.set_mark(0);
-        // SAFETY: as below.
-        return unsafe { bpf_redirect(interface, 0) as i32 };
-    }
     let by_source = frame::source(&ctx) == Some(globals::release_source());
-    ctx.set_mark(if by_source {
+    ctx.set_mark(if by_source || mark & veth::TO_CLIENT != 0 {
         0
     } else {
         globals::release_mark()
     });
+    let way = if mark & veth::OUT != 0 {
+        0
+    } else {
+        u64::from(BPF_F_INGRESS)
+    };
     // SAFETY: the helper reads two numbers and touches no memory of ours.
-    unsafe { bpf_redirect(interface, u64::from(BPF_F_INGRESS)) as i32 }
+    unsafe { bpf_redirect(interface, way) as i32 }
 }
 
 /// Overwrites a part of the ring buffer: run by the agent, attached nowhere. One where it was full.

@@ -1,6 +1,6 @@
 //! Maps that several parts of the programs have in common.
 
-use agent_ebpf::{Counter, Flow, FlowKey, NameKey, ring, sample::Samples, search};
+use agent_ebpf::{Counter, Flow, FlowKey, NameKey, hand_over, ring, sample::Samples, search};
 use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap, LruHashMap, PerCpuArray, ProgramArray, RingBuf},
@@ -35,8 +35,8 @@ pub(crate) struct Start {
     /// The sequence number behind the last request without a body that has passed: the next one starts there, whether it is
     /// answered or not.
     pub(crate) passed: u32,
-    /// Zero.
-    pub(crate) padding: u32,
+    /// One where the client is a process of this host's, whose requests leave: answers come in at an interface.
+    pub(crate) is_leaving: u32,
 }
 
 /// Held frames and ends of flows, for the agent.
@@ -51,10 +51,9 @@ static SEARCH: Array<[u8; search::TABLE_LEN]> = Array::with_max_entries(1, 0);
 #[map]
 static SAMPLES: Array<Samples> = Array::with_max_entries(1, 0);
 
-/// The program for what comes from the gateway, to which that at the loopback interface gives it; the agent puts it there
-/// before it attaches the programs.
+/// Programs to which others give their packet, by `agent_ebpf::hand_over`; the agent puts them there before it attaches any.
 #[map]
-pub(crate) static WATCH: ProgramArray = ProgramArray::with_max_entries(1, 0);
+pub(crate) static HAND_OVER: ProgramArray = ProgramArray::with_max_entries(hand_over::COUNT, 0);
 
 #[map]
 static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counter::COUNT, 0);

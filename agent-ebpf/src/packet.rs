@@ -73,6 +73,8 @@ pub(crate) struct Segment {
     pub(crate) flow: FlowKey,
     pub(crate) direction: Direction,
     pub(crate) link: Link,
+    /// One where the client is a process of this host's, and what it sends is seen as it leaves. A word, as the direction.
+    pub(crate) is_leaving: u32,
     pub(crate) sequence: u32,
     pub(crate) acknowledged: u32,
     /// Where TCP's header starts.
@@ -286,6 +288,7 @@ fn tcp(frame: &impl Frame, link: Link, wanted: Wanted, network: Network) -> Opti
         flow,
         direction,
         link,
+        is_leaving: 0,
         sequence,
         acknowledged,
         transport: network.transport as u32,

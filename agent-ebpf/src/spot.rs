@@ -26,8 +26,7 @@ pub(crate) fn parsed(frame: &impl Frame, link: Link) -> Fate {
 
 #[inline(always)]
 pub(crate) fn spot(frame: &impl Frame, segment: Segment) -> Fate {
-    if frame.take_release() {
-        count(Counter::Released);
+    if is_released(frame) {
         return Fate::Pass;
     }
     // Every CPU has its own; without one, nothing could be told.
@@ -52,6 +51,16 @@ pub(crate) fn spot(frame: &impl Frame, segment: Segment) -> Fate {
     }
     hold::hold(frame, segment, &scratch.manner);
     Fate::Hold
+}
+
+/// Whether the agent has released a packet, which is counted.
+#[inline(always)]
+pub(crate) fn is_released(frame: &impl Frame) -> bool {
+    let is_released = frame.take_release();
+    if is_released {
+        count(Counter::Released);
+    }
+    is_released
 }
 
 /// What is to be done with a segment.

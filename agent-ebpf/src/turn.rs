@@ -245,6 +245,29 @@ pub(crate) fn answered(frame: &impl Frame, segment: &Segment) -> Answer {
     answer
 }
 
+/// Notes that a client opens a connection whose requests leave this host. The gateway has not accepted it yet, so that
+/// it is another one than was known of.
+#[inline(always)]
+pub(crate) fn opens_leaving(segment: &Segment) {
+    let next = segment.sequence;
+    if noted(segment).is_some_and(|start| {
+        // One that comes again must not undo what has come since.
+        start.is_leaving != 0 && start.next.wrapping_sub(next) <= 1
+    }) {
+        return;
+    }
+    set(segment, next, next, true);
+    if let Some(start) = noted(segment) {
+        start.is_leaving = 1;
+    }
+}
+
+/// Whether a segment of the gateway's is of a connection whose requests leave this host.
+#[inline(always)]
+pub(crate) fn is_leaving(segment: &Segment) -> bool {
+    noted(segment).is_some_and(|start| start.is_leaving != 0)
+}
+
 #[inline(always)]
 fn set(segment: &Segment, next: u32, reached: u32, may_be_held: bool) {
     let start = Start {
@@ -254,7 +277,7 @@ fn set(segment: &Segment, next: u32, reached: u32, may_be_held: bool) {
         may_be_held: u32::from(may_be_held),
         is_switched: 0,
         passed: next,
-        padding: 0,
+        is_leaving: noted(segment).map_or(0, |start| start.is_leaving),
     };
     // A full LRU map makes room by itself; where the insertion fails all the same, nothing is known of
     // the flow.

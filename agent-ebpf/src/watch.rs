@@ -70,11 +70,15 @@ fn notice_break(segment: &Segment) {
 }
 
 #[inline(always)]
-pub(crate) fn watch(frame: &impl Frame, link: Link) -> Fate {
-    let Some(segment) = Segment::parse(frame, link, Wanted::One(Direction::FromGateway)) else {
-        return Fate::Pass;
-    };
-    let segment = &segment;
+pub(crate) fn parsed(frame: &impl Frame, link: Link) -> Fate {
+    match Segment::parse(frame, link, Wanted::One(Direction::FromGateway)) {
+        Some(segment) => watch(frame, &segment),
+        None => Fate::Pass,
+    }
+}
+
+#[inline(always)]
+pub(crate) fn watch(frame: &impl Frame, segment: &Segment) -> Fate {
     if segment.is_reset() {
         notice_break(segment);
         hold::notice(frame, segment, EventKind::Reset);

@@ -18,7 +18,7 @@ use rtnetlink::{LinkUnspec, LinkVeth};
 use super::{
     claim::Claim,
     loopback::{self, Loopback},
-    template::Frame,
+    template::{Frame, Place},
 };
 use crate::spot::{Hook, ReleaseSign, SpotError, Spotter};
 
@@ -110,32 +110,37 @@ impl Port {
         interface == NEAR || interface == FAR
     }
 
-    /// Sends a frame to the ingress of an interface, with the sign that the program at its hook knows.
+    /// Sends a frame to the gateway from where its connection's are caught, with the sign that the program at that
+    /// interface's hook knows.
     ///
     /// # Errors
     /// When the kernel refuses; the client then sends its segment again.
-    pub fn send(&mut self, mut frame: Frame, interface: u32, hook: Hook) -> io::Result<()> {
-        if hook.is_xdp() {
+    pub fn send(&mut self, mut frame: Frame, place: Place, hook: Hook) -> io::Result<()> {
+        // What leaves is spotted at TC everywhere.
+        if hook.is_xdp() && !place.leaving {
             frame.set_source(self.source);
         }
-        self.send_to(&frame, interface, 0)
+        let way = if place.leaving { veth::OUT } else { 0 };
+        self.send_to(&frame, place.interface, way)
     }
 
-    /// Sends a frame out at an interface, to the client.
+    /// Sends a frame to the client from where its connection's are caught.
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn reply(&mut self, frame: &Frame, interface: u32) -> io::Result<()> {
-        self.send_to(frame, interface, veth::TO_CLIENT)
+    pub fn reply(&mut self, frame: &Frame, place: Place) -> io::Result<()> {
+        let way = if place.leaving { 0 } else { veth::OUT };
+        self.send_to(frame, place.interface, way | veth::TO_CLIENT)
     }
 
-    /// Sends a frame over loopback, or through the pair, whose far end goes by the mark: interface and direction.
-    fn send_to(&mut self, frame: &Frame, interface: u32, direction: u32) -> io::Result<()> {
+    /// Sends a frame over loopback, or through the pair, whose far end goes by the mark: the interface, and the bits of
+    /// [`veth`].
+    fn send_to(&mut self, frame: &Frame, interface: u32, way: u32) -> io::Result<()> {
         if interface == loopback::INTERFACE {
             let sent = self.loopback.send(frame)?;
             return whole(sent, frame.packet());
         }
-        let mark = interface | direction;
+        let mark = interface | way;
         if self.mark != Some(mark) {
             setsockopt(&self.socket.as_fd(), Mark, &mark)?;
             self.mark = Some(mark);

@@ -85,6 +85,15 @@ impl Frame {
     }
 }
 
+/// Where a connection's frames are caught, and go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Index of the interface.
+    pub interface: u32,
+    /// Whether they leave that, and what its client is told comes in there; else they come in.
+    pub leaving: bool,
+}
+
 /// The headers of a connection's frames.
 #[derive(Clone)]
 pub struct Template {
@@ -94,7 +103,7 @@ pub struct Template {
     pub(super) network: Vec<u8>,
     /// TCP header with its options.
     pub(super) transport: Vec<u8>,
-    interface: u32,
+    place: Place,
     sequence: u32,
     payload: Range<usize>,
     /// The sequence number at which the segment that was read ended the client's bytes.
@@ -145,7 +154,10 @@ impl Template {
             link: link(frame, link_length, packet, held.vlan),
             network: packet[..network_length].to_vec(),
             transport: tcp[..transport_length].to_vec(),
-            interface: held.interface,
+            place: Place {
+                interface: held.interface,
+                leaving: held.leaving,
+            },
             sequence,
             payload,
             fin,
@@ -161,10 +173,10 @@ impl Template {
         self
     }
 
-    /// The index of the interface on which the frame was caught.
+    /// Where the frame was caught.
     #[must_use]
-    pub fn interface(&self) -> u32 {
-        self.interface
+    pub fn place(&self) -> Place {
+        self.place
     }
 
     /// The segment's sequence number.
@@ -201,7 +213,7 @@ impl Template {
     /// The largest packet that is known to get through, of one with so many bytes of headers.
     fn most(&self, headers: usize) -> usize {
         // Nothing is forwarded there, and the client's segments say only how it writes.
-        if self.interface == LOOPBACK {
+        if self.place.interface == LOOPBACK {
             return IP_MAX;
         }
         let least = if is_ipv4(&self.network) {

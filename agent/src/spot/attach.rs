@@ -17,42 +17,14 @@ use nix::net::if_::if_nametoindex;
 use super::{Attach, Hook, Interface, SpotError, hook, qdisc_at_hooks};
 use crate::chain;
 
-/// The TC programs for an interface.
-#[derive(Clone, Copy)]
-struct Programs {
-    ingress: &'static str,
-    egress: Option<&'static str>,
-}
-
-impl Programs {
-    fn of(ebpf: &mut Ebpf, interface: &Interface) -> Self {
-        if interface.loopback {
-            match classifier(ebpf, LOOPBACK) {
-                Ok(_) => {
-                    return Self {
-                        ingress: LOOPBACK,
-                        egress: None,
-                    };
-                }
-                // Calls and tail calls in one program are not for every kernel (arm64 before Linux 6.0).
-                Err(error) => tracing::debug!(%error, "two programs on loopback instead of one"),
-            }
-        }
-        let (ingress, egress) = match interface.ethernet {
-            true => (SPOT, WATCH),
-            false => ("spot_ip", "watch_ip"),
-        };
-        Self {
-            ingress,
-            egress: Some(egress),
-        }
-    }
-}
-
 /// Ingress of interfaces with an Ethernet header.
 pub(super) const SPOT: &str = "spot_ethernet";
 /// Egress of the same.
 pub(super) const WATCH: &str = "watch_ethernet";
+/// To which that hands over what leaves this host.
+pub(super) const LEAVING: &str = "spot_leaving";
+/// Ingress of the same at TC, where XDP spots.
+const ANSWER: &str = "answer_ethernet";
 /// Whatever goes out on the loopback interface comes in on it: there one program does the work of both.
 const LOOPBACK: &str = "spot_loopback";
 const XDP: &str = "spot_xdp";
@@ -63,13 +35,8 @@ pub(super) struct Attached {
     pub(super) hook: Hook,
     /// What was asked for.
     pub(super) wanted: Attach,
-    ingress: Ingress,
-    egress: Option<Tc>,
-}
-
-enum Ingress {
-    Tc(Tc),
-    Xdp(XdpLinkId),
+    xdp: Option<XdpLinkId>,
+    tc: Vec<Tc>,
 }
 
 /// A program at TC.
@@ -85,66 +52,58 @@ impl Attached {
         interface: &Interface,
         wanted: Attach,
     ) -> Result<Self, SpotError> {
-        let programs = Programs::of(ebpf, interface);
-        let name = interface.name.clone();
-        // At first what holds requests.
-        let (hook, ingress) = match at_xdp_if(ebpf, interface, wanted) {
-            Some((hook, link)) => (hook, Ingress::Xdp(link)),
-            None => {
-                let tc = Tc::at(ebpf, programs.ingress, &name, TcAttachType::Ingress)?;
-                (Hook::Tc, Ingress::Tc(tc))
-            }
+        let (hook, xdp) = match at_xdp_if(ebpf, interface, wanted) {
+            Some((hook, link)) => (hook, Some(link)),
+            None => (Hook::Tc, None),
         };
-        let egress = programs
-            .egress
-            .map(|program| Tc::at(ebpf, program, &name, TcAttachType::Egress));
-        match egress.transpose() {
-            Ok(egress) => Ok(Self {
-                name,
-                hook,
-                wanted,
-                ingress,
-                egress,
-            }),
-            Err(error) => {
-                // Left there, it would be in the way of the next attempt.
-                ingress.detach(ebpf, &name);
-                Err(error)
+        let mut attached = Self {
+            name: interface.name.clone(),
+            hook,
+            wanted,
+            xdp,
+            tc: Vec::new(),
+        };
+        for (program, at) in at_tc_beside(interface, hook) {
+            match at_tc(ebpf, program, &interface.name, at) {
+                Ok(link) => attached.tc.push(Tc { program, link }),
+                Err(error) => {
+                    // Left there, the others would be in the way of the next attempt.
+                    attached.detach(ebpf);
+                    return Err(error);
+                }
             }
         }
+        Ok(attached)
     }
 
     /// Lets go of them. With an interface that is gone the kernel has detached them already, and only
     /// the handles are left.
     pub(super) fn detach(self, ebpf: &mut Ebpf) {
-        self.ingress.detach(ebpf, &self.name);
-        if let Some(egress) = self.egress {
-            note(&self.name, egress.detach(ebpf));
+        if let Some(link) = self.xdp {
+            let result = xdp(ebpf).and_then(|program| detached(XDP, program.detach(link)));
+            note(&self.name, result);
+        }
+        for tc in self.tc {
+            note(&self.name, tc.detach(ebpf));
         }
     }
 }
 
-impl Ingress {
-    fn detach(self, ebpf: &mut Ebpf, interface: &str) {
-        let result = match self {
-            Self::Tc(tc) => tc.detach(ebpf),
-            Self::Xdp(link) => xdp(ebpf).and_then(|program| detached(XDP, program.detach(link))),
-        };
-        note(interface, result);
-    }
+/// The programs at TC for an interface that is spotted at this hook; first what holds requests.
+fn at_tc_beside(interface: &Interface, hook: Hook) -> Vec<(&'static str, TcAttachType)> {
+    let (ingress, egress) = match (interface.ethernet, hook) {
+        _ if interface.loopback => return vec![(LOOPBACK, TcAttachType::Ingress)],
+        (false, _) => ("spot_ip", "watch_ip"),
+        (true, Hook::Tc) => (SPOT, WATCH),
+        (true, Hook::XdpDriver | Hook::XdpGeneric) => (ANSWER, WATCH),
+    };
+    vec![
+        (ingress, TcAttachType::Ingress),
+        (egress, TcAttachType::Egress),
+    ]
 }
 
 impl Tc {
-    fn at(
-        ebpf: &mut Ebpf,
-        program: &'static str,
-        interface: &str,
-        hook: TcAttachType,
-    ) -> Result<Self, SpotError> {
-        let link = at_tc(ebpf, program, interface, hook)?;
-        Ok(Self { program, link })
-    }
-
     fn detach(self, ebpf: &mut Ebpf) -> Result<(), SpotError> {
         let program = classifier(ebpf, self.program)?;
         detached(self.program, program.detach(self.link))

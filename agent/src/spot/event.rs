@@ -43,6 +43,8 @@ pub struct HeldFrame {
     pub time: u64,
     /// Index of the interface at which it was caught.
     pub interface: u32,
+    /// Whether it was caught as it left that: its client is a process of this host's.
+    pub leaving: bool,
     /// The VLAN tag that the interface had stripped, as the four bytes of a frame: protocol and TCI.
     pub vlan: Option<u32>,
     /// Whether the frame starts with an Ethernet header (else with the IP header).
@@ -106,6 +108,7 @@ fn parse(record: &[u8]) -> Result<Event, BadEvent> {
                 flow: header.flow,
                 time: header.time,
                 interface: header.interface,
+                leaving: header.flags & flag::LEAVING != 0,
                 vlan: (header.vlan != 0).then_some(header.vlan),
                 ethernet: header.flags & flag::ETHERNET != 0,
                 segment: header.segment,

@@ -1,7 +1,7 @@
 //! Loading the programs and attaching them to interfaces.
 use std::collections::HashMap;
 
-use agent_ebpf::{HeaderName, sample::Samples, search};
+use agent_ebpf::{HeaderName, hand_over, sample::Samples, search};
 use aya::{
     Ebpf, EbpfError, EbpfLoader,
     maps::{Array, MapData, ProgramArray, RingBuf},
@@ -11,7 +11,7 @@ use aya::{
 use super::{
     AdmissionKey, Admissions, Attach, Counters, Flows, Hook, Interface, Names, ProgramLog,
     ReleaseSign, SpotError,
-    attach::{self, Attached, SPOT, WATCH},
+    attach::{self, Attached, LEAVING, SPOT, WATCH},
     automaton,
     tables::take_map,
 };
@@ -60,7 +60,7 @@ impl Spotter {
             .load(OBJECT)
             .map_err(not_permitted)?;
         // Every host needs these; the others are loaded when an interface wants them.
-        for name in [SPOT, WATCH, RELEASE, WIPE, BARRIER] {
+        for name in [SPOT, WATCH, LEAVING, RELEASE, WIPE, BARRIER] {
             attach::classifier(&mut ebpf, name)?;
         }
         fill_array(&mut ebpf, "SEARCH", *search)?;
@@ -69,7 +69,9 @@ impl Spotter {
             header(&options.next_key_header)?,
         ]);
         fill_array(&mut ebpf, "SAMPLES", samples)?;
-        link_watch(&mut ebpf)?;
+        for (slot, program) in [(hand_over::WATCH, WATCH), (hand_over::LEAVING, LEAVING)] {
+            hand_over_to(&mut ebpf, slot, program)?;
+        }
         Ok(Self {
             ebpf,
             attached: HashMap::new(),
@@ -239,16 +241,17 @@ fn fill_array(ebpf: &mut Ebpf, name: &'static str, entry: impl aya::Pod) -> Resu
     map.set(0, entry, 0).map_err(SpotError::map(name))
 }
 
-/// Tells the program at the loopback interface which one looks at what comes from the gateway.
-fn link_watch(ebpf: &mut Ebpf) -> Result<(), SpotError> {
-    let program = attach::classifier(ebpf, WATCH)?
+/// Tells the programs which one it is that they hand some packets over to.
+fn hand_over_to(ebpf: &mut Ebpf, slot: u32, program: &'static str) -> Result<(), SpotError> {
+    const MAP: &str = "HAND_OVER";
+    let file = attach::classifier(ebpf, program)?
         .fd()
         .and_then(|fd| Ok(fd.try_clone()?))
-        .map_err(|source| attach::refused(WATCH, source))?;
+        .map_err(|source| attach::refused(program, source))?;
     // The kernel empties it once nobody has it open: it stays with the object.
-    let map = ebpf.map_mut("WATCH").ok_or(SpotError::Missing("WATCH"))?;
-    let mut map = ProgramArray::try_from(map).map_err(SpotError::map("WATCH"))?;
-    map.set(0, &program, 0).map_err(SpotError::map("WATCH"))
+    let map = ebpf.map_mut(MAP).ok_or(SpotError::Missing(MAP))?;
+    let mut map = ProgramArray::try_from(map).map_err(SpotError::map(MAP))?;
+    map.set(slot, &file, 0).map_err(SpotError::map(MAP))
 }
 
 /// Tells missing rights from a kernel that lacks something: the operator's next step differs.

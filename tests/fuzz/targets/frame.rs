@@ -32,6 +32,7 @@ fn held(frame: &[u8], ethernet: bool, vlan: Option<u32>) -> HeldFrame {
         ethernet,
         segment: 0,
         verified: false,
+        leaving: false,
         place: HeldPlace::default(),
         frame: frame.to_vec().into(),
     }

@@ -4,11 +4,14 @@ use crate::{
     check::{During as _, Outcome},
     gateway::Gateway,
     netns::Namespace,
-    scene::{PORT, Route},
+    scene::{HOST, PORT, Route, Scene},
     world::World,
 };
 
-cases![a_gateway_in_a_container_is_served_at_its_published_port_and_from_another_container];
+cases![
+    a_gateway_in_a_container_is_served_at_its_published_port_and_from_another_container,
+    a_gateway_in_a_container_is_served_from_its_own_host_at_its_published_port,
+];
 
 const BRIDGE: &str = "wire-dock";
 const BRIDGES: &str = "198.18.217.1";
@@ -20,14 +23,37 @@ const PUBLISHED: &str = "198.18.212.78";
 fn a_gateway_in_a_container_is_served_at_its_published_port_and_from_another_container(
     world: &World,
 ) -> Outcome {
+    with_containers(world, |gateway, caller| {
+        from_outside(world, gateway).during("from outside")?;
+        is_served_by(world, gateway, Route::new(caller, GATEWAYS)?).during("from another container")
+    })
+}
+
+/// Its address is translated as the packets leave: they come in nowhere on this host.
+fn a_gateway_in_a_container_is_served_from_its_own_host_at_its_published_port(
+    world: &World,
+) -> Outcome {
+    let host = &world.scene.host;
+    let rule = format!("OUTPUT -d {HOST} -p tcp --dport {PORT} -j DNAT --to {GATEWAYS}:{PORT}");
+    with_containers(world, |gateway, _| {
+        with_rule(host, &rule, || {
+            is_served_by(world, gateway, Route::new(host, HOST)?)
+        })
+    })
+}
+
+/// Does something with a gateway in one container, and another container beside it.
+fn with_containers(world: &World, work: impl FnOnce(&Gateway, &Namespace) -> Outcome) -> Outcome {
     let host = &world.scene.host;
     let (container, caller) = (
         Namespace::new("rsfaas-wire-dock1")?,
         Namespace::new("rsfaas-wire-dock2")?,
     );
     host.ip(&format!("link add {BRIDGE} type bridge"))?;
-    let done = bridge(world, [(&container, GATEWAYS), (&caller, CALLERS)])
-        .and_then(|()| are_served(world, &container, &caller));
+    let done = bridge(world, [(&container, GATEWAYS), (&caller, CALLERS)]).and_then(|()| {
+        let gateway = Gateway::start(&container, PORT, &world.containers)?;
+        work(&gateway, &caller)
+    });
     // The gateway keeps its namespace until the tests end.
     for link in ["wire-d1", "wire-d2", BRIDGE] {
         host.ip(&format!("link delete {link}"))?;
@@ -53,26 +79,25 @@ fn bridge(world: &World, containers: [(&Namespace, &str); 2]) -> Outcome {
     world.agent.wait_until_covered(BRIDGE)
 }
 
-fn are_served(world: &World, container: &Namespace, caller: &Namespace) -> Outcome {
-    let host = &world.scene.host;
-    let gateway = Gateway::start(container, PORT, &world.containers)?;
-    let forwards = host.sysctl("ipv4/ip_forward", "1")?;
+fn from_outside(world: &World, gateway: &Gateway) -> Outcome {
+    let Scene { host, client } = &world.scene;
     let rule = format!(
         "PREROUTING -d {PUBLISHED} ! -i {BRIDGE} -p tcp --dport {PORT} -j DNAT --to {GATEWAYS}:{PORT}"
     );
-    world
-        .scene
-        .client
-        .ip(&format!("route add {PUBLISHED} via {}", crate::scene::HOST))?;
-    host.run(&format!("iptables -w -t nat -A {rule}"))?;
-    let from_outside = is_served_by(world, &gateway, world.scene.wire_to(PUBLISHED)?);
-    host.run(&format!("iptables -w -t nat -D {rule}"))?;
-    world
-        .scene
-        .client
-        .ip(&format!("route delete {PUBLISHED}"))?;
+    let forwards = host.sysctl("ipv4/ip_forward", "1")?;
+    client.ip(&format!("route add {PUBLISHED} via {HOST}"))?;
+    let done = with_rule(host, &rule, || {
+        is_served_by(world, gateway, world.scene.wire_to(PUBLISHED)?)
+    });
+    client.ip(&format!("route delete {PUBLISHED}"))?;
     host.sysctl("ipv4/ip_forward", &forwards)?;
-    from_outside.during("from outside")?;
-    let from_inside = is_served_by(world, &gateway, Route::new(caller, GATEWAYS)?);
-    from_inside.during("from another container")
+    done
+}
+
+/// Does something while addresses are translated by a rule.
+fn with_rule(host: &Namespace, rule: &str, work: impl FnOnce() -> Outcome) -> Outcome {
+    host.run(&format!("iptables -w -t nat -A {rule}"))?;
+    let done = work();
+    host.run(&format!("iptables -w -t nat -D {rule}"))?;
+    done
 }

@@ -4,7 +4,10 @@ use std::io;
 use agent_ebpf::FlowKey;
 
 use super::{Flow, Switchboard};
-use crate::{release::Frame, spot::Hook};
+use crate::{
+    release::{Frame, Place},
+    spot::Hook,
+};
 
 /// What the way back through an interface asks of a frame.
 #[derive(Clone, Copy)]
@@ -46,8 +49,8 @@ impl Switchboard {
     /// Ends a client's connection.
     pub(super) fn reset(&mut self, key: &FlowKey) {
         let template = self.flows.get(key).and_then(|flow| flow.template.as_ref());
-        if let Some((frame, interface)) = template.map(|it| (it.reset(), it.interface())) {
-            self.reply(&frame, interface);
+        if let Some((frame, place)) = template.map(|it| (it.reset(), it.place())) {
+            self.reply(&frame, place);
         }
     }
 
@@ -60,12 +63,12 @@ impl Switchboard {
         let (Some(template), Some(end)) = (&flow.template, flow.connection.awaited()) else {
             return;
         };
-        let (frame, interface) = (template.acknowledgement(end), template.interface());
+        let (frame, place) = (template.acknowledgement(end), template.place());
         let reset = template.reset();
         flow.acknowledged = Some(end);
         // Before the client knows.
         noted(self.owed.note(*key, reset));
-        if self.reply(&frame, interface) {
+        if self.reply(&frame, place) {
             self.counters.heads_acknowledged += 1;
         }
     }
@@ -76,8 +79,8 @@ impl Switchboard {
     }
 
     /// Sends a client a frame; whether it was sent.
-    fn reply(&mut self, frame: &Frame, interface: u32) -> bool {
-        let sent = self.port.reply(frame, interface);
+    fn reply(&mut self, frame: &Frame, place: Place) -> bool {
+        let sent = self.port.reply(frame, place);
         if let Err(error) = &sent {
             self.counters.frames_lost += 1;
             tracing::warn!(%error, "a client could not be told what has come of it");
@@ -95,10 +98,10 @@ impl Switchboard {
         let Some(template) = self.flows.get(key).and_then(|it| it.template.as_ref()) else {
             return;
         };
-        let interface = template.interface();
-        let way = self.way(interface);
+        let place = template.place();
+        let way = self.way(place.interface);
         for frame in template.frames(sequence, bytes, way.mtu as usize) {
-            match self.port.send(frame, interface, way.hook) {
+            match self.port.send(frame, place, way.hook) {
                 Ok(()) => self.counters.frames_released += 1,
                 Err(error) => {
                     // The client sends it again, or what follows it of a head: the same bytes are released.

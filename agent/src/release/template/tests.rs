@@ -17,6 +17,7 @@ fn held(frame: Vec<u8>, ethernet: bool) -> HeldFrame {
         ethernet,
         segment: 0,
         verified: false,
+        leaving: false,
         place: HeldPlace::default(),
         frame: Zeroizing::new(frame),
     }
