@@ -9,6 +9,7 @@ mod cases;
 mod check;
 mod client;
 mod containers;
+mod dock;
 mod functions;
 mod gateway;
 mod http;

@@ -11,7 +11,7 @@ use crate::{
     control,
     openfaas::{FaasCli, Gateway, remove_left_logins},
     rebuild::{self, Swept, UnlockedNames},
-    release::end_owed,
+    release::{end_owed, remove_left},
     state::StateDir,
 };
 
@@ -54,6 +54,10 @@ pub(super) fn sweep(config: &Config) -> Result<Swept, Failure> {
     let state = StateDir::new(&config.state_dir);
     // That one may have another socket.
     let _claim = state.claim()?;
+    // Before anything else: they hold requests of which nobody takes care.
+    if let Err(error) = wait_for(async { Ok(remove_left().await) })? {
+        tell!("warning: what the agent left at the network's interfaces stays: {error}");
+    }
     // At once: their clients wait.
     match end_owed(state.root()) {
         Ok(0) => {}

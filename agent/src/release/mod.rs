@@ -16,7 +16,7 @@ mod template;
 #[cfg(feature = "host")]
 pub use owed::{Owed, end_owed};
 #[cfg(feature = "host")]
-pub use port::{Port, ReleaseError};
+pub use port::{Port, ReleaseError, remove_left};
 pub use template::{BadFrame, Frame, Place, Template};
 
 /// Index of the loopback interface, in every network namespace (`LOOPBACK_IFINDEX` in the kernel).

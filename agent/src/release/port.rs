@@ -20,7 +20,7 @@ use super::{
     loopback::{self, Loopback},
     template::{Frame, Place},
 };
-use crate::spot::{Hook, ReleaseSign, SpotError, Spotter};
+use crate::spot::{self, Hook, ReleaseSign, SpotError, Spotter};
 
 const NEAR: &str = "rsfaas0";
 const FAR: &str = "rsfaas1";
@@ -39,8 +39,10 @@ pub enum ReleaseError {
     /// It cannot be told whether another agent is at work.
     #[error("cannot take the network namespace: {0}")]
     Claim(io::Error),
-    /// The pair could not be made.
-    #[error("cannot make the pair of interfaces {NEAR} and {FAR}: {0}; is the veth module there?")]
+    /// The pair could not be made, or removed.
+    #[error(
+        "cannot make, or remove, the pair of interfaces {NEAR} and {FAR}: {0}; is the veth module there?"
+    )]
     Pair(String),
     /// The socket could not be opened.
     #[error("cannot send on interface {NEAR}: {0}")]
@@ -73,13 +75,9 @@ impl Port {
     /// When another agent has the network namespace, or the kernel refuses.
     pub async fn open(spotter: &mut Spotter, sign: &ReleaseSign) -> Result<Self, ReleaseError> {
         let claim = Claim::take()?;
-        let (connection, handle, _) =
-            rtnetlink::new_connection().map_err(|error| ReleaseError::Pair(error.to_string()))?;
-        tokio::spawn(connection);
+        let handle = netlink()?;
         let pair = |error: rtnetlink::Error| ReleaseError::Pair(error.to_string());
-        if let Ok(index) = if_nametoindex(NEAR) {
-            handle.link().del(index).execute().await.map_err(pair)?;
-        }
+        remove_pair(&handle).await.map_err(pair)?;
         handle
             .link()
             .add(LinkVeth::new(NEAR, FAR).build())
@@ -155,12 +153,41 @@ impl Port {
 
     /// Removes the pair.
     pub async fn close(self) {
-        let Ok(index) = if_nametoindex(NEAR) else {
-            return;
-        };
-        if let Err(error) = self.handle.link().del(index).execute().await {
+        if let Err(error) = remove_pair(&self.handle).await {
             tracing::warn!(%error, "interface {NEAR} is left behind");
         }
+    }
+}
+
+/// Removes what an agent that was killed has left in the network namespace: the pair of interfaces, and before Linux 6.6
+/// the programs, which hold requests still. Where another agent is at work, they are that one's, and stay.
+///
+/// # Errors
+/// When the kernel refuses.
+pub async fn remove_left() -> Result<(), ReleaseError> {
+    let _claim = match Claim::take() {
+        Err(ReleaseError::Claimed { .. }) => return Ok(()),
+        claim => claim?,
+    };
+    spot::detach_left()?;
+    remove_pair(&netlink()?)
+        .await
+        .map_err(|error| ReleaseError::Pair(error.to_string()))
+}
+
+/// A connection to the kernel, for as long as it is used.
+fn netlink() -> Result<rtnetlink::Handle, ReleaseError> {
+    let (connection, handle, _) =
+        rtnetlink::new_connection().map_err(|error| ReleaseError::Pair(error.to_string()))?;
+    tokio::spawn(connection);
+    Ok(handle)
+}
+
+/// Removes the pair, if it is there.
+async fn remove_pair(handle: &rtnetlink::Handle) -> Result<(), rtnetlink::Error> {
+    match if_nametoindex(NEAR) {
+        Ok(index) => handle.link().del(index).execute().await,
+        Err(_) => Ok(()),
     }
 }
 

@@ -12,7 +12,7 @@ use aya::{
     util::KernelVersion,
 };
 
-use nix::net::if_::if_nametoindex;
+use nix::net::if_::{if_nameindex, if_nametoindex};
 
 use super::{Attach, Hook, Interface, SpotError, hook, qdisc_at_hooks};
 use crate::chain;
@@ -28,6 +28,18 @@ const ANSWER: &str = "answer_ethernet";
 /// Whatever goes out on the loopback interface comes in on it: there one program does the work of both.
 const LOOPBACK: &str = "spot_loopback";
 const XDP: &str = "spot_xdp";
+/// The same two of interfaces whose packets start with the IP header.
+const SPOT_IP: &str = "spot_ip";
+const WATCH_IP: &str = "watch_ip";
+/// Every program at TC, and its hook.
+const ANYWHERE: [(&str, TcAttachType); 6] = [
+    (SPOT, TcAttachType::Ingress),
+    (SPOT_IP, TcAttachType::Ingress),
+    (LOOPBACK, TcAttachType::Ingress),
+    (ANSWER, TcAttachType::Ingress),
+    (WATCH, TcAttachType::Egress),
+    (WATCH_IP, TcAttachType::Egress),
+];
 
 /// The programs at an interface.
 pub(super) struct Attached {
@@ -93,7 +105,7 @@ impl Attached {
 fn at_tc_beside(interface: &Interface, hook: Hook) -> Vec<(&'static str, TcAttachType)> {
     let (ingress, egress) = match (interface.ethernet, hook) {
         _ if interface.loopback => return vec![(LOOPBACK, TcAttachType::Ingress)],
-        (false, _) => ("spot_ip", "watch_ip"),
+        (false, _) => (SPOT_IP, WATCH_IP),
         (true, Hook::Tc) => (SPOT, WATCH),
         (true, Hook::XdpDriver | Hook::XdpGeneric) => (ANSWER, WATCH),
     };
@@ -225,9 +237,33 @@ fn make_way(interface: &str, hook: TcAttachType, name: &'static str) -> Result<(
         }
         result => result.map_err(failed)?,
     }
-    match tc::qdisc_detach_program(interface, hook, name) {
+    detach_by_name(interface, hook, name).map_err(failed)
+}
+
+/// Takes away what a killed agent left, from every interface of this network namespace: where programs are attached by
+/// links, they ended with it.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn detach_left() -> Result<(), SpotError> {
+    if has_tcx() {
+        return Ok(());
+    }
+    let interfaces = if_nameindex().map_err(|error| SpotError::Netlink(error.to_string()))?;
+    for interface in &interfaces {
+        let name = interface.name().to_string_lossy();
+        for (program, hook) in ANYWHERE {
+            detach_by_name(&name, hook, program)
+                .map_err(|error| failed(program, &name, error.into()))?;
+        }
+    }
+    Ok(())
+}
+
+fn detach_by_name(interface: &str, hook: TcAttachType, program: &str) -> Result<(), TcError> {
+    match tc::qdisc_detach_program(interface, hook, program) {
         Err(TcError::IoError(error)) if error.kind() == ErrorKind::NotFound => Ok(()),
-        result => result.map_err(failed),
+        result => result,
     }
 }
 

@@ -60,7 +60,7 @@ impl Spotter {
             .load(OBJECT)
             .map_err(not_permitted)?;
         // Every host needs these; the others are loaded when an interface wants them.
-        for name in [SPOT, WATCH, LEAVING, RELEASE, WIPE, BARRIER] {
+        for name in [SPOT, WATCH, RELEASE, WIPE, BARRIER] {
             attach::classifier(&mut ebpf, name)?;
         }
         fill_array(&mut ebpf, "SEARCH", *search)?;
@@ -69,9 +69,7 @@ impl Spotter {
             header(&options.next_key_header)?,
         ]);
         fill_array(&mut ebpf, "SAMPLES", samples)?;
-        for (slot, program) in [(hand_over::WATCH, WATCH), (hand_over::LEAVING, LEAVING)] {
-            hand_over_to(&mut ebpf, slot, program)?;
-        }
+        hand_over_to(&mut ebpf, hand_over::WATCH, WATCH)?;
         Ok(Self {
             ebpf,
             attached: HashMap::new(),
@@ -91,6 +89,9 @@ impl Spotter {
             }
             Some(_) => self.detach(interface.index),
             None => {}
+        }
+        if !interface.loopback {
+            hand_over_to(&mut self.ebpf, hand_over::LEAVING, LEAVING)?;
         }
         let attached = Attached::to(&mut self.ebpf, interface, wanted)?;
         let hook = attached.hook;

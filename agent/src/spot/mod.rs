@@ -29,7 +29,7 @@ mod tables;
 #[cfg(feature = "host")]
 pub use admissions::{AdmissionKey, Admissions, HeadName, Known};
 #[cfg(feature = "host")]
-pub use attach::has_tcx;
+pub use attach::{detach_left, has_tcx};
 #[cfg(feature = "host")]
 pub use error::SpotError;
 pub use event::{Admitted, BadEvent, Event, HeldFrame};

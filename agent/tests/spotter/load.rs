@@ -92,6 +92,7 @@ fn the_programs_stay_well_below_the_verifiers_limit() {
         ("spot_ethernet", tc(&mut rig, "spot_ethernet")),
         ("spot_ip", tc(&mut rig, "spot_ip")),
         ("spot_loopback", tc(&mut rig, "spot_loopback")),
+        ("spot_leaving", tc(&mut rig, "spot_leaving")),
         ("watch_ethernet", tc(&mut rig, "watch_ethernet")),
         ("spot_xdp", rig.spotter.xdp().unwrap().info().unwrap()),
     ] {

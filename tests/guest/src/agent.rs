@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     sync::mpsc::{self, Receiver, Sender},
-    thread,
+    thread::{self, JoinHandle},
 };
 
 use agent_ebpf::{FlowKey, NameKind};
@@ -17,7 +17,7 @@ use rsfaas::{
     release::{Port, Template},
     spot::{
         AdmissionKey, Admissions, Attach, Event, Events, Flows, HeadName, HeldFrame, Hook,
-        Interface, InterfaceChange, Interfaces, Known, Options, ReleaseSign, Spotter,
+        Interface, InterfaceChange, Interfaces, Known, Options, ReleaseSign, Spotter, has_tcx,
     },
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -63,6 +63,7 @@ enum Order {
 pub(crate) struct Agent {
     notices: Receiver<Notice>,
     orders: UnboundedSender<Order>,
+    thread: JoinHandle<()>,
 }
 
 impl Agent {
@@ -74,13 +75,17 @@ impl Agent {
             .enable_all()
             .build()
             .trying("a runtime")?;
-        thread::spawn(move || {
+        let thread = thread::spawn(move || {
             if let Err(error) = runtime.block_on(run(&tell, told)) {
                 // The cases end before the agent does.
                 let _ = tell.send(Notice::Failed(error));
             }
         });
-        let this = Self { notices, orders };
+        let this = Self {
+            notices,
+            orders,
+            thread,
+        };
         let mut missing = interfaces.to_vec();
         while !missing.is_empty() {
             let attached = this.expect("the programs attached", |notice| match notice {
@@ -125,6 +130,13 @@ impl Agent {
         })
     }
 
+    /// Ends it without a chance to clean up.
+    pub(crate) fn kill(self) -> Result<(), Failure> {
+        drop(self.orders);
+        let ended = self.thread.join().is_ok();
+        expect(ended, "the agent's end", "it panicked")
+    }
+
     fn order(&self, order: Order) -> Result<(), Failure> {
         let sent = self.orders.send(order).is_ok();
         expect(sent, "a running agent", "it has ended")
@@ -138,6 +150,8 @@ fn load_the_rest(spotter: &mut Spotter) -> Result<(), Failure> {
         "spot_ethernet",
         "spot_ip",
         "spot_loopback",
+        "spot_leaving",
+        "answer_ethernet",
         "watch_ethernet",
         "watch_ip",
     ] {
@@ -217,7 +231,13 @@ async fn run(tell: &Sender<Notice>, mut orders: UnboundedReceiver<Order>) -> Res
             order = orders.recv() => match order {
                 Some(Order::Decide(decision)) => state.decide(&decision)?,
                 Some(Order::Remember(heads)) => state.remember(heads)?,
-                None => return Ok(()),
+                None => {
+                    // Links end with a process that is killed; without them the programs stay.
+                    if !has_tcx() {
+                        std::mem::forget(spotter);
+                    }
+                    return Ok(());
+                }
             },
         }
     }
@@ -332,14 +352,14 @@ impl State<'_> {
         let Some((_, template)) = self.flows.get(flow) else {
             return Ok(());
         };
-        let interface = template.interface();
+        let place = template.place();
         let (mtu, hook) = self
             .links
-            .get(&interface)
+            .get(&place.interface)
             .copied()
             .unwrap_or((1500, Hook::Tc));
         for frame in template.frames(sequence, bytes, mtu as usize) {
-            let sent = self.port.send(frame, interface, hook);
+            let sent = self.port.send(frame, place, hook);
             sent.trying("send a released frame")?;
         }
         Ok(())

@@ -5,11 +5,14 @@ use std::{
     thread,
 };
 
-use rsfaas::head::{Decision, Target};
+use rsfaas::{
+    head::{Decision, Target},
+    release::remove_left,
+};
 
 use crate::{
     agent::{Agent, KEY_HEADER, Notice, SEALED},
-    failure::{Failure, expect},
+    failure::{Failure, Trying as _, expect},
     network::{
         ClientSide, GATEWAY, GATEWAY_V4, GATEWAY_V6, GATEWAY_VLAN, GATEWAY_VLAN_V4, GATEWAY_VLAN_V6,
     },
@@ -106,35 +109,41 @@ pub(crate) fn all() -> Result<Vec<Outcome>, Failure> {
             outcomes.push((format!("{name} ({})", route.name), case(&rig, route)));
         }
     }
+    outcomes.push((
+        "after an agent was killed, and swept, requests go on".to_owned(),
+        swept(rig),
+    ));
     Ok(outcomes)
 }
 
-impl Rig {
-    /// A client calls, and meanwhile something is looked at.
-    fn calling(
-        &self,
-        route: &Route,
-        pieces: &[&[u8]],
-        look: impl FnOnce() -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
-        let server = SocketAddr::from((route.address, PORT));
-        let (beyond, client) = (route.beyond, &self.client);
-        thread::scope(|scope| {
-            let call = scope.spawn(|| {
-                if beyond {
-                    client.inside(|| call(server, pieces))
-                } else {
-                    call(server, pieces)
-                }
-            });
-            let looked = look();
-            let called = call
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            looked.and(called)
-        })
+/// With their key: nobody takes it out.
+fn swept(rig: Rig) -> Result<(), Failure> {
+    let Rig {
+        agent,
+        server,
+        client,
+    } = rig;
+    let request = head(0);
+    agent.kill()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .trying("a runtime")?;
+    runtime.block_on(remove_left())?;
+    for route in ROUTES {
+        calling(&client, &route, &[request.as_bytes()], || {
+            let seen = server.sees(request.len())?;
+            expect(
+                seen == request.as_bytes(),
+                "the request as it is",
+                "it was changed",
+            )
+        })?;
     }
+    Ok(())
+}
 
+impl Rig {
     /// The request is held; then it goes to the unlocked function, and reads as that.
     fn unlocked(&self, head: &str, body: &str) -> Result<(), Failure> {
         let request = self.agent.expect("a held request", |notice| match notice {
@@ -169,6 +178,30 @@ impl Rig {
     }
 }
 
+/// A client calls, and meanwhile something is looked at.
+fn calling(
+    client: &ClientSide,
+    route: &Route,
+    pieces: &[&[u8]],
+    look: impl FnOnce() -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let server = SocketAddr::from((route.address, PORT));
+    thread::scope(|scope| {
+        let call = scope.spawn(|| {
+            if route.beyond {
+                client.inside(|| call(server, pieces))
+            } else {
+                call(server, pieces)
+            }
+        });
+        let looked = look();
+        let called = call
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        looked.and(called)
+    })
+}
+
 fn head(length: usize) -> String {
     format!(
         "POST /function/{SEALED} HTTP/1.1\r\nHost: a\r\n{KEY_HEADER}: {KEY}\r\nContent-Length: {length}\r\n\r\n"
@@ -177,7 +210,7 @@ fn head(length: usize) -> String {
 
 fn keyless(rig: &Rig, route: &Route) -> Result<(), Failure> {
     let request = format!("GET /function/{SEALED} HTTP/1.1\r\nHost: a\r\n\r\n");
-    rig.calling(route, &[request.as_bytes()], || {
+    calling(&rig.client, route, &[request.as_bytes()], || {
         let seen = rig.server.sees(request.len())?;
         let right = seen == request.as_bytes();
         expect(right, "the request as it is", "it was changed")
@@ -187,7 +220,9 @@ fn keyless(rig: &Rig, route: &Route) -> Result<(), Failure> {
 fn keyed(rig: &Rig, route: &Route) -> Result<(), Failure> {
     let (head, body) = (head(4), "word");
     let all = format!("{head}{body}");
-    rig.calling(route, &[all.as_bytes()], || rig.unlocked(&head, body))?;
+    calling(&rig.client, route, &[all.as_bytes()], || {
+        rig.unlocked(&head, body)
+    })?;
     rig.agent.expect("the answer", |notice| {
         matches!(notice, Notice::Answer).then_some(())
     })?;
@@ -199,7 +234,7 @@ fn in_pieces(rig: &Rig, route: &Route) -> Result<(), Failure> {
     let head = head(body.len());
     let cut = head.len() / 2;
     let pieces = [&head[..cut], &head[cut..], &body].map(str::as_bytes);
-    rig.calling(route, &pieces, || rig.unlocked(&head, &body))?;
+    calling(&rig.client, route, &pieces, || rig.unlocked(&head, &body))?;
     rig.closes()
 }
 
@@ -207,9 +242,11 @@ fn again(rig: &Rig, route: &Route) -> Result<(), Failure> {
     let (head, body) = (head(4), "word");
     let all = format!("{head}{body}");
     rig.agent.remember(true)?;
-    rig.calling(route, &[all.as_bytes()], || rig.unlocked(&head, body))?;
+    calling(&rig.client, route, &[all.as_bytes()], || {
+        rig.unlocked(&head, body)
+    })?;
     rig.closes()?;
-    rig.calling(route, &[all.as_bytes()], || {
+    calling(&rig.client, route, &[all.as_bytes()], || {
         rig.reads_as_unlocked(&head, body)
     })?;
     rig.agent.expect("a request that has gone on", |notice| {

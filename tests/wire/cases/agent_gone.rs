@@ -23,6 +23,7 @@ cases![
     a_stopping_agent_ends_the_connection_of_half_a_head,
     a_killed_agents_successor_ends_the_connection_of_half_a_head,
     the_sweep_after_a_killed_agent_ends_the_connection_of_half_a_head,
+    the_sweep_after_a_killed_agent_removes_its_interfaces,
     a_connection_of_whose_head_the_rest_has_come_outlives_the_agent,
     an_agent_whose_terminal_is_gone_stops_as_if_told_to,
     a_stopping_agent_tells_so_whoever_asks_it_for_something,
@@ -164,6 +165,19 @@ fn the_sweep_after_a_killed_agent_ends_the_connection_of_half_a_head(world: &Wor
     restart(world)?;
     let said = said?;
     check!(ended?, "the connection goes on; the sweep says {said}");
+    Ok(())
+}
+
+fn the_sweep_after_a_killed_agent_removes_its_interfaces(world: &World) -> Outcome {
+    let left = || world.scene.host.ip("-brief link show type veth");
+    world.agent.kill()?;
+    let (before, swept) = (left(), world.agent.sweep(&world.scene));
+    let after = left();
+    restart(world)?;
+    swept?;
+    let (before, after) = (before?, after?);
+    check!(before.contains("rsfaas0"), "none was left: {before}");
+    check!(!after.contains("rsfaas"), "left: {after}");
     Ok(())
 }
 

@@ -8,6 +8,7 @@ mod heads;
 mod interfaces;
 mod kept_alive;
 mod lease_limit;
+mod leaving;
 mod linger;
 mod load;
 mod locking;
@@ -65,6 +66,7 @@ pub(crate) fn all() -> impl Iterator<Item = Case> {
         losses::CASES,
         arrival::CASES,
         published::CASES,
+        leaving::CASES,
         port::CASES,
         coexistence::CASES,
         load::CASES,
