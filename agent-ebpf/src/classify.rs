@@ -52,6 +52,9 @@ pub(crate) fn classify(
     }
     let is_sealed = kind.is_some();
     if !is_sealed {
+        if scratch.is_crooked != 0 {
+            return Verdict::Hold(Counter::HeldUndecided);
+        }
         scan::look_behind(frame, segment, scratch);
         if scratch.behind() == 0 {
             return pass(frame, segment, scratch, Counter::Passed);

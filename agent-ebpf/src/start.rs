@@ -52,6 +52,7 @@ pub(crate) fn read(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch)
     scratch.skip = 0;
     scratch.is_bodiless = 0;
     scratch.is_inside = 0;
+    scratch.is_crooked = 0;
     if let Some(start) = usual(frame, segment, scratch) {
         return start;
     }
@@ -80,12 +81,41 @@ fn copied(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Start
     if !matches!(start, Start::Named) {
         return start;
     }
-    let start = match path(scratch, FUNCTION).or_else(|| path(scratch, ASYNC_FUNCTION)) {
-        Some(start) => start,
-        None => other_path(scratch, segment.payload_length - skip < PREFIX_LEN as u32),
-    };
-    scratch.first = skip + target_end(scratch);
+    scratch.first = skip;
+    let start = target(frame, segment, scratch);
+    scratch.first = scratch.first() + target_end(scratch);
     start
+}
+
+/// Reads the target at the cursor. Of what stands behind a name other bytes are loaded than before: `first` is where.
+#[inline(always)]
+fn target(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Start {
+    let is_named = match path(scratch, FUNCTION).or_else(|| path(scratch, ASYNC_FUNCTION)) {
+        Some(Start::Named) if !is(at(scratch, scratch.cursor()), class::PATH_END) => {
+            scratch.first = scratch.first() + scratch.cursor();
+            scratch.cursor = 0;
+            if !load(frame, segment, scratch, scratch.first()) {
+                return Start::Other;
+            }
+            true
+        }
+        Some(start) => return start,
+        None if at(scratch, scratch.cursor()) != b'/' => return no_path(scratch),
+        None => false,
+    };
+    let rest = path_rest(scratch);
+    if is_named {
+        scratch.is_crooked = u32::from(rest != Rest::Plain);
+        return Start::Named;
+    }
+    match rest {
+        Rest::Plain => Start::Elsewhere,
+        Rest::GoesOn if segment.payload_length - scratch.first() < PREFIX_LEN as u32 => {
+            Start::Incomplete
+        }
+        // What comes later in the path is for the agent to read.
+        Rest::GoesOn | Rest::Unusual => Start::Unusual,
+    }
 }
 
 /// Where the target ends whose name, or path, ends at the cursor, or some bytes before.
@@ -104,9 +134,7 @@ fn target_end(scratch: &Scratch) -> u32 {
 fn length_before_space(words: &[[u8; 8]], first: u32) -> u32 {
     let (mut length, mut is_before) = (0, 1);
     for (number, word) in words.iter().enumerate() {
-        // No branch: the verifier would follow each.
-        let is_looked_at = (first as i32 - number as i32 - 1) as u32 >> 31;
-        is_before &= 1 ^ (word::has(b' ', word) & is_looked_at);
+        is_before &= 1 ^ (word::has(b' ', word) & is_at_most(first, number as u32));
         length += 8 * is_before;
     }
     length
@@ -153,11 +181,35 @@ fn usual(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Option
         return None;
     }
     // Two, since of a single one the verifier does not learn that it is there.
-    if peek::<2>(frame, segment, end)?[0] != b' ' {
+    let behind = peek::<2>(frame, segment, end)?[0];
+    if behind != b' ' {
         let rest = peek::<{ 8 * REST_WORDS }>(frame, segment, end)?;
-        scratch.first = end + length_before_space(rest.as_chunks::<8>().0, 0);
+        let words = rest.as_chunks::<8>().0;
+        let length = length_before_space(words, 0);
+        if behind != b'?' && !is_straight(words, length) {
+            return None;
+        }
+        scratch.first = end + length;
     }
     Some(Start::Named)
+}
+
+/// Whether a target's rest, whose words before that with a space have a length, can have neither a dot segment nor an
+/// encoded one: it has neither such bytes, nor more words.
+#[inline(always)]
+fn is_straight(words: &[[u8; 8]], length: u32) -> bool {
+    let (mut is_crooked, mut start) = (0, 0);
+    for word in words {
+        is_crooked |= word::has_before(b' ', *b".%", word) & is_at_most(start, length);
+        start += 8;
+    }
+    is_crooked == 0 && length < 8 * words.len() as u32
+}
+
+/// One where a number is at most another one; no branch, either way of which the verifier would follow.
+#[inline(always)]
+fn is_at_most(number: u32, other: u32) -> u32 {
+    (number as i32 - other as i32 - 1) as u32 >> 31
 }
 
 /// Loads the first bytes of the payload, behind some.
@@ -249,22 +301,27 @@ fn name(scratch: &mut Scratch) -> Start {
     Start::Elsewhere
 }
 
-/// A path that starts with neither prefix: plain unless the gateway would decode it, or take segments out.
+/// How a path goes on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    /// To its end as it is.
+    Plain,
+    /// The gateway decodes it, or takes segments out.
+    Unusual,
+    /// Further than was loaded.
+    GoesOn,
+}
+
+/// Reads a path from the cursor on, and leaves its end's position there. It is unusual, too, where a name is at the
+/// cursor that a dot follows, and where it goes on behind it.
 #[inline(always)]
-fn other_path(scratch: &mut Scratch, is_cut: bool) -> Start {
-    let target = scratch.cursor();
-    if at(scratch, target) != b'/' {
-        return if scratch.prefix.bytes[..CONNECT.len()] == *CONNECT {
-            Start::Unusual
-        } else {
-            absolute(scratch, target)
-        };
-    }
+fn path_rest(scratch: &mut Scratch) -> Rest {
+    let start = scratch.cursor();
     let (mut in_path, mut behind_slash, mut is_unusual) = (1, 1, 0);
     let mut length = 1;
     for part in 0..PATH_PARTS {
         for index in 1..=PATH_PART {
-            let class = class::of(at(scratch, target + part * PATH_PART + index));
+            let class = class::of(at(scratch, start + part * PATH_PART + index));
             // Bit by bit, without a branch that the verifier would follow.
             let ends = bit(class, class::PATH_END);
             let starts_none = behind_slash & bit(class, class::NAME_END) & !ends;
@@ -278,15 +335,12 @@ fn other_path(scratch: &mut Scratch, is_cut: bool) -> Start {
         }
     }
     if is_unusual != 0 {
-        Start::Unusual
+        Rest::Unusual
     } else if in_path == 0 {
-        scratch.cursor = target + length;
-        Start::Elsewhere
-    } else if is_cut {
-        Start::Incomplete
+        scratch.cursor = start + length;
+        Rest::Plain
     } else {
-        // What comes later in the path is for the agent to read.
-        Start::Unusual
+        Rest::GoesOn
     }
 }
 
@@ -294,6 +348,16 @@ fn other_path(scratch: &mut Scratch, is_cut: bool) -> Start {
 #[inline(always)]
 fn bit(classes: u8, class: u8) -> u8 {
     (classes >> class.trailing_zeros()) & 1
+}
+
+/// A target that starts with no slash.
+#[inline(always)]
+fn no_path(scratch: &Scratch) -> Start {
+    if scratch.prefix.bytes[..CONNECT.len()] == *CONNECT {
+        Start::Unusual
+    } else {
+        absolute(scratch, scratch.cursor())
+    }
 }
 
 /// A target that starts with a scheme (RFC 9112, section 3.2.2) may lead anywhere. Without a slash behind it the

@@ -29,11 +29,32 @@ pub fn of_four(bytes: &[u8; 4]) -> u32 {
 #[must_use]
 #[inline(always)]
 pub fn has(byte: u8, bytes: &[u8; 8]) -> u32 {
-    const LOWEST: u64 = u64::from_ne_bytes([1; 8]);
-    let difference = of_eight(bytes) ^ (LOWEST * byte as u64);
-    let zeros = difference.wrapping_sub(LOWEST) & !difference & (LOWEST << 7);
-    // Its bits all come down to the lowest.
-    (black_box(zeros | zeros.wrapping_neg()) >> 63) as u32
+    is_any(places(byte, of_eight(bytes)))
+}
+
+/// One where one of two bytes is among eight others before the first of a third one, else zero; no branch either.
+#[must_use]
+#[inline(always)]
+pub fn has_before(end: u8, wanted: [u8; 2], bytes: &[u8; 8]) -> u32 {
+    let word = of_eight(bytes);
+    let ends = places(end, word);
+    let before = (ends & ends.wrapping_neg()).wrapping_sub(1);
+    is_any((places(wanted[0], word) | places(wanted[1], word)) & before)
+}
+
+const LOWEST: u64 = u64::from_ne_bytes([1; 8]);
+
+/// The highest bit of each place in a word where a byte is; behind the first of them, there may be others.
+#[inline(always)]
+fn places(byte: u8, word: u64) -> u64 {
+    let difference = word ^ (LOWEST * byte as u64);
+    difference.wrapping_sub(LOWEST) & !difference & (LOWEST << 7)
+}
+
+/// One where any bit is set: they all come down to the lowest.
+#[inline(always)]
+fn is_any(bits: u64) -> u32 {
+    (black_box(bits | bits.wrapping_neg()) >> 63) as u32
 }
 
 /// Eight bytes as a number, the first of them its lowest.
@@ -70,5 +91,23 @@ mod tests {
             bytes[place] = b' ';
             assert_eq!(has(b' ', &bytes), 1, "{place}");
         }
+    }
+
+    #[test]
+    fn a_byte_is_found_before_another_one_only() {
+        for end in 0..8 {
+            for place in 0..8 {
+                let mut bytes = *b"!-A\xaf\xa0\x00\xff?";
+                bytes[place] = b'%';
+                bytes[end] = b' ';
+                assert_eq!(
+                    has_before(b' ', *b".%", &bytes),
+                    u32::from(place < end),
+                    "{place} {end}"
+                );
+            }
+        }
+        assert_eq!(has_before(b' ', *b".%", b"abcdefg."), 1);
+        assert_eq!(has_before(b' ', *b".%", b"abcdefgh"), 0);
     }
 }

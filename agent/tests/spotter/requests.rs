@@ -193,6 +193,11 @@ fn what_is_no_request_for_a_sealed_function_passes(mut rig: Rig) {
         "GET /system/functions HTTP/1.1\r\n\r\n",
         "GET /system/functions?path=/../%2f//function/pydict HTTP/1.1\r\n\r\n",
         "GET /a.b/c..d/e-f/ HTTP/1.1\r\n\r\n",
+        "GET /function/other/users/42/ HTTP/1.1\r\n\r\n",
+        "GET /function/other/a.b/c..d HTTP/1.1\r\n\r\n",
+        "GET /function/other.openfaas-fn/a?b=/../c HTTP/1.1\r\n\r\n",
+        "GET /function/other?path=/../%2f//function/pydict HTTP/1.1\r\n\r\n",
+        "PUT /async-function/other/a?b=/%2e./pydict HTTP/1.1\r\n\r\n",
         "GET / HTTP/1.1\r\n\r\n",
         "OPTIONS * HTTP/1.1\r\n\r\n",
         "CONNECT /function/other HTTP/1.1\r\n\r\n",
@@ -205,7 +210,7 @@ fn what_is_no_request_for_a_sealed_function_passes(mut rig: Rig) {
     ]) {
         assert_eq!(rig.request(&payload), PASS, "{payload}");
     }
-    assert_eq!(rig.count("passed"), 28);
+    assert_eq!(rig.count("passed"), 38);
 }
 
 fn targets_that_are_not_in_plain_form_are_held_for_the_agent(mut rig: Rig) {
@@ -219,6 +224,16 @@ fn targets_that_are_not_in_plain_form_are_held_for_the_agent(mut rig: Rig) {
         "GET /function/py%64ict HTTP/1.1\r\n\r\n",
         "GET /function//pydict HTTP/1.1\r\n\r\n",
         "GET http://host/function/pydict HTTP/1.1\r\n\r\n",
+        "GET /function/other/../pydict HTTP/1.1\r\n\r\n",
+        "POST /function/other/1234567/../../pydict HTTP/1.1\r\n\r\n",
+        "POST /function/other/%2e%2e/pydict HTTP/1.1\r\n\r\n",
+        "POST /function/other/a/%2E./.%2e/pydict?a=b HTTP/1.1\r\n\r\n",
+        "PUT /function/other.openfaas-fn/../pydict HTTP/1.1\r\n\r\n",
+        "PUT /async-function/other/../../function/pydict HTTP/1.1\r\n\r\n",
+        &format!(
+            "GET /function/other/{}/../pydict HTTP/1.1\r\n\r\n",
+            "1234567".repeat(30)
+        ),
     ]) {
         let before = rig.count("held_undecided");
         assert_eq!(rig.request(&head), HOLD, "{head}");

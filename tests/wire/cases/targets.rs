@@ -88,6 +88,8 @@ fn a_target_that_the_gateway_redirects_goes_on_without_the_key(world: &World) ->
         format!("/x/../function/{name}"),
         format!("/system/info/..//%2e%2e/function/{name}?a=b"),
         format!("/{}/../function/{name}", "long".repeat(40)),
+        format!("/function/other/../{name}"),
+        format!("/function/other/{}/%2e./../{name}", "long".repeat(40)),
         format!("http://gateway/function//{name}"),
     ] {
         let (_, head) = ask(world, &keyed(function, &path)).during(&path)?;
