@@ -34,7 +34,7 @@ use aya_ebpf::{
 use crate::{
     fate::Fate,
     maps::HAND_OVER,
-    packet::{Direction, Link, Segment, Wanted},
+    packet::{Direction, Link, Parsed, Segment},
     spot::{is_released, spot},
 };
 
@@ -42,12 +42,11 @@ use crate::{
 #[classifier]
 #[inline(always)]
 pub(crate) fn spot_ethernet(ctx: TcContext) -> i32 {
-    let Some(segment) = Segment::parse(&ctx, Link::Ethernet, Wanted::Both) else {
-        return Fate::Pass.at_tc();
-    };
-    match segment.direction {
-        Direction::ToGateway => spot(&ctx, segment).at_tc(),
-        Direction::FromGateway => watch_arriving(&ctx, &segment),
+    match packet::parse(&ctx, Link::Ethernet, Direction::ToGateway) {
+        Parsed::Segment(segment) => spot(&ctx, segment).at_tc(),
+        // All other answers are watched as they leave.
+        Parsed::OtherWay => watch_instead(&ctx, turn::is_leaving),
+        Parsed::NotOurs => Fate::Pass.at_tc(),
     }
 }
 
@@ -55,41 +54,32 @@ pub(crate) fn spot_ethernet(ctx: TcContext) -> i32 {
 #[classifier]
 #[inline(always)]
 pub(crate) fn spot_loopback(ctx: TcContext) -> i32 {
-    let Some(segment) = Segment::parse(&ctx, Link::Ethernet, Wanted::Both) else {
-        return Fate::Pass.at_tc();
-    };
-    match segment.direction {
-        Direction::ToGateway => spot(&ctx, segment).at_tc(),
-        Direction::FromGateway => watch_instead(&ctx, &segment),
+    match packet::parse(&ctx, Link::Ethernet, Direction::ToGateway) {
+        Parsed::Segment(segment) => spot(&ctx, segment).at_tc(),
+        Parsed::OtherWay => watch_instead(&ctx, |_| true),
+        Parsed::NotOurs => Fate::Pass.at_tc(),
     }
 }
 
-/// TC ingress of interfaces where XDP spots: answers to what has left this host.
+/// TC ingress of interfaces where XDP spots.
 #[classifier]
 pub(crate) fn answer_ethernet(ctx: TcContext) -> i32 {
-    match Segment::parse(&ctx, Link::Ethernet, Wanted::One(Direction::FromGateway)) {
-        Some(segment) => watch_arriving(&ctx, &segment),
-        None => Fate::Pass.at_tc(),
-    }
+    watch_instead(&ctx, turn::is_leaving)
 }
 
-/// All other answers are watched as they leave.
+/// Hands over what comes from the gateway, if it is to be watched where it comes in: both in one would need more than a
+/// program's stack.
 #[inline(always)]
-fn watch_arriving(ctx: &TcContext, segment: &Segment) -> i32 {
-    if turn::is_leaving(segment) {
-        return watch_instead(ctx, segment);
+fn watch_instead(ctx: &TcContext, is_watched: impl FnOnce(&Segment) -> bool) -> i32 {
+    if let Some(segment) = Segment::parse(ctx, Link::Ethernet, Direction::FromGateway)
+        && is_watched(&segment)
+    {
+        // SAFETY: a program of the same type takes over, with the same packet, and does not come back.
+        unsafe { HAND_OVER.tail_call(ctx, hand_over::WATCH) };
+        // The kernel takes it out where the agent has died and its programs have not. What is known of the flow would
+        // not be right any more, and its next request be waited for in vain.
+        turn::forget(&segment);
     }
-    Fate::Pass.at_tc()
-}
-
-/// Hands over what comes from the gateway: both in one would need more than a program's stack.
-#[inline(always)]
-fn watch_instead(ctx: &TcContext, segment: &Segment) -> i32 {
-    // SAFETY: a program of the same type takes over, with the same packet, and does not come back.
-    unsafe { HAND_OVER.tail_call(ctx, hand_over::WATCH) };
-    // The kernel takes it out where the agent has died and its programs have not. What is known of the flow would
-    // not be right any more, and its next request be waited for in vain.
-    turn::forget(segment);
     Fate::Pass.at_tc()
 }
 
@@ -110,34 +100,34 @@ pub(crate) fn spot_xdp(ctx: XdpContext) -> u32 {
 /// Egress of interfaces with an Ethernet header.
 #[classifier]
 pub(crate) fn watch_ethernet(ctx: TcContext) -> i32 {
-    let Some(segment) = Segment::parse(&ctx, Link::Ethernet, Wanted::Both) else {
-        return Fate::Pass.at_tc();
-    };
-    match segment.direction {
-        Direction::FromGateway => watch::watch(&ctx, &segment).at_tc(),
-        Direction::ToGateway => {
-            if !is_released(&ctx) && leaving::is_translated(&ctx, &segment) {
-                // SAFETY: as above. Where it was taken out, nobody would answer for what is held.
-                unsafe { HAND_OVER.tail_call(&ctx, hand_over::LEAVING) };
-            }
-            Fate::Pass.at_tc()
-        }
+    match packet::parse(&ctx, Link::Ethernet, Direction::FromGateway) {
+        Parsed::Segment(segment) => watch::watch(&ctx, &segment).at_tc(),
+        Parsed::OtherWay => spot_if_translated(&ctx),
+        Parsed::NotOurs => Fate::Pass.at_tc(),
     }
+}
+
+/// Hands over what leaves to the gateway under another address than it was sent to.
+#[inline(always)]
+fn spot_if_translated(ctx: &TcContext) -> i32 {
+    if let Some(segment) = Segment::parse(ctx, Link::Ethernet, Direction::ToGateway)
+        && !is_released(ctx)
+        && leaving::is_translated(ctx, &segment)
+    {
+        // SAFETY: as above. Where it was taken out, nobody would answer for what is held.
+        unsafe { HAND_OVER.tail_call(ctx, hand_over::LEAVING) };
+    }
+    Fate::Pass.at_tc()
 }
 
 /// What leaves to the gateway, as `watch_ethernet` hands it over.
 #[classifier]
 #[inline(always)]
 pub(crate) fn spot_leaving(ctx: TcContext) -> i32 {
-    let to_gateway = Wanted::One(Direction::ToGateway);
-    let Some(mut segment) = Segment::parse(&ctx, Link::Ethernet, to_gateway) else {
-        return Fate::Pass.at_egress();
-    };
-    segment.is_leaving = 1;
-    if segment.is_syn() {
-        turn::opens_leaving(&segment);
+    match packet::parse(&ctx, Link::Ethernet, Direction::ToGateway) {
+        Parsed::Segment(segment) => spot(&ctx, segment.leaving()).at_egress(),
+        Parsed::OtherWay | Parsed::NotOurs => Fate::Pass.at_egress(),
     }
-    spot(&ctx, segment).at_egress()
 }
 
 /// Egress of interfaces whose packets start with the IP header.

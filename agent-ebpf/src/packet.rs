@@ -44,34 +44,10 @@ pub(crate) enum Direction {
     FromGateway,
 }
 
-/// Packets of which directions are looked at.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wanted {
-    One(Direction),
-    Both,
-}
-
-impl Wanted {
-    /// The direction of a packet between these ports; `None` where neither or the wrong one is the gateway's. Where both
-    /// are, it goes to the gateway.
-    #[inline(always)]
-    fn direction(self, source_port: u16, destination_port: u16) -> Option<Direction> {
-        let gateway = globals::gateway_port();
-        if self != Self::One(Direction::FromGateway) && destination_port == gateway {
-            return Some(Direction::ToGateway);
-        }
-        if self != Self::One(Direction::ToGateway) && source_port == gateway {
-            return Some(Direction::FromGateway);
-        }
-        None
-    }
-}
-
 /// A TCP segment of a flow to the gateway. The flow is always seen from the client's side.
 #[derive(Clone, Copy)]
 pub(crate) struct Segment {
     pub(crate) flow: FlowKey,
-    pub(crate) direction: Direction,
     pub(crate) link: Link,
     /// One where the client is a process of this host's, and what it sends is seen as it leaves. A word, as the direction.
     pub(crate) is_leaving: u32,
@@ -108,40 +84,49 @@ impl Segment {
         self.flags & (SYN | ACK) == SYN | ACK
     }
 
-    /// The segment, or `None` where the packet is none to or from the gateway's port.
+    /// This one, seen as it leaves.
     #[inline(always)]
-    pub(crate) fn parse(frame: &impl Frame, link: Link, wanted: Wanted) -> Option<Self> {
-        match Self::parse_linear(frame, link, wanted) {
-            Parsed::Segment(segment) => Some(segment),
-            Parsed::NotOurs => None,
-            Parsed::TooShort => {
-                // The headers may lie outside the linear part.
-                if !frame.pull(HEADERS_LEN) {
-                    return None;
-                }
-                match Self::parse_linear(frame, link, wanted) {
-                    Parsed::Segment(segment) => Some(segment),
-                    Parsed::NotOurs | Parsed::TooShort => None,
-                }
-            }
+    pub(crate) fn leaving(self) -> Self {
+        Self {
+            is_leaving: 1,
+            ..self
         }
     }
 
+    /// The segment, or `None` where the packet is none that goes this way.
     #[inline(always)]
-    fn parse_linear(frame: &impl Frame, link: Link, wanted: Wanted) -> Parsed {
-        parse(frame, link, wanted).unwrap_or(Parsed::TooShort)
+    pub(crate) fn parse(frame: &impl Frame, link: Link, direction: Direction) -> Option<Self> {
+        match parse(frame, link, direction) {
+            Parsed::Segment(segment) => Some(segment),
+            Parsed::OtherWay | Parsed::NotOurs => None,
+        }
     }
 }
 
-enum Parsed {
+/// What a packet is to one that looks for segments of a direction.
+pub(crate) enum Parsed {
+    /// One of them. Where both ports are the gateway's, it goes either way.
     Segment(Segment),
+    /// One of the other direction, or damaged.
+    OtherWay,
+    /// None to or from the gateway's port.
     NotOurs,
-    TooShort,
+}
+
+/// Looks for a segment of a direction.
+#[inline(always)]
+pub(crate) fn parse(frame: &impl Frame, link: Link, direction: Direction) -> Parsed {
+    let mut parsed = parse_linear(frame, link, direction);
+    // The headers may lie outside the linear part.
+    if parsed.is_none() && frame.pull(HEADERS_LEN) {
+        parsed = parse_linear(frame, link, direction);
+    }
+    parsed.unwrap_or(Parsed::NotOurs)
 }
 
 /// `None` where the linear part ends too early.
 #[inline(always)]
-fn parse(frame: &impl Frame, link: Link, wanted: Wanted) -> Option<Parsed> {
+fn parse_linear(frame: &impl Frame, link: Link, direction: Direction) -> Option<Parsed> {
     let (ethertype, network) = match link {
         Link::Ethernet => ethernet(frame)?,
         Link::Ip => {
@@ -166,7 +151,7 @@ fn parse(frame: &impl Frame, link: Link, wanted: Wanted) -> Option<Parsed> {
     let Some(network) = network else {
         return Some(Parsed::NotOurs);
     };
-    tcp(frame, link, wanted, network)
+    tcp(frame, link, direction, network)
 }
 
 /// What the network layer told. Addresses are read when the port is known to be the gateway's: most
@@ -252,13 +237,22 @@ fn ipv6(frame: &impl Frame, offset: usize) -> Option<Option<Network>> {
 }
 
 #[inline(always)]
-fn tcp(frame: &impl Frame, link: Link, wanted: Wanted, network: Network) -> Option<Parsed> {
+fn tcp(frame: &impl Frame, link: Link, direction: Direction, network: Network) -> Option<Parsed> {
     // The ports alone at first: of most packets nothing more is read.
     let ports = load::<[[u8; 2]; 2]>(frame, network.transport)?;
     let [source_port, destination_port] = ports.map(u16::from_be_bytes);
-    let Some(direction) = wanted.direction(source_port, destination_port) else {
-        return Some(Parsed::NotOurs);
+    let gateway = globals::gateway_port();
+    let (its, other) = match direction {
+        Direction::ToGateway => (destination_port, source_port),
+        Direction::FromGateway => (source_port, destination_port),
     };
+    if its != gateway {
+        return Some(if other == gateway {
+            Parsed::OtherWay
+        } else {
+            Parsed::NotOurs
+        });
+    }
     // In words: of single bytes the compiler would put each number together again.
     let header = load::<[u32; TCP_LEN / 4]>(frame, network.transport)?.map(u32::from_be);
     let [_, sequence, acknowledged, offset_and_flags, _] = header;
@@ -286,7 +280,6 @@ fn tcp(frame: &impl Frame, link: Link, wanted: Wanted, network: Network) -> Opti
     let end = end(frame, network.start, network.total);
     Some(Parsed::Segment(Segment {
         flow,
-        direction,
         link,
         is_leaving: 0,
         sequence,

@@ -11,14 +11,14 @@ use crate::{
     frame::Frame,
     hold::{self, Place},
     maps::{self, FLOWS, count},
-    packet::{Direction, Link, Segment, Wanted},
+    packet::{Direction, Link, Segment},
     turn::{self, Arrival},
     work::{self, Scratch},
 };
 
 #[inline(always)]
 pub(crate) fn parsed(frame: &impl Frame, link: Link) -> Fate {
-    match Segment::parse(frame, link, Wanted::One(Direction::ToGateway)) {
+    match Segment::parse(frame, link, Direction::ToGateway) {
         Some(segment) => spot(frame, segment),
         None => Fate::Pass,
     }
@@ -81,6 +81,9 @@ fn judge(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Judged
     // What a SYN brings lies elsewhere than its number says, and the text of a RST is no part of the stream
     // (RFC 9293, sections 3.4 and 3.5.3); neither tells what the client has received.
     if segment.is_syn() || segment.is_reset() {
+        if segment.is_leaving != 0 && segment.is_syn() {
+            turn::opens_leaving(segment);
+        }
         return Judged::Pass;
     }
     if segment.payload_length == 0 {

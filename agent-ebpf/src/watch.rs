@@ -9,7 +9,7 @@ use crate::{
     frame::Frame,
     hold,
     maps::FLOWS,
-    packet::{Direction, Link, Segment, Wanted},
+    packet::{Direction, Link, Segment},
     turn::{self, Answer},
 };
 
@@ -71,7 +71,7 @@ fn notice_break(segment: &Segment) {
 
 #[inline(always)]
 pub(crate) fn parsed(frame: &impl Frame, link: Link) -> Fate {
-    match Segment::parse(frame, link, Wanted::One(Direction::FromGateway)) {
+    match Segment::parse(frame, link, Direction::FromGateway) {
         Some(segment) => watch(frame, &segment),
         None => Fate::Pass,
     }

@@ -170,7 +170,7 @@ impl Switchboard {
             self.keep(&held.flow, (0, 0));
         }
         // At XDP nothing goes on by itself.
-        let is_at_tc = self.way(held.interface).hook == Hook::Tc;
+        let is_at_tc = self.way(held.caught).hook == Hook::Tc;
         let flow = self.flows.entry(held.flow).or_insert_with(|| {
             let connection = Connection::new(self.key_headers.clone());
             Flow::new(connection, held.time)

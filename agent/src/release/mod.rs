@@ -17,7 +17,7 @@ mod template;
 pub use owed::{Owed, end_owed};
 #[cfg(feature = "host")]
 pub use port::{Port, ReleaseError, remove_left};
-pub use template::{BadFrame, Frame, Place, Template};
+pub use template::{BadFrame, Frame, Template};
 
 /// Index of the loopback interface, in every network namespace (`LOOPBACK_IFINDEX` in the kernel).
 const LOOPBACK: u32 = 1;

@@ -18,9 +18,9 @@ use rtnetlink::{LinkUnspec, LinkVeth};
 use super::{
     claim::Claim,
     loopback::{self, Loopback},
-    template::{Frame, Place},
+    template::Frame,
 };
-use crate::spot::{self, Hook, ReleaseSign, SpotError, Spotter};
+use crate::spot::{self, Caught, Hook, ReleaseSign, SpotError, Spotter};
 
 const NEAR: &str = "rsfaas0";
 const FAR: &str = "rsfaas1";
@@ -109,26 +109,25 @@ impl Port {
     }
 
     /// Sends a frame to the gateway from where its connection's are caught, with the sign that the program at that
-    /// interface's hook knows.
+    /// hook knows.
     ///
     /// # Errors
     /// When the kernel refuses; the client then sends its segment again.
-    pub fn send(&mut self, mut frame: Frame, place: Place, hook: Hook) -> io::Result<()> {
-        // What leaves is spotted at TC everywhere.
-        if hook.is_xdp() && !place.leaving {
+    pub fn send(&mut self, mut frame: Frame, caught: Caught, hook: Hook) -> io::Result<()> {
+        if hook.is_xdp() {
             frame.set_source(self.source);
         }
-        let way = if place.leaving { veth::OUT } else { 0 };
-        self.send_to(&frame, place.interface, way)
+        let way = if caught.leaving { veth::OUT } else { 0 };
+        self.send_to(&frame, caught.interface, way)
     }
 
     /// Sends a frame to the client from where its connection's are caught.
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn reply(&mut self, frame: &Frame, place: Place) -> io::Result<()> {
-        let way = if place.leaving { 0 } else { veth::OUT };
-        self.send_to(frame, place.interface, way | veth::TO_CLIENT)
+    pub fn reply(&mut self, frame: &Frame, caught: Caught) -> io::Result<()> {
+        let way = if caught.leaving { 0 } else { veth::OUT };
+        self.send_to(frame, caught.interface, way | veth::TO_CLIENT)
     }
 
     /// Sends a frame over loopback, or through the pair, whose far end goes by the mark: the interface, and the bits of

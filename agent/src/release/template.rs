@@ -9,7 +9,7 @@ use super::{
     headers::{ACK, FIN, IPV4_LEN, IPV6_LEN, PSH, RST, SYN, TCP, TCP_LEN, is_ipv4, write_length},
     sum,
 };
-use crate::spot::HeldFrame;
+use crate::spot::{Caught, HeldFrame};
 
 const ETHERNET_LEN: usize = 14;
 const VLAN_LEN: usize = 4;
@@ -85,15 +85,6 @@ impl Frame {
     }
 }
 
-/// Where a connection's frames are caught, and go on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
-    /// Index of the interface.
-    pub interface: u32,
-    /// Whether they leave that, and what its client is told comes in there; else they come in.
-    pub leaving: bool,
-}
-
 /// The headers of a connection's frames.
 #[derive(Clone)]
 pub struct Template {
@@ -103,7 +94,7 @@ pub struct Template {
     pub(super) network: Vec<u8>,
     /// TCP header with its options.
     pub(super) transport: Vec<u8>,
-    place: Place,
+    caught: Caught,
     sequence: u32,
     payload: Range<usize>,
     /// The sequence number at which the segment that was read ended the client's bytes.
@@ -154,10 +145,7 @@ impl Template {
             link: link(frame, link_length, packet, held.vlan),
             network: packet[..network_length].to_vec(),
             transport: tcp[..transport_length].to_vec(),
-            place: Place {
-                interface: held.interface,
-                leaving: held.leaving,
-            },
+            caught: held.caught,
             sequence,
             payload,
             fin,
@@ -175,8 +163,8 @@ impl Template {
 
     /// Where the frame was caught.
     #[must_use]
-    pub fn place(&self) -> Place {
-        self.place
+    pub fn caught(&self) -> Caught {
+        self.caught
     }
 
     /// The segment's sequence number.
@@ -213,7 +201,7 @@ impl Template {
     /// The largest packet that is known to get through, of one with so many bytes of headers.
     fn most(&self, headers: usize) -> usize {
         // Nothing is forwarded there, and the client's segments say only how it writes.
-        if self.place.interface == LOOPBACK {
+        if self.caught.interface == LOOPBACK {
             return IP_MAX;
         }
         let least = if is_ipv4(&self.network) {

@@ -35,16 +35,24 @@ pub struct Admitted {
     pub sequence: u32,
 }
 
+/// Where a connection's segments are caught, and go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caught {
+    /// Index of the interface.
+    pub interface: u32,
+    /// Whether they leave that, as those of this host's own processes do, and what their client is told comes in there;
+    /// else they come in.
+    pub leaving: bool,
+}
+
 /// A held segment.
 pub struct HeldFrame {
     /// The flow.
     pub flow: FlowKey,
     /// Kernel's monotonic clock when it was held, in nanoseconds.
     pub time: u64,
-    /// Index of the interface at which it was caught.
-    pub interface: u32,
-    /// Whether it was caught as it left that: its client is a process of this host's.
-    pub leaving: bool,
+    /// Where it was caught.
+    pub caught: Caught,
     /// The VLAN tag that the interface had stripped, as the four bytes of a frame: protocol and TCI.
     pub vlan: Option<u32>,
     /// Whether the frame starts with an Ethernet header (else with the IP header).
@@ -107,8 +115,10 @@ fn parse(record: &[u8]) -> Result<Event, BadEvent> {
             Event::Held(HeldFrame {
                 flow: header.flow,
                 time: header.time,
-                interface: header.interface,
-                leaving: header.flags & flag::LEAVING != 0,
+                caught: Caught {
+                    interface: header.interface,
+                    leaving: header.flags & flag::LEAVING != 0,
+                },
                 vlan: (header.vlan != 0).then_some(header.vlan),
                 ethernet: header.flags & flag::ETHERNET != 0,
                 segment: header.segment,
@@ -194,7 +204,7 @@ mod tests {
         };
         assert_eq!(held.frame.as_slice(), b"abc");
         assert_eq!(
-            (held.time, held.interface, held.vlan),
+            (held.time, held.caught.interface, held.vlan),
             (7, 3, Some(0x88a8_0005))
         );
         assert_eq!(held.segment, 1448);

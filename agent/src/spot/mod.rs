@@ -32,7 +32,7 @@ pub use admissions::{AdmissionKey, Admissions, HeadName, Known};
 pub use attach::{detach_left, has_tcx};
 #[cfg(feature = "host")]
 pub use error::SpotError;
-pub use event::{Admitted, BadEvent, Event, HeldFrame};
+pub use event::{Admitted, BadEvent, Caught, Event, HeldFrame};
 #[cfg(feature = "host")]
 pub use events::Events;
 #[cfg(feature = "host")]

@@ -100,7 +100,7 @@ impl PacketPath {
     fn release(&mut self, sequence: u32, bytes: &[u8]) {
         let template = self.template.as_ref().unwrap();
         for frame in template.frames(sequence, bytes, self.mtu) {
-            self.port.send(frame, template.place(), self.hook).unwrap();
+            self.port.send(frame, template.caught(), self.hook).unwrap();
         }
     }
 }

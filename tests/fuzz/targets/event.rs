@@ -11,7 +11,7 @@ fuzz_target!(|record: &[u8]| {
     if let Ok(Event::Held(held)) = Event::parse(record) {
         assert!(record[size_of::<EventHeader>()..].starts_with(&held.frame));
         if let Ok(template) = Template::of(&held) {
-            assert_eq!(template.interface(), held.interface);
+            assert_eq!(template.caught(), held.caught);
         }
     }
 });

@@ -11,7 +11,7 @@ use agent_ebpf::{FlowKey, HeldPlace};
 use libfuzzer_sys::fuzz_target;
 use rsfaas::{
     release::{Frame, Template},
-    spot::HeldFrame,
+    spot::{Caught, HeldFrame},
 };
 
 const INTERFACE: u32 = 7;
@@ -27,12 +27,14 @@ fn held(frame: &[u8], ethernet: bool, vlan: Option<u32>) -> HeldFrame {
             destination_port: 8080,
         },
         time: 0,
-        interface: INTERFACE,
+        caught: Caught {
+            interface: INTERFACE,
+            leaving: false,
+        },
         vlan,
         ethernet,
         segment: 0,
         verified: false,
-        leaving: false,
         place: HeldPlace::default(),
         frame: frame.to_vec().into(),
     }

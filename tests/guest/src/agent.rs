@@ -352,14 +352,14 @@ impl State<'_> {
         let Some((_, template)) = self.flows.get(flow) else {
             return Ok(());
         };
-        let place = template.place();
+        let caught = template.caught();
         let (mtu, hook) = self
             .links
-            .get(&place.interface)
+            .get(&caught.interface)
             .copied()
             .unwrap_or((1500, Hook::Tc));
         for frame in template.frames(sequence, bytes, mtu as usize) {
-            let sent = self.port.send(frame, place, hook);
+            let sent = self.port.send(frame, caught, hook);
             sent.trying("send a released frame")?;
         }
         Ok(())

@@ -5,8 +5,8 @@ use agent_ebpf::FlowKey;
 
 use super::{Flow, Switchboard};
 use crate::{
-    release::{Frame, Place},
-    spot::Hook,
+    release::Frame,
+    spot::{Caught, Hook},
 };
 
 /// What the way back through an interface asks of a frame.
@@ -49,8 +49,8 @@ impl Switchboard {
     /// Ends a client's connection.
     pub(super) fn reset(&mut self, key: &FlowKey) {
         let template = self.flows.get(key).and_then(|flow| flow.template.as_ref());
-        if let Some((frame, place)) = template.map(|it| (it.reset(), it.place())) {
-            self.reply(&frame, place);
+        if let Some((frame, caught)) = template.map(|it| (it.reset(), it.caught())) {
+            self.reply(&frame, caught);
         }
     }
 
@@ -63,12 +63,12 @@ impl Switchboard {
         let (Some(template), Some(end)) = (&flow.template, flow.connection.awaited()) else {
             return;
         };
-        let (frame, place) = (template.acknowledgement(end), template.place());
+        let (frame, caught) = (template.acknowledgement(end), template.caught());
         let reset = template.reset();
         flow.acknowledged = Some(end);
         // Before the client knows.
         noted(self.owed.note(*key, reset));
-        if self.reply(&frame, place) {
+        if self.reply(&frame, caught) {
             self.counters.heads_acknowledged += 1;
         }
     }
@@ -79,8 +79,8 @@ impl Switchboard {
     }
 
     /// Sends a client a frame; whether it was sent.
-    fn reply(&mut self, frame: &Frame, place: Place) -> bool {
-        let sent = self.port.reply(frame, place);
+    fn reply(&mut self, frame: &Frame, caught: Caught) -> bool {
+        let sent = self.port.reply(frame, caught);
         if let Err(error) = &sent {
             self.counters.frames_lost += 1;
             tracing::warn!(%error, "a client could not be told what has come of it");
@@ -98,10 +98,10 @@ impl Switchboard {
         let Some(template) = self.flows.get(key).and_then(|it| it.template.as_ref()) else {
             return;
         };
-        let place = template.place();
-        let way = self.way(place.interface);
+        let caught = template.caught();
+        let way = self.way(caught);
         for frame in template.frames(sequence, bytes, way.mtu as usize) {
-            match self.port.send(frame, place, way.hook) {
+            match self.port.send(frame, caught, way.hook) {
                 Ok(()) => self.counters.frames_released += 1,
                 Err(error) => {
                     // The client sends it again, or what follows it of a head: the same bytes are released.
@@ -112,8 +112,14 @@ impl Switchboard {
         }
     }
 
-    pub(super) fn way(&self, interface: u32) -> Way {
-        self.interfaces.get(&interface).copied().unwrap_or_default()
+    pub(super) fn way(&self, caught: Caught) -> Way {
+        let way = self.interfaces.get(&caught.interface).copied();
+        let mut way = way.unwrap_or_default();
+        if caught.leaving {
+            // At XDP packets only come in.
+            way.hook = Hook::Tc;
+        }
+        way
     }
 }
 

@@ -12,12 +12,14 @@ fn held(frame: Vec<u8>, ethernet: bool) -> HeldFrame {
             destination_port: 2,
         },
         time: 0,
-        interface: 3,
+        caught: Caught {
+            interface: 3,
+            leaving: false,
+        },
         vlan: None,
         ethernet,
         segment: 0,
         verified: false,
-        leaving: false,
         place: HeldPlace::default(),
         frame: Zeroizing::new(frame),
     }
@@ -164,7 +166,10 @@ fn what_every_link_takes_is_not_cut() {
     assert_eq!(lengths(&template, 1200), [1280]);
     // On loopback a short segment says nothing of what gets through.
     let caught = HeldFrame {
-        interface: LOOPBACK,
+        caught: Caught {
+            interface: LOOPBACK,
+            leaving: false,
+        },
         ..held(short, true)
     };
     let template = Template::of(&caught).unwrap();
