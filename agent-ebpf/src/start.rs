@@ -312,8 +312,7 @@ enum Rest {
     GoesOn,
 }
 
-/// Reads a path from the cursor on, and leaves its end's position there. It is unusual, too, where a name is at the
-/// cursor that a dot follows, and where it goes on behind it.
+/// Reads a path from a slash at the cursor on, or from the dot before a namespace, and leaves its end's position there.
 #[inline(always)]
 fn path_rest(scratch: &mut Scratch) -> Rest {
     let start = scratch.cursor();

@@ -25,6 +25,8 @@ use zeroize::Zeroizing;
 
 use crate::{
     failure::{Failure, Trying as _, expect},
+    network::GATEWAY,
+    others,
     server::{PATIENCE, PORT},
 };
 
@@ -45,6 +47,8 @@ pub(crate) enum Notice {
     Answer,
     /// The connection ended.
     Closed,
+    /// How often each of the other programs at the hook has run.
+    OthersRun([u64; 2]),
     /// Heads that are let in are known to the programs from here on, or none is.
     Remembers,
     /// It cannot go on.
@@ -57,6 +61,8 @@ enum Order {
     Decide(Decision),
     /// Whether heads that are let in are to be known to the programs.
     Remember(bool),
+    /// Tell how often each of the other programs at the hook has run.
+    CountOthers,
 }
 
 /// The running agent.
@@ -130,6 +136,15 @@ impl Agent {
         })
     }
 
+    /// How often each of the other programs at the hook has run.
+    pub(crate) fn others_run(&self) -> Result<[u64; 2], Failure> {
+        self.order(Order::CountOthers)?;
+        self.expect("a count", |notice| match notice {
+            Notice::OthersRun(runs) => Some(runs),
+            _ => None,
+        })
+    }
+
     /// Ends it without a chance to clean up.
     pub(crate) fn kill(self) -> Result<(), Failure> {
         drop(self.orders);
@@ -199,6 +214,8 @@ async fn run(tell: &Sender<Notice>, mut orders: UnboundedReceiver<Order>) -> Res
     })?;
     load_the_rest(&mut spotter)?;
     spotter.names()?.insert(SEALED, NameKind::Sealed)?;
+    let _counted = others::counted()?;
+    others::attach_before(&mut spotter, GATEWAY)?;
     let port = Port::open(&mut spotter, &release).await?;
     let mut events = Events::new(spotter.ring()?)?;
     let mut interfaces = Interfaces::follow().await?;
@@ -231,6 +248,9 @@ async fn run(tell: &Sender<Notice>, mut orders: UnboundedReceiver<Order>) -> Res
             order = orders.recv() => match order {
                 Some(Order::Decide(decision)) => state.decide(&decision)?,
                 Some(Order::Remember(heads)) => state.remember(heads)?,
+                Some(Order::CountOthers) => {
+                    state.notify(Notice::OthersRun(others::runs(&mut spotter)?));
+                }
                 None => {
                     // Links end with a process that is killed; without them the programs stay.
                     if !has_tcx() {
@@ -246,6 +266,9 @@ async fn run(tell: &Sender<Notice>, mut orders: UnboundedReceiver<Order>) -> Res
 impl State<'_> {
     fn attach(&mut self, spotter: &mut Spotter, interface: Interface) -> Result<(), Failure> {
         let hook = spotter.attach(&interface, Attach::Tc)?;
+        if interface.name == GATEWAY && !self.links.contains_key(&interface.index) {
+            others::attach_after(spotter, GATEWAY)?;
+        }
         self.links.insert(interface.index, (interface.mtu, hook));
         self.notify(Notice::Attached(interface.name));
         Ok(())

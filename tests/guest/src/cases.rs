@@ -110,10 +110,28 @@ pub(crate) fn all() -> Result<Vec<Outcome>, Failure> {
         }
     }
     outcomes.push((
+        "other programs on the hook run, attached before and after".to_owned(),
+        beside_others(&rig),
+    ));
+    outcomes.push((
         "after an agent was killed, and swept, requests go on".to_owned(),
         swept(rig),
     ));
     Ok(outcomes)
+}
+
+fn beside_others(rig: &Rig) -> Result<(), Failure> {
+    let before = rig.agent.others_run()?;
+    let [route, ..] = &ROUTES;
+    keyless(rig, route)?;
+    let after = rig.agent.others_run()?;
+    // SYN, ACK and the request, at least.
+    let ran = after.iter().zip(before).all(|(now, then)| now - then >= 3);
+    expect(
+        ran,
+        "three runs of each",
+        format!("{before:?} became {after:?}"),
+    )
 }
 
 /// With their key: nobody takes it out.

@@ -2,6 +2,8 @@
 
 use std::{io, sync::mpsc::RecvTimeoutError};
 
+use aya::programs::ProgramError;
+
 /// Each names what was tried.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
@@ -22,6 +24,9 @@ pub(crate) enum Failure {
     /// The way back.
     #[error(transparent)]
     Release(#[from] rsfaas::release::ReleaseError),
+    /// A program that is not the agent's.
+    #[error("the other program: {0}")]
+    Other(#[from] ProgramError),
     /// A held frame that cannot be read.
     #[error(transparent)]
     Frame(#[from] rsfaas::release::BadFrame),

@@ -9,6 +9,7 @@ mod cases;
 mod failure;
 mod machine;
 mod network;
+mod others;
 mod server;
 
 use std::process::ExitCode;
