@@ -35,6 +35,13 @@ pub fn of(byte: u8) -> u8 {
     CLASSES[usize::from(byte)]
 }
 
+/// Whether a byte is of one of these classes.
+#[inline(always)]
+#[must_use]
+pub fn is(byte: u8, classes: u8) -> bool {
+    of(byte) & classes != 0
+}
+
 const fn classes_of(byte: u8) -> u8 {
     match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => METHOD | NAME | SCHEME,

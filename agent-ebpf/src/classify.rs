@@ -10,7 +10,8 @@ use crate::{
     maps::NAMES,
     packet::Segment,
     scan::{self, Found},
-    start::{self, Start},
+    start,
+    target::Start,
     turn,
     work::Scratch,
 };

@@ -68,8 +68,12 @@ pub struct Flow {
     pub next_head_known: u32,
     /// What the client has acknowledged, as far as was seen.
     pub acknowledged: u32,
+    /// Whether the client is a process of this host's, whose requests leave: one, or zero.
+    pub is_leaving: u32,
+    /// Zero.
+    pub padding: u32,
 }
-crate::plain!(Flow, 48);
+crate::plain!(Flow, 56);
 
 impl Flow {
     /// A flow of which every segment is held, last seen at a time of the monotonic clock.
@@ -86,6 +90,8 @@ impl Flow {
             finished: 0,
             next_head: 0,
             next_head_known: 0,
+            is_leaving: 0,
+            padding: 0,
         }
     }
 

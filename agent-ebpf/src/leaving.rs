@@ -12,13 +12,20 @@ const INET6: u32 = 10;
 /// What IPv4 addresses start with where they are written as those of IPv6 (RFC 4291, section 2.5.5.2).
 const MAPPED: [u32; 3] = [0, 0, 0xffff_u32.to_be()];
 
-/// Whether a packet was sent by a process of this host's to another address, or port, than it bears. What goes on by way
-/// of a proxy of this host's bears the one to which it was sent: it was spotted on its way to that.
+/// Whether a packet was made by this host's own stack. What came in here may still belong to a socket, of a container that
+/// is connected by a veth pair.
+#[inline(always)]
+pub(crate) fn is_of_this_host(ctx: &TcContext) -> bool {
+    // SAFETY: the kernel hands a valid context, and rewrites this access to the packet's field.
+    unsafe { (*ctx.skb.skb).ingress_ifindex == 0 }
+}
+
+/// Whether a packet of this host's was sent to another address, or port, than it bears. What goes on by way of a proxy
+/// of this host's bears the one to which it was sent: it was spotted on its way to that.
 #[inline(always)]
 pub(crate) fn is_translated(ctx: &TcContext, segment: &Segment) -> bool {
-    // SAFETY: the kernel hands a valid context, and rewrites this access to the packet's field.
+    // SAFETY: as above.
     let socket = unsafe { (*ctx.skb.skb).__bindgen_anon_2.sk };
-    // Forwarded packets have none.
     if socket.is_null() {
         return false;
     }

@@ -18,6 +18,7 @@ mod packet;
 mod scan;
 mod spot;
 mod start;
+mod target;
 mod turn;
 mod watch;
 mod wipe;
@@ -110,9 +111,12 @@ pub(crate) fn watch_ethernet(ctx: TcContext) -> i32 {
 /// Hands over what leaves to the gateway under another address than it was sent to.
 #[inline(always)]
 fn spot_if_translated(ctx: &TcContext) -> i32 {
-    if let Some(segment) = Segment::parse(ctx, Link::Ethernet, Direction::ToGateway)
-        && !is_released(ctx)
-        && leaving::is_translated(ctx, &segment)
+    if !is_released(ctx)
+        && leaving::is_of_this_host(ctx)
+        && let Some(segment) = Segment::parse(ctx, Link::Ethernet, Direction::ToGateway)
+        // What TCP says in a connection's name where there is none any more has no socket with a peer.
+        && (leaving::is_translated(ctx, &segment)
+            || segment.is_reset() && turn::is_leaving(&segment))
     {
         // SAFETY: as above. Where it was taken out, nobody would answer for what is held.
         unsafe { HAND_OVER.tail_call(ctx, hand_over::LEAVING) };

@@ -43,7 +43,8 @@ pub(crate) fn spot(frame: &impl Frame, segment: Segment) -> Fate {
         },
     };
     scratch.manner.set(counter, place);
-    if is_head && admit::admit(frame, segment, scratch) {
+    // What leaves may come by another hook: that of a bridge's port.
+    if is_head && segment.is_leaving == 0 && admit::admit(frame, segment, scratch) {
         return notice_end(frame, segment);
     }
     if segment.is_fin() {
@@ -191,6 +192,7 @@ fn take(frame: &impl Frame, segment: &Segment, counter: Counter) -> Option<Place
         last_seen: now(),
         acknowledged: segment.acknowledged,
         next_head_known: 0,
+        is_leaving: segment.is_leaving,
         ..earlier
     };
     if FLOWS.insert(&segment.flow, flow, 0).is_err() {

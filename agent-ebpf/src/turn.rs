@@ -69,6 +69,7 @@ pub(crate) fn arrived(segment: &Segment) -> Arrival {
             is_unknown: true,
         };
     };
+    start.is_leaving = segment.is_leaving;
     let is_early = start.reached == start.next && is_before(start.next, segment.sequence);
     if !is_early {
         reach(start, segment);
@@ -262,10 +263,17 @@ pub(crate) fn opens_leaving(segment: &Segment) {
     }
 }
 
-/// Whether a segment of the gateway's is of a connection whose requests leave this host.
+/// Whether a segment is of a connection whose requests leave this host, as far as is known: of one that is older than the
+/// programs, from the first segment on that is held.
 #[inline(always)]
 pub(crate) fn is_leaving(segment: &Segment) -> bool {
-    noted(segment).is_some_and(|start| start.is_leaving != 0)
+    match noted(segment) {
+        Some(start) => start.is_leaving != 0,
+        // SAFETY: the entry stays in memory while the program runs.
+        None => FLOWS
+            .get_ptr(&segment.flow)
+            .is_some_and(|flow| unsafe { (*flow).is_leaving != 0 }),
+    }
 }
 
 #[inline(always)]
@@ -277,7 +285,7 @@ fn set(segment: &Segment, next: u32, reached: u32, may_be_held: bool) {
         may_be_held: u32::from(may_be_held),
         is_switched: 0,
         passed: next,
-        is_leaving: noted(segment).map_or(0, |start| start.is_leaving),
+        is_leaving: is_leaving(segment).into(),
     };
     // A full LRU map makes room by itself; where the insertion fails all the same, nothing is known of
     // the flow.

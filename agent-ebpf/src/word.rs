@@ -57,6 +57,37 @@ fn is_any(bits: u64) -> u32 {
     (black_box(bits | bits.wrapping_neg()) >> 63) as u32
 }
 
+/// Bytes of the words before the first with a space, from a word on.
+#[must_use]
+#[inline(always)]
+pub fn length_before_space(words: &[[u8; 8]], first: u32) -> u32 {
+    let (mut length, mut is_before) = (0, 1);
+    for (number, word) in words.iter().enumerate() {
+        is_before &= 1 ^ (has(b' ', word) & is_at_most(first, number as u32));
+        length += 8 * is_before;
+    }
+    length
+}
+
+/// Whether a target's rest, whose words before that with a space have a length, can have neither a dot segment nor an
+/// encoded one: it has neither such bytes, nor more words.
+#[must_use]
+#[inline(always)]
+pub fn is_straight(words: &[[u8; 8]], length: u32) -> bool {
+    let (mut is_crooked, mut start) = (0, 0);
+    for word in words {
+        is_crooked |= has_before(b' ', *b".%", word) & is_at_most(start, length);
+        start += 8;
+    }
+    is_crooked == 0 && length < 8 * words.len() as u32
+}
+
+/// One where a number is at most another one; no branch, either way of which the verifier would follow.
+#[inline(always)]
+fn is_at_most(number: u32, other: u32) -> u32 {
+    (number as i32 - other as i32 - 1) as u32 >> 31
+}
+
 /// Eight bytes as a number, the first of them its lowest.
 #[must_use]
 #[inline(always)]
@@ -109,5 +140,29 @@ mod tests {
         }
         assert_eq!(has_before(b' ', *b".%", b"abcdefg."), 1);
         assert_eq!(has_before(b' ', *b".%", b"abcdefgh"), 0);
+    }
+
+    #[test]
+    fn a_targets_rest_is_straight_without_dots_and_encoded_bytes() {
+        let rest = |text: &[u8; 24]| {
+            let words = text.as_chunks::<8>().0;
+            let length = length_before_space(words, 0);
+            (length, is_straight(words, length))
+        };
+        assert_eq!(rest(b"/users/42 HTTP/1.1\r\nHost"), (8, true));
+        assert_eq!(rest(b"/users/4 HTTP/1.1\r\nHost:"), (8, true));
+        assert_eq!(rest(b"/ HTTP/1.1\r\nHost: a.b\r\nH"), (0, true));
+        assert_eq!(rest(b"/users/../NAME HTTP/1.1\r"), (8, false));
+        assert_eq!(rest(b"/users/%2e%2e/NAME HTTP/"), (16, false));
+        assert_eq!(rest(b"/users/1234567/1234567/."), (24, false));
+        assert_eq!(rest(b"/users/1234567/1234567/1"), (24, false));
+    }
+
+    #[test]
+    fn words_before_a_place_do_not_count_for_a_targets_end() {
+        let words = b"GET /a HTTP/1.1\r\nHost: a";
+        let words = words.as_chunks::<8>().0;
+        assert_eq!(length_before_space(words, 0), 0);
+        assert_eq!(length_before_space(words, 1), 16);
     }
 }

@@ -56,6 +56,13 @@ impl Scratch {
         unsafe { core::ptr::read_volatile(&raw const self.cursor) }
     }
 
+    /// Loads the first bytes of a segment's payload, behind some.
+    #[inline(always)]
+    pub(crate) fn load(&mut self, frame: &impl Frame, segment: &Segment, skip: u32) -> bool {
+        let (offset, length) = (segment.payload_offset, segment.payload_length);
+        skip < length && self.prefix.load(frame, offset + skip, length - skip)
+    }
+
     /// Has all of the segment looked at as what stands behind a head.
     #[inline(always)]
     pub(crate) fn look_inside(&mut self) {

@@ -7,7 +7,7 @@ use crate::{
     world::World,
 };
 
-pub(crate) const BRIDGE: &str = "wire-dock";
+const BRIDGE: &str = "wire-dock";
 const BRIDGES: [&str; 2] = ["198.18.217.1", "fd00:5afa:217::1"];
 const CALLERS: [&str; 2] = ["198.18.217.3", "fd00:5afa:217::3"];
 /// The gateway's own addresses, IPv4 and IPv6.

@@ -75,6 +75,7 @@ impl Port {
     /// When another agent has the network namespace, or the kernel refuses.
     pub async fn open(spotter: &mut Spotter, sign: &ReleaseSign) -> Result<Self, ReleaseError> {
         let claim = Claim::take()?;
+        spot::detach_left()?;
         let handle = netlink()?;
         let pair = |error: rtnetlink::Error| ReleaseError::Pair(error.to_string());
         remove_pair(&handle).await.map_err(pair)?;

@@ -175,7 +175,7 @@ pub(super) fn at_tc(
     let options = if has_tcx() {
         TcAttachOptions::TcxOrder(LinkOrder::first())
     } else {
-        make_way(interface, hook, name)?;
+        make_way(interface, name)?;
         TcAttachOptions::Netlink(NlOptions {
             priority: 1,
             ..NlOptions::default()
@@ -223,9 +223,8 @@ pub fn has_tcx() -> bool {
     KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(6, 6, 0))
 }
 
-/// Adds the qdisc that the hooks of older kernels need, where it is not there already, and takes away
-/// what a killed agent left: there, a program outlives whoever attached it.
-fn make_way(interface: &str, hook: TcAttachType, name: &'static str) -> Result<(), SpotError> {
+/// Adds the qdisc that the hooks of older kernels need, where it is not there already.
+fn make_way(interface: &str, name: &'static str) -> Result<(), SpotError> {
     let failed = |error: TcError| failed(name, interface, error.into());
     match tc::qdisc_add_clsact(interface) {
         Err(TcError::NetlinkError(error)) if means(&error, ErrorKind::AlreadyExists) => {
@@ -233,11 +232,10 @@ fn make_way(interface: &str, hook: TcAttachType, name: &'static str) -> Result<(
                 .map_err(io::Error::from)
                 .and_then(qdisc_at_hooks)
                 .map_err(|error| failed(error.into()))?;
-            only_clsact(interface, kind)?;
+            only_clsact(interface, kind)
         }
-        result => result.map_err(failed)?,
+        result => result.map_err(failed),
     }
-    detach_by_name(interface, hook, name).map_err(failed)
 }
 
 /// Takes away what a killed agent left, from every interface of this network namespace: where programs are attached by
@@ -250,21 +248,20 @@ pub fn detach_left() -> Result<(), SpotError> {
         return Ok(());
     }
     let interfaces = if_nameindex().map_err(|error| SpotError::Netlink(error.to_string()))?;
+    let mut result = Ok(());
     for interface in &interfaces {
         let name = interface.name().to_string_lossy();
         for (program, hook) in ANYWHERE {
-            detach_by_name(&name, hook, program)
-                .map_err(|error| failed(program, &name, error.into()))?;
+            match tc::qdisc_detach_program(&name, hook, program) {
+                Ok(()) => {}
+                Err(TcError::IoError(error)) if error.kind() == ErrorKind::NotFound => {}
+                // It has just gone, with a container.
+                Err(_) if if_nametoindex(&*name).is_err() => {}
+                Err(error) => result = Err(failed(program, &name, error.into())),
+            }
         }
     }
-    Ok(())
-}
-
-fn detach_by_name(interface: &str, hook: TcAttachType, program: &str) -> Result<(), TcError> {
-    match tc::qdisc_detach_program(interface, hook, program) {
-        Err(TcError::IoError(error)) if error.kind() == ErrorKind::NotFound => Ok(()),
-        result => result,
-    }
+    result
 }
 
 /// Refuses the other qdisc that there may be. It would take the egress program for its ingress: of no answer, and no end

@@ -225,6 +225,8 @@ fn targets_that_are_not_in_plain_form_are_held_for_the_agent(mut rig: Rig) {
         "GET /function//pydict HTTP/1.1\r\n\r\n",
         "GET http://host/function/pydict HTTP/1.1\r\n\r\n",
         "GET /function/other/../pydict HTTP/1.1\r\n\r\n",
+        "POST /function/other/",
+        "PROPPATCH /function/other/..",
         "POST /function/other/1234567/../../pydict HTTP/1.1\r\n\r\n",
         "POST /function/other/%2e%2e/pydict HTTP/1.1\r\n\r\n",
         "POST /function/other/a/%2E./.%2e/pydict?a=b HTTP/1.1\r\n\r\n",
