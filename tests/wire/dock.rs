@@ -34,6 +34,10 @@ impl<'a> Dock<'a> {
             scene,
         };
         let host = &scene.host;
+        for namespace in [host, &dock.container, &dock.caller] {
+            // Nobody else has these addresses: they are good at once.
+            namespace.sysctl("ipv6/conf/default/accept_dad", "0")?;
+        }
         host.ip(&format!("link add {BRIDGE} type bridge"))?;
         for address in BRIDGES {
             add(host, address, BRIDGE)?;
