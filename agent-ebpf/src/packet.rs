@@ -36,8 +36,7 @@ pub(crate) enum Link {
     Ip,
 }
 
-/// Which of the two ports is the gateway's. A word: older verifiers want what lies on the stack aligned.
-#[repr(u32)]
+/// Which of the two ports is the gateway's.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Direction {
     ToGateway,
@@ -49,7 +48,8 @@ pub(crate) enum Direction {
 pub(crate) struct Segment {
     pub(crate) flow: FlowKey,
     pub(crate) link: Link,
-    /// One where the client is a process of this host's, and what it sends is seen as it leaves. A word, as the direction.
+    /// One where the client is a process of this host's, and what it sends is seen as it leaves. A word: older
+    /// verifiers want what lies on the stack aligned.
     pub(crate) is_leaving: u32,
     pub(crate) sequence: u32,
     pub(crate) acknowledged: u32,

@@ -258,9 +258,6 @@ pub(crate) fn opens_leaving(segment: &Segment) {
         return;
     }
     set(segment, next, next, true);
-    if let Some(start) = noted(segment) {
-        start.is_leaving = 1;
-    }
 }
 
 /// Whether a segment is of a connection whose requests leave this host, as far as is known: of one that is older than the
@@ -285,7 +282,7 @@ fn set(segment: &Segment, next: u32, reached: u32, may_be_held: bool) {
         may_be_held: u32::from(may_be_held),
         is_switched: 0,
         passed: next,
-        is_leaving: is_leaving(segment).into(),
+        is_leaving: u32::from(segment.is_leaving != 0 || is_leaving(segment)),
     };
     // A full LRU map makes room by itself; where the insertion fails all the same, nothing is known of
     // the flow.

@@ -75,10 +75,8 @@ impl Port {
     /// When another agent has the network namespace, or the kernel refuses.
     pub async fn open(spotter: &mut Spotter, sign: &ReleaseSign) -> Result<Self, ReleaseError> {
         let claim = Claim::take()?;
-        spot::detach_left()?;
-        let handle = netlink()?;
+        let handle = clear().await?;
         let pair = |error: rtnetlink::Error| ReleaseError::Pair(error.to_string());
-        remove_pair(&handle).await.map_err(pair)?;
         handle
             .link()
             .add(LinkVeth::new(NEAR, FAR).build())
@@ -169,17 +167,18 @@ pub async fn remove_left() -> Result<(), ReleaseError> {
         Err(ReleaseError::Claimed { .. }) => return Ok(()),
         claim => claim?,
     };
-    spot::detach_left()?;
-    remove_pair(&netlink()?)
-        .await
-        .map_err(|error| ReleaseError::Pair(error.to_string()))
+    clear().await.map(drop)
 }
 
-/// A connection to the kernel, for as long as it is used.
-fn netlink() -> Result<rtnetlink::Handle, ReleaseError> {
+/// Removes it, where no other agent is at work. Gives a connection to the kernel, for as long as it is used.
+async fn clear() -> Result<rtnetlink::Handle, ReleaseError> {
+    spot::detach_left()?;
     let (connection, handle, _) =
         rtnetlink::new_connection().map_err(|error| ReleaseError::Pair(error.to_string()))?;
     tokio::spawn(connection);
+    remove_pair(&handle)
+        .await
+        .map_err(|error| ReleaseError::Pair(error.to_string()))?;
     Ok(handle)
 }
 

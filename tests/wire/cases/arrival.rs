@@ -83,6 +83,21 @@ pub(super) fn is_served_by(world: &World, gateway: &Gateway, route: Route<'_>) -
         .try_for_each(|seen| is_rewritten(function, &request, seen))
 }
 
+/// The same short request, ten times on one connection.
+pub(super) fn is_served_again(world: &World, gateway: &Gateway, route: Route<'_>) -> Outcome {
+    let function = world.a()?;
+    let request = Request::keyed(function).body(b"once more");
+    let mut client = Client::open(route)?;
+    for _ in 0..10 {
+        client.write(&request.bytes())?;
+        expect_status(200, &client.answer()?)?;
+    }
+    let seen = gateway.seen(client.address()?)?;
+    check!(seen.len() == 10, "{} requests", seen.len());
+    seen.iter()
+        .try_for_each(|seen| is_rewritten(function, &request, seen))
+}
+
 fn the_wire_and_loopback_are_served_alike(world: &World) -> Outcome {
     is_served(world, world.route()?)?;
     for address in ["127.0.0.1", "::1", HOST] {

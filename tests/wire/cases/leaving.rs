@@ -2,13 +2,17 @@
 //! and come in nowhere on this host.
 use std::thread;
 
-use super::{arrival::is_served_by, cases};
+use super::{
+    arrival::{is_served_again, is_served_by},
+    cases,
+    lease_limit::keyed,
+};
 use crate::{
     check::{During as _, Outcome, check, eventually},
     client::{Client, SENT_AGAIN},
     dock::{Dock, GATEWAYS, with_rule},
     functions,
-    http::{KEY_HEADER, Request},
+    http::Request,
     scene::{HOST, HOST6, PORT, Route},
     world::{World, expect_status, is_rewritten, is_untouched},
 };
@@ -81,17 +85,9 @@ fn a_head_in_parts_is_served_from_the_gateways_host(world: &World) -> Outcome {
 
 /// The programs let no request go on by itself there: behind a bridge it would be held once more.
 fn the_same_head_is_served_over_and_over_from_the_gateways_host(world: &World) -> Outcome {
-    let request = Request::keyed(world.a()?).body(b"once more");
     from_host(world, |dock, route| {
         let known = world.agent.counter("admitted")?;
-        let mut client = Client::open(route)?;
-        for _ in 0..10 {
-            client.write(&request.bytes())?;
-            expect_status(200, &client.answer()?)?;
-        }
-        for seen in dock.gateway.seen(client.address()?)? {
-            is_rewritten(world.a()?, &request, &seen)?;
-        }
+        is_served_again(world, &dock.gateway, route)?;
         check!(
             world.agent.counter("admitted")? == known,
             "it has gone on by itself"
@@ -119,10 +115,7 @@ fn a_connection_from_the_gateways_host_outlives_the_agent(world: &World) -> Outc
 fn a_caller_on_the_gateways_host_who_goes_before_the_answer_holds_no_lease(
     world: &World,
 ) -> Outcome {
-    let name = world.a()?.name;
-    let key = &world.a()?.key;
-    let slow = Request::line(&format!("GET /function/{name}/slow HTTP/1.1"))
-        .header(&format!("{KEY_HEADER}: {key}"));
+    let slow = keyed(world, "slow")?;
     from_host(world, |dock, route| {
         let mut client = Client::open(route)?;
         client.write(&slow.bytes())?;

@@ -1,12 +1,13 @@
 //! A gateway in a container, behind an address of its host's that is translated.
-use super::{arrival::is_served_by, cases};
+use super::{
+    arrival::{is_served_again, is_served_by},
+    cases,
+};
 use crate::{
     check::Outcome,
-    client::Client,
     dock::{Dock, GATEWAYS, with_rule},
-    http::Request,
     scene::{HOST, PORT, Route},
-    world::{World, expect_status, is_rewritten},
+    world::World,
 };
 
 cases![
@@ -32,20 +33,10 @@ fn a_gateway_in_a_container_is_served_at_its_published_port(world: &World) -> Ou
 fn a_gateway_in_a_container_is_served_from_another_container_at_its_published_port(
     world: &World,
 ) -> Outcome {
-    let function = world.a()?;
     with_published(world, |dock| {
         let route = Route::new(&dock.caller, PUBLISHED)?;
         is_served_by(world, &dock.gateway, route)?;
-        let request = Request::keyed(function).body(b"again");
-        let mut client = Client::open(route)?;
-        for _ in 0..10 {
-            client.write(&request.bytes())?;
-            expect_status(200, &client.answer()?)?;
-        }
-        for seen in dock.gateway.seen(client.address()?)? {
-            is_rewritten(function, &request, &seen)?;
-        }
-        Ok(())
+        is_served_again(world, &dock.gateway, route)
     })
 }
 
