@@ -45,6 +45,8 @@ counters! {
     ForgedReset = "forged_reset",
     /// Ends of flows that could not be reported because the ring buffer was full.
     LostEnd = "lost_end",
+    /// Answers that could not be reported because the ring buffer was full; the next segment of the answer is, then.
+    LostAnswer = "lost_answer",
 }
 
 impl Counter {

@@ -130,15 +130,28 @@ fn capture<const N: usize>(
     Some(())
 }
 
-/// Tells the agent of an answer, or of the end, of a flow that it has.
+/// Tells the agent of the end of a flow that it has.
 #[inline(always)]
-pub(crate) fn notice(frame: &impl Frame, segment: &Segment, kind: EventKind) {
-    if FLOWS.get_ptr(&segment.flow).is_none() {
-        return;
-    }
-    if !tell(header(frame, segment, kind, 0)) {
+pub(crate) fn tell_end(frame: &impl Frame, segment: &Segment, kind: EventKind) {
+    if !tell_of_flow(frame, segment, kind) {
         count(Counter::LostEnd);
     }
+}
+
+/// Tells the agent of an answer, or a failure, on a flow that it has. False where the ring buffer had no room.
+#[inline(always)]
+pub(crate) fn tell_answer(frame: &impl Frame, segment: &Segment, kind: EventKind) -> bool {
+    let is_told = tell_of_flow(frame, segment, kind);
+    if !is_told {
+        count(Counter::LostAnswer);
+    }
+    is_told
+}
+
+/// Tells the agent of a flow, if it has that. False where the ring buffer had no room.
+#[inline(always)]
+fn tell_of_flow(frame: &impl Frame, segment: &Segment, kind: EventKind) -> bool {
+    FLOWS.get_ptr(&segment.flow).is_none() || tell(header(frame, segment, kind, 0))
 }
 
 /// Tells the agent that whatever was reserved before has been told; whether there was room.

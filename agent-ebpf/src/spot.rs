@@ -230,13 +230,13 @@ fn notice_fin(segment: &Segment) {
 fn notice_end(frame: &impl Frame, segment: &Segment) -> Fate {
     if segment.is_reset() {
         if turn::ends(segment) {
-            hold::notice(frame, segment, EventKind::Reset);
+            hold::tell_end(frame, segment, EventKind::Reset);
         } else {
             count(Counter::ForgedReset);
         }
     } else if segment.is_fin() {
         notice_fin(segment);
-        hold::notice(frame, segment, EventKind::ClientFin);
+        hold::tell_end(frame, segment, EventKind::ClientFin);
     }
     Fate::Pass
 }

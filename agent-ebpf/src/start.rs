@@ -9,7 +9,7 @@ use crate::{
     frame::Frame,
     packet::{Segment, peek},
     target::{self, FUNCTION, METHOD_LEN, Start},
-    work::{PREFIX_LEN, Scratch},
+    work::Scratch,
 };
 
 /// Line ends before a request that the gateway's server skips; more of them it refuses.

@@ -36,16 +36,22 @@ fn notice_answer(frame: &impl Frame, segment: &Segment) {
     if answer != Answer::GoesOn {
         flow.last_seen = now;
     }
-    if flow.awaited == Awaited::Answer as u32 {
+    // Set before the agent is told, since it may set both anew at once; and back where it could not be told, so that it
+    // is with the next of the answer.
+    let (awaited, state) = (flow.awaited, flow.state);
+    let is_leave = awaited == Awaited::Leave as u32;
+    if is_leave || awaited == Awaited::Answer as u32 {
         flow.awaited = Awaited::Nothing as u32;
-        hold::notice(frame, segment, EventKind::Answer);
     }
-    if flow.awaited == Awaited::Leave as u32 {
-        flow.awaited = Awaited::Nothing as u32;
-        if turn::has_come_to(segment, flow.next_head) {
-            flow.state = FlowState::Opaque as u32;
-            hold::notice(frame, segment, EventKind::Answer);
-        }
+    let is_left = is_leave && turn::has_come_to(segment, flow.next_head);
+    if is_left {
+        flow.state = FlowState::Opaque as u32;
+    }
+    if (is_left || awaited == Awaited::Answer as u32)
+        && !hold::tell_answer(frame, segment, EventKind::Answer)
+    {
+        flow.awaited = awaited;
+        flow.state = state;
     }
     // Of the agent's flows only, where it has seen a request for that: text of a function's answer may look the same.
     if answer == Answer::Switches && flow.state == FlowState::Opaque as u32 {
@@ -53,7 +59,7 @@ fn notice_answer(frame: &impl Frame, segment: &Segment) {
     }
     if answer == Answer::Failure {
         admit::failed();
-        hold::notice(frame, segment, EventKind::Failure);
+        hold::tell_answer(frame, segment, EventKind::Failure);
     }
 }
 
@@ -81,11 +87,11 @@ pub(crate) fn parsed(frame: &impl Frame, link: Link) -> Fate {
 pub(crate) fn watch(frame: &impl Frame, segment: &Segment) -> Fate {
     if segment.is_reset() {
         notice_break(segment);
-        hold::notice(frame, segment, EventKind::Reset);
+        hold::tell_end(frame, segment, EventKind::Reset);
     } else if segment.is_acceptance() {
         // What the agent has is an earlier one between the same ports, whose end was not seen.
         if turn::opened(segment) {
-            hold::notice(frame, segment, EventKind::Reset);
+            hold::tell_end(frame, segment, EventKind::Reset);
         }
     } else {
         if segment.payload_length != 0 {
@@ -94,7 +100,7 @@ pub(crate) fn watch(frame: &impl Frame, segment: &Segment) -> Fate {
         // The last of an answer may bring it.
         if segment.is_fin() {
             notice_break(segment);
-            hold::notice(frame, segment, EventKind::ServerFin);
+            hold::tell_end(frame, segment, EventKind::ServerFin);
         }
     }
     Fate::Pass

@@ -6,15 +6,20 @@ use std::{
 };
 
 use aya::programs::TestRunOptions;
+use rsfaas::spot::Event;
 
 use crate::{
-    packet::{KEYED, Packet},
-    rig::{Fate::Hold as HOLD, Hook, Rig},
+    packet::{FIN, KEYED, Packet},
+    rig::{
+        Fate::{Hold as HOLD, Pass as PASS},
+        Hook, Rig, flow_key,
+    },
 };
 
 at_each_hook! {
     a_full_ring_buffer_is_told_in_the_agents_log,
     what_follows_a_segment_that_found_no_room_is_not_held_in_its_place,
+    an_answer_that_found_no_room_is_told_with_its_next_segment,
 }
 
 /// The kernel's test run of TC programs takes no packet as long.
@@ -55,6 +60,17 @@ impl io::Write for Written {
     }
 }
 
+/// Holds more than the ring buffer has room for, of which nothing is read.
+fn fill(rig: &mut Rig) {
+    let packet = Packet::of(KEYED.as_bytes()).build();
+    let options = TestRunOptions {
+        repeat: 10_000,
+        ..TestRunOptions::default()
+    };
+    assert_eq!(rig.run_as(&packet, options), HOLD);
+    assert!(rig.count("dropped_ring_full") > 0);
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn a_full_ring_buffer_is_told_in_the_agents_log(mut rig: Rig) {
     let mut log = rig.spotter.log().unwrap();
@@ -64,14 +80,7 @@ async fn a_full_ring_buffer_is_told_in_the_agents_log(mut rig: Rig) {
         .with_writer(move || writer.clone())
         .finish();
     let _guard = tracing::subscriber::set_default(subscriber);
-    // More than the ring buffer has room for, of which nothing is read.
-    let packet = Packet::of(KEYED.as_bytes()).build();
-    let options = TestRunOptions {
-        repeat: 10_000,
-        ..TestRunOptions::default()
-    };
-    assert_eq!(rig.run_as(&packet, options), HOLD);
-    assert!(rig.count("dropped_ring_full") > 0);
+    fill(&mut rig);
     let told = async {
         while !written.text().contains("the ring buffer is full") {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -132,4 +141,27 @@ fn what_follows_a_segment_that_found_no_room_is_not_held_in_its_place(mut rig: R
     assert!(ring.next().is_some() && ring.next().is_some());
     assert_eq!(rig.count("held_keyed") + rig.count("held_flow"), held + 2);
     assert_eq!(rig.count("dropped_ring_full"), 2);
+}
+
+fn an_answer_that_found_no_room_is_told_with_its_next_segment(mut rig: Rig) {
+    rig.open();
+    fill(&mut rig);
+    rig.flows.await_answer(&flow_key()).unwrap();
+    let end = Packet {
+        flags: FIN,
+        ..Packet::answer(Packet::SEQUENCE, b"")
+    };
+    // An end takes less room than a segment.
+    while rig.count("lost_end") == 0 {
+        assert_eq!(rig.watch(&end), PASS);
+    }
+    let behind = Packet::SEQUENCE + KEYED.len() as u32;
+    rig.answer(behind, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n");
+    assert_eq!(rig.count("lost_answer"), 1);
+    let mut ring = rig.spotter.ring().unwrap();
+    while ring.next().is_some() {}
+    rig.answer(behind, "word");
+    let told = Event::parse(&ring.next().unwrap()).unwrap();
+    assert!(matches!(told, Event::Answer(..)));
+    assert_eq!(rig.count("lost_answer"), 1);
 }
