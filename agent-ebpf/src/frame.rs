@@ -14,8 +14,10 @@ use crate::globals;
 
 /// Where the checksum is in TCP's header (RFC 9293, section 3.1).
 const CHECKSUM: u32 = 16;
+/// Where the source address is in an Ethernet header.
+const SOURCE: usize = 6;
 /// Where the numbers of an Ethernet source address end, as part of a word that starts before it.
-const SOURCE_WORD: usize = 4;
+const SOURCE_WORD: usize = SOURCE - 2;
 const SOURCE_MASK: u64 = 0xffff_ffff_ffff;
 
 /// A packet. What can be read directly is the linear part; the rest is copied out.
@@ -231,10 +233,15 @@ impl Frame for XdpContext {
         0
     }
 
-    /// By the source address, which the stack does not look at: there are no marks before it.
+    /// By the source address, which the stack does not look at: there are no marks before it. A bridge would learn it,
+    /// and send it on.
     #[inline(always)]
     fn take_release(&self) -> bool {
-        source(self).is_some_and(|source| source == globals::release_source())
+        let is_released = source(self).is_some_and(|source| source == globals::release_source());
+        if is_released {
+            hide_source(self);
+        }
+        is_released
     }
 }
 
@@ -250,6 +257,18 @@ pub(crate) fn mark(ctx: &TcContext) -> u32 {
 pub(crate) fn source(frame: &impl Frame) -> Option<u64> {
     let word = load::<u64>(frame, SOURCE_WORD)?;
     Some(u64::from_be(word) & SOURCE_MASK)
+}
+
+/// Puts a local address that says nothing in the place of the Ethernet source address (IEEE 802c: locally
+/// administered, unicast).
+#[inline(always)]
+fn hide_source(frame: &XdpContext) {
+    const ANYBODY: [u8; 6] = [2, 0, 0, 0, 0, 0];
+    let at = frame.data() + SOURCE;
+    if at + ANYBODY.len() <= frame.data_end() {
+        // SAFETY: as many bytes lie before the packet's end, as just checked; they need no alignment.
+        unsafe { (at as *mut [u8; 6]).write_unaligned(ANYBODY) };
+    }
 }
 
 /// Reads a value from the linear part.

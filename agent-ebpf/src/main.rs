@@ -46,7 +46,7 @@ pub(crate) fn spot_ethernet(ctx: TcContext) -> i32 {
     match packet::parse(&ctx, Link::Ethernet, Direction::ToGateway) {
         Parsed::Segment(segment) => spot(&ctx, segment).at_tc(),
         // All other answers are watched as they leave.
-        Parsed::OtherWay => watch_instead(&ctx, turn::is_leaving),
+        Parsed::OtherWay => watch_instead(&ctx, turn::is_watched_at_ingress),
         Parsed::NotOurs => Fate::Pass.at_tc(),
     }
 }
@@ -65,7 +65,7 @@ pub(crate) fn spot_loopback(ctx: TcContext) -> i32 {
 /// TC ingress of interfaces where XDP spots.
 #[classifier]
 pub(crate) fn answer_ethernet(ctx: TcContext) -> i32 {
-    watch_instead(&ctx, turn::is_leaving)
+    watch_instead(&ctx, turn::is_watched_at_ingress)
 }
 
 /// Hands over what comes from the gateway, if it is to be watched where it comes in: both in one would need more than a
@@ -73,6 +73,7 @@ pub(crate) fn answer_ethernet(ctx: TcContext) -> i32 {
 #[inline(always)]
 fn watch_instead(ctx: &TcContext, is_watched: impl FnOnce(&Segment) -> bool) -> i32 {
     if let Some(segment) = Segment::parse(ctx, Link::Ethernet, Direction::FromGateway)
+        && !segment.is_bare()
         && is_watched(&segment)
     {
         // SAFETY: a program of the same type takes over, with the same packet, and does not come back.

@@ -84,6 +84,12 @@ impl Segment {
         self.flags & (SYN | ACK) == SYN | ACK
     }
 
+    /// One that says nothing but what has been received.
+    #[inline(always)]
+    pub(crate) fn is_bare(&self) -> bool {
+        self.payload_length == 0 && self.flags & (FIN | SYN | RST) == 0
+    }
+
     /// This one, seen as it leaves.
     #[inline(always)]
     pub(crate) fn leaving(self) -> Self {

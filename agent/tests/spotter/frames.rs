@@ -6,7 +6,7 @@ use crate::{
     packet::{KEYED, Packet},
     rig::{
         Fate::{Hold as HOLD, Pass as PASS},
-        Hook, Rig, flow_key,
+        Hook, Rig, SIGN, flow_key,
     },
 };
 
@@ -119,4 +119,21 @@ fn what_the_agent_has_released_passes(mut rig: Rig) {
     assert_eq!(rig.release(&packet), PASS);
     assert_eq!(rig.count("released"), 1);
     assert_eq!(rig.spot(&packet), HOLD, "the same without the sign");
+}
+
+/// At TC the sign is a mark, which stays within this host; a bridge would send the address on.
+#[test]
+fn at_xdp_the_sign_of_a_release_goes_no_further() {
+    let mut rig = Rig::new(Hook::Xdp);
+    let mut packet = Packet::of(KEYED.as_bytes()).build();
+    packet[6..12].copy_from_slice(&SIGN.source);
+    let mut passed = vec![0; packet.len()];
+    let options = TestRunOptions {
+        data_out: Some(&mut passed),
+        ..TestRunOptions::default()
+    };
+    assert_eq!(rig.run_as(&packet, options), PASS);
+    assert_eq!(rig.count("released"), 1);
+    packet[6..12].copy_from_slice(&[2, 0, 0, 0, 0, 0]);
+    assert_eq!(passed, packet);
 }
