@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::{
     check::{Error, Outcome},
     containers::{Containers, UPSTREAM_PORT},
+    http::KEY_HEADER,
 };
 
 /// Most tests call the first.
@@ -52,6 +53,7 @@ pub(crate) fn seal(
         user: String::new(),
         rebuild: Rebuild::Mount,
         isolation: Isolation::Shared,
+        key_header: KEY_HEADER.into(),
         stack: json!({}),
         manifests: None,
     })?;

@@ -153,6 +153,7 @@ async fn seal(
     let record = SealedFunction {
         rebuild,
         isolation,
+        key_header: setting.key_header.clone(),
         ..record
     };
     if rebuild == Rebuild::Image {
@@ -178,6 +179,9 @@ async fn seal(
         tell!("{name}: sealed, but what is deployed is not the locked function");
         known::build_locked_again(&record, function).await?;
     }
+    if let Some(registered) = &registered {
+        known::follow_key_header(registered, &record, function).await?;
+    }
     // Whatever ends this run from here on, the next one knows how to go on.
     setting.state.begin(&record)?;
     fault::pass(Point::SealNoted);
@@ -189,7 +193,7 @@ async fn seal(
         .bare()
         .image(&record.locked_image, "locked")
         .environment(rsfaas_shim::FUNCTION, name)
-        .environment(rsfaas_shim::KEY_HEADER, &setting.key_header);
+        .environment(rsfaas_shim::KEY_HEADER, &record.key_header);
     let told = |error: &FaasError| tell!("warning: {name}: {error}; trying again");
     setting.faas.deploy_over(&locked, told).await?;
     fault::pass(Point::SealDeployed);
@@ -261,6 +265,7 @@ async fn prepare(
         user: base.user,
         rebuild: Rebuild::default(),
         isolation: Isolation::default(),
+        key_header: setting.key_header.clone(),
         stack: function.entry.clone(),
         manifests: Some(manifests),
     };

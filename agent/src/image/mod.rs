@@ -128,7 +128,7 @@ pub enum ImageError {
     /// A function that has to be built anew is sealed already.
     #[error(
         "{function} is sealed, and its image has to be built again, since this host has no record of it or its registry \
-         has lost it. That takes the plain files: `rsfaas open {folder} -o {folder}`, remove {folder}/handler.sealed, and \
+         has lost it. That takes the plain files: `rsfaas open {folder} --key-file KEY -o {folder}`, remove {folder}/handler.sealed, and \
          seal it again; it stays locked meanwhile"
     )]
     SealedBuild {

@@ -201,6 +201,7 @@ mod tests {
             user: "app".into(),
             rebuild: Rebuild::Mount,
             isolation: Isolation::Shared,
+            key_header: "X-RsFaaS-Key".into(),
             stack: json!({
                 "lang": "python3", "handler": "./pydict", "image": "r/pydict:1", "fprocess": "python x",
                 "environment": {"A": 1}, "secrets": ["token"], "labels": {"team": "a"},

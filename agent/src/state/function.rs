@@ -4,6 +4,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rsfaas_shim::DEFAULT_KEY_HEADER;
 use serde::{Deserialize, Serialize};
 
 use crate::{image::GATE_PATH, replace, stack::Deployment, there::if_there};
@@ -71,6 +72,10 @@ pub struct SealedFunction {
     /// Who shares an unlocked container.
     #[serde(default)]
     pub isolation: Isolation,
+    /// The key header that the locked function names to its callers. It was the usual one for all functions that were
+    /// sealed before it was kept.
+    #[serde(default = "usual_key_header")]
+    pub key_header: String,
     /// The function's entry of the stack file, as written (environment, labels, secrets, limits),
     /// with paths made absolute and the template's process where it names none.
     pub stack: serde_json::Value,
@@ -78,6 +83,10 @@ pub struct SealedFunction {
     /// that were sealed by earlier versions.
     #[serde(default)]
     pub manifests: Option<String>,
+}
+
+fn usual_key_header() -> String {
+    DEFAULT_KEY_HEADER.to_owned()
 }
 
 impl SealedFunction {

@@ -91,6 +91,37 @@ fn a_sealed_function_that_is_not_deployed_is_not_taken_for_finished() {
 }
 
 #[test]
+fn a_locked_function_that_names_another_key_header_is_deployed_again() {
+    let project = Project::at(
+        "HTTP/1.1 200 OK\r\nContent-Length: 50\r\nConnection: close\r\n\r\n\
+         [{\"name\":\"f\",\"image\":\"registry.invalid/f:locked\"}]",
+    )
+    .with_engine();
+    let record = project.begin();
+    project.state().finish("f").unwrap();
+    project.state().register(&record).unwrap();
+    let config = fs::read_to_string(project.path("agent.toml")).unwrap();
+    let other = format!("key_header = \"X-Other-Key\"\n{config}");
+    fs::write(project.path("agent.toml"), other).unwrap();
+    // Only what deploys with that name goes well.
+    project.faas_cli("grep -q 'RSFAAS_KEY_HEADER: X-Other-Key' /dev/stdin");
+    let output = project.run("seal");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(
+        said.contains("names the header X-RsFaaS-Key, which is X-Other-Key now"),
+        "{said}"
+    );
+    let kept = project.state().function("f").unwrap().unwrap();
+    assert_eq!(kept.key_header, "X-Other-Key");
+    project.faas_cli("exit 1");
+    let again = project.run("seal");
+    let said = String::from_utf8_lossy(&again.stderr);
+    assert_eq!(again.status.code(), Some(0), "{said}");
+    assert!(said.contains("already sealed"), "{said}");
+}
+
+#[test]
 fn a_sealing_that_was_begun_with_another_entry_begins_again() {
     let project = Project::new();
     let record = project.begin_with("f", &serde_json::json!({"limits": {"memory": "64q"}}));

@@ -96,6 +96,23 @@ pub(super) async fn build_locked_again(
     Ok(())
 }
 
+/// Sees to the image of the locked function where that is deployed again because it names another key header.
+pub(super) async fn follow_key_header(
+    registered: &SealedFunction,
+    record: &SealedFunction,
+    function: &Function,
+) -> Result<(), ImageError> {
+    let [before, now] = [registered, record].map(|it| &it.key_header);
+    if before != now {
+        let name = &record.name;
+        tell!(
+            "{name}: sealed, but the locked function names the header {before}, which is {now} now"
+        );
+        build_locked_again(record, function).await?;
+    }
+    Ok(())
+}
+
 /// One that gives no answer soon has it still: each function would wait for that.
 async fn is_gone(image: &str) -> bool {
     let image = Reference::parse(image);
@@ -190,7 +207,7 @@ mod tests {
         };
         assert!(asked(GONE, false).await.unwrap());
         let error = asked(GONE, true).await.unwrap_err().to_string();
-        assert!(error.contains("rsfaas open /"), "{error}");
+        assert!(error.contains("--key-file KEY -o /"), "{error}");
         for other in [
             "HTTP/1.1 200 OK\r\n\r\n",
             "HTTP/1.1 401 Unauthorized\r\n\r\n",
