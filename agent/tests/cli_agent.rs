@@ -197,7 +197,7 @@ fn an_agent_that_may_not_load_programs_says_who_may() {
         "{said}"
     );
     assert!(
-        told.contains("run the agent as root, or with CAP_BPF"),
+        told.contains("run the agent as root; deploy/rsfaas-agent.service lists"),
         "{said}"
     );
 }
@@ -227,7 +227,10 @@ fn a_status_without_an_agent_says_how_to_start_one() {
         let socket = host.path("agent.sock").display().to_string();
         assert!(
             said.starts_with(&format!("error: no agent answers on {socket} ("))
-                && said.ends_with("; start it with `rsfaas agent`\n"),
+                && said.contains(
+                    "; start it: `systemctl start rsfaas-agent` (why it does not run: `journalctl"
+                )
+                && said.ends_with(", or `rsfaas agent` where there is no unit\n"),
             "{said}"
         );
     };

@@ -24,7 +24,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Nobody listens.
-    #[error("no agent answers on {path} ({source}); start it with `rsfaas agent`")]
+    #[error(
+        "no agent answers on {path} ({source}); start it: `systemctl start rsfaas-agent` (why it does not run: \
+         `journalctl -u rsfaas-agent`), or `rsfaas agent` where there is no unit"
+    )]
     NoAgent {
         /// The socket.
         path: PathBuf,

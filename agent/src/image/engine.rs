@@ -255,6 +255,10 @@ pub(super) const fn advice(error: &bollard::errors::Error) -> &'static str {
         | Error::HyperLegacyError { .. }
         | Error::RequestTimeoutError
         | Error::SocketNotFoundError(_) => "; is it running, and is this user permitted to use it?",
+        Error::UnsupportedURISchemeError { .. } => {
+            "; DOCKER_HOST must be unix://PATH, or tcp://HOST:PORT without TLS: where the engine is reached by ssh, forward \
+             its socket (`ssh -fNL /run/engine.sock:/var/run/docker.sock HOST`) and name that one"
+        }
         _ => "",
     }
 }

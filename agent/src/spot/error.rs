@@ -8,8 +8,8 @@ use aya::{EbpfError, maps::MapError, programs::ProgramError};
 pub enum SpotError {
     /// The agent lacks the rights to load programs.
     #[error(
-        "not permitted to load eBPF programs ({source}); run the agent as root, or with CAP_BPF, \
-         CAP_NET_ADMIN, CAP_NET_RAW, CAP_PERFMON, CAP_SYS_ADMIN and CAP_SYS_PTRACE"
+        "not permitted to load eBPF programs ({source}); run the agent as root; \
+         deploy/rsfaas-agent.service lists the capabilities that it needs"
     )]
     NotPermitted {
         /// What the kernel said.

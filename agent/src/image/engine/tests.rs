@@ -89,6 +89,19 @@ fn only_an_engine_that_gave_no_answer_is_asked_after() {
 }
 
 #[test]
+fn an_engine_that_is_named_in_a_way_that_is_not_known_is_told_with_the_ways_that_are() {
+    let error = Docker::connect_with_host("ssh://host").unwrap_err();
+    let said = ImageError::Engine(error).to_string();
+    for word in [
+        "ssh://host",
+        "DOCKER_HOST must be unix://PATH, or tcp://",
+        "`ssh -fNL ",
+    ] {
+        assert!(said.contains(word), "{said}");
+    }
+}
+
+#[test]
 fn images_in_containerd_are_known_by_the_kind_of_driver() {
     for (pair, in_containerd) in [
         (["driver-type", "io.containerd.snapshotter.v1"], true),

@@ -100,7 +100,9 @@ pub(crate) async fn is_gone(image: &Reference) -> bool {
 pub(in crate::image) fn blobs(image: &Reference) -> Leftover {
     Leftover {
         what: format!("layers of {image} in the registry, which no image names any more"),
-        how: "docker-registry garbage-collect CONFIG, on the registry's host".into(),
+        how: "collect its garbage: `docker-registry garbage-collect CONFIG` on its host (Debian's), or `docker exec \
+              CONTAINER registry garbage-collect /etc/docker/registry/config.yml`"
+            .into(),
     }
 }
 
