@@ -71,13 +71,17 @@ enum Task {
         /// Leaves everything running and says how to play with it
         #[arg(long)]
         keep: bool,
-        /// Uses the OpenFaaS that OPENFAAS_URL, the faas-cli login and RSFAAS_REGISTRY_PREFIX name
+        /// Uses an OpenFaaS of this host's, whose own agent has to be stopped first. OPENFAAS_URL names its gateway, where
+        /// faas-cli is logged in, and RSFAAS_REGISTRY_PREFIX what images are named under; RSFAAS_TEMPLATES the folder that
+        /// holds template/, and RSFAAS_PURGE_COMMAND the agent's `purge_command`, where these are set
         #[arg(long)]
         existing: bool,
     },
     /// Seals a function with a canary in its source, calls it, and searches for what is left (as root)
     Canary {
-        /// Uses the OpenFaaS that OPENFAAS_URL, the faas-cli login and RSFAAS_REGISTRY_PREFIX name
+        /// Uses an OpenFaaS of this host's, whose own agent has to be stopped first. OPENFAAS_URL names its gateway, where
+        /// faas-cli is logged in, and RSFAAS_REGISTRY_PREFIX what images are named under; RSFAAS_TEMPLATES the folder that
+        /// holds template/, and RSFAAS_PURGE_COMMAND the agent's `purge_command`, where these are set
         #[arg(long)]
         existing: bool,
     },

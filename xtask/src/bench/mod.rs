@@ -64,7 +64,9 @@ struct Place {
     /// Prints one JSON object
     #[arg(long)]
     json: bool,
-    /// Uses the OpenFaaS that OPENFAAS_URL, the faas-cli login and RSFAAS_REGISTRY_PREFIX name
+    /// Uses an OpenFaaS of this host's, whose own agent has to be stopped first. OPENFAAS_URL names its gateway, where
+    /// faas-cli is logged in, and RSFAAS_REGISTRY_PREFIX what images are named under; RSFAAS_TEMPLATES the folder that
+    /// holds template/, and RSFAAS_PURGE_COMMAND the agent's `purge_command`, where these are set
     #[arg(long)]
     existing: bool,
 }
@@ -73,7 +75,7 @@ impl Place {
     /// Sets up, builds with optimisation, and gives the OpenFaaS to measure on and the program to measure.
     fn prepare(&self) -> Result<(Output, Testbed, PathBuf), Error> {
         let output = Output::new(self.json)?;
-        let existing = self.existing.then(Testbed::existing).transpose()?;
+        let existing = testbed::prerequisites(self.existing)?;
         setup::run(setup::Options {
             existing: self.existing,
             ..setup::Options::default()

@@ -35,7 +35,7 @@ const TOLD: usize = 40;
 /// # Errors
 /// When anything was found where it must not be, or not searched.
 pub(crate) fn run(existing: bool) -> Result<(), Error> {
-    let there = existing.then(Testbed::existing).transpose()?;
+    let there = testbed::prerequisites(existing)?;
     setup::run(setup::Options {
         existing,
         no_clients: true,

@@ -26,7 +26,7 @@ pub(crate) struct Options {
 /// # Errors
 /// When anything is not as it should be.
 pub(crate) fn run(options: &Options) -> Result<(), Error> {
-    let existing = options.existing.then(Testbed::existing).transpose()?;
+    let existing = testbed::prerequisites(options.existing)?;
     heading("Set-up: tools, the agent, an OpenFaaS on this host");
     setup::run(setup::Options {
         existing: options.existing,

@@ -1,6 +1,6 @@
 //! Debian packages: which are missing, and installing them.
 
-use std::process::Command;
+use std::{fs, process::Command};
 
 use nix::unistd::Uid;
 
@@ -57,7 +57,7 @@ pub(super) fn install(packages: &[&str]) -> Result<(), Error> {
         Ok(planned) => (&locked, planned),
         Err(error) => {
             let planned =
-                debian::planned(&[], packages).map_err(|error| not_possible(packages, &error))?;
+                debian::planned(&[], packages).map_err(|error| not_possible(packages, error))?;
             println!("set-up: what is installed does not go with xtask/debian.lock: {error}");
             (&[], planned)
         }
@@ -78,19 +78,33 @@ pub(super) fn install(packages: &[&str]) -> Result<(), Error> {
             .args(options)
             .args(packages),
     )
-    .map_err(|error| not_possible(packages, &error));
+    .map_err(|error| not_possible(packages, error));
     // Where it has failed some are there all the same.
     absent.disable(installed);
     done
 }
 
-fn not_possible(packages: &[&str], error: &Error) -> Error {
+fn not_possible(packages: &[&str], error: Error) -> Error {
+    let system = fs::read_to_string("/etc/os-release").unwrap_or_default();
     Error::Needs(format!(
-        "{error}; a package that apt cannot locate is in Debian 12's security archive, which its own installer \
-         puts among apt's sources: deb http://security.debian.org/debian-security bookworm-security main. Where \
-         packages would have to be removed for these, none is: `apt-get install --dry-run {}` shows which",
+        "{error}; {}. Where packages would have to be removed for these, none is: `apt-get install --dry-run {}` \
+         shows which",
+        advice(&system),
         packages.join(" ")
     ))
+}
+
+/// What to do about packages that apt cannot install, by the text of `os-release(5)`. Another release with Debian 12's
+/// archive among its sources would be a mixture of both.
+fn advice(system: &str) -> &'static str {
+    let says = |line: &str| system.lines().any(|it| it.replace('"', "") == line);
+    if says("ID=debian") && says("VERSION_CODENAME=bookworm") {
+        "a package that apt cannot locate is in Debian 12's security archive, which its own installer puts among apt's \
+         sources: deb http://security.debian.org/debian-security bookworm-security main"
+    } else {
+        "this is not Debian 12, whose packages these are: build there (`cargo xtask build --release`), and copy the binary \
+         target/release/rsfaas"
+    }
 }
 
 fn apt() -> Command {
@@ -99,4 +113,29 @@ fn apt() -> Command {
         .env("DEBIAN_FRONTEND", "noninteractive")
         .args(["-o", "Dpkg::Use-Pty=0"]);
     command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_system_than_debian_12_is_not_given_its_archive() {
+        for debian_12 in [
+            "ID=debian\nVERSION_CODENAME=bookworm\n",
+            "VERSION_CODENAME=\"bookworm\"\nID=\"debian\"\n",
+        ] {
+            assert!(advice(debian_12).contains("bookworm-security"));
+        }
+        for other in [
+            "ID=debian\nVERSION_CODENAME=trixie\n",
+            "ID=ubuntu\nID_LIKE=debian\nVERSION_CODENAME=noble\n",
+            "ID=raspbian\nVERSION_CODENAME=bookworm\n",
+            "",
+        ] {
+            let advice = advice(other);
+            assert!(advice.contains("not Debian 12") && advice.contains("copy the binary"));
+            assert!(!advice.contains("bookworm"), "{advice}");
+        }
+    }
 }

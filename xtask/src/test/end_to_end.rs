@@ -44,11 +44,8 @@ pub(super) struct Built {
 }
 
 impl Built {
-    /// Builds those that are wanted; where an OpenFaaS that is there is used, only if it has what they need.
+    /// Builds those that are wanted.
     pub(super) fn build(tests: bool, faults: Option<u32>, how: &Options) -> Result<Self, Error> {
-        if how.existing {
-            Testbed::existing()?;
-        }
         let with_fault_points = faults
             .map(|times| Ok::<_, Error>((build::agent_with_fault_points()?, times)))
             .transpose()?;

@@ -70,9 +70,10 @@ pub(crate) struct Options {
     /// For e2e and faults: the hook of the agent's programs, if not the one that it chooses
     #[arg(long)]
     attach: Option<Attach>,
-    /// For e2e and faults: use the OpenFaaS that `OPENFAAS_URL` and `RSFAAS_REGISTRY_PREFIX` name, on
-    /// 127.0.0.1, the faas-cli's login, and the templates in the folder that `RSFAAS_TEMPLATES` names, or
-    /// upstream's, which are pulled then
+    /// For e2e and faults: use an OpenFaaS of this host's, whose own agent has to be stopped first. `OPENFAAS_URL`
+    /// names its gateway, on 127.0.0.1, where faas-cli is logged in, and `RSFAAS_REGISTRY_PREFIX` what images are named
+    /// under; `RSFAAS_TEMPLATES` the folder that holds template/, where it is not upstream's that are to be pulled, and
+    /// `RSFAAS_PURGE_COMMAND` the agent's `purge_command`, if any
     #[arg(long)]
     existing: bool,
     /// Keeps the summary in a file instead of printing it
@@ -204,13 +205,14 @@ fn prepare(report: &mut Report, options: &Options) -> bool {
         existing: options.existing,
         ..setup::Options::default()
     };
-    let set_up = || {
-        if options.existing {
-            testbed::Testbed::existing()?;
+    let is_on_openfaas = |part: &Part| matches!(part, Part::E2e | Part::Faults);
+    if all || options.parts.iter().any(is_on_openfaas) {
+        let there = || Ok(testbed::prerequisites(options.existing)?);
+        if report.step("what an OpenFaaS needs", there).is_none() {
+            return false;
         }
-        Ok(setup::run(set_up)?)
-    };
-    if all && report.step("set-up", set_up).is_none() {
+    }
+    if all && report.step("set-up", || Ok(setup::run(set_up)?)).is_none() {
         return false;
     }
     report

@@ -104,6 +104,19 @@ impl Testbed {
     }
 }
 
+/// The OpenFaaS that the environment names, where that is to be used; otherwise there is what a testbed needs and no
+/// set-up installs. To be asked for before anything is installed or built.
+///
+/// # Errors
+/// When something is missing that only the user can bring.
+pub(crate) fn prerequisites(existing: bool) -> Result<Option<Testbed>, Error> {
+    if existing {
+        return Testbed::existing().map(Some);
+    }
+    check_rights()?;
+    setup::find_go().map(|_| None)
+}
+
 /// Raises the testbed, and returns it once everything is healthy.
 ///
 /// # Errors
