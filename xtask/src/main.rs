@@ -87,7 +87,8 @@ enum Task {
     },
     /// Runs the checks: all of them, or one part
     Test(test::Options),
-    /// Feeds everything that reads foreign bytes with whatever finds a way through it
+    /// Feeds the targets of `tests/fuzz` (heads, connections, frames, events, sealed files) with whatever finds a way
+    /// through them
     Fuzz(fuzz::Options),
     /// Boots other kernels in virtual machines and tests the packet path there; fetches what it
     /// needs (as root)
