@@ -151,7 +151,7 @@ impl Classify for DaemonError {
             Self::Faas(error) => error.exit(),
             Self::Sweep(error) => error.exit(),
             Self::System { source, .. } => io_exit(source),
-            Self::Netlink => Exit::Kernel,
+            Self::Netlink | Self::PairGone => Exit::Kernel,
         }
     }
 }

@@ -75,7 +75,7 @@ impl Agent {
                 // What is rare comes first: whoever floods the host with packets must not keep it waiting.
                 () = self.signals.next() => return Ok(()),
                 _ = self.rest.tick() => self.look_around(),
-                change = self.interfaces.next() => self.interface(change.ok_or(DaemonError::Netlink)?),
+                change = self.interfaces.next() => self.interface(change.ok_or(DaemonError::Netlink)?)?,
                 Some((command, reply)) = self.commands.recv() => self.command(command, reply),
                 changed = self.watch.changed() => {
                     changed.map_err(DaemonError::system("the state folder"))?;
@@ -89,7 +89,7 @@ impl Agent {
                 () = at(self.switchboard.due()) => self.switchboard.expire(Instant::now(), &self.registry),
                 Some(timeline) = self.finished.recv() => self.keep(timeline),
                 // A step at a time, when nothing else is to be done.
-                () = std::future::ready(()), if self.events.is_being_wiped() => {
+                () = tokio::task::yield_now(), if self.events.is_being_wiped() => {
                     let came = self.events.wipe_step(&mut self.spotter)?;
                     self.switchboard.events(came, &self.registry);
                 }
@@ -117,7 +117,7 @@ impl Agent {
         self.switchboard.events(self.events.there(), &self.registry);
     }
 
-    fn interface(&mut self, change: InterfaceChange) {
+    fn interface(&mut self, change: InterfaceChange) -> Result<(), DaemonError> {
         match change {
             // The agent's own pair carries released frames only.
             InterfaceChange::Up(interface) if Port::owns(&interface.name) => {}
@@ -133,12 +133,18 @@ impl Agent {
                     }
                 }
             }
+            InterfaceChange::Down(index) | InterfaceChange::Gone(index)
+                if self.switchboard.sends_by(index) =>
+            {
+                return Err(DaemonError::PairGone);
+            }
             InterfaceChange::Down(_) => {}
             InterfaceChange::Gone(index) => {
                 self.spotter.detach(index);
                 self.switchboard.forget_interface(index);
             }
         }
+        Ok(())
     }
 
     fn command(&mut self, command: Command, reply: oneshot::Sender<Reply>) {

@@ -53,14 +53,18 @@ impl<T: Table> Listing<T> {
     /// Lists a function with the names of its containers, in place of those it had before.
     ///
     /// # Errors
-    /// When a name does not fit, or the table is full: none of the function's names is in it then.
+    /// When a name does not fit, or the table is full: none of the function's names is in it then, but that of one that
+    /// has been [held](Self::hold), which stays so.
     pub(super) fn list(&mut self, function: &str, containers: &[String]) -> Result<(), SpotError> {
         let listed = self.try_list(function, containers);
         match listed {
-            Ok(()) => self.remove_containers(function, containers),
+            Ok(()) => {
+                self.remove_containers(function, containers);
+                self.left.remove(function);
+            }
+            Err(_) if self.is_left(function) => self.remove_containers(function, &[]),
             Err(_) => self.strike(function),
         }
-        self.left.remove(function);
         listed
     }
 
@@ -213,5 +217,16 @@ mod tests {
         assert_eq!(listed(&listing), ["goods", "goods-0"]);
         assert!(!listing.is_unlocked("pydict-0"));
         listing.list("shop", &[]).unwrap();
+    }
+
+    #[test]
+    fn a_function_that_is_held_stays_so_while_its_containers_find_no_room() {
+        let mut listing = listing(2);
+        listing.hold("pydict").unwrap();
+        for _ in 0..2 {
+            assert!(listing.list("pydict", &names("pydict", 2)).is_err());
+            assert_eq!(listed(&listing), ["pydict"]);
+            assert!(listing.is_left("pydict") && !listing.is_unlocked("pydict-0"));
+        }
     }
 }

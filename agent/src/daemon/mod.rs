@@ -11,7 +11,7 @@ mod switchboard;
 mod watch;
 
 use self::agent::Agent;
-use crate::{chain, config::Config, control, rebuild};
+use crate::{chain, config::Config, control, rebuild, release::Port};
 
 /// Why the agent could not start, or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +45,13 @@ pub enum DaemonError {
     /// Netlink has ended.
     #[error("interfaces can no longer be followed: netlink has ended")]
     Netlink,
+    /// Nothing could be released any more.
+    #[error(
+        "the agent's pair of interfaces, {} and {}, was removed or set down by another program; a restart makes it anew",
+        Port::PAIR[0],
+        Port::PAIR[1]
+    )]
+    PairGone,
 }
 
 impl DaemonError {

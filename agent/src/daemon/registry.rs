@@ -123,22 +123,28 @@ impl Registry {
                 let _ = served.messages.send(Message::Stop);
             }
         }
+        let mut not_started = BTreeSet::new();
         for record in records.found() {
             let name = &record.name;
             if !self.functions.contains_key(name)
                 && let Err(error) = self.start(record.clone())
             {
-                tracing::error!(function = name, %error, "a function is left out");
+                self.is_behind = true;
+                if !self.listing.is_left(name) {
+                    tracing::error!(function = name, %error, "a function is not served until it can be");
+                }
+                not_started.insert(name.as_str());
             }
         }
-        for name in records.unknown() {
+        for name in records.unknown().chain(not_started.iter().copied()) {
             if !self.functions.contains_key(name)
                 && let Err(error) = self.listing.hold(name)
             {
                 tracing::error!(function = name, %error, "requests for a function are not held");
             }
         }
-        for function in self.listing.settle(|name| records.is_unknown(name)) {
+        let is_unknown = |name: &str| records.is_unknown(name) || not_started.contains(name);
+        for function in self.listing.settle(is_unknown) {
             tracing::info!(function, "no longer served");
         }
         Ok(())

@@ -22,8 +22,8 @@ use super::{
 };
 use crate::spot::{self, Caught, Hook, ReleaseSign, SpotError, Spotter};
 
-const NEAR: &str = "rsfaas0";
-const FAR: &str = "rsfaas1";
+const NEAR: &str = Port::PAIR[0];
+const FAR: &str = Port::PAIR[1];
 /// Largest MTU of a veth device, so that any interface's frames fit.
 const MTU: u32 = 65_535;
 
@@ -64,10 +64,15 @@ pub struct Port {
     /// Source address of frames for XDP.
     source: [u8; 6],
     handle: rtnetlink::Handle,
+    /// The kernel's indices of the pair.
+    pair: [u32; 2],
     _claim: Claim,
 }
 
 impl Port {
+    /// Names of the pair: by the first one frames are sent, the program that sends them on is at the second.
+    pub const PAIR: [&str; 2] = ["rsfaas0", "rsfaas1"];
+
     /// Makes the pair, also where an agent that was killed left one behind, and attaches the program.
     /// The signs of released packets are those that the spotter knows.
     ///
@@ -97,6 +102,7 @@ impl Port {
             loopback,
             source: sign.source,
             handle,
+            pair: [index(NEAR)?, index(FAR)?],
             _claim: claim,
         })
     }
@@ -104,7 +110,13 @@ impl Port {
     /// Whether an interface is one of the pair.
     #[must_use]
     pub fn owns(interface: &str) -> bool {
-        interface == NEAR || interface == FAR
+        Self::PAIR.contains(&interface)
+    }
+
+    /// Whether the interface of an index is one of the pair.
+    #[must_use]
+    pub fn has(&self, index: u32) -> bool {
+        self.pair.contains(&index)
     }
 
     /// Sends a frame to the gateway from where its connection's are caught, with the sign that the program at that
@@ -206,13 +218,18 @@ fn without_ipv6(name: &str) {
     }
 }
 
+/// The kernel's index of one of the pair.
+fn index(name: &str) -> Result<u32, ReleaseError> {
+    if_nametoindex(name).map_err(|error| ReleaseError::Socket(error.into()))
+}
+
 /// A packet socket that sends whole frames and receives nothing.
 fn open_socket() -> io::Result<OwnedFd> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     // Without a protocol nothing is received (packet(7)).
     let socket = socket(AddressFamily::Packet, SockType::Raw, flags, None)?;
-    let index = i32::try_from(if_nametoindex(NEAR)?).map_err(io::Error::other)?;
-    bind(&socket, index)?;
+    let near = i32::try_from(if_nametoindex(NEAR)?).map_err(io::Error::other)?;
+    bind(&socket, near)?;
     Ok(socket)
 }
 

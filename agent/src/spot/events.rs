@@ -18,6 +18,8 @@ pub struct Events {
     unwiped: u64,
     /// Of these, the ones that came while the ring is wiped, and the steps that are left of that.
     wiping: Option<(u64, usize)>,
+    /// Whether the last look left events there.
+    has_more: bool,
 }
 
 impl Events {
@@ -34,15 +36,22 @@ impl Events {
             ring,
             unwiped: 0,
             wiping: None,
+            has_more: false,
         })
     }
 
-    /// Waits for events and copies them out, at most `limit` of them. Safe to cancel: nothing is
-    /// taken before the wait is over.
+    /// Waits for events and copies them out, at most `limit` of them. Where that leaves some, every other task has its
+    /// turn before the next are taken, and timers and signals theirs: whoever keeps the ring full must not keep leases
+    /// from ending. Safe to cancel: nothing is taken before the wait is over.
     ///
     /// # Errors
     /// When the ring buffer cannot be waited for.
     pub async fn next(&mut self, limit: usize) -> Result<Vec<Event>, SpotError> {
+        if self.has_more {
+            // A descriptor that is ready anyway does not give way by itself.
+            tokio::task::yield_now().await;
+            self.has_more = false;
+        }
         loop {
             let mut guard = self.ring.readable_mut().await.map_err(SpotError::Ring)?;
             let (events, is_empty) = take(guard.get_inner_mut(), limit);
@@ -50,6 +59,7 @@ impl Events {
                 guard.clear_ready();
             }
             if !events.is_empty() {
+                self.has_more = !is_empty;
                 self.note(&events);
                 return Ok(events);
             }

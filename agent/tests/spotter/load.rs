@@ -1,12 +1,15 @@
 //! Long packets, a full ring buffer, and the verifier.
 use std::{
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
 use aya::programs::TestRunOptions;
-use rsfaas::spot::Event;
+use rsfaas::spot::{Event, Events};
 
 use crate::{
     packet::{FIN, KEYED, Packet},
@@ -20,6 +23,7 @@ at_each_hook! {
     a_full_ring_buffer_is_told_in_the_agents_log,
     what_follows_a_segment_that_found_no_room_is_not_held_in_its_place,
     an_answer_that_found_no_room_is_told_with_its_next_segment,
+    other_tasks_have_their_turn_while_the_ring_buffer_is_not_empty,
 }
 
 /// The kernel's test run of TC programs takes no packet as long.
@@ -91,6 +95,27 @@ async fn a_full_ring_buffer_is_told_in_the_agents_log(mut rig: Rig) {
         () = told => {}
     }
     assert!(written.text().contains("WARN"), "{}", written.text());
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn other_tasks_have_their_turn_while_the_ring_buffer_is_not_empty(mut rig: Rig) {
+    fill(&mut rig);
+    let mut events = Events::new(rig.spotter.ring().unwrap()).unwrap();
+    let turns = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&turns);
+    tokio::spawn(async move {
+        loop {
+            counted.fetch_add(1, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+        }
+    });
+    // The first waits for the descriptor, in any case.
+    events.next(1).await.unwrap();
+    let before = turns.load(Ordering::Relaxed);
+    for _ in 0..10 {
+        assert_eq!(events.next(1).await.unwrap().len(), 1);
+    }
+    assert!(turns.load(Ordering::Relaxed) >= before + 10);
 }
 
 #[test]

@@ -33,6 +33,11 @@ impl Switchboard {
         self.interfaces.insert(interface, Way { mtu, hook });
     }
 
+    /// Whether an interface is one of the pair by which frames are released.
+    pub(in crate::daemon) fn sends_by(&self, interface: u32) -> bool {
+        self.port.has(interface)
+    }
+
     /// Forgets an interface that has gone.
     pub(in crate::daemon) fn forget_interface(&mut self, interface: u32) {
         self.interfaces.remove(&interface);
