@@ -107,6 +107,7 @@ impl Agent {
         self.switchboard.rest(&self.registry);
         self.admissions.clean();
         self.events.begin_wipe();
+        self.spotter.restore();
         if self.watch.renew() || self.registry.is_behind() {
             self.registry.keep_up(&self.state);
         }

@@ -1,20 +1,16 @@
 //! Attaching the programs to an interface, at TC or XDP.
-use std::io::{self, ErrorKind};
-
 use aya::{
     Ebpf,
     programs::{
         LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode,
-        tc::{self, NlOptions, SchedClassifierLinkId, TcAttachOptions, TcError},
+        tc::{SchedClassifierLinkId, TcAttachOptions},
         xdp::XdpLinkId,
     },
-    sys::NetlinkError,
     util::KernelVersion,
 };
+use nix::net::if_::if_nametoindex;
 
-use nix::net::if_::{if_nameindex, if_nametoindex};
-
-use super::{Attach, Hook, Interface, SpotError, hook, qdisc_at_hooks};
+use super::{Attach, Hook, Interface, SpotError, clsact, hook};
 use crate::chain;
 
 /// Ingress of interfaces with an Ethernet header.
@@ -43,7 +39,7 @@ const ANYWHERE: [(&str, TcAttachType); 6] = [
 
 /// The programs at an interface.
 pub(super) struct Attached {
-    pub(super) name: String,
+    pub(super) interface: Interface,
     pub(super) hook: Hook,
     /// What was asked for.
     pub(super) wanted: Attach,
@@ -54,6 +50,7 @@ pub(super) struct Attached {
 /// A program at TC.
 struct Tc {
     program: &'static str,
+    at: TcAttachType,
     link: SchedClassifierLinkId,
 }
 
@@ -69,7 +66,7 @@ impl Attached {
             None => (Hook::Tc, None),
         };
         let mut attached = Self {
-            name: interface.name.clone(),
+            interface: interface.clone(),
             hook,
             wanted,
             xdp,
@@ -77,7 +74,7 @@ impl Attached {
         };
         for (program, at) in at_tc_beside(interface, hook) {
             match at_tc(ebpf, program, &interface.name, at) {
-                Ok(link) => attached.tc.push(Tc { program, link }),
+                Ok(link) => attached.tc.push(Tc { program, at, link }),
                 Err(error) => {
                     // Left there, the others would be in the way of the next attempt.
                     attached.detach(ebpf);
@@ -88,15 +85,29 @@ impl Attached {
         Ok(attached)
     }
 
+    /// Whether they are where they were attached: before Linux 6.6 other programs may take them away, or put theirs before.
+    pub(super) fn are_in_place(&self) -> bool {
+        let index = self.interface.index;
+        let is_in_place = |tc: &Tc| {
+            clsact::is_in_place(index, tc.at).unwrap_or_else(|error| {
+                tracing::debug!(interface = self.interface.name, %error, "its filters");
+                true
+            })
+        };
+        self.tc.iter().all(is_in_place)
+            // It has just gone.
+            || if_nametoindex(self.interface.name.as_str()) != Ok(index)
+    }
+
     /// Lets go of them. With an interface that is gone the kernel has detached them already, and only
     /// the handles are left.
     pub(super) fn detach(self, ebpf: &mut Ebpf) {
         if let Some(link) = self.xdp {
             let result = xdp(ebpf).and_then(|program| detached(XDP, program.detach(link)));
-            note(&self.name, result);
+            note(&self.interface.name, result);
         }
         for tc in self.tc {
-            note(&self.name, tc.detach(ebpf));
+            note(&self.interface.name, tc.detach(ebpf));
         }
     }
 }
@@ -161,7 +172,7 @@ fn at_xdp(ebpf: &mut Ebpf, interface: &str) -> Result<(Hook, XdpLinkId), SpotErr
     program
         .attach(interface, XdpMode::Skb)
         .map(|link| (Hook::XdpGeneric, link))
-        .map_err(|source| failed(XDP, interface, source))
+        .map_err(|source| SpotError::attach(XDP, interface, source))
 }
 
 /// Attaches a TC program, first in the chain: what is to be held must not be answered, redirected or
@@ -172,18 +183,14 @@ pub(super) fn at_tc(
     interface: &str,
     hook: TcAttachType,
 ) -> Result<SchedClassifierLinkId, SpotError> {
-    let options = if has_tcx() {
-        TcAttachOptions::TcxOrder(LinkOrder::first())
-    } else {
-        make_way(interface, name)?;
-        TcAttachOptions::Netlink(NlOptions {
-            priority: 1,
-            ..NlOptions::default()
-        })
-    };
-    classifier(ebpf, name)?
+    let program = classifier(ebpf, name)?;
+    if !has_tcx() {
+        return clsact::attach(program, name, interface, hook);
+    }
+    let options = TcAttachOptions::TcxOrder(LinkOrder::first());
+    program
         .attach_with_options(interface, hook, options)
-        .map_err(|source| failed(name, interface, source))
+        .map_err(|source| SpotError::attach(name, interface, source))
 }
 
 /// A TC program, loaded when it is first needed.
@@ -223,21 +230,6 @@ pub fn has_tcx() -> bool {
     KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(6, 6, 0))
 }
 
-/// Adds the qdisc that the hooks of older kernels need, where it is not there already.
-fn make_way(interface: &str, name: &'static str) -> Result<(), SpotError> {
-    let failed = |error: TcError| failed(name, interface, error.into());
-    match tc::qdisc_add_clsact(interface) {
-        Err(TcError::NetlinkError(error)) if means(&error, ErrorKind::AlreadyExists) => {
-            let kind = if_nametoindex(interface)
-                .map_err(io::Error::from)
-                .and_then(qdisc_at_hooks)
-                .map_err(|error| failed(error.into()))?;
-            only_clsact(interface, kind)
-        }
-        result => result.map_err(failed),
-    }
-}
-
 /// Takes away what a killed agent left, from every interface of this network namespace: where programs are attached by
 /// links, they ended with it.
 ///
@@ -247,40 +239,7 @@ pub fn detach_left() -> Result<(), SpotError> {
     if has_tcx() {
         return Ok(());
     }
-    let interfaces = if_nameindex().map_err(|error| SpotError::Netlink(error.to_string()))?;
-    let mut result = Ok(());
-    for interface in &interfaces {
-        let name = interface.name().to_string_lossy();
-        for (program, hook) in ANYWHERE {
-            match tc::qdisc_detach_program(&name, hook, program) {
-                Ok(()) => {}
-                Err(TcError::IoError(error)) if error.kind() == ErrorKind::NotFound => {}
-                // It has just gone, with a container.
-                Err(_) if if_nametoindex(&*name).is_err() => {}
-                Err(error) => result = Err(failed(program, &name, error.into())),
-            }
-        }
-    }
-    result
-}
-
-/// Refuses the other qdisc that there may be. It would take the egress program for its ingress: of no answer, and no end
-/// of the gateway's, would be known, and leases would last until their limit.
-fn only_clsact(interface: &str, kind: Option<String>) -> Result<(), SpotError> {
-    match kind {
-        Some(kind) if kind != "clsact" => Err(SpotError::Qdisc {
-            interface: interface.to_owned(),
-            kind,
-        }),
-        // Where it has just gone, nothing can be attached.
-        _ => Ok(()),
-    }
-}
-
-fn means(error: &NetlinkError, kind: ErrorKind) -> bool {
-    error
-        .raw_os_error()
-        .is_some_and(|code| io::Error::from_raw_os_error(code).kind() == kind)
+    clsact::detach_left(&ANYWHERE)
 }
 
 fn detached(name: &'static str, result: Result<(), ProgramError>) -> Result<(), SpotError> {
@@ -291,31 +250,5 @@ pub(super) fn refused(name: &'static str, source: ProgramError) -> SpotError {
     SpotError::Program {
         name,
         source: Box::new(source),
-    }
-}
-
-fn failed(program: &'static str, interface: &str, source: ProgramError) -> SpotError {
-    SpotError::Attach {
-        program,
-        interface: interface.to_owned(),
-        source: Box::new(source),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_qdisc_without_egress_is_refused_by_name_with_what_to_do() {
-        let refused = only_clsact("eth7", Some("ingress".to_owned())).unwrap_err();
-        let text = refused.to_string();
-        assert!(
-            text.contains("interface eth7 has the qdisc \"ingress\""),
-            "{text}"
-        );
-        assert!(text.contains("`tc qdisc del dev eth7 ingress`"), "{text}");
-        assert!(only_clsact("eth7", Some("clsact".to_owned())).is_ok());
-        assert!(only_clsact("eth7", None).is_ok());
     }
 }

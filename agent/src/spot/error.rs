@@ -84,4 +84,13 @@ impl SpotError {
     pub(super) fn map(map: &'static str) -> impl FnOnce(MapError) -> Self {
         move |source| Self::Map { map, source }
     }
+
+    /// Wraps what is in the way of a program at an interface.
+    pub(super) fn attach(program: &'static str, interface: &str, source: ProgramError) -> Self {
+        Self::Attach {
+            program,
+            interface: interface.to_owned(),
+            source: Box::new(source),
+        }
+    }
 }

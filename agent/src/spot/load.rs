@@ -1,5 +1,5 @@
 //! Loading the programs and attaching them to interfaces.
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use agent_ebpf::{HeaderName, hand_over, sample::Samples, search};
 use aya::{
@@ -36,7 +36,11 @@ pub struct Options {
 /// The loaded programs; dropping it detaches them and everything passes again.
 pub struct Spotter {
     ebpf: Ebpf,
-    attached: HashMap<u32, Attached>,
+    pub(super) attached: BTreeMap<u32, Attached>,
+    /// Where programs could not be attached anew, by index, and what was asked for there.
+    pub(super) lost: BTreeMap<u32, (Interface, Attach)>,
+    /// The last interface at which it was looked whether they are in place.
+    pub(super) looked_at: u32,
 }
 
 const RELEASE: &str = "release";
@@ -72,7 +76,9 @@ impl Spotter {
         hand_over_to(&mut ebpf, hand_over::WATCH, WATCH)?;
         Ok(Self {
             ebpf,
-            attached: HashMap::new(),
+            attached: BTreeMap::new(),
+            lost: BTreeMap::new(),
+            looked_at: 0,
         })
     }
 
@@ -84,7 +90,7 @@ impl Spotter {
     pub fn attach(&mut self, interface: &Interface, wanted: Attach) -> Result<Hook, SpotError> {
         match self.attached.get_mut(&interface.index) {
             Some(attached) if attached.wanted == wanted => {
-                attached.name.clone_from(&interface.name);
+                attached.interface.name.clone_from(&interface.name);
                 return Ok(attached.hook);
             }
             Some(_) => self.detach(interface.index),
@@ -96,6 +102,7 @@ impl Spotter {
         let attached = Attached::to(&mut self.ebpf, interface, wanted)?;
         let hook = attached.hook;
         self.attached.insert(interface.index, attached);
+        self.lost.remove(&interface.index);
         Ok(hook)
     }
 
@@ -109,6 +116,7 @@ impl Spotter {
 
     /// Forgets an interface that has gone.
     pub fn detach(&mut self, index: u32) {
+        self.lost.remove(&index);
         if let Some(attached) = self.attached.remove(&index) {
             attached.detach(&mut self.ebpf);
         }
@@ -118,7 +126,7 @@ impl Spotter {
     pub fn interfaces(&self) -> impl Iterator<Item = (&str, Hook)> {
         self.attached
             .values()
-            .map(|attached| (attached.name.as_str(), attached.hook))
+            .map(|attached| (attached.interface.name.as_str(), attached.hook))
     }
 
     /// The map of names; to be taken once.

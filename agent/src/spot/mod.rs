@@ -7,6 +7,8 @@ mod attach;
 #[cfg(feature = "host")]
 mod automaton;
 #[cfg(feature = "host")]
+mod clsact;
+#[cfg(feature = "host")]
 mod error;
 mod event;
 #[cfg(feature = "host")]
@@ -20,7 +22,7 @@ mod load;
 #[cfg(feature = "host")]
 mod log;
 #[cfg(feature = "host")]
-mod qdisc;
+mod restore;
 #[cfg(feature = "host")]
 mod sign;
 #[cfg(feature = "host")]
@@ -30,6 +32,8 @@ mod tables;
 pub use admissions::{AdmissionKey, Admissions, HeadName, Known};
 #[cfg(feature = "host")]
 pub use attach::{detach_left, has_tcx};
+#[cfg(feature = "host")]
+pub use clsact::qdisc_at_hooks;
 #[cfg(feature = "host")]
 pub use error::SpotError;
 pub use event::{Admitted, BadEvent, Caught, Event, HeldFrame};
@@ -43,8 +47,6 @@ pub use interfaces::{Interface, InterfaceChange, Interfaces};
 pub use load::{Options, Spotter, check_headers};
 #[cfg(feature = "host")]
 pub use log::ProgramLog;
-#[cfg(feature = "host")]
-pub use qdisc::qdisc_at_hooks;
 #[cfg(feature = "host")]
 pub use sign::ReleaseSign;
 #[cfg(feature = "host")]

@@ -49,8 +49,8 @@ pub(crate) enum Notice {
     Closed,
     /// How often each of the other programs at the hook has run.
     OthersRun([u64; 2]),
-    /// Heads that are let in are known to the programs from here on, or none is.
-    Remembers,
+    /// What it was told is done.
+    Done,
     /// It cannot go on.
     Failed(Failure),
 }
@@ -63,6 +63,10 @@ enum Order {
     Remember(bool),
     /// Tell how often each of the other programs at the hook has run.
     CountOthers,
+    /// Let another program take away the one that spots.
+    Displace,
+    /// Look whether the programs are in place.
+    Restore,
 }
 
 /// The running agent.
@@ -129,11 +133,18 @@ impl Agent {
 
     /// Has the heads that are let in from here on known to the programs, or none any more.
     pub(crate) fn remember(&self, heads: bool) -> Result<(), Failure> {
-        self.order(Order::Remember(heads))?;
         // Before a request comes that would be taken for a known one.
-        self.expect("the heads to be known, or none", |notice| {
-            matches!(notice, Notice::Remembers).then_some(())
-        })
+        self.carry_out(Order::Remember(heads))
+    }
+
+    /// Lets another program take away the one that spots.
+    pub(crate) fn displace(&self) -> Result<(), Failure> {
+        self.carry_out(Order::Displace)
+    }
+
+    /// Has it look whether its programs are in place.
+    pub(crate) fn restore(&self) -> Result<(), Failure> {
+        self.carry_out(Order::Restore)
     }
 
     /// How often each of the other programs at the hook has run.
@@ -150,6 +161,13 @@ impl Agent {
         drop(self.orders);
         let ended = self.thread.join().is_ok();
         expect(ended, "the agent's end", "it panicked")
+    }
+
+    fn carry_out(&self, order: Order) -> Result<(), Failure> {
+        self.order(order)?;
+        self.expect("an order to be carried out", |notice| {
+            matches!(notice, Notice::Done).then_some(())
+        })
     }
 
     fn order(&self, order: Order) -> Result<(), Failure> {
@@ -251,6 +269,14 @@ async fn run(tell: &Sender<Notice>, mut orders: UnboundedReceiver<Order>) -> Res
                 Some(Order::CountOthers) => {
                     state.notify(Notice::OthersRun(others::runs(&mut spotter)?));
                 }
+                Some(Order::Displace) => {
+                    others::take_away("spot_ethernet", GATEWAY)?;
+                    state.notify(Notice::Done);
+                }
+                Some(Order::Restore) => {
+                    spotter.restore();
+                    state.notify(Notice::Done);
+                }
                 None => {
                     // Links end with a process that is killed; without them the programs stay.
                     if !has_tcx() {
@@ -333,7 +359,7 @@ impl State<'_> {
         } else {
             self.admissions.close(SEALED)?;
         }
-        self.notify(Notice::Remembers);
+        self.notify(Notice::Done);
         Ok(())
     }
 

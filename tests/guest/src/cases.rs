@@ -8,6 +8,7 @@ use std::{
 use rsfaas::{
     head::{Decision, Target},
     release::remove_left,
+    spot::has_tcx,
 };
 
 use crate::{
@@ -113,6 +114,12 @@ pub(crate) fn all() -> Result<Vec<Outcome>, Failure> {
         "other programs on the hook run, attached before and after".to_owned(),
         beside_others(&rig),
     ));
+    if !has_tcx() {
+        outcomes.push((
+            "programs that another one takes away are attached again".to_owned(),
+            displaced(&rig),
+        ));
+    }
     outcomes.push((
         "after an agent was killed, and swept, requests go on".to_owned(),
         swept(rig),
@@ -134,31 +141,42 @@ fn beside_others(rig: &Rig) -> Result<(), Failure> {
     )
 }
 
-/// With their key: nobody takes it out.
+fn displaced(rig: &Rig) -> Result<(), Failure> {
+    let [route, ..] = &ROUTES;
+    rig.agent.displace()?;
+    passes(&rig.server, &rig.client, route)?;
+    rig.agent.restore()?;
+    keyed(rig, route)
+}
+
+/// A request goes on with its key: nobody takes it out.
+fn passes(server: &Server, client: &ClientSide, route: &Route) -> Result<(), Failure> {
+    let request = head(0);
+    calling(client, route, &[request.as_bytes()], || {
+        let seen = server.sees(request.len())?;
+        expect(
+            seen == request.as_bytes(),
+            "the request as it is",
+            "it was changed",
+        )
+    })
+}
+
 fn swept(rig: Rig) -> Result<(), Failure> {
     let Rig {
         agent,
         server,
         client,
     } = rig;
-    let request = head(0);
     agent.kill()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .trying("a runtime")?;
     runtime.block_on(remove_left())?;
-    for route in ROUTES {
-        calling(&client, &route, &[request.as_bytes()], || {
-            let seen = server.sees(request.len())?;
-            expect(
-                seen == request.as_bytes(),
-                "the request as it is",
-                "it was changed",
-            )
-        })?;
-    }
-    Ok(())
+    ROUTES
+        .iter()
+        .try_for_each(|route| passes(&server, &client, route))
 }
 
 impl Rig {

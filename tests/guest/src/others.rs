@@ -42,6 +42,14 @@ pub(crate) fn attach_after(spotter: &mut Spotter, interface: &str) -> Result<(),
     attach(spotter, AFTER, interface, 2, LinkOrder::last())
 }
 
+/// Takes a program of the agent's away, as a clean-up script does; there is no way to where it is attached by a link.
+pub(crate) fn take_away(program: &str, interface: &str) -> Result<(), Failure> {
+    Ok(
+        tc::qdisc_detach_program(interface, TcAttachType::Ingress, program)
+            .map_err(ProgramError::from)?,
+    )
+}
+
 fn attach(
     spotter: &mut Spotter,
     program: &'static str,
