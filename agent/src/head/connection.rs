@@ -1,8 +1,8 @@
 //! One connection: its requests are judged one by one, its bytes go on in order.
-use agent_ebpf::HeldPlace;
 use rsfaas_shim::Refusal;
 use zeroize::Zeroizing;
 
+mod arrival;
 mod doubt;
 mod reading;
 
@@ -10,7 +10,7 @@ use super::{
     action::{Action, Actions, RequestId},
     framing::Chunks,
     headers::KeyHeaders,
-    request::{self, Body, Head},
+    request::{Body, Head},
     rest::Rest,
     rewrite::{self, NoRoom},
     stream::Stream,
@@ -97,80 +97,6 @@ impl Connection {
             is_body: false,
             to_leave: false,
         }
-    }
-
-    /// Takes in a held segment. Where it was held while the gateway owed an answer to what came before it, of which
-    /// nothing is known here, it waits for [`Connection::answered`].
-    pub fn segment(&mut self, sequence: u32, payload: &[u8], place: HeldPlace) -> Vec<Action> {
-        let mut actions = Actions::default();
-        if place.is_answered {
-            self.is_body = false;
-            if let Some(stream) = &mut self.stream {
-                stream.forget_before(sequence);
-            }
-        }
-        let is_left = matches!(self.state, State::Opaque | State::Left { .. });
-        // Held before the spotter heard of that. Where it does not follow what has gone on, it may belong to what was
-        // held after that: the client sends it again.
-        if is_left
-            && place.is_further
-            && let Some(known) = &mut self.stream
-            && !known.has_gone_on(sequence)
-            && known.sequence() != sequence
-        {
-            known.drop_piece();
-            return actions.into();
-        }
-        if let State::Left { at_start } = self.state
-            && let Some(known) = &mut self.stream
-            && (place.is_further || known.repeats_head(sequence, payload.len()))
-        {
-            actions.release(known.insert(sequence, payload));
-            self.take_back(at_start || place.is_answered, &mut actions);
-            return actions.into();
-        }
-        let stream = match &mut self.stream {
-            Some(known) if place.is_further && matches!(self.state, State::Opaque) => known,
-            // What lies between has passed by itself, and the gateway has it.
-            Some(known) if place.is_answered && !is_left && known.is_ahead(sequence) => {
-                self.state = State::Head;
-                self.stream.insert(Stream::new(sequence))
-            }
-            Some(known) if !is_left => known,
-            // The spotter has taken the flow for a request, and is to let go of it again.
-            Some(known) if known.repeats_head(sequence, payload.len()) => {
-                actions.push(Action::Opaque);
-                known
-            }
-            // The first one, or the spotter sees a request again, and what came in between has passed by
-            // itself.
-            unknown => {
-                let stream = unknown.insert(Stream::new(sequence));
-                if place.is_unanswered {
-                    actions.release(stream.insert(sequence, payload));
-                    self.doubt(&mut actions);
-                    return actions.into();
-                }
-                self.state = State::Head;
-                stream
-            }
-        };
-        // No header line: what came before was no head, or not all of one.
-        if matches!(self.state, State::Rest(_))
-            && sequence == stream.sequence()
-            && request::is_call(payload)
-        {
-            self.state = State::Head;
-        }
-        let is_line_too_long =
-            matches!(self.state, State::Head) && stream.ready().len() >= HEAD_LEN;
-        if is_line_too_long && !stream.has_gone_on(sequence) {
-            stream.drop_piece();
-            return actions.into();
-        }
-        actions.release(stream.insert(sequence, payload));
-        self.go_on(&mut actions);
-        actions.into()
     }
 
     /// A request has gone on by itself: its head in this form, with a body of so many bytes. `None` where it is one that

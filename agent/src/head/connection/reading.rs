@@ -27,67 +27,73 @@ impl Connection {
 
     /// Reads on as far as the held bytes go.
     pub(super) fn go_on(&mut self, actions: &mut Actions) {
-        loop {
-            let Some(stream) = &mut self.stream else {
-                return;
-            };
-            match &mut self.state {
-                State::Judging(..) | State::Doubtful(_) | State::Left { .. } => return,
-                State::Rest(rest) => {
-                    if stream.ready().is_empty() {
-                        return;
-                    }
-                    if rest.is_at_line_inside()
-                        && let Some(start) = inside::first_line_call(stream.ready())
-                    {
-                        actions.release(stream.pass(start as u64));
-                        self.state = State::Head;
-                        continue;
-                    }
-                    let is_inside = rest.is_inside();
-                    match rest.step(stream.ready(), &self.key_headers) {
-                        rest::Step::Pass(length) => {
-                            actions.release(stream.pass(length as u64));
-                        }
-                        rest::Step::Replace(line) => {
-                            actions.release(Some(stream.replace(Zeroizing::new(line))));
-                        }
-                        rest::Step::End(length, body) => {
-                            actions.release(stream.pass(length as u64));
-                            if !is_inside || body != Body::Opaque {
-                                self.follow(body, actions);
-                            } else if stream.ready().is_empty() {
-                                self.leave(actions);
-                            } else {
-                                self.doubt(actions);
-                            }
-                        }
-                    }
-                }
-                State::Opaque => {
-                    actions.release(stream.pass(u64::MAX));
-                    return;
-                }
-                State::Head => {
-                    if stream.ready().is_empty() || !self.read_head(actions) {
-                        return;
-                    }
-                }
-                State::Chunks(chunks) => {
-                    if stream.ready().is_empty() {
-                        return;
-                    }
-                    match chunks.step(stream.ready()) {
-                        Step::Invalid => self.make_opaque(actions),
-                        Step::Pass(length) => self.pass(length, actions),
-                        Step::End(length) => {
-                            self.pass(length, actions);
-                            self.state = State::Head;
-                        }
-                    }
+        while self.step(actions) {}
+    }
+
+    /// Reads what comes next; `false` where that has to wait.
+    fn step(&mut self, actions: &mut Actions) -> bool {
+        let Some(stream) = &mut self.stream else {
+            return false;
+        };
+        match self.state {
+            State::Judging(..) | State::Doubtful(_) | State::Left { .. } => false,
+            State::Opaque => {
+                actions.release(stream.pass(u64::MAX));
+                false
+            }
+            _ if stream.ready().is_empty() => false,
+            State::Head => self.read_head(actions),
+            State::Rest(_) => self.read_rest(actions),
+            State::Chunks(_) => self.read_chunks(actions),
+        }
+    }
+
+    /// Reads behind the start of a head that was judged by it; `false` where there is none.
+    fn read_rest(&mut self, actions: &mut Actions) -> bool {
+        let (Some(stream), State::Rest(rest)) = (&mut self.stream, &mut self.state) else {
+            return false;
+        };
+        if rest.is_at_line_inside()
+            && let Some(start) = inside::first_line_call(stream.ready())
+        {
+            actions.release(stream.pass(start as u64));
+            self.state = State::Head;
+            return true;
+        }
+        let is_inside = rest.is_inside();
+        match rest.step(stream.ready(), &self.key_headers) {
+            rest::Step::Pass(length) => actions.release(stream.pass(length as u64)),
+            rest::Step::Replace(line) => {
+                actions.release(Some(stream.replace(Zeroizing::new(line))));
+            }
+            rest::Step::End(length, body) => {
+                actions.release(stream.pass(length as u64));
+                if !is_inside || body != Body::Opaque {
+                    self.follow(body, actions);
+                } else if stream.ready().is_empty() {
+                    self.leave(actions);
+                } else {
+                    self.doubt(actions);
                 }
             }
         }
+        true
+    }
+
+    /// Goes over what is held of a chunked body; `false` where there is none.
+    fn read_chunks(&mut self, actions: &mut Actions) -> bool {
+        let (Some(stream), State::Chunks(chunks)) = (&mut self.stream, &mut self.state) else {
+            return false;
+        };
+        match chunks.step(stream.ready()) {
+            Step::Invalid => self.make_opaque(actions),
+            Step::Pass(length) => self.pass(length, actions),
+            Step::End(length) => {
+                self.pass(length, actions);
+                self.state = State::Head;
+            }
+        }
+        true
     }
 
     /// Reads a head; `false` where it has to wait.

@@ -1,3 +1,5 @@
+use agent_ebpf::HeldPlace;
+
 use super::*;
 use crate::head::Target;
 
