@@ -1,4 +1,6 @@
 //! The agent's configuration: a TOML file, every key of which has a default.
+mod error;
+
 use std::{
     collections::BTreeMap,
     io,
@@ -7,7 +9,12 @@ use std::{
 };
 
 use serde::Deserialize;
+use toml::{
+    Spanned,
+    de::{DeTable, Deserializer},
+};
 
+pub use self::error::{ConfigError, Mistake, Mistakes};
 use crate::{
     head::KeyHeaders,
     rebuild::UnlockedNames,
@@ -109,48 +116,6 @@ impl Default for Config {
     }
 }
 
-/// What `rsfaas seal` is told for each function, and the agent's configuration does not have.
-const OF_SEAL: [&str; 2] = ["isolation", "rebuild"];
-
-/// What is wrong with a configuration.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read the configuration {path}: {source}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The file is not valid; the parser says where.
-    #[error("the configuration {path} is not valid: {source}")]
-    Parse {
-        /// The file.
-        path: PathBuf,
-        /// Line, column and cause.
-        source: Box<toml::de::Error>,
-    },
-    /// A key is set in another place.
-    #[error(
-        "the configuration {path} is not valid: `{key}` is each function's own: give it to `rsfaas seal` as --{key}"
-    )]
-    OfSeal {
-        /// The file.
-        path: PathBuf,
-        /// The key.
-        key: &'static str,
-    },
-    /// A key has a value that cannot be used.
-    #[error("the configuration {path} is not valid: {what}")]
-    Value {
-        /// The file.
-        path: PathBuf,
-        /// Key and cause.
-        what: &'static str,
-    },
-}
-
 impl Config {
     /// Where the configuration is looked for unless told otherwise.
     pub const DEFAULT_PATH: &'static str = "/etc/rsfaas/agent.toml";
@@ -177,78 +142,94 @@ impl Config {
     }
 
     fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        let config: Self = toml::from_str(text).map_err(|source: toml::de::Error| {
-            let path = path.to_owned();
-            let is_unknown = |key: &&str| {
-                source
-                    .message()
-                    .starts_with(&format!("unknown field `{key}`"))
-            };
-            match OF_SEAL.into_iter().find(is_unknown) {
-                Some(key) => ConfigError::OfSeal { path, key },
-                None => ConfigError::Parse {
-                    path,
-                    source: Box::new(source),
-                },
-            }
+        let (config, mut mistakes) = Self::of_keys(text).map_err(|source| ConfigError::Parse {
+            path: path.to_owned(),
+            source: Box::new(source),
         })?;
-        let wrong = |what| {
-            Err(ConfigError::Value {
-                path: path.to_owned(),
-                what,
-            })
+        mistakes.extend(config.wrong_values().map(Mistake::Value));
+        if mistakes.is_empty() {
+            Ok(config)
+        } else {
+            let path = path.to_owned();
+            let mistakes = Mistakes(mistakes);
+            Err(ConfigError::Mistakes { path, mistakes })
+        }
+    }
+
+    /// Takes one key after the other, so that a mistake in one does not hide those in others: the configuration of those
+    /// without one, and the mistakes.
+    fn of_keys(text: &str) -> Result<(Self, Vec<Mistake>), toml::de::Error> {
+        let keys = DeTable::parse(text)?;
+        let span = keys.span();
+        let with = |keys: DeTable<'_>| {
+            Self::deserialize(Deserializer::from(Spanned::new(span.clone(), keys)))
         };
-        if config.port == 0 {
-            return wrong("`port` must not be 0");
+        let mut good = DeTable::new();
+        let mut mistakes = Vec::new();
+        let mut keys: Vec<_> = keys.into_inner().into_iter().collect();
+        keys.sort_by_key(|(key, _)| key.span().start);
+        for (key, value) in keys {
+            match with(DeTable::from_iter([(key.clone(), value.clone())])) {
+                Ok(_) => {
+                    good.insert(key, value);
+                }
+                Err(error) => {
+                    let line = 1 + text[..key.span().start].matches('\n').count();
+                    mistakes.push(Mistake::key(line, key.get_ref(), &error));
+                }
+            }
         }
+        Ok((with(good)?, mistakes))
+    }
+
+    /// Tells of every value that cannot be used.
+    fn wrong_values(&self) -> impl Iterator<Item = &'static str> {
+        let next_key_header = self.next_key_header();
+        let headers = [&self.key_header, &next_key_header];
         let times = [
-            config.lease_limit,
-            config.idle_limit,
-            config.unlock_timeout,
-            config.head_timeout,
+            self.lease_limit,
+            self.idle_limit,
+            self.unlock_timeout,
+            self.head_timeout,
         ];
-        if times.contains(&0) {
-            return wrong("times must be at least 1 second");
-        }
-        if times
-            .into_iter()
-            .chain([config.linger])
-            .any(|time| time > LONGEST)
-        {
-            return wrong("times must be at most 31536000 seconds, which is a year");
-        }
-        if config.wrong_keys == 0 {
-            return wrong("`wrong_keys` must be at least 1");
-        }
-        let token = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        let name = |text: &str| !text.is_empty() && text.bytes().all(token);
-        if !name(&config.key_header) || !name(&config.next_key_header()) {
-            return wrong(
+        let mut all_times = times.into_iter().chain([self.linger]);
+        let is_token = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        let is_name = |text: &&String| !text.is_empty() && text.bytes().all(is_token);
+        let are_names = headers.iter().all(is_name);
+        let serving = self.standby.saturating_add(self.isolated);
+        let wrong = [
+            (self.port == 0, "`port` must not be 0"),
+            (times.contains(&0), "times must be at least 1 second"),
+            (
+                all_times.any(|time| time > LONGEST),
+                "times must be at most 31536000 seconds, which is a year",
+            ),
+            (self.wrong_keys == 0, "`wrong_keys` must be at least 1"),
+            (
+                !are_names,
                 "`key_header` and `next_key_header` must be letters, digits, `-` and `_`",
-            );
-        }
-        if config
-            .key_header
-            .eq_ignore_ascii_case(&config.next_key_header())
-        {
-            return wrong("`key_header` and `next_key_header` must not be the same");
-        }
-        if spot::check_headers(&config.key_header, &config.next_key_header()).is_err() {
-            return wrong(
+            ),
+            (
+                headers[0].eq_ignore_ascii_case(headers[1]),
+                "`key_header` and `next_key_header` must not be the same",
+            ),
+            (
+                are_names && spot::check_headers(headers[0], headers[1]).is_err(),
                 "`key_header` and `next_key_header` are too long, one of them or both together; choose shorter names",
-            );
-        }
-        if config.isolated == 0 {
-            return wrong("`isolated` must be at least 1, or no call could ever be served");
-        }
-        let serving = config.standby.saturating_add(config.isolated);
-        if serving > MOST_CONTAINERS - UnlockedNames::slots(0, 0) {
-            return wrong(
+            ),
+            (
+                self.isolated == 0,
+                "`isolated` must be at least 1, or no call could ever be served",
+            ),
+            (
+                serving > MOST_CONTAINERS - UnlockedNames::slots(0, 0),
                 "`standby` and `isolated` must be at most 98 together: a function has names for 100 containers, two of \
                  which may be on their way out",
-            );
-        }
-        Ok(config)
+            ),
+        ];
+        wrong
+            .into_iter()
+            .filter_map(|(is_wrong, what)| is_wrong.then_some(what))
     }
 
     /// The gateway's address for deployments.

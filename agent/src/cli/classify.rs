@@ -19,9 +19,7 @@ impl Classify for ConfigError {
         match self {
             // What is no text is there, and can be read.
             Self::Read { source, .. } if source.kind() != ErrorKind::InvalidData => io_exit(source),
-            Self::Read { .. } | Self::Parse { .. } | Self::OfSeal { .. } | Self::Value { .. } => {
-                Exit::Config
-            }
+            Self::Read { .. } | Self::Parse { .. } | Self::Mistakes { .. } => Exit::Config,
         }
     }
 }

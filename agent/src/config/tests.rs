@@ -53,6 +53,55 @@ fn a_key_that_belongs_to_a_function_is_sent_to_its_place() {
 }
 
 #[test]
+fn all_mistakes_are_told_in_one_go() {
+    let text = "port = 0\nprot = 8080\nstandby = \"two\"\nwrong_keys = 0\n\n[attach_interfaces]\neth0 = \"ebpf\"";
+    let error = parse(text).unwrap_err();
+    let lines: Vec<&str> = error.lines().collect();
+    assert_eq!(
+        lines[0],
+        "the configuration agent.toml is not valid: it has 5 mistakes"
+    );
+    for (line, starts) in [
+        "  line 2, `prot`: unknown field `prot`",
+        "  line 3, `standby`: invalid type: string \"two\"",
+        "  line 6, `attach_interfaces`: unknown variant `ebpf`",
+        "  `port` must not be 0",
+        "  `wrong_keys` must be at least 1",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let line = lines[1 + line];
+        assert!(line.starts_with(starts), "{line}");
+    }
+    assert_eq!(lines.len(), 6);
+}
+
+#[test]
+fn a_single_mistake_is_told_in_the_same_line() {
+    assert_eq!(
+        parse("\nport = 0").unwrap_err(),
+        "the configuration agent.toml is not valid: `port` must not be 0"
+    );
+    assert_eq!(
+        parse("\nport = \"x\"").unwrap_err(),
+        "the configuration agent.toml is not valid: line 2, `port`: invalid type: string \"x\", expected u16"
+    );
+}
+
+#[test]
+fn a_header_with_a_wrong_name_is_not_called_too_long_as_well() {
+    let error = parse("key_header = \"\"").unwrap_err();
+    assert_eq!(error.lines().count(), 1, "{error}");
+}
+
+#[test]
+fn what_is_no_toml_is_told_with_its_place() {
+    let error = parse("port = 8080\nport").unwrap_err();
+    assert!(error.contains("line 2"), "{error}");
+}
+
+#[test]
 fn values_that_cannot_work_are_refused() {
     for text in [
         "port = 0",
