@@ -12,7 +12,7 @@ use std::{
 
 use tokio::{sync::Mutex, task::JoinHandle};
 
-use super::{READY_TIMEOUT, RebuildError, deployed::Deployed, mount, names::Slots};
+use super::{READY_TIMEOUT, RebuildError, behind_gate, deployed::Deployed, mount, names::Slots};
 use crate::{
     chain,
     fault::{self, Point},
@@ -187,7 +187,7 @@ impl Built {
             .named(&slot.name)
             .unlocked(&image)
             .environment(rsfaas_shim::PARK_TOKEN, token.expose());
-        let deployed = Deployed::begin(slot, token, faas, function.behind_gate(deployment));
+        let deployed = Deployed::begin(slot, token, faas, behind_gate(function, deployment));
         let deployed = serving.deployed.insert(deployed);
         deployed.come().await?;
         timeline.note(Step::Deployed);

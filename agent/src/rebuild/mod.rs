@@ -29,10 +29,11 @@ pub use sweep::{Swept, sweep};
 use self::{by_image::ByImage, by_mount::ByMount, names::Slots};
 use crate::{
     chain,
-    image::ImageError,
+    image::{GATE_PATH, ImageError},
     openfaas::{FaasCli, FaasError, Gateway},
     seal::{archive::ArchiveError, file::FileError},
-    state::{Isolation, Rebuild, SealedFunction},
+    stack::Deployment,
+    state::{Isolation, Park, Rebuild, SealedFunction},
 };
 
 /// How long a delivered function may take until it listens; the agent's own limit on unlocks is
@@ -72,6 +73,15 @@ pub enum RebuildError {
     /// Work in the background was broken off.
     #[error("work on the handler or its container was broken off")]
     BrokenOff,
+}
+
+/// A deployment of an image whose gate the function's own process is to start behind, where the stack file names that
+/// process.
+fn behind_gate(function: &SealedFunction, deployment: Deployment) -> Deployment {
+    match function.park {
+        Park::Gate => deployment.behind(GATE_PATH),
+        Park::Python | Park::Node | Park::Container => deployment,
+    }
 }
 
 /// The OpenFaaS that containers are deployed to, and how.

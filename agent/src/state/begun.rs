@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::{
     SealedFunction, StateDir, StateError,
-    function::{read, remove},
+    folder::{read, remove},
 };
 use crate::replace::{Beside, Replacement as _};
 

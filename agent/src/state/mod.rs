@@ -4,7 +4,9 @@
 //! secret: the key is the caller's, the handler is ciphertext in a file of its own.
 mod begun;
 mod claim;
+mod folder;
 mod function;
 
 pub use claim::Claim;
-pub use function::{Isolation, Park, Rebuild, SealedFunction, StateDir, StateError};
+pub use folder::{StateDir, StateError};
+pub use function::{Isolation, Park, Rebuild, SealedFunction};

@@ -7,7 +7,7 @@ use super::{Pool, Waiting};
 use crate::{
     chain,
     fault::{self, Point},
-    rebuild::{RebuildError, mount::wait_parked, queue::Order},
+    rebuild::{RebuildError, behind_gate, mount::wait_parked, queue::Order},
     stack::Deployment,
 };
 
@@ -76,7 +76,7 @@ impl Pool {
                 &self.function.handler_dir.to_string_lossy(),
             )
             .nothing_compiled();
-        let deployment = self.function.behind_gate(deployment);
+        let deployment = behind_gate(&self.function, deployment);
         let turn = match whom {
             For::Caller => None,
             For::Standby => {
