@@ -16,7 +16,6 @@ mod login;
 mod park;
 mod project;
 mod purge;
-mod purge_command;
 mod recipe;
 mod reference;
 mod unlocked;
@@ -27,9 +26,8 @@ pub use engine::Engine;
 pub use ignore::LeftOut;
 pub use locked::build_locked;
 pub(crate) use park::GATE_PATH;
-pub(crate) use purge::is_gone;
 pub use purge::{Leftover, Purge, Purged, Traces};
-pub(crate) use purge_command::PurgeCommand;
+pub(crate) use purge::{PurgeCommand, is_gone};
 pub use reference::Reference;
 pub(crate) use unlocked::Unlocked;
 

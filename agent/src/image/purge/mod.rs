@@ -2,6 +2,7 @@
 //! is left: in the registry by the digests of the image's layers, in the engine by the content of every
 //! file that it keeps.
 mod cache;
+mod command;
 mod context;
 mod others;
 mod registry;
@@ -13,9 +14,9 @@ use std::{
     time::Duration,
 };
 
-pub(crate) use self::registry::is_gone;
 pub(super) use self::registry::{blobs, pushed_tags, remove_manifest};
 pub use self::traces::Traces;
+pub(crate) use self::{command::PurgeCommand, registry::is_gone};
 use super::{
     Engine, ImageError, Reference,
     engine::{Image, Storage},

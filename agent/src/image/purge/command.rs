@@ -3,7 +3,7 @@ use std::{path::PathBuf, process::Stdio, time::Duration};
 
 use tokio::process::Command;
 
-use super::{ImageError, Reference};
+use crate::image::{ImageError, Reference};
 
 /// For hangs only: collecting a registry's garbage reads all of its manifests.
 const PURGE_TIMEOUT: Duration = Duration::from_secs(600);
