@@ -6,6 +6,7 @@
 #![no_main]
 
 mod admit;
+mod answer;
 mod classify;
 mod clock;
 mod fate;

@@ -2,6 +2,7 @@
 //! answered all that came before; one that does not, behind a request that can have no body.
 
 use crate::{
+    answer::Answer,
     clock::now,
     frame::Frame,
     maps::{FLOWS, STARTS, Start},
@@ -11,10 +12,6 @@ use crate::{
 /// How long a request's start is waited for where more of it has come, 3 s in nanoseconds: by then a client has sent
 /// it again some times, or it came while nobody looked.
 const PATIENCE: u64 = 3_000_000_000;
-
-/// Up to an answer's status, whose first digit is its class (RFC 9110, section 15).
-const STATUS_LEN: usize = 12;
-const VERSION: &[u8; 7] = b"HTTP/1.";
 
 /// Whether it is the client's turn where a segment starts: the gateway has answered all before it, so that a request may
 /// start there.
@@ -204,21 +201,6 @@ pub(crate) fn ends(segment: &Segment) -> bool {
     }
 }
 
-/// What a segment of the gateway's is to the client.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Answer {
-    /// None to the whole request yet (RFC 9110, section 15.2).
-    Interim,
-    /// An answer begins which says that there was none of the function (RFC 9110, section 15.6).
-    Failure,
-    /// The last that comes in HTTP: another protocol follows (RFC 9110, section 15.2.2).
-    Switches,
-    /// Any other answer begins.
-    Begins,
-    /// An answer goes on, or comes again.
-    GoesOn,
-}
-
 /// Notes that the gateway has sent payload.
 #[inline(always)]
 pub(crate) fn answered(frame: &impl Frame, segment: &Segment) -> Answer {
@@ -227,7 +209,7 @@ pub(crate) fn answered(frame: &impl Frame, segment: &Segment) -> Answer {
         if start.next == segment.acknowledged {
             return Answer::GoesOn;
         }
-        let answer = begun(frame, segment);
+        let answer = Answer::of(frame, segment);
         if answer != Answer::Interim {
             start.next = segment.acknowledged;
             start.waits = 0;
@@ -237,7 +219,7 @@ pub(crate) fn answered(frame: &impl Frame, segment: &Segment) -> Answer {
         }
         return answer;
     }
-    let answer = begun(frame, segment);
+    let answer = Answer::of(frame, segment);
     if answer != Answer::Interim {
         // What has come of the next request was not seen: its start may be among it.
         let next = segment.acknowledged;
@@ -301,28 +283,4 @@ fn set(segment: &Segment, next: u32, reached: u32, may_be_held: bool) {
     // A full LRU map makes room by itself; where the insertion fails all the same, nothing is known of
     // the flow.
     let _ = STARTS.insert(&segment.flow, start, 0);
-}
-
-/// What an answer is by its first bytes.
-#[inline(always)]
-fn begun(frame: &impl Frame, segment: &Segment) -> Answer {
-    let mut bytes = [0; STATUS_LEN];
-    // What a sender's stack hands down lies outside the linear part.
-    // SAFETY: the buffer has room for its own length.
-    let loaded = unsafe {
-        frame.load_bytes(
-            segment.payload_offset,
-            bytes.as_mut_ptr(),
-            STATUS_LEN as u32,
-        )
-    };
-    if !loaded || bytes[..VERSION.len()] != *VERSION {
-        return Answer::Begins;
-    }
-    match &bytes[VERSION.len() + 2..] {
-        b"101" => Answer::Switches,
-        [b'1', ..] => Answer::Interim,
-        [b'5', ..] => Answer::Failure,
-        _ => Answer::Begins,
-    }
 }

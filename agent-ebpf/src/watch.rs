@@ -4,13 +4,14 @@ use agent_ebpf::{Awaited, EventKind, FlowState};
 
 use crate::{
     admit,
+    answer::Answer,
     clock::now,
     fate::Fate,
     frame::Frame,
     hold,
     maps::FLOWS,
     packet::{Direction, Link, Segment},
-    turn::{self, Answer},
+    turn,
 };
 
 /// Notes that the gateway has sent payload, and tells the agent where an answer begins of which it wants to know,
