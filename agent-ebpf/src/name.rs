@@ -1,4 +1,4 @@
-//! Function names and the key header's name, as the maps and globals hold them.
+//! Function names, as the programs look them up, and header names, as the tables are made of them.
 
 /// Bytes that the programs look at for a name, and the longest name of a header. A function's is shorter: OpenFaaS
 /// names are DNS labels of at most 63, and the byte behind it has to be seen too.
@@ -43,8 +43,8 @@ pub enum NameKind {
     Unlocked = 2,
 }
 
-/// The key header's name in lower case, zero-padded; a global of the programs.
-#[repr(C)]
+/// A header's name in lower case, zero-padded. The programs do not have it: what they look headers up in (`search`,
+/// `sample`) is made of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeaderName {
     /// The name, lower case, zero-padded.
@@ -52,7 +52,6 @@ pub struct HeaderName {
     /// Its length in bytes.
     pub length: u32,
 }
-crate::plain!(HeaderName, 68);
 
 impl HeaderName {
     /// A header name in lower case, or `None` where it is empty or too long.
