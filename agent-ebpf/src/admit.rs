@@ -44,7 +44,7 @@ pub(crate) fn failed() {
         let now = now();
         // SAFETY: the entry stays in memory while the program runs, and nobody but the programs writes to it.
         if unsafe { failed.read_volatile() } < now {
-            // SAFETY: as above.
+            // SAFETY: the entry stays in memory while the program runs, and nobody but the programs writes to it.
             unsafe { failed.write_volatile(now) };
         }
     }

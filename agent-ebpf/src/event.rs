@@ -112,7 +112,7 @@ impl HeldPlace {
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AdmittedEvent {
-    /// As of any event; the length is that of its first segment's payload.
+    /// What every event has; its length is that of the request's first segment's payload, in bytes.
     pub header: EventHeader,
     /// The number of the admission by which it has.
     pub admission: u32,

@@ -62,9 +62,10 @@ pub struct Flow {
     pub answered: u64,
     /// Whether the client has sent its FIN: one, or zero.
     pub finished: u32,
-    /// Where the head starts of a request that follows one which was let go on, where that is known, or waits to be left.
+    /// The sequence number at which the head of the next request starts, behind one that has gone on; it counts where
+    /// `next_head_known` says so, and where the answer that is awaited has the flow left.
     pub next_head: u32,
-    /// Whether it is: one, or zero.
+    /// Whether `next_head` is known to start a head: one, or zero.
     pub next_head_known: u32,
     /// What the client has acknowledged, as far as was seen.
     pub acknowledged: u32,

@@ -136,7 +136,8 @@ impl Frame for TcContext {
 
     #[inline(always)]
     fn segment(&self) -> u16 {
-        // SAFETY: as above. The kernel has it in as many bits.
+        // SAFETY: the kernel hands a valid context, and rewrites this access to the packet's field. It has it
+        // in as many bits.
         unsafe { (*self.skb.skb).gso_size as u16 }
     }
 
@@ -150,14 +151,14 @@ impl Frame for TcContext {
 
     #[inline(always)]
     fn stripped_vlan(&self) -> u32 {
-        // SAFETY: as above.
+        // SAFETY: the kernel hands a valid context, and rewrites this access to the packet's field.
         let present = unsafe { (*self.skb.skb).vlan_present };
         if present == 0 {
             return 0;
         }
-        // SAFETY: as above.
+        // SAFETY: the kernel hands a valid context, and rewrites this access to the packet's field.
         let protocol = unsafe { (*self.skb.skb).vlan_proto } as u16;
-        // SAFETY: as above.
+        // SAFETY: the kernel hands a valid context, and rewrites this access to the packet's field.
         let control = unsafe { (*self.skb.skb).vlan_tci };
         u32::from(u16::from_be(protocol)) << 16 | (control & 0xffff)
     }

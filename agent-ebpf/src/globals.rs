@@ -24,20 +24,20 @@ pub(crate) fn gateway_port() -> u16 {
 /// The mark of released packets, random at each start of the agent.
 #[inline(always)]
 pub(crate) fn release_mark() -> u32 {
-    // SAFETY: as above.
+    // SAFETY: a global of this object; volatile because the loader writes it after compilation.
     unsafe { core::ptr::read_volatile(&raw const RELEASE_MARK) }
 }
 
 /// The Ethernet source address of packets released to an interface with XDP, as random as the mark.
 #[inline(always)]
 pub(crate) fn release_source() -> u64 {
-    // SAFETY: as above.
+    // SAFETY: a global of this object; volatile because the loader writes it after compilation.
     unsafe { core::ptr::read_volatile(&raw const RELEASE_SOURCE) }
 }
 
 /// The key under which heads have their names, random at each start of the agent.
 #[inline(always)]
 pub(crate) fn admission_key() -> SipKey {
-    // SAFETY: as above.
+    // SAFETY: a global of this object; volatile because the loader writes it after compilation.
     unsafe { core::ptr::read_volatile(&raw const ADMISSION_KEY) }
 }

@@ -15,7 +15,7 @@ use crate::{
 /// Wakes the agent, although there may be events before this one for which it was not woken: the ring would take it
 /// for awake.
 pub(crate) const WAKE: u64 = BPF_RB_FORCE_WAKEUP as u64;
-/// Does not.
+/// Does not wake the agent.
 pub(crate) const QUIET: u64 = BPF_RB_NO_WAKEUP as u64;
 
 /// What is known of a segment that is to be held.
@@ -52,7 +52,7 @@ impl Manner {
 
     #[inline(always)]
     fn get(&self) -> Self {
-        // SAFETY: as above.
+        // SAFETY: a reference. Volatile, or the compiler would go on with what it knows.
         unsafe { (&raw const *self).read_volatile() }
     }
 }
@@ -118,7 +118,7 @@ fn capture<const N: usize>(
     // SAFETY: written just before.
     let last = unsafe { core::ptr::read_volatile(&raw const (*capture).header.length) };
     let length = at_least_one(last, room);
-    // SAFETY: as for the header.
+    // SAFETY: the record is ours until it is submitted, and large enough for the header.
     unsafe { (&raw mut (*capture).header.length).write(length) };
     // SAFETY: the length is at most the room behind the pointer, as checked just before.
     let loaded = unsafe { frame.load_bytes(0, (&raw mut (*capture).frame).cast(), length) };

@@ -24,18 +24,18 @@ pub(crate) fn is_of_this_host(ctx: &TcContext) -> bool {
 /// of this host's bears the one to which it was sent: it was spotted on its way to that.
 #[inline(always)]
 pub(crate) fn is_translated(ctx: &TcContext, segment: &Segment) -> bool {
-    // SAFETY: as above.
+    // SAFETY: the kernel hands a valid context, and rewrites this access to the packet's field.
     let socket = unsafe { (*ctx.skb.skb).__bindgen_anon_2.sk };
     if socket.is_null() {
         return false;
     }
-    // SAFETY: a socket that the packet holds, as just seen.
+    // SAFETY: a socket that the packet holds: it is not null.
     let (family, port) = unsafe { (word(&raw const (*socket).family), port(socket)) };
     // Neither has a peer: packet sockets and raw ones.
     if family != INET && family != INET6 || port == 0 {
         return false;
     }
-    // SAFETY: as above.
+    // SAFETY: a socket that the packet holds: it is not null.
     port != segment.flow.destination_port || unsafe { is_elsewhere(socket, segment) }
 }
 
@@ -52,7 +52,7 @@ unsafe fn is_elsewhere(socket: *const bpf_sock, segment: &Segment) -> bool {
         // SAFETY: the caller vouches for the socket. Those of IPv6 have it there, too, when they are connected by IPv4.
         return unsafe { word(&raw const (*socket).dst_ip4) } != d;
     }
-    // SAFETY: as above.
+    // SAFETY: the caller vouches for the socket.
     let [e, f, g, h] = [0, 1, 2, 3].map(|i| unsafe { word(&raw const (*socket).dst_ip6[i]) });
     [a, b, c, d] != [e, f, g, h]
 }

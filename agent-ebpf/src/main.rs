@@ -120,7 +120,8 @@ fn spot_if_translated(ctx: &TcContext) -> i32 {
         && (leaving::is_translated(ctx, &segment)
             || segment.is_reset() && turn::is_leaving(&segment))
     {
-        // SAFETY: as above. Where it was taken out, nobody would answer for what is held.
+        // SAFETY: a program of the same type takes over, with the same packet, and does not come back. Where the kernel has
+        // taken it out, nobody would answer for what is held.
         unsafe { HAND_OVER.tail_call(ctx, hand_over::LEAVING) };
     }
     Fate::Pass.at_tc()

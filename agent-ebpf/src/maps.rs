@@ -64,19 +64,19 @@ pub(crate) fn search_table() -> Option<&'static [u8; search::TABLE_LEN]> {
     SEARCH.get(0)
 }
 
-/// What both are looked for by at first.
+/// The samples by which the key header and requests are looked for at first.
 #[inline(always)]
 pub(crate) fn samples() -> Option<&'static Samples> {
     SAMPLES.get(0)
 }
 
-/// Adds one, and gives the new number.
+/// Adds one to a counter, and gives this CPU's new number.
 #[inline(always)]
 pub(crate) fn count(counter: Counter) -> u64 {
     count_in(counter as u32)
 }
 
-/// The same for a counter that is known by its slot.
+/// Adds one to a counter that is known by its slot, and gives this CPU's new number.
 #[inline(always)]
 pub(crate) fn count_in(slot: u32) -> u64 {
     let Some(slot) = COUNTERS.get_ptr_mut(slot) else {
@@ -89,7 +89,7 @@ pub(crate) fn count_in(slot: u32) -> u64 {
     }
 }
 
-/// Whether it is the 1st, 2nd, 4th, 8th... time, which is logged: the counters tell the rest.
+/// Whether something is logged that has happened so often: the 1st, 2nd, 4th, 8th... time is, the counters tell the rest.
 #[inline(always)]
 pub(crate) fn is_logged(total: u64) -> bool {
     total & total.wrapping_sub(1) == 0

@@ -375,6 +375,7 @@ pub(crate) fn peek_end<'a, const N: usize>(
     if start + N > frame.data_end() {
         return None;
     }
-    // SAFETY: as in `peek`.
+    // SAFETY: the bytes lie between the packet's start and the end of its linear part, as checked
+    // just before, and nothing writes to the packet while the reference is in use.
     Some(unsafe { &*(start as *const [u8; N]) })
 }

@@ -76,7 +76,8 @@ impl Samples {
         found
     }
 
-    /// The same by the samples that end with their last byte, down to the first that is at a place or before it.
+    /// What is found in bytes by the samples that end with their last byte, down to the first that is at a place or before
+    /// it.
     #[must_use]
     #[inline(always)]
     pub fn found_at_end<const N: usize>(&self, bytes: &[u8; N], from: u32) -> u8 {

@@ -13,7 +13,7 @@ use crate::{
 /// it again some times, or it came while nobody looked.
 const PATIENCE: u64 = 3_000_000_000;
 
-/// Whether it is the client's turn where a segment starts: the gateway has answered all before it, so that a request may
+/// Whether the turn is the client's where a segment starts: the gateway has answered all before it, so that a request may
 /// start there.
 #[inline(always)]
 pub(crate) fn is_clients(segment: &Segment) -> bool {
@@ -24,7 +24,7 @@ pub(crate) fn is_clients(segment: &Segment) -> bool {
 /// Whether a segment may be the rest of a request.
 #[inline(always)]
 pub(crate) fn may_go_on(segment: &Segment) -> bool {
-    // SAFETY: as above.
+    // SAFETY: the entry is read at once; only this flow's segments change it.
     match unsafe { STARTS.get(&segment.flow) } {
         Some(start) => start.next != segment.sequence && start.passed != segment.sequence,
         None => false,
@@ -48,7 +48,7 @@ pub(crate) struct Arrival {
     pub(crate) is_late: bool,
     /// Whether the agent may have the flow.
     pub(crate) may_be_held: bool,
-    /// Whether it is of another protocol.
+    /// Whether the flow is of another protocol by now.
     pub(crate) is_switched: bool,
     /// Whether the flow is older than the programs.
     pub(crate) is_unknown: bool,

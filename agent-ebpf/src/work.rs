@@ -72,28 +72,28 @@ impl Scratch {
         self.first = 0;
     }
 
-    /// Where the first sample is taken, read anew for the same reason.
+    /// Where the first sample is taken, in bytes of the segment's payload; read anew, as the cursor is.
     #[inline(always)]
     pub(crate) fn first(&self) -> u32 {
         // SAFETY: a reference's field. The mask changes nothing: it is the bound that the verifier asks for.
         unsafe { core::ptr::read_volatile(&raw const self.first) & (2 * PREFIX_LEN as u32 - 1) }
     }
 
-    /// Whether it is, read anew for the same reason.
+    /// Whether the segment starts no request, and others may be inside; read anew, as the cursor is.
     #[inline(always)]
     pub(crate) fn is_inside(&self) -> bool {
         // SAFETY: a reference's field.
         unsafe { core::ptr::read_volatile(&raw const self.is_inside) != 0 }
     }
 
-    /// What may stand behind the request, read anew for the same reason.
+    /// What may stand behind the request; read anew, as the cursor is.
     #[inline(always)]
     pub(crate) fn behind(&self) -> u8 {
         // SAFETY: a reference's field.
         unsafe { core::ptr::read_volatile(&raw const self.behind) as u8 }
     }
 
-    /// Where the request starts in the payload, read anew for the same reason.
+    /// Where the request starts, in bytes of the payload; read anew, as the cursor is.
     #[inline(always)]
     pub(crate) fn start(&self) -> u32 {
         // SAFETY: a reference's field.
@@ -109,7 +109,7 @@ pub(crate) fn keep(segment: Segment) -> Option<(&'static Segment, &'static mut S
     let slot = WORK.get_ptr_mut(0)?;
     // SAFETY: the slot is this CPU's own. Volatile, or the compiler would go on with what it knows.
     unsafe { (&raw mut (*slot).segment).write_volatile(segment) };
-    // SAFETY: as above, and no other reference to it is alive: each program takes it once.
+    // SAFETY: the slot is this CPU's own, and no other reference to it is alive: each program takes it once.
     let work = unsafe { &mut *slot };
     Some((&work.segment, &mut work.scratch))
 }

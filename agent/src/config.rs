@@ -72,7 +72,7 @@ pub struct Config {
     pub wrong_keys: usize,
     /// Where the spotter is attached.
     pub attach: Attach,
-    /// The same for single interfaces, by name.
+    /// Where the spotter is attached at single interfaces, by name.
     pub attach_interfaces: BTreeMap<String, Attach>,
     /// Log format.
     pub log: LogFormat,

@@ -92,13 +92,13 @@ impl Failure {
         Self::new(io_exit(error), format!("{what}: {error}"))
     }
 
-    /// The same, of one function among several.
+    /// This failure, as one function's among several.
     #[must_use]
     pub fn of(self, function: &str) -> Self {
         Self::new(self.exit, format!("{function}: {self}"))
     }
 
-    /// The same, of which nothing more is to be told.
+    /// This failure, of which nothing more is to be told.
     #[must_use]
     pub fn already_told(self) -> Self {
         Self {
@@ -107,7 +107,7 @@ impl Failure {
         }
     }
 
-    /// Whether it has been told.
+    /// Whether the failure has been told.
     #[must_use]
     pub const fn is_told(&self) -> bool {
         self.is_told

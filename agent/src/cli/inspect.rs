@@ -33,7 +33,7 @@ struct Facts {
     key_id: String,
     /// When it was sealed, RFC 3339 in UTC.
     sealed_at: String,
-    /// The same in seconds since 1970.
+    /// When it was sealed, in seconds since 1970.
     sealed_at_unix: u64,
     /// Bytes of the archive inside.
     plaintext_bytes: u64,

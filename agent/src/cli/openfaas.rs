@@ -37,7 +37,7 @@ pub(super) struct Stack {
 pub(super) struct Setting {
     pub(super) stack: StackFile,
     pub(super) functions: Vec<Function>,
-    /// Whether they are the one that was asked for by its name.
+    /// Whether there is one function only, which was asked for by its name.
     pub(super) is_one: bool,
     pub(super) state: StateDir,
     pub(super) faas: FaasCli,

@@ -84,7 +84,7 @@ impl<T: Table> Listing<T> {
     /// Lists a function that has no driver, and may get one; where it is listed already it stays as it is.
     ///
     /// # Errors
-    /// As [`Self::list`].
+    /// When the kernel's table does not take the name.
     pub(super) fn hold(&mut self, function: &str) -> Result<(), SpotError> {
         if !self.is_left(function) {
             self.list(function, &[])?;

@@ -150,7 +150,7 @@ impl Registry {
         Ok(())
     }
 
-    /// The same for an agent that runs: where the folder cannot be read, what is served stays so, and
+    /// Follows the state folder while the agent runs: where it cannot be read, what is served stays so, and
     /// [it is to be tried again](Self::is_behind).
     pub(super) fn keep_up(&mut self, state: &StateDir) {
         let Err(error) = self.follow(state) else {

@@ -43,7 +43,8 @@ pub enum Action {
     },
     /// Let everything pass by itself from now on but for what may be a request to be judged.
     Opaque,
-    /// The same from the gateway's next answer on, unless more has come than up to a sequence number.
+    /// From the gateway's next answer on let everything pass by itself but for what may be a request to be judged,
+    /// unless more has come than up to a sequence number.
     OpaqueOnAnswer {
         /// Behind the last that has come.
         end: u32,

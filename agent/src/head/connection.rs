@@ -70,7 +70,7 @@ enum State {
     Opaque,
     /// The programs look at it themselves, until a segment is held again.
     Left {
-        /// At the start of a request, or else at any place.
+        /// Whether it was left at the start of a request, or else at any place.
         at_start: bool,
     },
 }

@@ -78,7 +78,7 @@ const METHODS: [&[u8]; 9] = [
 enum End {
     /// With a request line that starts here, and leads to a function.
     Call(usize, Target),
-    /// The same, but it leads to something else.
+    /// With a request line that starts here, and leads to something else than a function.
     Other(usize),
     /// With the end of a request line whose method or target is not, or not all, there.
     Cut,

@@ -20,7 +20,7 @@ pub struct Request {
     pub direct: bool,
     /// The values of its key headers; more than one is one too many.
     pub keys: Vec<Zeroizing<Vec<u8>>>,
-    /// The same of its headers for the next key.
+    /// The values of its headers for the next key; more than one is one too many.
     pub next_keys: Vec<Zeroizing<Vec<u8>>>,
     /// How long it is, where its head is whole and tells so.
     pub lengths: Option<Lengths>,

@@ -93,12 +93,12 @@ impl Rest {
         }
     }
 
-    /// Whether it is not known that these are lines of a head.
+    /// Whether these lines may be something else than a head's.
     pub(super) fn is_inside(&self) -> bool {
         self.is_inside
     }
 
-    /// Whether a line starts of which that is not known.
+    /// Whether a line starts which may be something else than a head's.
     pub(super) fn is_at_line_inside(&self) -> bool {
         self.is_inside && matches!(&self.line, Line::Start(gone) if gone.is_empty())
     }

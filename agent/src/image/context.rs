@@ -67,7 +67,7 @@ impl Context {
         self.folder_without(folder, &|_| false)
     }
 
-    /// The same without some files and links, told by their paths in the folder.
+    /// Adds a folder of the disk without some files and links, told by their paths in the folder.
     pub(super) fn folder_without(
         mut self,
         folder: &Path,

@@ -81,7 +81,7 @@ impl Tree {
         self.difference_within(MAX_SECRET, archive)
     }
 
-    /// The same with that many bytes at most; what comes behind is not kept.
+    /// Reads another image's files, and keeps what this one has not, of that many bytes at most.
     fn difference_within(&self, most: u64, archive: impl Read) -> io::Result<Difference> {
         let mut difference = Difference::default();
         let mut total = 0_u64;
@@ -104,7 +104,7 @@ impl Tree {
 }
 
 impl Difference {
-    /// Whether it is nothing but the author's files, as they are, in a folder of the image.
+    /// Whether the difference is nothing but the author's files, as they are, in a folder of the image.
     pub(super) fn is_source(&self, folder: &Path, source: &Archive) -> bool {
         let own = |path: &Path| path.strip_prefix(folder).ok().and_then(|it| source.get(it));
         let is_own_file = |(path, content): (&PathBuf, &Content)| {
@@ -171,7 +171,7 @@ impl Difference {
 struct Found {
     node: Node,
     bytes: Zeroizing<Vec<u8>>,
-    /// Whether it has rights that a mount without set-user-ID takes away.
+    /// Whether the entry has rights that a mount without set-user-ID takes away.
     is_special: bool,
     /// For another name of a file that was there before, that file.
     link_to: Option<PathBuf>,

@@ -132,7 +132,7 @@ impl Engine {
         }
     }
 
-    /// The same with the containers that were made of it.
+    /// Removes an image together with the containers that were made of it.
     pub(super) async fn remove_with_containers(&self, image: &str) -> Result<(), ImageError> {
         // Other names may stand for the same image.
         let by_name = |it: &ContainerSummary| it.image.as_deref() == Some(image);

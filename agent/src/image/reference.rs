@@ -30,7 +30,7 @@ impl Reference {
         }
     }
 
-    /// The same repository with another tag.
+    /// The reference to an image of the same repository with another tag.
     #[must_use]
     pub fn tagged(&self, tag: &str) -> Self {
         Self {

@@ -28,9 +28,9 @@ struct Inner<S> {
 /// What the driver is still to learn of a connection.
 #[derive(Default)]
 struct Leaving {
-    /// How often it has left.
+    /// How often the connection has left.
     times: usize,
-    /// Whether it has come again since.
+    /// Whether the connection has come again since it last left.
     has_come: bool,
 }
 

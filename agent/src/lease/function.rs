@@ -282,7 +282,7 @@ impl Driver {
         self.last_error = Some(what.to_owned());
     }
 
-    /// The same, where somebody waits for everything to be locked.
+    /// Notes a failure to lock, and tells whoever waits for everything to be locked.
     fn not_locked(&mut self, what: &str, waiters: &[LockWaiter]) {
         for waiter in waiters {
             // Whoever asked may have gone.

@@ -27,7 +27,7 @@ pub struct Verdict {
     pub flow: FlowKey,
     /// The request.
     pub id: RequestId,
-    /// Whether it is served, or why not.
+    /// How the request is served, or why it is not.
     pub outcome: Result<Served, Refusal>,
 }
 

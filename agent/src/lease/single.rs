@@ -55,7 +55,7 @@ pub(super) struct Lease {
     unlocking: Option<watch::Sender<Keys>>,
     /// Whether the handler is being encrypted under another key.
     pub(super) changes_key: bool,
-    /// Whether it was ended before its unlock was done: what comes of that serves nobody.
+    /// Whether the lease was ended before its unlock was done: what comes of that unlock serves nobody.
     pub(super) is_ended: bool,
     /// The container that serves.
     pub(super) unlocked: Option<String>,

@@ -13,11 +13,11 @@ use tokio::process::Command;
 use super::{FaasError, login, turns::Turns};
 use crate::stack::Deployment;
 
-/// For hangs only: a deployment may pull a large image.
+/// How long a deployment may take. For hangs only: it may pull a large image.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(600);
-/// The same for a build or a push, which somebody waits for who can end it: both may take hours.
+/// How long a build or a push may take: both may take hours, and whoever waits for them can end them.
 const BUILD_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
-/// The same for a removal, which pulls nothing: a stop must not wait for longer than service managers do.
+/// How long a removal may take, which pulls nothing: a stop must not wait for longer than service managers do.
 pub(super) const REMOVE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often a deployment over a function that runs is tried, and the pause in between.
 const OVER_TRIES: usize = 3;

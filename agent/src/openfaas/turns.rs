@@ -19,12 +19,12 @@ impl Turns {
         }
     }
 
-    /// Waits until something may be deployed; it is to be kept until it is. Safe to give up.
+    /// Waits until something may be deployed; the permit is to be kept until it is. Safe to give up.
     pub async fn to_deploy(&self) -> Option<SemaphorePermit<'_>> {
         self.deployments.acquire().await.ok()
     }
 
-    /// The same for a removal.
+    /// Waits until something may be removed; the permit is to be kept until it is. Safe to give up.
     pub async fn to_remove(&self) -> Option<SemaphorePermit<'_>> {
         self.removals.acquire().await.ok()
     }

@@ -41,10 +41,10 @@ enum Place {
 
 /// What may end by itself while it serves.
 pub trait Serving {
-    /// Whether it has ended.
+    /// Whether the container has ended.
     fn has_ended(&self) -> bool;
 
-    /// Whether it has, or is about to; that takes longer to find out.
+    /// Whether the container has ended, or is about to; that takes longer to find out.
     fn is_ending(&self) -> bool;
 }
 
@@ -169,7 +169,7 @@ pub async fn ended(ends: Option<io::Result<Vec<AsyncFd<OwnedFd>>>>) {
     }
 }
 
-/// As far as this kernel knows.
+/// Tells it as far as this kernel knows.
 impl Serving for Container {
     fn has_ended(&self) -> bool {
         self.place.delivered(Delivered::is_ended).unwrap_or(false)

@@ -105,7 +105,7 @@ impl SealedHandler {
         Ok(encrypted.await.map_err(|_| RebuildError::BrokenOff)??)
     }
 
-    /// The same; whoever calls it has the turn.
+    /// Encrypts the handler afresh, under the next key where there is one; whoever calls this has the turn.
     pub(crate) fn encrypt(&self, key: &Key, next: Option<&Key>) -> Result<(), FileError> {
         let header = self.file.header()?;
         let opens = |key: &&Key| header.verify_key(key).is_ok();

@@ -32,7 +32,7 @@ const AT_A_TIME: usize = 2;
 pub(super) struct Taken {
     pub(super) slot: Slot,
     pub(super) parked: Parked,
-    /// Whether it was there already.
+    /// Whether the container was parked already when the lease asked for one.
     pub(super) from_standby: bool,
 }
 
@@ -60,7 +60,7 @@ pub(super) struct Pool {
 /// What came of keeping containers parked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standby {
-    /// As many as wanted are parked.
+    /// As many containers as wanted are parked.
     Parked,
     /// None is wanted.
     Off,

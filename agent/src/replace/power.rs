@@ -72,12 +72,13 @@ impl Recorded {
         found
     }
 
-    /// The same once all of them are done.
+    /// What may be found once all steps are done.
     pub(crate) fn found_at_the_end(&self) -> Vec<Found> {
         self.found_after(self.steps.len())
     }
 
-    /// After so many whole steps; what the next one may have done already is among what the last may not have.
+    /// What may be found after so many whole steps; what the next one may have done already is among what the last may
+    /// not have.
     fn found_after(&self, done: usize) -> Vec<Found> {
         let steps = &self.steps[..done];
         let Some(renamed) = steps.iter().position(|step| *step == Step::Rename) else {
@@ -96,7 +97,7 @@ impl Recorded {
         contents.into_iter().map(Found::New).chain(old).collect()
     }
 
-    /// The same replacement with a step left out or in another place, for the tests of the tests.
+    /// This replacement with a step left out or in another place, for the tests of the tests.
     fn reordered(&self, order: &[Step]) -> Self {
         Self {
             steps: order.to_vec(),

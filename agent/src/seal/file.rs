@@ -189,7 +189,7 @@ impl SealedFile {
     /// another one opens nothing any more. There is no moment at which both do, or neither.
     ///
     /// # Errors
-    /// As [`open`](Self::open) and [`store`](Self::store); the old file is untouched then.
+    /// When [`open`](Self::open) or [`store`](Self::store) fails; the old file is untouched then.
     pub fn rekey(&self, key: &Key, next: &Key, name: &str, time: u64) -> Result<(), FileError> {
         self.store(next, name, &self.open(key, name)?, time)
     }

@@ -92,11 +92,11 @@ pub fn seal_folder(folder: &Path, name: &str, key: &Key, time: u64) -> Result<Re
     seal_built(folder, name, key, time, None, &|_| false)
 }
 
-/// The same, with what a build has made of that folder's files (the archive) beside them, and without what is no part of
-/// the function.
+/// Seals what is in `folder` as [`seal_folder`] does, with what a build has made of its files (the archive) beside them,
+/// and without what is no part of the function.
 ///
 /// # Errors
-/// As [`seal_folder`], and when the folder is not any more what was built.
+/// When [`seal_folder`] fails, or the folder is not any more what was built.
 pub fn seal_built(
     folder: &Path,
     name: &str,

@@ -33,10 +33,10 @@ pub enum KeyError {
     /// Nothing but white space.
     #[error("the key is empty; expected a text that begins with \"{PREFIX}\"")]
     Empty,
-    /// Does not begin with the prefix.
+    /// The text does not begin with the prefix.
     #[error("not a key: expected a text that begins with \"{PREFIX}\"")]
     Prefix,
-    /// Has the prefix, but not the length.
+    /// The text has the prefix, but not the length.
     #[error("the key has {found} characters instead of {TEXT_LEN}; copy the whole line")]
     Length {
         /// Characters found.

@@ -15,7 +15,7 @@ pub struct Swap {
 }
 
 impl Swap {
-    /// As it is now.
+    /// Reads what swap there is now.
     pub(crate) fn read(agent_is_locked: bool) -> Self {
         // A kernel without swap has no such file.
         let text = fs::read_to_string(SWAPS).unwrap_or_default();

@@ -97,7 +97,7 @@ struct Inner {
     slots: Vec<Slot>,
     /// Functions of which it is to be told who has gone on.
     draining: Vec<String>,
-    /// The same, before a barrier that was asked for.
+    /// Functions of which it is to be told who has gone on, once the barrier has come that was asked for.
     behind: Vec<String>,
     /// Whether a barrier is to be asked for.
     is_wanted: bool,
@@ -110,7 +110,7 @@ enum Slot {
     Open(Tag, Arc<Known>),
     /// Nothing more goes on by it, but a program may be at it still, and what has gone on may not have been told.
     Closed(Arc<Known>),
-    /// The same, before a barrier that was asked for.
+    /// Nothing more goes on by it, and once the barrier has come that was asked for, all that has gone on was told.
     Closing(Arc<Known>),
 }
 
@@ -222,10 +222,11 @@ impl Admissions {
         result
     }
 
-    /// The same, and has it told who has gone on to it: by [`Self::barrier_come`]. `false` where nobody can have.
+    /// Lets nothing go on to a function any more, and has [`Self::barrier_come`] tell who has gone on to it; `false` where
+    /// nobody can have.
     ///
     /// # Errors
-    /// As for [`Self::close`].
+    /// When [`Self::close`] fails.
     pub fn drain(&self, function: &str) -> Result<bool, SpotError> {
         self.close(function)?;
         let mut inner = self.inner();

@@ -15,17 +15,18 @@ use crate::chain;
 
 /// Ingress of interfaces with an Ethernet header.
 pub(super) const SPOT: &str = "spot_ethernet";
-/// Egress of the same.
+/// Egress of interfaces with an Ethernet header.
 pub(super) const WATCH: &str = "watch_ethernet";
-/// To which that hands over what leaves this host.
+/// What leaves this host: egress hands it over to this program.
 pub(super) const LEAVING: &str = "spot_leaving";
-/// Ingress of the same at TC, where XDP spots.
+/// TC ingress of interfaces where XDP spots.
 const ANSWER: &str = "answer_ethernet";
 /// Whatever goes out on the loopback interface comes in on it: there one program does the work of both.
 const LOOPBACK: &str = "spot_loopback";
 const XDP: &str = "spot_xdp";
-/// The same two of interfaces whose packets start with the IP header.
+/// Ingress of interfaces whose packets start with the IP header.
 const SPOT_IP: &str = "spot_ip";
+/// Egress of interfaces whose packets start with the IP header.
 const WATCH_IP: &str = "watch_ip";
 /// Every program at TC, and its hook.
 const ANYWHERE: [(&str, TcAttachType); 6] = [

@@ -40,8 +40,8 @@ pub struct Admitted {
 pub struct Caught {
     /// Index of the interface.
     pub interface: u32,
-    /// Whether they leave that, as those of this host's own processes do, and what their client is told comes in there;
-    /// else they come in.
+    /// Whether the segments leave by that interface, as those of this host's own processes do, and what their client is
+    /// told comes in there; else they come in.
     pub leaving: bool,
 }
 

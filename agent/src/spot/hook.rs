@@ -31,7 +31,7 @@ pub enum Hook {
 }
 
 impl Hook {
-    /// Whether it is one of XDP's.
+    /// Whether the hook is one of XDP's.
     #[must_use]
     pub fn is_xdp(self) -> bool {
         self != Self::Tc

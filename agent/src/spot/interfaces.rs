@@ -27,7 +27,7 @@ pub struct Interface {
     pub name: String,
     /// Whether its packets start with an Ethernet header (else with the IP header).
     pub ethernet: bool,
-    /// Whether it is the loopback interface.
+    /// Whether this is the loopback interface.
     pub loopback: bool,
     /// Largest IP packet that it takes, in bytes.
     pub mtu: u32,

@@ -162,8 +162,8 @@ impl StackFile {
         &self.project
     }
 
-    /// The same with a working folder as the project's, as faas-cli always has it, if the handlers of all functions
-    /// that are asked for, and are built, are there. A folder that has the working folder in it is nobody's handler.
+    /// Takes a working folder for the project's, as faas-cli always does, if the handlers of all functions that are
+    /// asked for, and are built, are there. A folder that has the working folder in it is nobody's handler.
     #[must_use]
     pub fn worked_on_in(mut self, working: &Path, only: Option<&str>) -> Self {
         let real = |path: &Path| path.canonicalize().ok();

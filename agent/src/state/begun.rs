@@ -8,7 +8,7 @@ use super::{
 };
 use crate::replace::{Beside, Replacement as _};
 
-/// As many bytes as a record has, or a few more.
+/// Bytes of a record, or a few more than it has.
 const RECORD: usize = 4096;
 
 impl StateDir {

@@ -13,7 +13,7 @@ fn seal(project: &Path, key: &str) -> Exit {
     seal_at(project, key, "http://127.0.0.1:1")
 }
 
-/// The same where the stack file names a gateway.
+/// Seals the function of a project whose stack file names a gateway.
 fn seal_at(project: &Path, key: &str, gateway: &str) -> Exit {
     let at = |file: &str| project.join(file).into_os_string();
     // No folder, so nothing can be written there.

@@ -73,7 +73,7 @@ impl Project {
         self.unseal_with(&[], "i:latest")
     }
 
-    /// The same with further arguments, where this image is deployed.
+    /// Unseals with further arguments, where this image is deployed.
     fn unseal_with(&self, further: &[&str], image: &str) -> Result<(), Failure> {
         let at = |file: &str| self.path(file).into_os_string();
         let arguments = [

@@ -17,16 +17,16 @@ enum Arrival {
         /// Whether the gateway still owes an answer to what came before.
         is_doubtful: bool,
     },
-    /// It is of a connection that was left, and was held before the spotter heard of that, or holds a part of a head that
-    /// has gone on in another form.
+    /// It is of a connection that was left, and was held before the spotter heard of that, or holds a part of a head
+    /// that has gone on in another form.
     Left {
-        /// Whether it is at the start of a request, or else at any place.
+        /// Whether the connection was left at the start of a request, or else at any place.
         at_start: bool,
     },
     /// It holds a part of a head that has gone on in another form, of a connection that is not looked at.
     Again,
-    /// It was held before the spotter heard that the connection is not followed any more. It may belong to what was held
-    /// after that, and the client sends it again.
+    /// It was held before the spotter heard that the connection is not followed any more. It may belong to what was
+    /// held after that, and the client sends it again.
     Lost,
 }
 

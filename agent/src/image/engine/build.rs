@@ -36,7 +36,7 @@ impl Engine {
         outcome.map(|()| steps)
     }
 
-    /// The same for whoever needs to know the steps of a build that has failed, too.
+    /// Builds an image, and tells the steps of a build that has failed, too.
     pub(in crate::image) async fn build_noted(
         &self,
         image: &Reference,

@@ -13,7 +13,7 @@ pub(super) struct Record {
     parents: Vec<String>,
     /// When it was made: text that sorts by time.
     created: String,
-    /// Whether it holds files of a build context: the context itself, or what was copied of it.
+    /// Whether the record holds files of a build context: the context itself, or what was copied of it.
     of_context: bool,
     /// Whether a layer of an image that is there has the same content.
     shared: bool,

@@ -26,7 +26,8 @@ impl Driver {
         self.admissions_failed(closed.err());
     }
 
-    /// The same; whether [`Message::Drained`](crate::lease::Message) will tell when every admitted request is known.
+    /// Closes this function's admissions; whether [`Message::Drained`](crate::lease::Message) will tell when every admitted
+    /// request is known.
     pub(super) fn drain(&mut self) -> bool {
         let drains = self.admissions.drain(self.rebuilder.name());
         let is_asked = drains.unwrap_or_else(|error| {

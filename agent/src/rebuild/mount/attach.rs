@@ -50,7 +50,7 @@ pub(super) fn place(root: impl AsFd, path: &Path, is_folder: bool) -> Result<Own
 pub(super) struct Attachment<'a> {
     /// The place, as the container sees it.
     pub(super) path: &'a Path,
-    /// The same, opened.
+    /// The opened place.
     pub(super) place: OwnedFd,
     /// The file or folder of the ramfs that is mounted there.
     pub(super) inside: PathBuf,

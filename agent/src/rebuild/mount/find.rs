@@ -56,10 +56,10 @@ impl Scan {
         Ok(scan)
     }
 
-    /// The same, beside what else the agent has to do.
+    /// Looks through all processes once, beside what else the agent has to do.
     ///
     /// # Errors
-    /// As [`Self::of`], and [`MountError::Stopped`] when the agent ends.
+    /// When [`Self::of`] fails; [`MountError::Stopped`] when the agent ends.
     pub(super) async fn beside(token: &Arc<ParkToken>) -> Result<Self, MountError> {
         let token = Arc::clone(token);
         tokio::task::spawn_blocking(move || Self::of(&token))

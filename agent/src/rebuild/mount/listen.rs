@@ -130,7 +130,7 @@ fn request(family: u8, port: u16) -> [u8; 72] {
 enum Answer {
     /// Whether the port was among its sockets; more is to come.
     Some(bool),
-    /// The same, and the answer ends with it.
+    /// Whether the port was among its sockets; the answer ends here.
     Last(bool),
     /// The kernel cannot or will not answer.
     Refused(Errno),

@@ -15,7 +15,7 @@ use super::{
     removal,
 };
 
-/// As long as a living agent gives processes to end.
+/// How long processes may take to end: as long as a living agent gives them.
 const TIMEOUT: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(2);
 
@@ -40,7 +40,7 @@ impl Strays {
     /// Kills what runs in the container of that token, as far as this kernel runs it.
     ///
     /// # Errors
-    /// As [`Self::kill`].
+    /// When [`Self::kill`] would fail: a process cannot be looked for or killed, or stays.
     pub async fn kill_container(token: Arc<ParkToken>) -> Result<Self, MountError> {
         Self::kill_carriers(move |environ| token.is_in(environ)).await
     }

@@ -47,7 +47,7 @@ pub struct Place<'a> {
     pub path: &'a Path,
     /// One file of any path where the place is a file; else everything in the folder.
     pub entries: Vec<Entry<'a>>,
-    /// Whether it is a folder.
+    /// Whether the place is a folder.
     pub is_folder: bool,
 }
 

@@ -21,7 +21,7 @@ pub(super) enum FoundKind {
 }
 
 impl Found {
-    /// As archives are sorted: by path, bytewise.
+    /// Compares two entries as archives are sorted: by path, bytewise.
     pub(super) fn in_order(&self, other: &Self) -> std::cmp::Ordering {
         let (path, other) = (self.path.as_os_str(), other.path.as_os_str());
         path.as_bytes().cmp(other.as_bytes())

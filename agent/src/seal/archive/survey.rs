@@ -45,10 +45,10 @@ impl Survey {
         Self::without(folder, &|_| false)
     }
 
-    /// The same for a function of which some files of the folder are no part. Compiled source goes in any case.
+    /// Looks through a folder of which some files are no part of the function. Compiled source goes in any case.
     ///
     /// # Errors
-    /// As [`Survey::of`], but whatever is left out may be of any kind and lead anywhere.
+    /// When [`Survey::of`] fails, but whatever is left out may be of any kind and lead anywhere.
     pub fn without(folder: &Path, left_out: IsLeftOut<'_>) -> Result<Self, ArchiveError> {
         let mut survey = Self {
             folder: folder.to_owned(),
@@ -85,7 +85,7 @@ impl Survey {
         Archive::parse(write::tar(&self.folder, self.found.iter())?)
     }
 
-    /// The same, with what a build has made of it.
+    /// Reads the files, with what a build has made of them beside them.
     ///
     /// # Errors
     /// When a file cannot be read or is not what it was a moment ago, or a built one has no place.

@@ -89,7 +89,7 @@ fn again(blocked: &SigSet) -> io::Result<Pid> {
     )?)
 }
 
-/// As the kernel takes them.
+/// Turns texts into strings as the kernel takes them.
 fn strings(texts: impl Iterator<Item = OsString>) -> Result<Vec<CString>, NulError> {
     texts.map(|text| CString::new(text.into_vec())).collect()
 }

@@ -43,7 +43,7 @@ impl End {
         move |errno| Self::System(what, errno.into())
     }
 
-    /// As shells and sysexits(3) number them.
+    /// The exit code, as shells and sysexits(3) number them.
     fn code(&self) -> u8 {
         match self {
             Self::Usage => 64,

@@ -62,7 +62,7 @@ async fn purged(manifests: &[(&'static str, String)]) -> (Purged, Vec<&'static s
     purged_beside(&[], manifests).await
 }
 
-/// The same where other functions have these tags.
+/// What comes of purging an image where other functions have these tags, and what the registry has then.
 async fn purged_beside(
     taken: &[&str],
     manifests: &[(&'static str, String)],
