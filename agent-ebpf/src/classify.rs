@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// What is to be done with a segment, and the counter that tells so.
-pub(crate) enum Verdict {
+pub(crate) enum Class {
     Pass(Counter),
     Hold(Counter),
 }
@@ -30,15 +30,15 @@ pub(crate) fn classify(
     segment: &Segment,
     scratch: &mut Scratch,
     is_unknown: bool,
-) -> Verdict {
+) -> Class {
     let kind = match start::read(frame, segment, scratch) {
-        Start::Unusual => return Verdict::Hold(Counter::HeldUndecided),
+        Start::Unusual => return Class::Hold(Counter::HeldUndecided),
         // Elsewhere, a few bytes that could start a request are far more likely of a body.
         Start::Incomplete if turn::is_clients(segment) => {
-            return Verdict::Hold(Counter::HeldUndecided);
+            return Class::Hold(Counter::HeldUndecided);
         }
         Start::Other | Start::Incomplete if is_unknown => {
-            return Verdict::Pass(Counter::Passed);
+            return Class::Pass(Counter::Passed);
         }
         Start::Other | Start::Incomplete => {
             scratch.look_inside();
@@ -49,12 +49,12 @@ pub(crate) fn classify(
         Start::Named => unsafe { NAMES.get(&scratch.name) }.copied(),
     };
     if kind == Some(NameKind::Unlocked as u32) {
-        return Verdict::Hold(Counter::HeldDirect);
+        return Class::Hold(Counter::HeldDirect);
     }
     let is_sealed = kind.is_some();
     if !is_sealed {
         if scratch.is_crooked != 0 {
-            return Verdict::Hold(Counter::HeldUndecided);
+            return Class::Hold(Counter::HeldUndecided);
         }
         scan::look_behind(frame, segment, scratch);
         if scratch.behind() == 0 {
@@ -62,7 +62,7 @@ pub(crate) fn classify(
         }
     }
     match scan::find_key_header(frame, segment, scratch) {
-        Found::KeyHeader if is_sealed => Verdict::Hold(Counter::HeldKeyed),
+        Found::KeyHeader if is_sealed => Class::Hold(Counter::HeldKeyed),
         // Nobody's business but that function's, unless there is a request behind it.
         Found::KeyHeader if scratch.behind() & sample::LINE == 0 => {
             pass(frame, segment, scratch, Counter::Passed)
@@ -70,7 +70,7 @@ pub(crate) fn classify(
         Found::EndOfHead if is_sealed => pass(frame, segment, scratch, Counter::PassedKeyless),
         Found::EndOfHead => pass(frame, segment, scratch, Counter::Passed),
         Found::KeyHeader | Found::RequestBehind | Found::Neither => {
-            Verdict::Hold(Counter::HeldUndecided)
+            Class::Hold(Counter::HeldUndecided)
         }
     }
 }
@@ -78,12 +78,12 @@ pub(crate) fn classify(
 /// Lets a segment pass if it ends where its request does, as far as that can be told: behind a part of another one's head,
 /// the rest would not be looked at.
 #[inline(always)]
-fn pass(frame: &impl Frame, segment: &Segment, scratch: &Scratch, counter: Counter) -> Verdict {
+fn pass(frame: &impl Frame, segment: &Segment, scratch: &Scratch, counter: Counter) -> Class {
     if scratch.is_bodiless != 0 {
         if !scan::ends_with_empty_line(frame, segment) {
-            return Verdict::Hold(Counter::HeldUndecided);
+            return Class::Hold(Counter::HeldUndecided);
         }
         turn::passed(segment);
     }
-    Verdict::Pass(counter)
+    Class::Pass(counter)
 }

@@ -9,7 +9,6 @@ mod admit;
 mod answer;
 mod classify;
 mod clock;
-mod fate;
 mod frame;
 mod globals;
 mod hold;
@@ -21,6 +20,7 @@ mod spot;
 mod start;
 mod target;
 mod turn;
+mod verdict;
 mod watch;
 mod wipe;
 mod work;
@@ -34,10 +34,10 @@ use aya_ebpf::{
 };
 
 use crate::{
-    fate::Fate,
     maps::HAND_OVER,
     packet::{Direction, Link, Parsed, Segment},
     spot::{is_released, spot},
+    verdict::Verdict,
 };
 
 /// Ingress of interfaces with an Ethernet header.
@@ -48,7 +48,7 @@ pub(crate) fn spot_ethernet(ctx: TcContext) -> i32 {
         Parsed::Segment(segment) => spot(&ctx, segment).at_tc(),
         // All other answers are watched as they leave.
         Parsed::OtherWay => watch_instead(&ctx, turn::is_watched_at_ingress),
-        Parsed::NotOurs => Fate::Pass.at_tc(),
+        Parsed::NotOurs => Verdict::Pass.at_tc(),
     }
 }
 
@@ -59,7 +59,7 @@ pub(crate) fn spot_loopback(ctx: TcContext) -> i32 {
     match packet::parse(&ctx, Link::Ethernet, Direction::ToGateway) {
         Parsed::Segment(segment) => spot(&ctx, segment).at_tc(),
         Parsed::OtherWay => watch_instead(&ctx, |_| true),
-        Parsed::NotOurs => Fate::Pass.at_tc(),
+        Parsed::NotOurs => Verdict::Pass.at_tc(),
     }
 }
 
@@ -83,7 +83,7 @@ fn watch_instead(ctx: &TcContext, is_watched: impl FnOnce(&Segment) -> bool) -> 
         // not be right any more, and its next request be waited for in vain.
         turn::forget(&segment);
     }
-    Fate::Pass.at_tc()
+    Verdict::Pass.at_tc()
 }
 
 /// Ingress of interfaces whose packets start with the IP header (tun, WireGuard).
@@ -106,7 +106,7 @@ pub(crate) fn watch_ethernet(ctx: TcContext) -> i32 {
     match packet::parse(&ctx, Link::Ethernet, Direction::FromGateway) {
         Parsed::Segment(segment) => watch::watch(&ctx, &segment).at_tc(),
         Parsed::OtherWay => spot_if_translated(&ctx),
-        Parsed::NotOurs => Fate::Pass.at_tc(),
+        Parsed::NotOurs => Verdict::Pass.at_tc(),
     }
 }
 
@@ -124,7 +124,7 @@ fn spot_if_translated(ctx: &TcContext) -> i32 {
         // taken it out, nobody would answer for what is held.
         unsafe { HAND_OVER.tail_call(ctx, hand_over::LEAVING) };
     }
-    Fate::Pass.at_tc()
+    Verdict::Pass.at_tc()
 }
 
 /// What leaves to the gateway, as `watch_ethernet` hands it over.
@@ -133,7 +133,7 @@ fn spot_if_translated(ctx: &TcContext) -> i32 {
 pub(crate) fn spot_leaving(ctx: TcContext) -> i32 {
     match packet::parse(&ctx, Link::Ethernet, Direction::ToGateway) {
         Parsed::Segment(segment) => spot(&ctx, segment.leaving()).at_egress(),
-        Parsed::OtherWay | Parsed::NotOurs => Fate::Pass.at_egress(),
+        Parsed::OtherWay | Parsed::NotOurs => Verdict::Pass.at_egress(),
     }
 }
 

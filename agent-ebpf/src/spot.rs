@@ -5,41 +5,41 @@ use aya_log_ebpf::warn;
 
 use crate::{
     admit,
-    classify::{self, Verdict},
+    classify::{self, Class},
     clock::now,
-    fate::Fate,
     frame::Frame,
     hold::{self, Place},
     maps::{self, FLOWS, count},
     packet::{Direction, Link, Segment},
     turn::{self, Arrival},
+    verdict::Verdict,
     work::{self, Scratch},
 };
 
 #[inline(always)]
-pub(crate) fn parsed(frame: &impl Frame, link: Link) -> Fate {
+pub(crate) fn parsed(frame: &impl Frame, link: Link) -> Verdict {
     match Segment::parse(frame, link, Direction::ToGateway) {
         Some(segment) => spot(frame, segment),
-        None => Fate::Pass,
+        None => Verdict::Pass,
     }
 }
 
 #[inline(always)]
-pub(crate) fn spot(frame: &impl Frame, segment: Segment) -> Fate {
+pub(crate) fn spot(frame: &impl Frame, segment: Segment) -> Verdict {
     if is_released(frame) {
-        return Fate::Pass;
+        return Verdict::Pass;
     }
     // Every CPU has its own; without one, nothing could be told.
     let Some((segment, scratch)) = work::keep(segment) else {
-        return Fate::Hold;
+        return Verdict::Hold;
     };
     let (counter, place, is_head) = match judge(frame, segment, scratch) {
         Judged::Pass => return notice_end(frame, segment),
-        Judged::Early => return Fate::Hold,
+        Judged::Early => return Verdict::Hold,
         Judged::Further { is_head } => (Counter::HeldFlow, Place::Further, is_head),
         Judged::First(counter) => match take(frame, segment, counter) {
             Some(place) => (counter, place, counter == Counter::HeldKeyed),
-            None => return Fate::Hold,
+            None => return Verdict::Hold,
         },
     };
     scratch.manner.set(counter, place);
@@ -51,7 +51,7 @@ pub(crate) fn spot(frame: &impl Frame, segment: Segment) -> Fate {
         notice_fin(segment);
     }
     hold::hold(frame, segment, &scratch.manner);
-    Fate::Hold
+    Verdict::Hold
 }
 
 /// Whether the agent has released a packet, which is counted.
@@ -115,11 +115,11 @@ fn judge(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Judged
         return Judged::Early;
     }
     match classify::classify(frame, segment, scratch, arrival.is_unknown) {
-        Verdict::Pass(counter) => {
+        Class::Pass(counter) => {
             count(counter);
             Judged::Pass
         }
-        Verdict::Hold(counter) => Judged::First(counter),
+        Class::Hold(counter) => Judged::First(counter),
     }
 }
 
@@ -227,7 +227,7 @@ fn notice_fin(segment: &Segment) {
 
 /// Tells the agent of a client's FIN or RST on a flow that it has.
 #[inline(always)]
-fn notice_end(frame: &impl Frame, segment: &Segment) -> Fate {
+fn notice_end(frame: &impl Frame, segment: &Segment) -> Verdict {
     if segment.is_reset() {
         if turn::ends(segment) {
             hold::tell_end(frame, segment, EventKind::Reset);
@@ -238,5 +238,5 @@ fn notice_end(frame: &impl Frame, segment: &Segment) -> Fate {
         notice_fin(segment);
         hold::tell_end(frame, segment, EventKind::ClientFin);
     }
-    Fate::Pass
+    Verdict::Pass
 }

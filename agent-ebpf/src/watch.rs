@@ -6,12 +6,12 @@ use crate::{
     admit,
     answer::Answer,
     clock::now,
-    fate::Fate,
     frame::Frame,
     hold,
     maps::FLOWS,
     packet::{Direction, Link, Segment},
     turn,
+    verdict::Verdict,
 };
 
 /// Notes that the gateway has sent payload, and tells the agent where an answer begins of which it wants to know,
@@ -77,15 +77,15 @@ fn notice_break(segment: &Segment) {
 }
 
 #[inline(always)]
-pub(crate) fn parsed(frame: &impl Frame, link: Link) -> Fate {
+pub(crate) fn parsed(frame: &impl Frame, link: Link) -> Verdict {
     match Segment::parse(frame, link, Direction::FromGateway) {
         Some(segment) => watch(frame, &segment),
-        None => Fate::Pass,
+        None => Verdict::Pass,
     }
 }
 
 #[inline(always)]
-pub(crate) fn watch(frame: &impl Frame, segment: &Segment) -> Fate {
+pub(crate) fn watch(frame: &impl Frame, segment: &Segment) -> Verdict {
     if segment.is_reset() {
         notice_break(segment);
         hold::tell_end(frame, segment, EventKind::Reset);
@@ -104,5 +104,5 @@ pub(crate) fn watch(frame: &impl Frame, segment: &Segment) -> Fate {
             hold::tell_end(frame, segment, EventKind::ServerFin);
         }
     }
-    Fate::Pass
+    Verdict::Pass
 }

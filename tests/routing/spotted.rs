@@ -5,16 +5,16 @@ use crate::{
     CASES, SEALED, UNLOCKED,
     gateway::Gateway,
     packet::Packet,
-    rig::{Fate, Hook, Rig},
+    rig::{Hook, Rig, Verdict},
     spellings::Random,
 };
 
 /// Whether a request, cut to a first segment, is held from there on.
 fn holds(rig: &mut Rig, segment: &[u8]) -> bool {
     rig.open();
-    let fate = rig.spot(&Packet::of(segment));
+    let verdict = rig.spot(&Packet::of(segment));
     rig.forget();
-    fate == Fate::Hold
+    verdict == Verdict::Hold
 }
 
 /// Longest first segment: the test run of TC programs takes a page at most.

@@ -7,8 +7,9 @@ use zeroize::Zeroizing;
 use crate::{
     packet::{KEYED, Packet, SYN_ACK},
     rig::{
-        Fate::{Hold as HOLD, Pass as PASS},
-        Hook, Rig, flow_key,
+        Hook, Rig,
+        Verdict::{Hold as HOLD, Pass as PASS},
+        flow_key,
     },
 };
 

@@ -6,8 +6,9 @@ use rsfaas::spot::Event;
 use crate::{
     packet::{FIN, KEYED, Packet, RST, SYN, SYN_ACK},
     rig::{
-        Fate::{Hold as HOLD, Pass as PASS},
-        Rig, flow_key,
+        Rig,
+        Verdict::{Hold as HOLD, Pass as PASS},
+        flow_key,
     },
 };
 

@@ -5,8 +5,9 @@ use rsfaas::spot::Event;
 use crate::{
     packet::{KEYED, Packet},
     rig::{
-        Fate::{Hold as HOLD, Pass as PASS},
-        Hook, Rig, SIGN, flow_key,
+        Hook, Rig, SIGN,
+        Verdict::{Hold as HOLD, Pass as PASS},
+        flow_key,
     },
 };
 

@@ -4,8 +4,9 @@ use rsfaas::spot::Event;
 use crate::{
     packet::{FIN, KEYED, Packet},
     rig::{
-        Fate::{Hold as HOLD, Pass as PASS},
-        Hook, Rig, flow_key,
+        Hook, Rig,
+        Verdict::{Hold as HOLD, Pass as PASS},
+        flow_key,
     },
 };
 

@@ -14,8 +14,9 @@ use rsfaas::spot::{Event, Events};
 use crate::{
     packet::{FIN, KEYED, Packet},
     rig::{
-        Fate::{Hold as HOLD, Pass as PASS},
-        Hook, Rig, flow_key,
+        Hook, Rig,
+        Verdict::{Hold as HOLD, Pass as PASS},
+        flow_key,
     },
 };
 

@@ -4,8 +4,8 @@ use aya::maps::{Map, MapData, ProgramArray};
 use crate::{
     packet::{KEYED, Packet, SYN_ACK},
     rig::{
-        Fate::{Hold as HOLD, Pass as PASS},
         Hook, Rig,
+        Verdict::{Hold as HOLD, Pass as PASS},
     },
 };
 

@@ -4,8 +4,8 @@ use agent_ebpf::NameKind;
 use crate::{
     packet::KEYED,
     rig::{
-        Fate::{Hold as HOLD, Pass as PASS},
         Rig,
+        Verdict::{Hold as HOLD, Pass as PASS},
     },
 };
 
@@ -47,10 +47,10 @@ fn short_and_long(payloads: &[&str]) -> Vec<String> {
 /// Whether a segment is held for the agent to decide.
 fn is_left_to_the_agent(rig: &mut Rig, segment: &str) -> bool {
     let before = rig.count("held_undecided");
-    let fate = rig.request(segment);
+    let verdict = rig.request(segment);
     let now = rig.count("held_undecided");
     rig.forget();
-    fate == HOLD && now == before + 1
+    verdict == HOLD && now == before + 1
 }
 
 fn a_keyed_request_for_a_sealed_function_is_held(mut rig: Rig) {

@@ -2,8 +2,9 @@
 use crate::{
     packet::{KEYED, Packet},
     rig::{
-        Fate::{Hold as HOLD, Pass as PASS},
-        Rig, flow_key,
+        Rig,
+        Verdict::{Hold as HOLD, Pass as PASS},
+        flow_key,
     },
 };
 

@@ -27,12 +27,12 @@ impl Hook {
 
 /// What became of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum Verdict {
     Pass,
     Hold,
 }
 
-impl Fate {
+impl Verdict {
     /// By what the kernel returns: `TCX_NEXT`, which is also `TC_ACT_UNSPEC`, and `TC_ACT_SHOT`;
     /// `XDP_PASS` and `XDP_DROP`.
     pub(crate) fn of(hook: Hook, returned: u32) -> Self {
@@ -87,11 +87,11 @@ impl Rig {
         }
     }
 
-    pub(crate) fn run(&mut self, packet: &[u8]) -> Fate {
+    pub(crate) fn run(&mut self, packet: &[u8]) -> Verdict {
         self.run_as(packet, TestRunOptions::default())
     }
 
-    pub(crate) fn run_as<'a>(&mut self, packet: &'a [u8], options: TestRunOptions<'a>) -> Fate {
+    pub(crate) fn run_as<'a>(&mut self, packet: &'a [u8], options: TestRunOptions<'a>) -> Verdict {
         let options = TestRunOptions {
             data_in: Some(packet),
             ..options
@@ -103,11 +103,11 @@ impl Rig {
             }
             Hook::Xdp => self.spotter.xdp().unwrap().test_run(options),
         };
-        Fate::of(self.hook, result.unwrap().return_value)
+        Verdict::of(self.hook, result.unwrap().return_value)
     }
 
     /// Runs the program on a packet that the agent has released.
-    pub(crate) fn release(&mut self, packet: &Packet) -> Fate {
+    pub(crate) fn release(&mut self, packet: &Packet) -> Verdict {
         let mut packet = packet.build();
         // The packet's length, its type, its mark: how a test run's `__sk_buff` starts.
         let mut context = [0; 12];
@@ -123,7 +123,7 @@ impl Rig {
     }
 
     /// What the program for what comes from the gateway says.
-    pub(crate) fn watch(&mut self, packet: &Packet) -> Fate {
+    pub(crate) fn watch(&mut self, packet: &Packet) -> Verdict {
         let packet = packet.build();
         let options = TestRunOptions {
             data_in: Some(&packet),
@@ -131,14 +131,14 @@ impl Rig {
         };
         let (_, program) = self.hook.at_tc();
         let program = self.spotter.classifier(program).unwrap();
-        Fate::of(Hook::Tc, program.test_run(options).unwrap().return_value)
+        Verdict::of(Hook::Tc, program.test_run(options).unwrap().return_value)
     }
 
-    pub(crate) fn spot(&mut self, packet: &Packet) -> Fate {
+    pub(crate) fn spot(&mut self, packet: &Packet) -> Verdict {
         self.run(&packet.build())
     }
 
-    pub(crate) fn request(&mut self, payload: &str) -> Fate {
+    pub(crate) fn request(&mut self, payload: &str) -> Verdict {
         self.spot(&Packet::of(payload.as_bytes()))
     }
 
@@ -148,13 +148,13 @@ impl Rig {
             flags: SYN_ACK,
             ..Packet::answer(Packet::SEQUENCE, b"")
         };
-        assert_eq!(self.watch(&accepted), Fate::Pass);
+        assert_eq!(self.watch(&accepted), Verdict::Pass);
     }
 
     /// The gateway answers what has come up to a sequence number.
     pub(crate) fn answer(&mut self, acknowledged: u32, payload: &str) {
         let answer = Packet::answer(acknowledged, payload.as_bytes());
-        assert_eq!(self.watch(&answer), Fate::Pass);
+        assert_eq!(self.watch(&answer), Verdict::Pass);
     }
 
     /// Makes the programs forget the flow, so that the next request is a new one's.

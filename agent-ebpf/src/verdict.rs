@@ -10,14 +10,14 @@ const NOWHERE: u32 = i32::MAX as u32;
 
 /// What becomes of a packet.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum Verdict {
     /// Not ours: other programs on the hook run, and the packet goes on.
     Pass,
     /// Held: the agent has a copy, the stack gets none.
     Hold,
 }
 
-impl Fate {
+impl Verdict {
     #[inline(always)]
     pub(crate) fn at_tc(self) -> i32 {
         match self {
