@@ -10,12 +10,12 @@ pub mod class;
 mod counter;
 mod event;
 mod flow;
-pub mod hand_over;
 mod name;
 pub mod ring;
 pub mod sample;
 pub mod search;
 pub mod sip;
+pub mod tail_call;
 pub mod veth;
 pub mod word;
 

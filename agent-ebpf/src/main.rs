@@ -25,7 +25,7 @@ mod watch;
 mod wipe;
 mod work;
 
-use agent_ebpf::{hand_over, veth};
+use agent_ebpf::{tail_call, veth};
 use aya_ebpf::{
     bindings::{BPF_F_INGRESS, TC_ACT_SHOT, TC_ACT_UNSPEC, xdp_action},
     helpers::bpf_redirect,
@@ -34,7 +34,7 @@ use aya_ebpf::{
 };
 
 use crate::{
-    maps::HAND_OVER,
+    maps::TAIL_CALLS,
     packet::{Direction, Link, Parsed, Segment},
     spot::{is_released, spot},
     verdict::Verdict,
@@ -78,7 +78,7 @@ fn watch_instead(ctx: &TcContext, is_watched: impl FnOnce(&Segment) -> bool) -> 
         && is_watched(&segment)
     {
         // SAFETY: a program of the same type takes over, with the same packet, and does not come back.
-        unsafe { HAND_OVER.tail_call(ctx, hand_over::WATCH) };
+        unsafe { TAIL_CALLS.tail_call(ctx, tail_call::WATCH) };
         // The kernel takes it out where the agent has died and its programs have not. What is known of the flow would
         // not be right any more, and its next request be waited for in vain.
         turn::forget(&segment);
@@ -122,7 +122,7 @@ fn spot_if_translated(ctx: &TcContext) -> i32 {
     {
         // SAFETY: a program of the same type takes over, with the same packet, and does not come back. Where the kernel has
         // taken it out, nobody would answer for what is held.
-        unsafe { HAND_OVER.tail_call(ctx, hand_over::LEAVING) };
+        unsafe { TAIL_CALLS.tail_call(ctx, tail_call::LEAVING) };
     }
     Verdict::Pass.at_tc()
 }

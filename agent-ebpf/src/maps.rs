@@ -1,6 +1,6 @@
 //! Maps that several parts of the programs have in common.
 
-use agent_ebpf::{Counter, Flow, FlowKey, NameKey, hand_over, ring, sample::Samples, search};
+use agent_ebpf::{Counter, Flow, FlowKey, NameKey, ring, sample::Samples, search, tail_call};
 use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap, LruHashMap, PerCpuArray, ProgramArray, RingBuf},
@@ -51,9 +51,9 @@ static SEARCH: Array<[u8; search::TABLE_LEN]> = Array::with_max_entries(1, 0);
 #[map]
 static SAMPLES: Array<Samples> = Array::with_max_entries(1, 0);
 
-/// Programs to which others give their packet, by `agent_ebpf::hand_over`; the agent puts them there before it attaches any.
+/// Programs to which others give their packet, by `agent_ebpf::tail_call`; the agent puts them there before it attaches any.
 #[map]
-pub(crate) static HAND_OVER: ProgramArray = ProgramArray::with_max_entries(hand_over::COUNT, 0);
+pub(crate) static TAIL_CALLS: ProgramArray = ProgramArray::with_max_entries(tail_call::COUNT, 0);
 
 #[map]
 static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counter::COUNT, 0);

@@ -1,7 +1,7 @@
 //! Loading the programs and attaching them to interfaces.
 use std::collections::BTreeMap;
 
-use agent_ebpf::{HeaderName, hand_over, sample::Samples, search};
+use agent_ebpf::{HeaderName, sample::Samples, search, tail_call};
 use aya::{
     Ebpf, EbpfError, EbpfLoader,
     maps::{Array, MapData, ProgramArray, RingBuf},
@@ -73,7 +73,7 @@ impl Spotter {
             header(&options.next_key_header)?,
         ]);
         fill_array(&mut ebpf, "SAMPLES", samples)?;
-        hand_over_to(&mut ebpf, hand_over::WATCH, WATCH)?;
+        set_tail_call(&mut ebpf, tail_call::WATCH, WATCH)?;
         Ok(Self {
             ebpf,
             attached: BTreeMap::new(),
@@ -97,7 +97,7 @@ impl Spotter {
             None => {}
         }
         if !interface.loopback {
-            hand_over_to(&mut self.ebpf, hand_over::LEAVING, LEAVING)?;
+            set_tail_call(&mut self.ebpf, tail_call::LEAVING, LEAVING)?;
         }
         let attached = Attached::to(&mut self.ebpf, interface, wanted)?;
         let hook = attached.hook;
@@ -251,8 +251,8 @@ fn fill_array(ebpf: &mut Ebpf, name: &'static str, entry: impl aya::Pod) -> Resu
 }
 
 /// Tells the programs which one it is that they hand some packets over to.
-fn hand_over_to(ebpf: &mut Ebpf, slot: u32, program: &'static str) -> Result<(), SpotError> {
-    const MAP: &str = "HAND_OVER";
+fn set_tail_call(ebpf: &mut Ebpf, slot: u32, program: &'static str) -> Result<(), SpotError> {
+    const MAP: &str = "TAIL_CALLS";
     let file = attach::classifier(ebpf, program)?
         .fd()
         .and_then(|fd| Ok(fd.try_clone()?))

@@ -14,7 +14,7 @@ fn forget_watch(rig: &mut Rig) {
     let program = rig.spotter.classifier("spot_loopback").unwrap();
     let ids = program.info().unwrap().map_ids().unwrap().unwrap();
     let maps = ids.into_iter().map(|id| MapData::from_id(id).unwrap());
-    let mut named = maps.filter(|map| map.info().unwrap().name_as_str() == Some("HAND_OVER"));
+    let mut named = maps.filter(|map| map.info().unwrap().name_as_str() == Some("TAIL_CALLS"));
     let watch = Map::ProgramArray(named.next().unwrap());
     let mut watch = ProgramArray::try_from(watch).unwrap();
     watch.clear_index(&0).unwrap();
