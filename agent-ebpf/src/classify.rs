@@ -53,7 +53,7 @@ pub(crate) fn classify(
     }
     let is_sealed = kind.is_some();
     if !is_sealed {
-        if scratch.is_crooked != 0 {
+        if scratch.needs_path_cleaning != 0 {
             return Class::Hold(Counter::HeldUndecided);
         }
         scan::look_behind(frame, segment, scratch);

@@ -26,7 +26,7 @@ pub(crate) fn read(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch)
     scratch.skip = 0;
     scratch.is_bodiless = 0;
     scratch.is_inside = 0;
-    scratch.is_crooked = 0;
+    scratch.needs_path_cleaning = 0;
     if let Some(start) = usual(frame, segment, scratch) {
         return start;
     }
@@ -107,7 +107,7 @@ fn usual(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Option
         let rest = peek::<{ 8 * REST_WORDS }>(frame, segment, end)?;
         let words = rest.as_chunks::<8>().0;
         let length = word::length_before_space(words, 0);
-        if behind != b'?' && !word::is_straight(words, length) {
+        if behind != b'?' && !word::is_clean_path(words, length) {
             return None;
         }
         scratch.first = end + length;

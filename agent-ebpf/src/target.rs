@@ -56,7 +56,7 @@ pub(crate) fn read(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch)
     };
     let rest = path_rest(scratch);
     if is_named {
-        scratch.is_crooked = u32::from(rest != Rest::Plain);
+        scratch.needs_path_cleaning = u32::from(rest != Rest::Plain);
         return Start::Named;
     }
     match rest {

@@ -73,13 +73,13 @@ pub fn length_before_space(words: &[[u8; 8]], first: u32) -> u32 {
 /// encoded one: it has neither such bytes, nor more words.
 #[must_use]
 #[inline(always)]
-pub fn is_straight(words: &[[u8; 8]], length: u32) -> bool {
-    let (mut is_crooked, mut start) = (0, 0);
+pub fn is_clean_path(words: &[[u8; 8]], length: u32) -> bool {
+    let (mut needs_path_cleaning, mut start) = (0, 0);
     for word in words {
-        is_crooked |= has_before(b' ', *b".%", word) & is_at_most(start, length);
+        needs_path_cleaning |= has_before(b' ', *b".%", word) & is_at_most(start, length);
         start += 8;
     }
-    is_crooked == 0 && length < 8 * words.len() as u32
+    needs_path_cleaning == 0 && length < 8 * words.len() as u32
 }
 
 /// One where a number is at most another one; no branch, either way of which the verifier would follow.
@@ -143,11 +143,11 @@ mod tests {
     }
 
     #[test]
-    fn a_targets_rest_is_straight_without_dots_and_encoded_bytes() {
+    fn a_targets_rest_is_a_clean_path_without_dots_and_encoded_bytes() {
         let rest = |text: &[u8; 24]| {
             let words = text.as_chunks::<8>().0;
             let length = length_before_space(words, 0);
-            (length, is_straight(words, length))
+            (length, is_clean_path(words, length))
         };
         assert_eq!(rest(b"/users/42 HTTP/1.1\r\nHost"), (8, true));
         assert_eq!(rest(b"/users/4 HTTP/1.1\r\nHost:"), (8, true));

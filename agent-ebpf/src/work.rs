@@ -39,7 +39,7 @@ pub(crate) struct Scratch {
     /// One where the segment starts no request: it may go on with one, and others be inside.
     pub(crate) is_inside: u32,
     /// One where the path goes on behind the name in a way that may lead elsewhere, or not to its end.
-    pub(crate) is_crooked: u32,
+    pub(crate) needs_path_cleaning: u32,
     pub(crate) prefix: Bytes<PREFIX_LEN>,
     pub(crate) chunk: Bytes<CHUNK_LEN>,
     pub(crate) tag: Tag,
