@@ -11,7 +11,7 @@ use crate::{
     control,
     openfaas::{FaasCli, Gateway, remove_left_logins},
     rebuild::{self, Swept, UnlockedNames},
-    release::{end_owed, remove_left},
+    release::{remove_left, send_pending_resets},
     state::StateDir,
 };
 
@@ -59,7 +59,7 @@ pub(super) fn sweep(config: &Config) -> Result<Swept, Failure> {
         tell!("warning: what the agent left at the network's interfaces stays: {error}");
     }
     // At once: their clients wait.
-    match end_owed(state.root()) {
+    match send_pending_resets(state.root()) {
         Ok(0) => {}
         Ok(ended) => tell!("{ended} connections are ended, of whose heads the agent had a part"),
         Err(error) => {

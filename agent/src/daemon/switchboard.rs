@@ -26,7 +26,7 @@ use crate::{
     fault::{self, Point},
     head::{Action, Connection, Decision, KeyHeaders, RequestId},
     lease::{Door, Message, Verdict},
-    release::{Owed, Port, Template},
+    release::{PendingResets, Port, Template},
     spot::{AdmissionKey, Admissions, Event, Flows, HeadName, HeldFrame, Hook, SpotError},
 };
 
@@ -45,7 +45,7 @@ pub(super) struct Switchboard {
     admissions: Arc<Admissions>,
     admission_key: AdmissionKey,
     port: Port,
-    owed: Owed,
+    pending_resets: PendingResets,
     key_headers: KeyHeaders,
     head_timeout: Duration,
     idle_limit: Duration,
@@ -75,7 +75,7 @@ impl Switchboard {
             admissions,
             admission_key,
             port,
-            owed: Owed::new(&config.state_dir),
+            pending_resets: PendingResets::new(&config.state_dir),
             key_headers: KeyHeaders::new(&config.key_header, &config.next_key_header()),
             head_timeout: config.head_timeout(),
             idle_limit: config.idle_limit(),
@@ -227,8 +227,8 @@ impl Switchboard {
         if let Some(flow) = self.flows.get_mut(key) {
             let before = std::mem::replace(&mut flow.held_bytes, flow.connection.held());
             self.held_bytes = self.held_bytes - before + flow.held_bytes;
-            if !flow.owes() {
-                self.settle(key);
+            if !flow.has_acknowledged_part() {
+                self.forget_reset(key);
             }
         }
     }
@@ -273,7 +273,7 @@ impl Switchboard {
         if let Some(flow) = self.flows.remove(key) {
             self.held_bytes -= flow.held_bytes;
         }
-        self.settle(key);
+        self.forget_reset(key);
         self.missed.remove(key);
         let result = self.table.remove(key);
         self.note(result);

@@ -6,7 +6,7 @@ mod headers;
 #[cfg(feature = "host")]
 mod loopback;
 #[cfg(feature = "host")]
-mod owed;
+mod pending_resets;
 #[cfg(feature = "host")]
 mod port;
 mod reply;
@@ -14,7 +14,7 @@ mod sum;
 mod template;
 
 #[cfg(feature = "host")]
-pub use owed::{Owed, end_owed};
+pub use pending_resets::{PendingResets, send_pending_resets};
 #[cfg(feature = "host")]
 pub use port::{Port, ReleaseError, remove_left};
 pub use template::{BadFrame, Frame, Template};

@@ -18,7 +18,7 @@ use crate::{
     },
     openfaas::{FaasCli, Gateway, remove_left_logins},
     rebuild::{self, Host, ServedSlots, UnlockedNames},
-    release::{Port, end_owed},
+    release::{Port, send_pending_resets},
     secrecy::{self, Swap},
     spot::{AdmissionKey, Attach, Events, Interfaces, Options, ReleaseSign, Spotter},
     state::StateDir,
@@ -34,7 +34,7 @@ impl Agent {
         let state = StateDir::new(&config.state_dir);
         // Before anything that an agent that runs with the same folder would notice.
         let claim = state.claim()?;
-        end_owed_connections(&state);
+        send_left_resets(&state);
         let server = Server::open(&config.control_socket)?;
         let host = host(&config, &state)?;
         state.remove_leftovers()?;
@@ -119,8 +119,8 @@ impl Agent {
 }
 
 /// Ends the connections of whose heads an earlier agent had a part: nobody else has it.
-fn end_owed_connections(state: &StateDir) {
-    match end_owed(state.root()) {
+fn send_left_resets(state: &StateDir) {
+    match send_pending_resets(state.root()) {
         Ok(0) => {}
         Ok(ended) => tracing::info!(
             ended,

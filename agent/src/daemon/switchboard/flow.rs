@@ -79,7 +79,7 @@ impl Flow {
     }
 
     /// Whether the client was told of bytes that are held still: it does not send them again.
-    pub(super) fn owes(&self) -> bool {
+    pub(super) fn has_acknowledged_part(&self) -> bool {
         self.acknowledged
             .is_some_and(|end| !self.connection.has_gone_on(end.wrapping_sub(1)))
     }

@@ -26,7 +26,7 @@ impl Switchboard {
                 continue;
             };
             if flow.functions.is_empty() {
-                if flow.owes() {
+                if flow.has_acknowledged_part() {
                     self.reset(&key);
                 }
                 self.forget(&key);

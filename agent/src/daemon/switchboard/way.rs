@@ -45,9 +45,9 @@ impl Switchboard {
 
     /// Ends the connections of clients that were told that a part of a head has come: they do not send it again.
     pub(in crate::daemon) fn end_acknowledged(&mut self) {
-        for key in self.which(Flow::owes) {
+        for key in self.which(Flow::has_acknowledged_part) {
             self.reset(&key);
-            self.settle(&key);
+            self.forget_reset(&key);
         }
     }
 
@@ -72,15 +72,15 @@ impl Switchboard {
         let reset = template.reset();
         flow.acknowledged = Some(end);
         // Before the client knows.
-        noted(self.owed.note(*key, reset));
+        noted(self.pending_resets.note(*key, reset));
         if self.reply(&frame, caught) {
             self.counters.heads_acknowledged += 1;
         }
     }
 
-    /// Nothing of a connection is owed any more.
-    pub(super) fn settle(&mut self, key: &FlowKey) {
-        noted(self.owed.settle(key));
+    /// Takes it back that a connection is to be reset.
+    pub(super) fn forget_reset(&mut self, key: &FlowKey) {
+        noted(self.pending_resets.remove(key));
     }
 
     /// Sends a client a frame; whether it was sent.

@@ -19,13 +19,13 @@ use crate::there::if_there;
 /// The file in the state folder.
 const FILE: &str = "owed";
 
-/// The connections that this agent owes an answer or an end, by what ends them.
-pub struct Owed {
+/// What resets each connection whose client does not send again what is held.
+pub struct PendingResets {
     file: PathBuf,
     resets: HashMap<FlowKey, Frame>,
 }
 
-impl Owed {
+impl PendingResets {
     /// None yet; they are noted in the state folder.
     #[must_use]
     pub fn new(state: &Path) -> Self {
@@ -48,7 +48,7 @@ impl Owed {
     ///
     /// # Errors
     /// When that cannot be written down.
-    pub fn settle(&mut self, flow: &FlowKey) -> io::Result<()> {
+    pub fn remove(&mut self, flow: &FlowKey) -> io::Result<()> {
         match self.resets.remove(flow) {
             Some(_) => self.write(),
             None => Ok(()),
@@ -76,7 +76,7 @@ impl Owed {
 ///
 /// # Errors
 /// When what it has noted cannot be read, or the kernel takes no packets.
-pub fn end_owed(state: &Path) -> io::Result<usize> {
+pub fn send_pending_resets(state: &Path) -> io::Result<usize> {
     let file = state.join(FILE);
     let Some(bytes) = if_there(fs::read(&file))? else {
         return Ok(0);
@@ -145,25 +145,25 @@ mod tests {
     }
 
     #[test]
-    fn what_is_owed_is_noted_until_it_is_settled() {
+    fn resets_are_noted_until_they_are_taken_off() {
         let folder = tempfile::tempdir().unwrap();
-        let mut owed = Owed::new(folder.path());
-        owed.settle(&flow(1)).unwrap();
-        owed.note(flow(1), reset(7)).unwrap();
-        owed.note(flow(2), reset(8)).unwrap();
-        owed.note(flow(1), reset(9)).unwrap();
+        let mut resets = PendingResets::new(folder.path());
+        resets.remove(&flow(1)).unwrap();
+        resets.note(flow(1), reset(7)).unwrap();
+        resets.note(flow(2), reset(8)).unwrap();
+        resets.note(flow(1), reset(9)).unwrap();
         assert_eq!(noted(folder.path()), [8, 9]);
-        owed.settle(&flow(2)).unwrap();
+        resets.remove(&flow(2)).unwrap();
         assert_eq!(noted(folder.path()), [9]);
-        owed.settle(&flow(1)).unwrap();
+        resets.remove(&flow(1)).unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     #[test]
     fn of_a_damaged_note_what_is_whole_counts() {
         let folder = tempfile::tempdir().unwrap();
-        let mut owed = Owed::new(folder.path());
-        owed.note(flow(1), reset(7)).unwrap();
+        let mut resets = PendingResets::new(folder.path());
+        resets.note(flow(1), reset(7)).unwrap();
         let file = folder.path().join(FILE);
         let whole = fs::read(&file).unwrap();
         for end in 0..whole.len() {
@@ -176,6 +176,6 @@ mod tests {
     #[test]
     fn without_a_note_nothing_is_ended() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(end_owed(folder.path()).unwrap(), 0);
+        assert_eq!(send_pending_resets(folder.path()).unwrap(), 0);
     }
 }
