@@ -59,7 +59,7 @@ impl<S> Default for Door<S> {
 impl<S: Serving> Door<S> {
     /// Lets a request in on a connection, which has a part in the lease from then on; gives the name of the
     /// container that serves it. `None` where the driver has to be asked. The key is compared in constant time.
-    pub fn enter(&self, flow: FlowKey, key: &Key) -> Option<String> {
+    pub fn try_enter(&self, flow: FlowKey, key: &Key) -> Option<String> {
         let mut inner = self.inner();
         let open = inner.open.as_ref()?;
         if inner.leaving.contains_key(&flow) || !open.key.is_same(key) || open.container.has_ended()
@@ -189,18 +189,18 @@ mod tests {
     #[test]
     fn who_has_the_key_comes_in_while_the_door_is_open() {
         let door = Door::default();
-        assert_eq!(door.enter(flow(1), &key()), None);
+        assert_eq!(door.try_enter(flow(1), &key()), None);
         open(&door);
-        assert_eq!(door.enter(flow(1), &key()).as_deref(), Some("pydict-0"));
+        assert_eq!(door.try_enter(flow(1), &key()).as_deref(), Some("pydict-0"));
         door.shut();
-        assert_eq!(door.enter(flow(2), &key()), None);
+        assert_eq!(door.try_enter(flow(2), &key()), None);
     }
 
     #[test]
     fn another_key_lets_nobody_in() {
         let door = Door::default();
         open(&door);
-        assert_eq!(door.enter(flow(1), &Key::from_bytes([8; 32])), None);
+        assert_eq!(door.try_enter(flow(1), &Key::from_bytes([8; 32])), None);
         assert_eq!(door.shut(), HashSet::new());
     }
 
@@ -209,7 +209,7 @@ mod tests {
         let door = Door::default();
         open(&door);
         for port in [1, 2, 2] {
-            assert!(door.enter(flow(port), &key()).is_some());
+            assert!(door.try_enter(flow(port), &key()).is_some());
         }
         assert_eq!(door.shut(), HashSet::from([flow(1), flow(2)]));
         assert_eq!(door.shut(), HashSet::new());
@@ -221,12 +221,12 @@ mod tests {
         open(&door);
         door.leave(flow(1));
         door.leave(flow(1));
-        assert_eq!(door.enter(flow(1), &key()), None);
-        assert!(door.enter(flow(2), &key()).is_some());
+        assert_eq!(door.try_enter(flow(1), &key()), None);
+        assert!(door.try_enter(flow(2), &key()).is_some());
         door.left(flow(1));
-        assert_eq!(door.enter(flow(1), &key()), None);
+        assert_eq!(door.try_enter(flow(1), &key()), None);
         door.left(flow(1));
-        assert!(door.enter(flow(1), &key()).is_some());
+        assert!(door.try_enter(flow(1), &key()).is_some());
     }
 
     #[test]
@@ -244,9 +244,9 @@ mod tests {
     fn who_is_in_stays_so_where_the_door_is_barred() {
         let door = Door::default();
         open(&door);
-        assert!(door.enter(flow(1), &key()).is_some());
+        assert!(door.try_enter(flow(1), &key()).is_some());
         door.bar();
-        assert_eq!(door.enter(flow(2), &key()), None);
+        assert_eq!(door.try_enter(flow(2), &key()), None);
         assert_eq!(door.shut(), HashSet::from([flow(1)]));
     }
 
@@ -254,7 +254,7 @@ mod tests {
     fn a_function_that_has_ended_is_behind_no_door() {
         let door = Door::default();
         open(&door).ended.store(true, Relaxed);
-        assert_eq!(door.enter(flow(1), &key()), None);
+        assert_eq!(door.try_enter(flow(1), &key()), None);
     }
 
     #[test]
@@ -262,14 +262,14 @@ mod tests {
         let door = Door::default();
         let container = open(&door);
         door.shut_if_ending();
-        assert!(door.enter(flow(1), &key()).is_some());
+        assert!(door.try_enter(flow(1), &key()).is_some());
         container.ending.store(true, Relaxed);
         door.shut_if_ending();
-        assert_eq!(door.enter(flow(2), &key()), None);
+        assert_eq!(door.try_enter(flow(2), &key()), None);
         assert_eq!(door.shut(), HashSet::from([flow(1)]));
         door.open(leads_to(&container));
-        assert_eq!(door.enter(flow(2), &key()), None);
+        assert_eq!(door.try_enter(flow(2), &key()), None);
         open(&door);
-        assert!(door.enter(flow(2), &key()).is_some(), "the next one");
+        assert!(door.try_enter(flow(2), &key()).is_some(), "the next one");
     }
 }

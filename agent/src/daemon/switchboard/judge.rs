@@ -53,7 +53,7 @@ impl Switchboard {
                     flow.functions.insert(name.clone());
                     if keys.next.is_none()
                         && let Some(door) = registry.door(name)
-                        && let Some(container) = door.enter(*key, &keys.present)
+                        && let Some(container) = door.try_enter(*key, &keys.present)
                     {
                         let way = (name.clone(), container);
                         return self.serve_by_door(key, id, way, request.lengths, registry);
