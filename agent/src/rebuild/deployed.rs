@@ -6,7 +6,7 @@ use tokio::task::JoinHandle;
 
 use super::{
     RebuildError,
-    mount::{ParkToken, Strays},
+    mount::{ContainerProcesses, ParkToken},
     names::Slot,
 };
 use crate::{
@@ -87,8 +87,8 @@ impl Deployed {
     async fn try_end(&self, faas: &FaasCli) -> bool {
         let name = self.name();
         let removal = faas.remove(name);
-        let removed = match Strays::kill_container(self.token()).await {
-            Ok(strays) => strays.removed_by(removal).await,
+        let removed = match ContainerProcesses::kill_container(self.token()).await {
+            Ok(processes) => processes.removed_by(removal).await,
             Err(error) => {
                 tracing::warn!(container = name, %error, "its processes are left to its provider");
                 removal.await

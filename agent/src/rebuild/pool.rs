@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use self::park::For;
 use super::{
     RebuildError,
-    mount::{ParkToken, Parked, Strays},
+    mount::{ContainerProcesses, ParkToken, Parked},
     names::{Slot, Slots},
     parked::ParkedStatus,
     queue::{self, Queue},
@@ -264,8 +264,8 @@ impl Pool {
     async fn discard_all(&self, parked: impl IntoIterator<Item = (Slot, Arc<ParkToken>)>) {
         let removals = parked.into_iter().map(async |(slot, token)| {
             let _turn = self.faas.turns().to_remove().await;
-            match Strays::kill_container(token).await {
-                Ok(strays) => strays.removed_by(self.discard(slot)).await,
+            match ContainerProcesses::kill_container(token).await {
+                Ok(processes) => processes.removed_by(self.discard(slot)).await,
                 Err(error) => {
                     let container = &slot.name;
                     tracing::warn!(container, %error, "its processes are left to its provider");

@@ -4,7 +4,7 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, stream};
 use tokio::time::Instant;
 
-use super::{RebuildError, UnlockedNames, mount::Strays};
+use super::{RebuildError, UnlockedNames, mount::ContainerProcesses};
 use crate::openfaas::{FaasCli, FaasError, Gateway};
 
 /// Times that what was left behind is tried to be removed.
@@ -79,17 +79,17 @@ pub async fn sweep(
     gateway: &Gateway,
     faas: &FaasCli,
 ) -> Result<Swept, RebuildError> {
-    let strays = Strays::kill(names.host_id()).await;
-    if let Ok(strays) = &strays
-        && strays.count() > 0
+    let killed = ContainerProcesses::kill(names.host_id()).await;
+    if let Ok(processes) = &killed
+        && processes.count() > 0
     {
-        let processes = strays.count();
+        let processes = processes.count();
         tracing::info!(processes, "left running; ended");
     }
-    match strays {
-        Ok(strays) => {
+    match killed {
+        Ok(processes) => {
             let removal = remove(names, gateway, faas, TRIES);
-            Ok(strays.removed_by(removal).await?)
+            Ok(processes.removed_by(removal).await?)
         }
         Err(error) => {
             // The provider may succeed where the kernel did not.

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use rsfaas::rebuild::mount::Strays;
+use rsfaas::rebuild::mount::ContainerProcesses;
 
 use crate::container::Container;
 
@@ -94,13 +94,13 @@ async fn what_an_agent_that_is_gone_left_running_is_ended_and_other_hosts_contai
         let pid = delivered.pid();
         // As if the agent had been killed: nobody wipes, nobody kills.
         std::mem::forget(delivered);
-        let strays = Strays::kill("gone").await.unwrap();
-        assert!(strays.count() > 0);
+        let processes = ContainerProcesses::kill("gone").await.unwrap();
+        assert!(processes.count() > 0);
         let removal = async { "removed" };
-        assert_eq!(strays.removed_by(removal).await, "removed");
+        assert_eq!(processes.removed_by(removal).await, "removed");
         left.child.wait().unwrap();
         assert!(!fs::exists(format!("/proc/{pid}/root/")).unwrap());
-        assert_eq!(Strays::kill("gone").await.unwrap().count(), 0);
+        assert_eq!(ContainerProcesses::kill("gone").await.unwrap().count(), 0);
     }
     let _delivered = others.serve().await;
     assert_eq!(others.call("night"), "\"Nacht\"");
@@ -113,9 +113,9 @@ async fn what_runs_in_the_container_of_a_token_is_ended_and_in_no_other() {
     // As where the handler came with the image: nobody has delivered it.
     std::mem::forget(container.serve().await);
     let token = Arc::clone(&container.token);
-    let strays = Strays::kill_container(token).await.unwrap();
-    assert!(strays.count() > 0);
-    strays.removed_by(async {}).await;
+    let processes = ContainerProcesses::kill_container(token).await.unwrap();
+    assert!(processes.count() > 0);
+    processes.removed_by(async {}).await;
     container.child.wait().unwrap();
     let _delivered = others.serve().await;
     assert_eq!(others.call("night"), "\"Nacht\"");

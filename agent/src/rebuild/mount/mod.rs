@@ -14,6 +14,7 @@
 //! `CAP_FOWNER` and `CAP_KILL`, and a kernel from 5.6 on (openat2, pidfds and the new mount calls).
 mod attach;
 mod base;
+mod container_processes;
 mod entry;
 mod error;
 mod find;
@@ -25,7 +26,6 @@ mod ramfs;
 mod ready;
 mod removal;
 mod status;
-mod strays;
 mod swap;
 mod token;
 mod wait;
@@ -44,10 +44,10 @@ use self::{
     attach::Attachment, base::Layering, namespace::Namespace, process::Process, ramfs::Ramfs,
 };
 pub use self::{
+    container_processes::ContainerProcesses,
     entry::{Entry, EntryKind, Place, PlaceContent},
     error::MountError,
     ready::wait_listening,
-    strays::Strays,
     token::ParkToken,
     wait::wait_parked,
 };

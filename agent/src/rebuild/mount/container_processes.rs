@@ -21,12 +21,12 @@ const PAUSE: Duration = Duration::from_millis(2);
 
 /// The first processes of containers whose other processes are killed. Stopped, they live until the provider
 /// has taken the container's network down, and no longer.
-pub struct Strays {
+pub struct ContainerProcesses {
     firsts: Vec<Process>,
     killed: usize,
 }
 
-impl Strays {
+impl ContainerProcesses {
     /// Kills what runs in the containers of the host of that ID. A container none of whose processes
     /// shows its token any more, because the command became its first one, is left to its provider.
     ///
@@ -50,7 +50,7 @@ impl Strays {
     ) -> Result<Self, MountError> {
         let start = Instant::now();
         let is_carrier = Arc::new(is_carrier);
-        let mut strays = Self {
+        let mut processes = Self {
             firsts: Vec::new(),
             killed: 0,
         };
@@ -67,14 +67,14 @@ impl Strays {
             match look {
                 Ok(Look { killed, firsts }) => {
                     // Those of the last look are the same ones, or more.
-                    strays.firsts = firsts;
+                    processes.firsts = firsts;
                     if killed.is_empty() {
-                        return Ok(strays);
+                        return Ok(processes);
                     }
                     if is_late {
                         return Err(MountError::Survivors { pids: killed });
                     }
-                    strays.killed = strays.killed.max(killed.len());
+                    processes.killed = processes.killed.max(killed.len());
                 }
                 // What the agent lacks may be given back.
                 Err(MountError::Exhausted { .. }) if !is_late => {}
