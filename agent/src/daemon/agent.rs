@@ -59,7 +59,7 @@ pub(super) struct Agent {
     timelines: VecDeque<Timeline>,
     commands: mpsc::Receiver<Asked>,
     control: JoinHandle<()>,
-    latecomers: JoinHandle<()>,
+    late_deployments: JoinHandle<()>,
     rest: Interval,
     signals: StopSignals,
     /// Given up last: until then no other agent may use the state folder.
@@ -202,7 +202,7 @@ impl Agent {
             mut registry,
             commands,
             control,
-            latecomers,
+            late_deployments,
             ..
         } = self;
         switchboard.end_acknowledged();
@@ -210,7 +210,7 @@ impl Agent {
         drop(spotter);
         // Whoever asks for something from here on is told that the agent is stopping.
         drop(commands);
-        latecomers.abort();
+        late_deployments.abort();
         registry.stop_all().await;
         last_sweep(&host).await;
         switchboard.close().await;

@@ -6,7 +6,7 @@ mod deployed;
 #[cfg(test)]
 pub(crate) mod example;
 mod handler;
-mod latecomers;
+mod late_deployments;
 pub mod mount;
 mod names;
 mod parked;
@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 
 pub use container::{Container, Keys, Serving, ended};
 pub use handler::SealedHandler;
-pub use latecomers::{ServedSlots, remove_latecomers};
+pub use late_deployments::{ServedSlots, remove_late_deployments};
 pub use names::UnlockedNames;
 pub use parked::ParkedStatus;
 pub use pool::Standby;

@@ -74,7 +74,7 @@ impl Agent {
         let watch = StateWatch::new(&state).map_err(DaemonError::system("the state folder"))?;
         let signals = StopSignals::new().map_err(DaemonError::system("signals"))?;
         registry.follow(&state)?;
-        let latecomers = tokio::spawn(rebuild::remove_latecomers(
+        let late_deployments = tokio::spawn(rebuild::remove_late_deployments(
             host.names.clone(),
             host.served.clone(),
             Arc::clone(&host.gateway),
@@ -110,7 +110,7 @@ impl Agent {
             timelines: VecDeque::new(),
             commands,
             control,
-            latecomers,
+            late_deployments,
             rest: tokio::time::interval(REST),
             signals,
             _claim: claim,

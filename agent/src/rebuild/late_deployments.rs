@@ -40,7 +40,7 @@ impl ServedSlots {
 }
 
 /// Removes them as they come, after an agent's start. Safe to give up.
-pub async fn remove_latecomers(
+pub async fn remove_late_deployments(
     names: UnlockedNames,
     served: ServedSlots,
     gateway: Arc<Gateway>,
