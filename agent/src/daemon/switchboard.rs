@@ -26,7 +26,7 @@ use crate::{
     fault::{self, Point},
     head::{Action, Connection, Decision, KeyHeaders, RequestId},
     lease::{Door, Message, Verdict},
-    release::{PendingResets, Port, Template},
+    release::{FrameTemplate, PendingResets, Port},
     spot::{AdmissionKey, Admissions, Event, Flows, HeadName, HeldFrame, Hook, SpotError},
 };
 
@@ -144,7 +144,7 @@ impl Switchboard {
             self.counters.segments_dropped += 1;
             return;
         }
-        let template = match Template::of(held) {
+        let template = match FrameTemplate::of(held) {
             Ok(template) => template,
             Err(error) => return self.reject(held, error),
         };

@@ -17,7 +17,7 @@ mod template;
 pub use pending_resets::{PendingResets, send_pending_resets};
 #[cfg(feature = "host")]
 pub use port::{Port, ReleaseError, remove_left};
-pub use template::{BadFrame, Frame, Template};
+pub use template::{BadFrame, Frame, FrameTemplate};
 
 /// Index of the loopback interface, in every network namespace (`LOOPBACK_IFINDEX` in the kernel).
 const LOOPBACK: u32 = 1;

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::{
     headers::{ACK, IPV4_LEN, IPV6_LEN, RST, TCP, TCP_LEN, is_ipv4, write_length},
     sum,
-    template::{Frame, Template},
+    template::{Frame, FrameTemplate},
 };
 
 /// What is left of the gateway's window, as it stands in a header. How it is scaled is not known; at Linux's usual
@@ -23,7 +23,7 @@ const NO_OPERATION: u8 = 1;
 const TIMESTAMPS: u8 = 8;
 const TIMESTAMPS_LEN: u8 = 10;
 
-impl Template {
+impl FrameTemplate {
     /// A frame to the client: all its bytes before a sequence number have come.
     #[must_use]
     pub fn acknowledgement(&self, sequence: u32) -> Frame {

@@ -87,7 +87,7 @@ impl Frame {
 
 /// The headers of a connection's frames.
 #[derive(Clone)]
-pub struct Template {
+pub struct FrameTemplate {
     /// Ethernet header with any tag in the frame; made up for interfaces without.
     pub(super) link: Vec<u8>,
     /// IP header with its options or extension headers.
@@ -103,7 +103,7 @@ pub struct Template {
     largest: usize,
 }
 
-impl Template {
+impl FrameTemplate {
     /// Reads a held frame.
     ///
     /// # Errors

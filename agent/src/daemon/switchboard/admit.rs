@@ -9,7 +9,7 @@ use crate::{
     daemon::registry::Registry,
     head::{Action, Connection, Decision, Lengths, RequestId},
     lease::{Door, Message},
-    release::Template,
+    release::FrameTemplate,
     spot::{Admitted, HeadName, Known},
 };
 
@@ -76,7 +76,7 @@ impl Switchboard {
         flow.served = monotonic_now();
         let (head, start) = (
             flow.head.take(),
-            flow.template.as_ref().map(Template::sequence),
+            flow.template.as_ref().map(FrameTemplate::sequence),
         );
         let decision = Decision::Unlock(way.1.clone());
         let actions = flow.connection.decide(id, &decision);

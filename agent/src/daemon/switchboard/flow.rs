@@ -3,7 +3,7 @@ use std::{collections::HashSet, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::{head::Connection, release::Template, spot::HeadName};
+use crate::{head::Connection, release::FrameTemplate, spot::HeadName};
 
 /// How long something that may be a request sent ahead waits for the answer to what came before.
 const ANSWER_TIME: Duration = Duration::from_millis(250);
@@ -17,7 +17,7 @@ const ACKNOWLEDGE_TIME: Duration = Duration::from_millis(40);
 pub(super) struct Flow {
     pub(super) connection: Connection,
     /// How its newest segment was framed that was held.
-    pub(super) template: Option<Template>,
+    pub(super) template: Option<FrameTemplate>,
     /// Functions that hold a lease for it, or may.
     pub(super) functions: HashSet<String>,
     /// How many bytes of it were held when they were last counted.

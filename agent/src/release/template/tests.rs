@@ -100,7 +100,7 @@ fn assert_sums(packet: &[u8]) {
 #[test]
 fn a_frame_comes_back_with_other_bytes_and_right_checksums() {
     let original = ethernet(&[8, 0], &v4(0x18, b"hello"));
-    let template = Template::of(&held(original.clone(), true)).unwrap();
+    let template = FrameTemplate::of(&held(original.clone(), true)).unwrap();
     assert_eq!(
         (template.sequence(), template.payload(&original)),
         (1000, b"hello".as_slice())
@@ -114,7 +114,7 @@ fn a_frame_comes_back_with_other_bytes_and_right_checksums() {
 
 #[test]
 fn more_bytes_than_the_mtu_come_in_several_frames_the_last_pushed() {
-    let template = Template::of(&held(ethernet(&[8, 0], &v4(0x18, b"x")), true)).unwrap();
+    let template = FrameTemplate::of(&held(ethernet(&[8, 0], &v4(0x18, b"x")), true)).unwrap();
     let frames = template.frames(u32::MAX, &[b'a'; 100], 20 + 32 + 60);
     assert_eq!(frames.len(), 2);
     let sequences: Vec<&[u8]> = frames.iter().map(|frame| &frame.bytes()[38..42]).collect();
@@ -130,7 +130,7 @@ fn more_bytes_than_the_mtu_come_in_several_frames_the_last_pushed() {
 }
 
 /// Lengths of the packets that bring so many bytes through an interface with an MTU of 9000.
-fn lengths(template: &Template, bytes: usize) -> Vec<usize> {
+fn lengths(template: &FrameTemplate, bytes: usize) -> Vec<usize> {
     let frames = template.frames(0, &vec![b'a'; bytes], 9000);
     frames.iter().map(|frame| frame.packet().len()).collect()
 }
@@ -139,7 +139,7 @@ fn lengths(template: &Template, bytes: usize) -> Vec<usize> {
 fn no_frame_is_larger_than_what_the_client_sends() {
     let whole = |payload: usize| {
         let frame = ethernet(&[8, 0], &v4(0x18, &vec![b'x'; payload]));
-        Template::of(&held(frame, true)).unwrap()
+        FrameTemplate::of(&held(frame, true)).unwrap()
     };
     // By its only segment, by what the interface has put together, and by the largest so far.
     assert_eq!(lengths(&whole(1398), 2000), [1450, 654]);
@@ -147,7 +147,7 @@ fn no_frame_is_larger_than_what_the_client_sends() {
         segment: 1398,
         ..held(ethernet(&[8, 0], &v4(0x18, &[b'x'; 4000])), true)
     };
-    let merged = Template::of(&caught).unwrap();
+    let merged = FrameTemplate::of(&caught).unwrap();
     assert_eq!(lengths(&merged, 2000), [1450, 654]);
     assert_eq!(
         lengths(&whole(1000).after(Some(&merged)), 2000),
@@ -159,10 +159,10 @@ fn no_frame_is_larger_than_what_the_client_sends() {
 #[test]
 fn what_every_link_takes_is_not_cut() {
     let short = ethernet(&[8, 0], &v4(0x18, b"x"));
-    let template = Template::of(&held(short.clone(), true)).unwrap();
+    let template = FrameTemplate::of(&held(short.clone(), true)).unwrap();
     assert_eq!(lengths(&template, 600), [576, 128]);
     let short_v6 = ethernet(&[0x86, 0xdd], &v6(b"x"));
-    let template = Template::of(&held(short_v6, true)).unwrap();
+    let template = FrameTemplate::of(&held(short_v6, true)).unwrap();
     assert_eq!(lengths(&template, 1200), [1280]);
     // On loopback a short segment says nothing of what gets through.
     let caught = HeldFrame {
@@ -172,7 +172,7 @@ fn what_every_link_takes_is_not_cut() {
         },
         ..held(short, true)
     };
-    let template = Template::of(&caught).unwrap();
+    let template = FrameTemplate::of(&caught).unwrap();
     assert_eq!(lengths(&template, 8000), [8052]);
 }
 
@@ -181,7 +181,7 @@ fn padding_of_the_link_is_no_payload() {
     let mut frame = ethernet(&[8, 0], &v4(0x18, b"hi"));
     frame.extend_from_slice(&[0; 9]);
     assert_eq!(
-        Template::of(&held(frame.clone(), true))
+        FrameTemplate::of(&held(frame.clone(), true))
             .unwrap()
             .payload(&frame),
         b"hi"
@@ -190,7 +190,7 @@ fn padding_of_the_link_is_no_payload() {
 
 #[test]
 fn an_end_of_the_clients_bytes_stays_at_its_place() {
-    let template = Template::of(&held(ethernet(&[8, 0], &v4(0x19, b"hello")), true)).unwrap();
+    let template = FrameTemplate::of(&held(ethernet(&[8, 0], &v4(0x19, b"hello")), true)).unwrap();
     let whole = template.frames(1000, b"olleh", 1500);
     assert_eq!(whole[0].bytes()[47] & FIN, FIN);
     let part = template.frames(1000, b"oll", 1500);
@@ -201,7 +201,7 @@ fn an_end_of_the_clients_bytes_stays_at_its_place() {
 fn ipv6_with_extension_headers_and_vlan_tags_are_read() {
     let tagged = [&[0x81, 0, 0, 5], [0x86, 0xdd].as_slice()].concat();
     let frame = ethernet(&tagged, &v6(b"hello"));
-    let template = Template::of(&held(frame.clone(), true)).unwrap();
+    let template = FrameTemplate::of(&held(frame.clone(), true)).unwrap();
     assert_eq!(template.payload(&frame), b"hello");
     let again = &template.frames(1000, b"world!", 1500)[0];
     let packet = again.packet();
@@ -220,7 +220,7 @@ fn a_tag_that_the_interface_had_stripped_is_put_back_as_the_kind_that_it_was() {
             vlan: Some(tag),
             ..held(ethernet(&[8, 0], &v4(0x18, b"hello")), true)
         };
-        let template = Template::of(&caught).unwrap();
+        let template = FrameTemplate::of(&caught).unwrap();
         let frame = &template.frames(1000, b"world", 1500)[0];
         assert_eq!(&frame.bytes()[12..16], tag.to_be_bytes());
         assert_eq!(&frame.bytes()[16..18], [8, 0]);
@@ -230,7 +230,7 @@ fn a_tag_that_the_interface_had_stripped_is_put_back_as_the_kind_that_it_was() {
 #[test]
 fn a_packet_without_a_link_gets_one_for_the_way() {
     let packet = v4(0x18, b"hi");
-    let template = Template::of(&held(packet, false)).unwrap();
+    let template = FrameTemplate::of(&held(packet, false)).unwrap();
     let frame = &template.frames(1000, b"hi", 1500)[0];
     assert_eq!(&frame.bytes()[12..14], [8, 0]);
     assert_sums(frame.packet());
@@ -241,13 +241,16 @@ fn frames_cut_off_anywhere_are_refused_or_read_as_far_as_they_go() {
     let frame = ethernet(&[8, 0], &v4(0x18, b"hello"));
     for cut in 0..frame.len() {
         let part = frame[..cut].to_vec();
-        assert!(Template::of(&held(part.clone(), true)).is_err(), "{cut}");
+        assert!(
+            FrameTemplate::of(&held(part.clone(), true)).is_err(),
+            "{cut}"
+        );
         // What was put together, of which there was no room for more.
         let merged = HeldFrame {
             segment: 1,
             ..held(part.clone(), true)
         };
-        match Template::of(&merged) {
+        match FrameTemplate::of(&merged) {
             Ok(template) => assert!(b"hello".starts_with(template.payload(&part))),
             Err(error) => assert!(cut < 66, "{cut}: {error}"),
         }
@@ -269,12 +272,12 @@ fn frames() -> [(Vec<u8>, usize, Range<usize>); 3] {
 #[test]
 fn a_segment_that_was_damaged_on_its_way_is_refused_wherever_that_was() {
     for (frame, transport, addresses) in frames() {
-        assert!(Template::of(&held(frame.clone(), true)).is_ok());
+        assert!(FrameTemplate::of(&held(frame.clone(), true)).is_ok());
         let end = frame.iter().rposition(|byte| *byte != 0xee).unwrap() + 1;
         for place in addresses.chain(transport..end) {
             let mut damaged = frame.clone();
             damaged[place] ^= 0x10;
-            let Err(error) = Template::of(&held(damaged.clone(), true)) else {
+            let Err(error) = FrameTemplate::of(&held(damaged.clone(), true)) else {
                 panic!("damaged at {place}");
             };
             // But for where its header, it says, ends behind it.
@@ -291,10 +294,10 @@ fn a_segment_that_was_damaged_on_its_way_is_refused_wherever_that_was() {
 fn a_checksum_that_the_senders_stack_left_to_a_device_is_none() {
     let mut packet = v4(0x18, b"hello");
     leave_sum(&mut packet, 20, 12..20);
-    assert!(Template::of(&held(ethernet(&[8, 0], &packet), true)).is_ok());
+    assert!(FrameTemplate::of(&held(ethernet(&[8, 0], &packet), true)).is_ok());
     let mut packet = v6(b"hello");
     leave_sum(&mut packet, 48, 8..40);
-    assert!(Template::of(&held(packet, false)).is_ok());
+    assert!(FrameTemplate::of(&held(packet, false)).is_ok());
 }
 
 #[test]
@@ -302,20 +305,20 @@ fn what_was_verified_before_or_put_together_needs_no_checksum() {
     let mut packet = v4(0x18, b"hello");
     packet[36..38].fill(0xaa);
     let frame = ethernet(&[8, 0], &packet);
-    assert!(Template::of(&held(frame.clone(), true)).is_err());
+    assert!(FrameTemplate::of(&held(frame.clone(), true)).is_err());
     for (verified, segment) in [(true, 0), (false, 1448)] {
         let caught = HeldFrame {
             verified,
             segment,
             ..held(frame.clone(), true)
         };
-        assert!(Template::of(&caught).is_ok());
+        assert!(FrameTemplate::of(&caught).is_ok());
     }
 }
 
 #[test]
 fn an_acknowledgement_goes_the_other_way_with_the_clients_clock_echoed() {
-    let template = Template::of(&held(ethernet(&[8, 0], &v4(0x18, b"GET")), true)).unwrap();
+    let template = FrameTemplate::of(&held(ethernet(&[8, 0], &v4(0x18, b"GET")), true)).unwrap();
     let frame = template.acknowledgement(1003);
     assert_eq!(&frame.bytes()[12..14], &[8, 0]);
     let packet = frame.packet();
@@ -336,7 +339,7 @@ fn a_reply_has_no_time_stamps_where_the_client_sends_none() {
         let mut packet = v4(0x18, b"GET");
         packet[40..52].copy_from_slice(&options);
         put_sum(&mut packet, 20, 12..20);
-        let template = Template::of(&held(ethernet(&[8, 0], &packet), true)).unwrap();
+        let template = FrameTemplate::of(&held(ethernet(&[8, 0], &packet), true)).unwrap();
         let reply = template.acknowledgement(1003);
         assert_sums(reply.packet());
 
@@ -346,7 +349,7 @@ fn a_reply_has_no_time_stamps_where_the_client_sends_none() {
 
 #[test]
 fn a_reset_over_ipv6_has_no_extension_headers() {
-    let template = Template::of(&held(v6(b"GET"), false)).unwrap();
+    let template = FrameTemplate::of(&held(v6(b"GET"), false)).unwrap();
     let frame = template.reset();
     let packet = frame.packet();
     assert_eq!(&packet[4..8], &[0, 32, 6, 64]);
