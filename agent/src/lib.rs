@@ -28,6 +28,8 @@ pub mod lease;
 #[path = "../tests/support/little_memory.rs"]
 mod little_memory;
 #[cfg(feature = "host")]
+mod not_found;
+#[cfg(feature = "host")]
 pub mod openfaas;
 #[cfg(feature = "host")]
 pub mod rebuild;
@@ -49,7 +51,5 @@ pub mod spot;
 pub mod stack;
 #[cfg(feature = "host")]
 pub mod state;
-#[cfg(feature = "host")]
-mod there;
 #[cfg(feature = "host")]
 pub mod timeline;

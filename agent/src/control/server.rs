@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::{Command, Reply};
-use crate::there::if_there;
+use crate::not_found::ignore_not_found;
 
 /// Longest command, in bytes.
 const COMMAND_LEN: u64 = 4096;
@@ -52,7 +52,7 @@ impl Server {
         if super::is_answered(path) {
             return Err(ServerError::Taken(path.to_owned()));
         }
-        if_there(std::fs::remove_file(path)).map_err(failed)?;
+        ignore_not_found(std::fs::remove_file(path)).map_err(failed)?;
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(failed)?;
         }

@@ -6,8 +6,8 @@ use std::{
 
 use super::ImageError;
 use crate::{
+    not_found::ignore_not_found,
     stack::{Function, StackFile, Template, is_dockerfile},
-    there::if_there,
 };
 
 /// The list, in a template or a context.
@@ -33,7 +33,7 @@ impl LeftOut {
             return Ok(Self::default());
         }
         let template = stack.templates().join(&function.lang);
-        let text = if_there(fs::read_to_string(template.join(FILE)))
+        let text = ignore_not_found(fs::read_to_string(template.join(FILE)))
             .map_err(ImageError::context(&function.name))?
             .unwrap_or_default();
         let handler = Template::read(&template)

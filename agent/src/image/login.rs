@@ -12,7 +12,7 @@ use serde::{Deserialize, de::IgnoredAny};
 use zeroize::Zeroizing;
 
 use super::Reference;
-use crate::there::if_there;
+use crate::not_found::ignore_not_found;
 
 /// What Docker Hub's login is kept under.
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";
@@ -124,7 +124,7 @@ impl Config {
         let Some(path) = folder.map(|folder| folder.join("config.json")) else {
             return Ok(None);
         };
-        match if_there(fs::read(&path)) {
+        match ignore_not_found(fs::read(&path)) {
             Ok(Some(text)) => Ok(Some(Self {
                 path,
                 text: Zeroizing::new(text),

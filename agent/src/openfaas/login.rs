@@ -13,7 +13,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 pub(super) use self::temporary::folder_for;
 pub(crate) use self::temporary::remove_left_logins;
 use super::FaasError;
-use crate::there::if_there;
+use crate::not_found::ignore_not_found;
 
 /// faas-cli's file of logins.
 #[derive(Default, Serialize, Deserialize)]
@@ -49,7 +49,7 @@ pub(super) fn authorization(
         return Ok(Some(Zeroizing::new(format!("Basic {}", *token))));
     }
     let path = default_folder().join("config.yml");
-    let text = match if_there(std::fs::read_to_string(&path)) {
+    let text = match ignore_not_found(std::fs::read_to_string(&path)) {
         Ok(Some(text)) => Zeroizing::new(text),
         Ok(None) => return Ok(None),
         Err(source) => return Err(FaasError::LoginFile { path, source }),

@@ -14,7 +14,7 @@ use super::{
     loopback::Loopback,
     template::Frame,
 };
-use crate::there::if_there;
+use crate::not_found::ignore_not_found;
 
 /// The file in the state folder.
 const FILE: &str = "owed";
@@ -58,7 +58,7 @@ impl PendingResets {
     /// Written for whoever comes after a process that is killed, so that the disk need not have it.
     fn write(&self) -> io::Result<()> {
         if self.resets.is_empty() {
-            return if_there(fs::remove_file(&self.file)).map(drop);
+            return ignore_not_found(fs::remove_file(&self.file)).map(drop);
         }
         let mut bytes = Vec::new();
         for packet in self.resets.values().map(Frame::packet) {
@@ -78,7 +78,7 @@ impl PendingResets {
 /// When what it has noted cannot be read, or the kernel takes no packets.
 pub fn send_pending_resets(state: &Path) -> io::Result<usize> {
     let file = state.join(FILE);
-    let Some(bytes) = if_there(fs::read(&file))? else {
+    let Some(bytes) = ignore_not_found(fs::read(&file))? else {
         return Ok(0);
     };
     // No agent runs, and so nothing looks at marks.
@@ -93,7 +93,7 @@ pub fn send_pending_resets(state: &Path) -> io::Result<usize> {
             }
         }
     }
-    if_there(fs::remove_file(&file))?;
+    ignore_not_found(fs::remove_file(&file))?;
     Ok(ended)
 }
 

@@ -9,7 +9,7 @@ use std::{
 use tempfile::{NamedTempFile, TempPath};
 
 use super::{Replacement, TEMP_PREFIX};
-use crate::there::if_there;
+use crate::not_found::ignore_not_found;
 
 /// A file beside the one whose place it is to take; gone when dropped before it has.
 pub(crate) struct Beside {
@@ -86,7 +86,10 @@ fn folder_of(path: &Path) -> &Path {
 /// Removes what interrupted replacements have left in a folder; what somebody works on stays. A folder that
 /// is not there holds nothing.
 pub(crate) fn remove_leftovers(folder: &Path) -> io::Result<()> {
-    for entry in if_there(fs::read_dir(folder))?.into_iter().flatten() {
+    for entry in ignore_not_found(fs::read_dir(folder))?
+        .into_iter()
+        .flatten()
+    {
         let entry = entry?;
         let is_left = entry.file_type()?.is_file()
             && entry

@@ -19,8 +19,8 @@ use super::{
 };
 use crate::{
     fault::{self, Point},
+    not_found::ignore_not_found,
     replace,
-    there::if_there,
 };
 
 /// What sealing or unsealing came to.
@@ -184,7 +184,7 @@ pub fn place_plain(
 /// When it is there and cannot be removed.
 pub fn remove_sealed(folder: &Path) -> Result<(), FolderError> {
     let file = SealedFile::in_folder(folder);
-    match if_there(fs::remove_file(file.path())).map_err(io_error(file.path()))? {
+    match ignore_not_found(fs::remove_file(file.path())).map_err(io_error(file.path()))? {
         Some(()) => sync(folder),
         None => Ok(()),
     }

@@ -5,7 +5,7 @@ use std::{
 };
 
 use super::SealedFunction;
-use crate::{replace, there::if_there};
+use crate::{not_found::ignore_not_found, replace};
 
 /// The agent's folder for what outlives it.
 #[derive(Debug, Clone)]
@@ -163,7 +163,7 @@ impl StateDir {
 }
 
 pub(super) fn read(path: PathBuf) -> Result<Option<SealedFunction>, StateError> {
-    match if_there(std::fs::read(&path)) {
+    match ignore_not_found(std::fs::read(&path)) {
         Ok(Some(text)) => serde_json::from_slice(&text)
             .map(Some)
             .map_err(|source| StateError::Record { path, source }),
@@ -173,7 +173,7 @@ pub(super) fn read(path: PathBuf) -> Result<Option<SealedFunction>, StateError> 
 }
 
 pub(super) fn remove(path: PathBuf) -> Result<(), StateError> {
-    match if_there(std::fs::remove_file(&path)) {
+    match ignore_not_found(std::fs::remove_file(&path)) {
         Ok(_) => Ok(()),
         Err(source) => Err(StateError::Io { path, source }),
     }

@@ -1,12 +1,12 @@
 //! The folder in which faas-cli puts template and handler together for a plain build, and leaves both.
 use std::{fs, io, path::Path};
 
-use crate::there::if_there;
+use crate::not_found::ignore_not_found;
 
 /// Removes the folder, as faas-cli does itself before the next build, whatever version of the handler is in it;
 /// tells whether it was there.
 pub(super) fn remove(folder: &Path) -> io::Result<bool> {
-    Ok(if_there(fs::remove_dir_all(folder))?.is_some())
+    Ok(ignore_not_found(fs::remove_dir_all(folder))?.is_some())
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use std::{
 use sha2::{Digest as _, Sha256};
 
 use crate::{
+    not_found::ignore_not_found,
     seal::archive::{Archive, Content, Entry},
-    there::if_there,
 };
 
 /// Files of fewer bytes tell nothing: too many others are the same.
@@ -84,9 +84,12 @@ impl Traces {
         };
         let mut folders = vec![root.to_owned()];
         while let Some(folder) = folders.pop() {
-            for entry in if_there(fs::read_dir(&folder))?.into_iter().flatten() {
+            for entry in ignore_not_found(fs::read_dir(&folder))?
+                .into_iter()
+                .flatten()
+            {
                 let path = entry?.path();
-                let Some(status) = if_there(fs::symlink_metadata(&path))? else {
+                let Some(status) = ignore_not_found(fs::symlink_metadata(&path))? else {
                     continue;
                 };
                 if status.is_dir() && status.dev() == device {
@@ -107,7 +110,7 @@ impl Traces {
         let Some(digests) = self.0.get(&size) else {
             return Ok(None);
         };
-        let Some(bytes) = if_there(fs::read(path))? else {
+        let Some(bytes) = ignore_not_found(fs::read(path))? else {
             return Ok(None);
         };
         let digest = Sha256::digest(bytes).into();
