@@ -3,9 +3,9 @@ use std::path::PathBuf;
 
 use super::{
     exit::{Exit, Failure},
-    let_go::{is_served, wait_until_let_go},
     openfaas::wait_for,
     output, sweep,
+    unserved::{is_served, wait_until_unserved},
 };
 use crate::{
     config::Config,
@@ -88,7 +88,7 @@ fn is_known(state: &StateDir, name: &str) -> Result<bool, StateError> {
 
 /// Has the agent remove them, and what is left where there is none.
 fn remove_containers(config: &Config, name: &str) -> Result<(), Failure> {
-    wait_for(wait_until_let_go(&config.control_socket, name))?;
+    wait_for(wait_until_unserved(&config.control_socket, name))?;
     if !control::is_answered(&config.control_socket) {
         for container in sweep::sweep(config)?.removed {
             tell!("{container} is removed");

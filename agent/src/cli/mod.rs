@@ -18,7 +18,6 @@ mod forget;
 mod inspect;
 mod key_file;
 mod keygen;
-mod let_go;
 mod lock;
 mod log;
 mod open;
@@ -29,6 +28,7 @@ mod status;
 mod sweep;
 mod target;
 mod unseal;
+mod unserved;
 
 use std::process::ExitCode;
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use super::{
     exit::{Exit, Failure},
     key_file::KeyFile,
-    let_go::{is_served, wait_until_let_go},
     openfaas::{Setting, Stack, wait_for},
+    unserved::{is_served, wait_until_unserved},
 };
 use crate::{
     image::{Engine, LeftOut, Reference},
@@ -99,7 +99,7 @@ async fn give_back(
     let name = &function.name;
     setting.state.unregister(name)?;
     // At the end of a lease the agent replaces the sealed file, which would come back.
-    wait_until_let_go(&setting.control_socket, name).await?;
+    wait_until_unserved(&setting.control_socket, name).await?;
     remove_sealed(&function.handler)?;
     if outcome == Outcome::Already {
         tell!("{name}: the handler folder is plain already");

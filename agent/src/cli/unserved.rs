@@ -1,4 +1,4 @@
-//! Whether the agent has let go of a function whose record is gone: it ends the leases first.
+//! Whether the agent still serves a function whose record is gone: it ends the leases first.
 use std::{
     path::Path,
     time::{Duration, Instant},
@@ -7,9 +7,9 @@ use std::{
 use super::exit::{Exit, Failure};
 use crate::control::{self, ClientError, Command, Reply};
 
-/// How long the agent may take to let go of a function: for hangs only, as it ends leases and removes containers.
+/// How long the agent may go on serving a function: for hangs only, as it ends leases and removes containers.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Between two questions whether it has.
+/// Between two questions whether it still does.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Whether a running agent serves a function, or is still ending its leases.
@@ -27,7 +27,7 @@ pub(super) fn is_served(socket: &Path, name: &str) -> Result<bool, ClientError> 
 }
 
 /// Waits until the agent, where one runs, has ended a function's leases and does not serve it any more.
-pub(super) async fn wait_until_let_go(socket: &Path, name: &str) -> Result<(), Failure> {
+pub(super) async fn wait_until_unserved(socket: &Path, name: &str) -> Result<(), Failure> {
     let start = Instant::now();
     loop {
         match is_served(socket, name) {
