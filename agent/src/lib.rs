@@ -28,6 +28,8 @@ pub mod lease;
 #[path = "../tests/support/little_memory.rs"]
 mod little_memory;
 #[cfg(feature = "host")]
+pub mod memory_protection;
+#[cfg(feature = "host")]
 mod not_found;
 #[cfg(feature = "host")]
 pub mod openfaas;
@@ -40,8 +42,6 @@ mod replace;
 #[cfg(feature = "host")]
 mod script;
 pub mod seal;
-#[cfg(feature = "host")]
-pub mod secrecy;
 #[cfg(test)]
 #[cfg(feature = "host")]
 #[path = "../tests/support/server.rs"]

@@ -1,6 +1,7 @@
-//! The command line, and an allocator that wipes what is freed: see `rsfaas::cli` and `rsfaas::secrecy`.
+//! The command line, and an allocator that wipes what is freed: see `rsfaas::cli` and `rsfaas::memory_protection`.
 #[global_allocator]
-static ALLOCATOR: rsfaas::secrecy::WipingAllocator = rsfaas::secrecy::WipingAllocator;
+static ALLOCATOR: rsfaas::memory_protection::WipingAllocator =
+    rsfaas::memory_protection::WipingAllocator;
 
 fn main() -> std::process::ExitCode {
     rsfaas::cli::main()

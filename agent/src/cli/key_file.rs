@@ -3,8 +3,8 @@ use std::path::{Path, PathBuf};
 
 use super::exit::Failure;
 use crate::{
+    memory_protection,
     seal::{key::Key, source::KeySource},
-    secrecy,
 };
 
 /// Where the key is.
@@ -28,7 +28,7 @@ impl KeyFile {
     /// Reads the key; warns where others may read its file.
     pub(super) fn read(&self) -> Result<Key, Failure> {
         // Here and from here on keys and plaintext pass through this process.
-        secrecy::no_core_dumps();
+        memory_protection::no_core_dumps();
         let read = self.key_file.read()?;
         if let Some(mode) = read.exposed {
             let file = &self.key_file;

@@ -11,8 +11,8 @@ use super::{
     output,
 };
 use crate::{
+    memory_protection,
     seal::{archive::TEMP_PREFIX, key::Key},
-    secrecy,
 };
 
 /// Make a new key.
@@ -38,7 +38,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             return Err(exists(path));
         }
     }
-    secrecy::no_core_dumps();
+    memory_protection::no_core_dumps();
     let key = Key::generate().map_err(|error| Failure::new(Exit::Unexpected, error))?;
     let text = key.to_text();
     let lines = [text.as_bytes(), b"\n"];

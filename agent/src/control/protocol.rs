@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     lease::FunctionStatus,
-    secrecy::Swap,
+    memory_protection::Swap,
     spot::{Hook, Spotter},
     timeline::Timeline,
 };

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::{lease::example, rebuild::ParkedStatus, secrecy::Swap};
+use crate::{lease::example, memory_protection::Swap, rebuild::ParkedStatus};
 
 #[test]
 fn what_the_agent_refuses_has_the_code_of_its_reason() {

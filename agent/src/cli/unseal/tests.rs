@@ -16,9 +16,9 @@ use crate::{
     cli::{self, Cli},
     control::{Reply, Status},
     lease::{FunctionStatus, Phase, example},
+    memory_protection::Swap,
     script,
     seal::{FILE_NAME, folder::seal_folder},
-    secrecy::Swap,
     state::{SealedFunction, StateDir},
 };
 

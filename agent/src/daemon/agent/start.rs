@@ -16,10 +16,10 @@ use crate::{
         switchboard::Switchboard,
         watch::StateWatch,
     },
+    memory_protection::{self, Swap},
     openfaas::{FaasCli, Gateway, remove_left_logins},
     rebuild::{self, Host, ServedSlots, UnlockedNames},
     release::{Port, send_pending_resets},
-    secrecy::{self, Swap},
     spot::{AdmissionKey, Attach, Events, Interfaces, Options, ReleaseSign, Spotter},
     state::StateDir,
 };
@@ -27,8 +27,8 @@ use crate::{
 impl Agent {
     /// Takes the place of whatever ran before, loads the programs and puts everything together.
     pub(in crate::daemon) async fn start(config: Config) -> Result<Self, DaemonError> {
-        secrecy::no_core_dumps();
-        let is_memory_locked = secrecy::lock_memory();
+        memory_protection::no_core_dumps();
+        let is_memory_locked = memory_protection::lock_memory();
         Swap::read(is_memory_locked).warn();
         limits::raise_descriptors();
         let state = StateDir::new(&config.state_dir);
