@@ -3,7 +3,7 @@ use std::time::Instant;
 
 use rsfaas::{
     head::{Action, Connection, Decision},
-    release::{Port, Template},
+    release::{FrameTemplate, Port},
     spot::{Attach, Event, Events, Flows, HeldFrame, Hook, ReleaseSign, Spotter},
 };
 
@@ -15,7 +15,7 @@ pub(crate) const UNLOCKED: &str = "pydict-abc123-0";
 /// What lies between the ring buffer and the released frames of one connection.
 pub(crate) struct PacketPath {
     connection: Connection,
-    template: Option<Template>,
+    template: Option<FrameTemplate>,
     port: Port,
     flows: Flows,
     mtu: usize,
@@ -75,7 +75,7 @@ impl PacketPath {
     }
 
     fn held(&mut self, held: &HeldFrame) {
-        let template = Template::of(held).unwrap();
+        let template = FrameTemplate::of(held).unwrap();
         let (sequence, payload) = (template.sequence(), template.payload(&held.frame));
         let mut actions = self.connection.segment(sequence, payload, held.place);
         self.template = Some(template.after(self.template.as_ref()));

@@ -5,12 +5,12 @@
 
 use agent_ebpf::EventHeader;
 use libfuzzer_sys::fuzz_target;
-use rsfaas::{release::Template, spot::Event};
+use rsfaas::{release::FrameTemplate, spot::Event};
 
 fuzz_target!(|record: &[u8]| {
     if let Ok(Event::Held(held)) = Event::parse(record) {
         assert!(record[size_of::<EventHeader>()..].starts_with(&held.frame));
-        if let Ok(template) = Template::of(&held) {
+        if let Ok(template) = FrameTemplate::of(&held) {
             assert_eq!(template.caught(), held.caught);
         }
     }

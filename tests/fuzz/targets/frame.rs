@@ -10,7 +10,7 @@
 use agent_ebpf::{FlowKey, HeldPlace};
 use libfuzzer_sys::fuzz_target;
 use rsfaas::{
-    release::{Frame, Template},
+    release::{Frame, FrameTemplate},
     spot::{Caught, HeldFrame},
 };
 
@@ -60,7 +60,7 @@ fuzz_target!(|data: &[u8]| {
         verified,
         ..held(frame, ethernet, tagged.then_some(0x8100_0005))
     };
-    let Ok(template) = Template::of(&caught) else {
+    let Ok(template) = FrameTemplate::of(&caught) else {
         return;
     };
     let payload = template.payload(frame);
@@ -74,7 +74,8 @@ fuzz_target!(|data: &[u8]| {
         let copy = untagged(built, tagged && ethernet);
         assert!(built.packet().len() <= mtu || frames.len() == payload.len());
         let _ = built.destination();
-        let again = Template::of(&held(&copy, true, None)).expect("a frame that cannot be read");
+        let again =
+            FrameTemplate::of(&held(&copy, true, None)).expect("a frame that cannot be read");
         assert_eq!(again.sequence(), sequence);
         let piece = again.payload(&copy);
         sequence = sequence.wrapping_add(piece.len() as u32);
@@ -84,7 +85,8 @@ fuzz_target!(|data: &[u8]| {
 
     for reply in [template.acknowledgement(sequence), template.reset()] {
         let copy = untagged(&reply, tagged && ethernet);
-        let read = Template::of(&held(&copy, true, None)).expect("a reply that cannot be read");
+        let read =
+            FrameTemplate::of(&held(&copy, true, None)).expect("a reply that cannot be read");
         assert!(read.payload(&copy).is_empty());
     }
 });

@@ -14,7 +14,7 @@ use aya::{
 };
 use rsfaas::{
     head::{Action, Connection, Decision, Request, RequestId},
-    release::{Port, Template},
+    release::{FrameTemplate, Port},
     spot::{
         AdmissionKey, Admissions, Attach, Event, Events, Flows, HeadName, HeldFrame, Hook,
         Interface, InterfaceChange, Interfaces, Known, Options, ReleaseSign, Spotter, has_tcx,
@@ -208,7 +208,7 @@ fn tell_verified(name: &str, info: Result<ProgramInfo, ProgramError>) {
 struct State<'a> {
     /// The heads that were judged, and the length of the bodies behind them.
     heads: HashMap<FlowKey, (HeadName, u32)>,
-    flows: HashMap<FlowKey, (Connection, Template)>,
+    flows: HashMap<FlowKey, (Connection, FrameTemplate)>,
     judged: Option<(FlowKey, RequestId)>,
     /// MTU and hook, by interface.
     links: HashMap<u32, (u32, Hook)>,
@@ -321,7 +321,7 @@ impl State<'_> {
     }
 
     fn held(&mut self, held: &HeldFrame) -> Result<(), Failure> {
-        let template = Template::of(held)?;
+        let template = FrameTemplate::of(held)?;
         let (sequence, payload) = (template.sequence(), template.payload(&held.frame));
         let (connection, newest) = self
             .flows
