@@ -4,3 +4,4 @@ pub mod bpf;
 pub mod canary;
 pub mod check;
 pub mod random;
+pub mod unit;

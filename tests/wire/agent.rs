@@ -10,6 +10,7 @@ use nix::{
     sys::signal::{self, Signal},
     unistd::Pid,
 };
+use rsfaas::control::{self, Reply};
 use serde_json::Value;
 
 use crate::{
@@ -60,8 +61,18 @@ impl Agent {
         self.start_at(scene, PORT, lines)
     }
 
-    /// The same where it is to spot requests to another port.
+    /// Starts it by a program that is told what to start, and becomes that.
+    pub(crate) fn start_by(&self, scene: &Scene, words: &[String]) -> Outcome {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        self.start_as(scene, &words, PORT, LINGERING)
+    }
+
+    /// Starts it where it is to spot requests to another port.
     pub(crate) fn start_at(&self, scene: &Scene, port: u16, lines: &str) -> Outcome {
+        self.start_as(scene, &[], port, lines)
+    }
+
+    fn start_as(&self, scene: &Scene, by: &[&str], port: u16, lines: &str) -> Outcome {
         let config = self.folder.join("agent.toml");
         let text = format!(
             "port = {port}\nstate_dir = {:?}\ncontrol_socket = {:?}\nfaas_cli = {:?}\nattach = {:?}\n{lines}",
@@ -77,8 +88,9 @@ impl Agent {
             .open(self.log())?;
         let child = scene.host.enter(|| {
             // Whoever runs the tests may ignore these, and with it all that they start.
-            Ok(Command::new("env")
-                .arg("--default-signal=HUP,INT")
+            let words = [&["env", "--default-signal=HUP,INT"], by].concat();
+            Ok(Command::new(words[0])
+                .args(&words[1..])
                 .arg(&self.program)
                 .arg("agent")
                 .arg("--config")
@@ -105,12 +117,12 @@ impl Agent {
         })
     }
 
-    /// What `rsfaas status --json` says.
+    /// What it answers to `rsfaas status`; asked for often, so without a process each time.
     pub(crate) fn status(&self) -> Outcome<Value> {
-        let text = run(Command::new(&self.program)
-            .args(["status", "--json", "--control-socket"])
-            .arg(self.socket()))?;
-        Ok(serde_json::from_str(&text)?)
+        match control::ask(&self.socket(), &control::Command::Status)? {
+            Reply::Status(status) => Ok(serde_json::to_value(status)?),
+            other => fail(format!("the agent answers {other:?}")),
+        }
     }
 
     /// One of its counters.

@@ -28,7 +28,7 @@ impl<'a> Dock<'a> {
         let scene = &world.scene;
         let container = Namespace::new("rsfaas-wire-dock1")?;
         let dock = Self {
-            gateway: Gateway::start(&container, PORT, &world.containers)?,
+            gateway: world.gateway_at(&container, PORT)?,
             caller: Namespace::new("rsfaas-wire-dock2")?,
             container,
             scene,

@@ -60,7 +60,12 @@ fn trials(world: Option<&'static World>) -> Vec<Trial> {
         .map(|(name, case)| {
             Trial::test(name, move || {
                 let world = world.ok_or("not prepared")?;
-                case(world).map_err(|error| Failed::from(error.to_string()))
+                case(world).map_err(|error| match world.recover() {
+                    Ok(()) => Failed::from(error.to_string()),
+                    Err(after) => {
+                        Failed::from(format!("{error}\nthe next ones fail, too: {after}"))
+                    }
+                })
             })
             .with_ignored_flag(!has_tcx && cases::NEED_TCX.contains(&name))
         })

@@ -3,6 +3,7 @@ use std::{fs::File, path::PathBuf};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rsfaas::{seal::FILE_NAME, state::StateDir};
+use rsfaas_shim::Refusal;
 
 use crate::{
     agent::Agent,
@@ -10,8 +11,9 @@ use crate::{
     client::Client,
     containers::Containers,
     functions::{self, Function},
-    gateway::{Gateway, Seen},
+    gateway::{Gateway, Recording, Seen},
     http::{Answer, KEY_HEADER, Request},
+    netns::Namespace,
     scene::{HOST, PORT, Route, Scene},
 };
 
@@ -20,6 +22,8 @@ pub(crate) struct World {
     pub(crate) scene: Scene,
     pub(crate) containers: Containers,
     pub(crate) gateway: Gateway,
+    /// What every gateway has read.
+    pub(crate) recording: Recording,
     pub(crate) agent: Agent,
     pub(crate) functions: Vec<Function>,
     folder: tempfile::TempDir,
@@ -37,23 +41,39 @@ impl World {
         let folder = tempfile::tempdir()?;
         let scene = Scene::new()?;
         let containers = Containers::new(folder.path(), &functions::ALL)?;
-        let gateway = Gateway::start(&scene.host, PORT, &containers)?;
+        let recording = Recording::default();
+        let gateway = Gateway::start(&scene.host, PORT, &containers, &recording)?;
         let agent = Agent::new(folder.path().to_owned(), &containers)?;
         let state = StateDir::new(agent.state_dir());
         let functions = functions::ALL
             .into_iter()
             .map(|name| functions::seal(folder.path(), &state, &containers, name))
             .collect::<Outcome<_>>()?;
-        agent.start(&scene)?;
-        Ok(Self {
+        let world = Self {
             scene,
             containers,
             gateway,
+            recording,
             agent,
             functions,
             folder,
             _lock: lock,
-        })
+        };
+        world.agent.start(&world.scene)?;
+        Ok(world)
+    }
+
+    /// Another gateway.
+    pub(crate) fn gateway_at(&self, namespace: &Namespace, port: u16) -> Outcome<Gateway> {
+        Gateway::start(namespace, port, &self.containers, &self.recording)
+    }
+
+    /// Whatever a test that has failed left behind: the agent runs as most tests need it, with nothing unlocked.
+    pub(crate) fn recover(&self) -> Outcome {
+        // It may have ended by itself.
+        let _ = self.agent.kill();
+        self.containers.clear()?;
+        self.agent.start(&self.scene)
     }
 
     pub(crate) fn take_down(&self) -> Outcome {
@@ -139,6 +159,15 @@ impl World {
     }
 }
 
+impl Drop for World {
+    /// Where the preparation has failed: else it has been taken down.
+    fn drop(&mut self) {
+        // What went wrong before is what is told.
+        let _ = self.agent.kill();
+        let _ = self.containers.clear();
+    }
+}
+
 /// An answer has this status.
 pub(crate) fn expect_status(status: u16, answer: &Answer) -> Outcome {
     let text = String::from_utf8_lossy(&answer.body);
@@ -181,6 +210,26 @@ pub(crate) fn is_rewritten(function: &Function, request: &Request, seen: &Seen) 
         "the body of {} bytes is not the one of {} bytes that was sent",
         seen.body.len(),
         request.content().len()
+    );
+    Ok(())
+}
+
+/// What the gateway read has this reason for the locked function, and no key.
+pub(crate) fn expect_refused(refusal: Refusal, seen: &Seen) -> Outcome {
+    let head = String::from_utf8_lossy(&seen.head);
+    let told = head.lines().find_map(|line| {
+        let (name, code) = line.split_once(':')?;
+        name.eq_ignore_ascii_case(Refusal::HEADER).then_some(code)
+    });
+    check!(
+        told.and_then(Refusal::from_code) == Some(refusal),
+        "not refused for {}:\n{head}",
+        refusal.reason()
+    );
+    let lower = head.to_ascii_lowercase();
+    check!(
+        !lower.contains(&KEY_HEADER.to_ascii_lowercase()),
+        "the key header is there:\n{head}"
     );
     Ok(())
 }

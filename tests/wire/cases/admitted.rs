@@ -1,12 +1,14 @@
 //! Requests of an open lease that the programs let go on by themselves. At XDP they do not: there the same holds, by
 //! way of the agent.
+use rsfaas_shim::Refusal;
+
 use super::cases;
 use crate::{
     check::{Outcome, check},
     client::Client,
     functions,
     http::Request,
-    world::{World, expect_status, is_rewritten},
+    world::{World, expect_refused, expect_status, is_rewritten},
 };
 
 cases![
@@ -139,7 +141,8 @@ fn the_same_request_with_another_key_is_refused(world: &World) -> Outcome {
         let mut client = Client::open(world.route()?)?;
         client.write(&wrong.bytes())?;
         // The locked function's.
-        expect_status(423, &client.answer()?)
+        expect_status(423, &client.answer()?)?;
+        expect_refused(Refusal::KeyWrong, &world.gateway.only(client.address()?)?)
     })?;
     world.lease_ends()
 }

@@ -1,14 +1,15 @@
 //! The agent halts, dies and comes back while requests are held: clients get an answer all the same.
 use nix::sys::signal::Signal;
+use rsfaas_shim::Refusal;
 
 use super::cases;
 use crate::{
-    check::{Outcome, check, eventually},
+    check::{Outcome, check, eventually, fail},
     client::Client,
     functions,
     http::Request,
     raw::{Peer, Shape},
-    world::{World, expect_status, is_rewritten},
+    world::{World, expect_refused, expect_status, is_rewritten, is_untouched},
 };
 
 /// Bytes of a head that are no whole line.
@@ -113,7 +114,8 @@ fn a_connection_outlives_the_agent_that_served_it(world: &World) -> Outcome {
 }
 
 fn a_stopping_agents_callers_get_an_answer(world: &World) -> Outcome {
-    let request = Request::keyed(world.function(functions::EXPOSED)?);
+    let function = world.function(functions::EXPOSED)?;
+    let request = Request::keyed(function);
     let mut client = Client::open(world.route()?)?;
     world.agent.signal(Signal::SIGSTOP)?;
     client.write(&request.bytes())?;
@@ -122,9 +124,16 @@ fn a_stopping_agents_callers_get_an_answer(world: &World) -> Outcome {
     let answer = client.answer();
     world.agent.stop()?;
     world.agent.start(&world.scene)?;
-    let status = answer?.status;
-    check!([200, 423, 502].contains(&status), "{status}");
-    Ok(())
+    let (status, seen) = (answer?.status, world.gateway.only(client.address()?)?);
+    match status {
+        // It was served, or its container went before the gateway came to it.
+        200 | 502 => is_rewritten(function, &request, &seen),
+        // Refused by the agent, or sent again when that was gone.
+        423 => {
+            is_untouched(&request, &seen).or_else(|_| expect_refused(Refusal::RebuildFailed, &seen))
+        }
+        other => fail(format!("the answer is {other}")),
+    }
 }
 
 /// A client of whose head a part has come, and that was told so: it does not send it again.

@@ -7,6 +7,7 @@ mod coexistence;
 mod heads;
 mod interfaces;
 mod kept_alive;
+mod key_headers;
 mod lease_limit;
 mod leaving;
 mod linger;
@@ -25,6 +26,7 @@ mod standby;
 mod state_folder;
 mod switched;
 mod targets;
+mod unit;
 mod wrong_keys;
 
 use crate::{check::Outcome, world::World};
@@ -68,6 +70,7 @@ pub(crate) fn all() -> impl Iterator<Item = Case> {
         published::CASES,
         leaving::CASES,
         port::CASES,
+        key_headers::CASES,
         coexistence::CASES,
         load::CASES,
         agent_gone::CASES,
@@ -78,6 +81,7 @@ pub(crate) fn all() -> impl Iterator<Item = Case> {
         locking::CASES,
         standby::CASES,
         state_folder::CASES,
+        unit::CASES,
         recording::CASES,
     ]
     .into_iter()

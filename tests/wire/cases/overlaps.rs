@@ -56,7 +56,7 @@ fn in_every_order(
 
 /// All that the gateway's socket has read holds no key; nor was another container called than this function's.
 fn is_safe(world: &World, function: &Function, peer: &Peer) -> Outcome {
-    let everything = world.gateway.everything();
+    let everything = world.recording.everything();
     let read = everything
         .iter()
         .rfind(|(address, _)| *address == peer.address());

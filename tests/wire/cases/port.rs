@@ -15,7 +15,7 @@ cases![another_port_is_the_gateways_and_the_usual_one_is_not];
 const OTHER: u16 = 18_080;
 
 fn another_port_is_the_gateways_and_the_usual_one_is_not(world: &World) -> Outcome {
-    let gateway = Gateway::start(&world.scene.host, OTHER, &world.containers)?;
+    let gateway = world.gateway_at(&world.scene.host, OTHER)?;
     let lines = format!("gateway = \"http://127.0.0.1:{PORT}\"\n");
     world.agent.stop()?;
     world.agent.start_at(&world.scene, OTHER, &lines)?;

@@ -1,13 +1,15 @@
 //! The state folder, as the agent that runs follows it.
 use std::fs;
 
+use rsfaas_shim::Refusal;
+
 use super::cases;
 use crate::{
     check::{Outcome, check, eventually},
     client::Client,
     functions,
     http::Request,
-    world::{World, expect_status},
+    world::{World, expect_refused, expect_status},
 };
 
 /// Somebody else runs already.
@@ -17,6 +19,7 @@ cases![
     an_agent_whose_state_folder_cannot_be_read_serves_on_and_follows_it_later,
     a_sweep_or_a_second_agent_of_the_same_state_folder_is_refused,
     a_function_whose_containers_are_slow_to_go_still_answers,
+    a_key_for_a_function_whose_record_is_damaged_is_refused_and_taken_out,
 ];
 
 /// Waits until the agent serves a function whose record is there again.
@@ -94,10 +97,39 @@ fn a_function_whose_containers_are_slow_to_go_still_answers(world: &World) -> Ou
         let answer = client.answer()?;
         let is_there = world.agent.function(functions::B).is_ok();
         check!(is_there, "the status comes when everything is removed");
-        Ok(answer)
+        Ok((answer, world.gateway.only(client.address()?)?))
     });
     fs::write(&record, kept)?;
     is_served_again(world)?;
     // By the locked function, which says why.
-    expect_status(423, &answered?)
+    let (answer, seen) = answered?;
+    expect_status(423, &answer)?;
+    expect_refused(Refusal::RebuildFailed, &seen)
+}
+
+fn a_key_for_a_function_whose_record_is_damaged_is_refused_and_taken_out(world: &World) -> Outcome {
+    let record = format!("functions/{}.json", functions::B);
+    let record = world.agent.state_dir().join(record);
+    let kept = fs::read(&record)?;
+    let request = Request::keyed(world.function(functions::B)?).body(b"damaged");
+    fs::write(&record, "{")?;
+    let refused = eventually("the function to be stopped", || {
+        let parked = world.agent.function(functions::B);
+        Ok(parked.map_or(true, |it| it["parked"] == serde_json::json!([])))
+    })
+    .and_then(|()| {
+        let mut client = Client::open(world.route()?)?;
+        client.write(&request.bytes())?;
+        expect_status(423, &client.answer()?)?;
+        expect_refused(
+            Refusal::RebuildFailed,
+            &world.gateway.only(client.address()?)?,
+        )
+    });
+    fs::write(&record, kept)?;
+    is_served_again(world)?;
+    refused?;
+    let bytes = request.bytes();
+    let function = world.function(functions::B)?;
+    world.is_served(world.route()?, function, &request, [bytes.as_slice()])
 }

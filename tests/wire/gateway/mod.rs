@@ -21,23 +21,42 @@ use crate::{
     netns::Namespace,
 };
 
+/// What was read from some connections, in the order in which they came.
+#[derive(Clone, Default)]
+pub(crate) struct Recording(Arc<Mutex<Vec<Arc<Conversation>>>>);
+
+impl Recording {
+    fn push(&self, conversation: &Arc<Conversation>) {
+        lock(&self.0).push(Arc::clone(conversation));
+    }
+
+    /// Every byte that was read, one text a connection.
+    pub(crate) fn everything(&self) -> Vec<(SocketAddr, Vec<u8>)> {
+        lock(&self.0)
+            .iter()
+            .map(|conversation| (conversation.peer, lock(&conversation.bytes).clone()))
+            .collect()
+    }
+}
+
 /// The gateway; it serves until the process ends.
 pub(crate) struct Gateway {
-    recording: Arc<Mutex<Vec<Arc<Conversation>>>>,
+    own: Recording,
 }
 
 impl Gateway {
-    /// Listens in a namespace, on every address.
+    /// Listens in a namespace, on every address. What is read is added to what all gateways have read.
     pub(crate) fn start(
         namespace: &Namespace,
         port: u16,
         containers: &Containers,
+        all: &Recording,
     ) -> Outcome<Self> {
         let listener = namespace.enter(|| Ok(TcpListener::bind(("::", port))?))?;
-        let recording = Arc::new(Mutex::new(Vec::new()));
         let gateway = Self {
-            recording: Arc::clone(&recording),
+            own: Recording::default(),
         };
+        let recordings = [gateway.own.clone(), all.clone()];
         let containers = containers.clone();
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -45,7 +64,9 @@ impl Gateway {
                     continue;
                 };
                 let conversation = Arc::new(Conversation::new(canonical(peer)));
-                lock(&recording).push(Arc::clone(&conversation));
+                for recording in &recordings {
+                    recording.push(&conversation);
+                }
                 let containers = containers.clone();
                 // A connection that breaks off is the client's to tell.
                 thread::spawn(move || converse(stream, &conversation, &containers));
@@ -56,7 +77,7 @@ impl Gateway {
 
     /// The requests that were read from a client's latest connection, in order.
     pub(crate) fn seen(&self, peer: SocketAddr) -> Outcome<Vec<Seen>> {
-        let recording = lock(&self.recording);
+        let recording = lock(&self.own.0);
         match recording
             .iter()
             .rfind(|conversation| conversation.peer == peer)
@@ -73,14 +94,6 @@ impl Gateway {
             (Some(only), 0) => Ok(only),
             (_, others) => fail(format!("the gateway read {others} requests more or less")),
         }
-    }
-
-    /// Every byte that was read, one text a connection.
-    pub(crate) fn everything(&self) -> Vec<(SocketAddr, Vec<u8>)> {
-        lock(&self.recording)
-            .iter()
-            .map(|conversation| (conversation.peer, lock(&conversation.bytes).clone()))
-            .collect()
     }
 }
 
