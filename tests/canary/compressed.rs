@@ -38,11 +38,10 @@ impl Compression {
     }
 }
 
-/// Searches a whole file, whose own bytes are searched by the caller in any case. What only looks like a gzip file
-/// is searched as far as it can be unpacked.
+/// Searches a whole file, as far as it can be unpacked; its own bytes are searched by the caller in any case.
 ///
 /// # Errors
-/// When a zstd file cannot be unpacked to its end.
+/// When it cannot be unpacked to its end, which may be since it only looks like something compressed.
 pub(super) fn search_file(
     scan: &mut Scan<'_>,
     at: &dyn Display,
@@ -51,11 +50,7 @@ pub(super) fn search_file(
 ) -> io::Result<()> {
     let file = BufReader::new(file);
     match compression {
-        Compression::Gzip => {
-            // An error is where it ends.
-            let _: io::Result<u64> = unpacked(scan, at, MultiGzDecoder::new(file));
-            Ok(())
-        }
+        Compression::Gzip => unpacked(scan, at, MultiGzDecoder::new(file)).map(drop),
         Compression::Zstd => unpacked(scan, at, ZstdDecoder::new(file)).map(drop),
     }
 }

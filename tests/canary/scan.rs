@@ -71,11 +71,7 @@ impl<'a> Scan<'a> {
         buffer.resize(overlap + PIECE, 0);
         let (mut kept, mut read) = (0, 0);
         let result = loop {
-            let length = match fill(&mut stream, &mut buffer[kept..]) {
-                Ok(0) => break Ok(read),
-                Ok(length) => length,
-                Err(error) => break Err(error),
-            };
+            let (length, filled) = fill(&mut stream, &mut buffer[kept..]);
             let end = kept + length;
             self.bytes += length as u64;
             self.look(at, offset + read - kept as u64, &buffer[..end]);
@@ -83,6 +79,11 @@ impl<'a> Scan<'a> {
             // Less than a needle, so that none is found twice.
             kept = overlap.min(end);
             buffer.copy_within(end - kept..end, 0);
+            match filled {
+                Err(error) => break Err(error),
+                Ok(()) if length == 0 => break Ok(read),
+                Ok(()) => {}
+            }
         };
         self.buffer = buffer;
         result
@@ -108,20 +109,18 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// Fills a buffer as far as the stream goes.
-fn fill(stream: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+/// Fills a buffer as far as the stream goes; how far that is, and how it ended there. An error need not come again.
+fn fill(stream: &mut impl Read, buffer: &mut [u8]) -> (usize, io::Result<()>) {
     let mut filled = 0;
     while filled < buffer.len() {
         match stream.read(&mut buffer[filled..]) {
             Ok(0) => break,
             Ok(length) => filled += length,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            // What came before is searched first.
-            Err(_) if filled > 0 => break,
-            Err(error) => return Err(error),
+            Err(error) => return (filled, Err(error)),
         }
     }
-    Ok(filled)
+    (filled, Ok(()))
 }
 
 #[cfg(test)]
@@ -169,6 +168,30 @@ mod tests {
         let bytes = [b"before ", SECRET].concat();
         scan.stream(&"stream", 0, Slow(&bytes)).unwrap();
         assert_eq!(scan.hit_count, 1);
+    }
+
+    #[test]
+    fn an_error_behind_some_bytes_is_told_once_they_are_searched() {
+        /// Tells of its error once, and is at its end then.
+        struct Broken<'a>(&'a [u8], bool);
+
+        impl Read for Broken<'_> {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                match self.0.read(buffer) {
+                    Ok(0) if !std::mem::replace(&mut self.1, true) => {
+                        Err(ErrorKind::InvalidData.into())
+                    }
+                    read => read,
+                }
+            }
+        }
+
+        let needles = needles();
+        let mut scan = Scan::new(&needles);
+        let error = scan
+            .stream(&"stream", 0, Broken(SECRET, false))
+            .unwrap_err();
+        assert_eq!((error.kind(), scan.hit_count), (ErrorKind::InvalidData, 1));
     }
 
     #[test]

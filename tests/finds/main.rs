@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         a_secret_in_a_file_is_found_wherever_the_file_is,
         a_secret_in_a_compressed_layer_is_found,
         a_layer_that_cannot_be_unpacked_counts_as_not_searched,
+        a_file_of_an_image_that_only_looks_like_a_layer_is_searched_as_it_is,
         a_folder_that_must_be_there_and_is_not_counts_as_not_searched,
         of_shared_folders_only_what_has_changed_since_is_searched,
         a_secret_in_the_free_blocks_of_a_disk_is_found,
@@ -102,16 +103,40 @@ fn a_secret_in_a_compressed_layer_is_found() -> Result {
     Ok(())
 }
 
-fn a_layer_that_cannot_be_unpacked_counts_as_not_searched() -> Result {
+/// What is told of a file among layers that could not be searched.
+fn failures(file: &str, bytes: &[u8]) -> Result<Vec<String>> {
     let folder = tempfile::tempdir()?;
-    fs::write(folder.path().join("data"), [0x28, 0xb5, 0x2f, 0xfd, 0, 0])?;
+    let path = folder.path().join(file);
+    fs::create_dir_all(path.parent().ok_or("no folder")?)?;
+    fs::write(path, bytes)?;
     let files = Files::new("layers", [folder.path().to_owned()]).with_layers();
-    let finding = find(files, &secret()?)?;
-    assert!(
-        finding.failures[0].contains("cannot be unpacked"),
-        "{:?}",
-        finding.failures
-    );
+    Ok(find(files, &secret()?)?.failures)
+}
+
+fn a_layer_that_cannot_be_unpacked_counts_as_not_searched() -> Result {
+    let layer = gzip(&secret()?)?;
+    let cut = &layer[..layer.len() / 2];
+    // Its checksum, which stands before the length at the end.
+    let mut changed = layer.clone();
+    changed[layer.len() - 8] ^= 1;
+    for (file, bytes) in [
+        ("data", [0x28, 0xb5, 0x2f, 0xfd, 0, 0].as_slice()),
+        ("registry/v2/blobs/sha256/ab/abcd/data", cut),
+        ("registry/v2/blobs/sha256/ab/abcd/data", &changed),
+        ("content/blobs/sha256/abcd", cut),
+    ] {
+        let failures = failures(file, bytes)?;
+        let told = failures
+            .first()
+            .is_some_and(|it| it.contains("cannot be unpacked"));
+        assert!(told, "{file}: {failures:?}");
+    }
+    Ok(())
+}
+
+fn a_file_of_an_image_that_only_looks_like_a_layer_is_searched_as_it_is() -> Result {
+    let failures = failures("snapshots/1/fs/looks-so", &[0x1f, 0x8b, 8, 0, 1, 2])?;
+    assert!(failures.is_empty(), "{failures:?}");
     Ok(())
 }
 

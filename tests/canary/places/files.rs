@@ -131,9 +131,9 @@ impl Files {
         };
         file.seek(SeekFrom::Start(0))?;
         match compressed::search_file(scan, &path.display(), compression, file) {
-            Err(error) if self.layers => Err(io::Error::other(format!(
-                "it cannot be unpacked, and so not looked into: {error}"
-            ))),
+            Err(error) if self.layers && is_whole(compression, path) => Err(io::Error::other(
+                format!("it cannot be unpacked, and so not looked into: {error}"),
+            )),
             _ => Ok(()),
         }
     }
@@ -201,6 +201,14 @@ impl Mount {
         let searched = kind == self.kind || !NO_FILES.contains(&kind);
         Ok(searched.then_some(Self { device, ..self }))
     }
+}
+
+/// Whether a file in the folder of a registry or an engine is what it looks like. With gzip's few bytes all kinds of
+/// files of images start; what lies in a store of blobs under its digest is a layer.
+fn is_whole(compression: Compression, path: &Path) -> bool {
+    let folders: Vec<_> = path.iter().collect();
+    let is_blob = folders.windows(2).any(|pair| pair == ["blobs", "sha256"]);
+    compression == Compression::Zstd || is_blob
 }
 
 /// When a file last changed. Its own time may be set at will, that of its record may not.
