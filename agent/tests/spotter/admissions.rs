@@ -234,7 +234,7 @@ fn a_barrier_without_room_is_asked_for_again() {
 }
 
 #[test]
-fn at_xdp_it_is_held_as_ever() {
+fn at_xdp_a_known_head_is_held() {
     let mut rig = known(Hook::Xdp);
     let packet = keyed(&mut rig, 20_000, "");
     assert_eq!(rig.spot(&packet), HOLD);

@@ -14,6 +14,7 @@ use crate::{
 at_each_hook! {
     other_ports_pass_uncounted,
     ip_options_vlan_tags_padding_and_ipv6_extension_headers_are_understood,
+    packets_in_fragments_pass_and_are_not_looked_at,
     a_segment_without_payload_but_with_link_padding_passes,
     a_header_shorter_than_tcps_own_is_not_read_as_payload,
     what_the_agent_has_released_passes,
@@ -89,6 +90,31 @@ fn ip_options_vlan_tags_padding_and_ipv6_extension_headers_are_understood(mut ri
         assert_eq!(rig.count("held_keyed"), held);
         rig.forget();
     }
+}
+
+fn packets_in_fragments_pass_and_are_not_looked_at(mut rig: Rig) {
+    let whole = Packet::of(KEYED.as_bytes());
+    let mut packets = Vec::new();
+    // The first of several, a later one, the last: by flag and offset, which is in units of eight bytes.
+    for bits in [0x2000_u16, 0x2001, 1] {
+        let mut packet = whole.build();
+        packet[14 + 6..14 + 8].copy_from_slice(&bits.to_be_bytes());
+        packets.push(packet);
+    }
+    // In place of the destination options a fragment header, as long: the first, a later one, and one that is whole.
+    for bits in [1_u16, 8 | 1, 0] {
+        let mut packet = whole.build_v6();
+        packet[14 + 6] = 44;
+        packet[14 + 40 + 1] = 0;
+        packet[14 + 40 + 2..14 + 40 + 4].copy_from_slice(&bits.to_be_bytes());
+        packets.push(packet);
+    }
+    for packet in packets {
+        assert_eq!(rig.run(&packet), PASS);
+    }
+    let counters = rig.counters.read().unwrap();
+    assert!(counters.iter().all(|(_, count)| *count == 0));
+    assert!(rig.flows.get(&flow_key()).unwrap().is_none());
 }
 
 fn a_segment_without_payload_but_with_link_padding_passes(mut rig: Rig) {

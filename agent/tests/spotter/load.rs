@@ -91,10 +91,15 @@ async fn a_full_ring_buffer_is_told_in_the_agents_log(mut rig: Rig) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::select! {
-        ended = log.forward() => panic!("the log ended: {ended:?}"),
-        () = told => {}
-    }
+    let told = async {
+        tokio::select! {
+            ended = log.forward() => panic!("the log ended: {ended:?}"),
+            () = told => {}
+        }
+    };
+    // For hangs only.
+    let told = tokio::time::timeout(Duration::from_secs(60), told).await;
+    assert!(told.is_ok(), "it is not told: {}", written.text());
     assert!(written.text().contains("WARN"), "{}", written.text());
 }
 
@@ -144,7 +149,8 @@ fn what_follows_a_segment_that_found_no_room_is_not_held_in_its_place(mut rig: R
     let mut ring = rig.spotter.ring().unwrap();
     let mut large = Packet::of(KEYED.as_bytes());
     large.payload.resize(2000, b'x');
-    for port in 10_000.. {
+    // Many more than it has room for.
+    for port in 10_000..60_000 {
         large.source_port = port;
         assert_eq!(rig.spot(&large), HOLD);
         if rig.count("dropped_ring_full") > 0 {

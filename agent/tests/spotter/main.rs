@@ -26,6 +26,7 @@ macro_rules! at_each_hook {
 mod admissions;
 mod flows;
 mod frames;
+mod headers;
 mod ingress;
 mod load;
 mod loopback;

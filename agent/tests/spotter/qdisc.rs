@@ -1,28 +1,13 @@
 //! What older kernels attach programs to, as this kernel tells of it.
-use std::process::Command;
+use std::{process::Command, thread};
 
-use nix::net::if_::if_nametoindex;
+use nix::{
+    net::if_::if_nametoindex,
+    sched::{CloneFlags, unshare},
+};
 use rsfaas::spot::qdisc_at_hooks;
 
 const INTERFACE: &str = "rsfaas-qdisc";
-
-/// An interface of no use; gone when dropped.
-struct Link;
-
-impl Link {
-    fn new() -> Self {
-        // A pair, since not every kernel has dummies.
-        let pair = ["type", "veth", "peer", "name", "rsfaas-qdisc1"];
-        run("ip", &[&["link", "add", INTERFACE][..], &pair].concat());
-        Self
-    }
-}
-
-impl Drop for Link {
-    fn drop(&mut self) {
-        run("ip", &["link", "del", INTERFACE]);
-    }
-}
 
 fn run(program: &str, arguments: &[&str]) {
     let ended = Command::new(program).args(arguments).status().unwrap();
@@ -31,7 +16,19 @@ fn run(program: &str, arguments: &[&str]) {
 
 #[test]
 fn the_qdisc_at_an_interfaces_hooks_is_told_by_its_kind() {
-    let _link = Link::new();
+    // In a namespace of its own, which goes with its thread.
+    thread::spawn(|| {
+        unshare(CloneFlags::CLONE_NEWNET).unwrap();
+        is_told();
+    })
+    .join()
+    .unwrap();
+}
+
+fn is_told() {
+    // A pair, since not every kernel has dummies.
+    let pair = ["type", "veth", "peer", "name", "rsfaas-qdisc1"];
+    run("ip", &[&["link", "add", INTERFACE][..], &pair].concat());
     let index = if_nametoindex(INTERFACE).unwrap();
     assert_eq!(qdisc_at_hooks(index).unwrap(), None);
     for kind in ["ingress", "clsact"] {

@@ -61,11 +61,16 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn new(hook: Hook) -> Self {
+        Self::with_headers(hook, "X-RsFaaS-Key", "X-RsFaaS-Next-Key")
+    }
+
+    /// Programs that look for other headers.
+    pub(crate) fn with_headers(hook: Hook, key: &str, next: &str) -> Self {
         let admission_key = AdmissionKey::random().unwrap();
         let mut spotter = Spotter::load(&Options {
             port: 8080,
-            key_header: "X-RsFaaS-Key".into(),
-            next_key_header: "X-RsFaaS-Next-Key".into(),
+            key_header: key.into(),
+            next_key_header: next.into(),
             release: SIGN,
             admission: admission_key,
         })
