@@ -14,6 +14,9 @@ pub mod config;
 pub mod control;
 #[cfg(feature = "host")]
 pub mod daemon;
+#[cfg(test)]
+#[cfg(feature = "host")]
+mod eventually;
 #[cfg(feature = "host")]
 pub mod fault;
 pub mod head;

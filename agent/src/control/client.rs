@@ -142,6 +142,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::eventually::eventually_without_tasks;
 
     #[test]
     fn a_socket_that_a_child_of_a_dead_agent_still_has_is_answered_by_nobody() {
@@ -162,9 +163,7 @@ mod tests {
             .stdin(process::Stdio::piped())
             .spawn()
             .unwrap();
-        while !is_answered(&path) {
-            thread::sleep(Duration::from_millis(5));
-        }
+        eventually_without_tasks("the agent's socket", || is_answered(&path));
         agent.kill().unwrap();
         agent.wait().unwrap();
         assert!(UnixStream::connect(&path).is_ok(), "the child has it");

@@ -104,7 +104,10 @@ impl Deployed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rebuild::{example, names::Slots};
+    use crate::{
+        eventually::eventually,
+        rebuild::{example, names::Slots},
+    };
 
     async fn begin(slots: &Arc<Slots>, faas: &Arc<FaasCli>) -> Deployed {
         let (slot, token) = (slots.take().await.unwrap(), slots.token().unwrap());
@@ -122,9 +125,8 @@ mod tests {
         let mut deployed = begin(&slots, &faas).await;
         deployed.come().await.unwrap();
         let end = tokio::spawn(deployed.end(faas));
-        while !folder.path().join("faas-cli.failed").exists() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let failed = folder.path().join("faas-cli.failed");
+        eventually("a failed removal", || failed.exists()).await;
         assert!(
             tokio::time::timeout(Duration::from_millis(100), slots.take())
                 .await

@@ -1,5 +1,5 @@
 use super::*;
-use crate::rebuild::example;
+use crate::{eventually::eventually, rebuild::example};
 
 /// A lease that has begun nothing yet.
 fn begun(folder: &std::path::Path) -> Built {
@@ -62,7 +62,5 @@ async fn a_close_whose_container_stays_has_failed_and_its_name_is_not_free() {
     assert!(built.way.still_removes());
     std::fs::write(folder.path().join("faas-cli.up"), "").unwrap();
     assert_eq!(next.await.unwrap().name, name);
-    while built.way.still_removes() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    eventually("the removal", || !built.way.still_removes()).await;
 }

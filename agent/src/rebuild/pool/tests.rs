@@ -3,7 +3,10 @@ use std::process::Command;
 use tokio::sync::SemaphorePermit;
 
 use super::*;
-use crate::rebuild::example;
+use crate::{
+    eventually::{PATIENCE, eventually},
+    rebuild::example,
+};
 
 #[tokio::test]
 async fn nothing_more_than_the_standby_is_deployed_for_callers_who_have_given_up() {
@@ -20,9 +23,7 @@ async fn nothing_more_than_the_standby_is_deployed_for_callers_who_have_given_up
     assert!(burst.is_err(), "there is no name for any of them");
     drop(taken);
     let calls = folder.path().join("faas-cli.calls");
-    while !calls.exists() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    eventually("a deployment", || calls.exists()).await;
     // For those that are not to come.
     tokio::time::sleep(Duration::from_millis(200)).await;
     let calls = std::fs::read_to_string(calls).unwrap();
@@ -75,18 +76,14 @@ async fn removals_at_the_end_go_on_together_as_far_as_there_are_turns() {
     let count = || calls().map_or(0, |calls| calls.lines().count());
     let removed = pool.discard_all(parked);
     let looked = async {
-        while count() < 4 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        eventually("as many as there are turns", || count() >= 4).await;
         // For those that are to wait.
         tokio::time::sleep(Duration::from_millis(200)).await;
         assert_eq!(count(), 4);
         std::fs::write(folder.path().join("faas-cli.go"), "").unwrap();
     };
     let both = async { tokio::join!(removed, looked) };
-    tokio::time::timeout(Duration::from_secs(20), both)
-        .await
-        .unwrap();
+    tokio::time::timeout(PATIENCE, both).await.unwrap();
     assert_eq!(count(), 6);
 }
 
@@ -108,7 +105,7 @@ async fn a_standby_waits_for_its_turn_until_a_caller_waits_for_it() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     let calls = folder.path().join("faas-cli.calls");
     assert!(!calls.exists());
-    let taken = tokio::time::timeout(Duration::from_secs(20), pool.take()).await;
+    let taken = tokio::time::timeout(PATIENCE, pool.take()).await;
     assert!(matches!(taken, Ok(Err(RebuildError::Faas(_)))));
     let calls = std::fs::read_to_string(calls).unwrap();
     assert!(calls.starts_with("deploy\n"), "{calls}");
@@ -122,12 +119,8 @@ async fn a_standby_that_waits_for_its_turn_does_not_keep_a_stop_waiting() {
     let pool = Arc::new(Pool::new(function, slots, Arc::clone(&faas), 1));
     let _others = every_turn(&faas).await;
     pool.refill();
-    while !pool.queue().is_awaited() {
-        tokio::task::yield_now().await;
-    }
-    tokio::time::timeout(Duration::from_secs(20), pool.clear())
-        .await
-        .unwrap();
+    eventually("the turn to be awaited", || pool.queue().is_awaited()).await;
+    tokio::time::timeout(PATIENCE, pool.clear()).await.unwrap();
     assert!(!folder.path().join("faas-cli.called").exists());
 }
 
@@ -140,9 +133,7 @@ async fn why_no_container_could_be_parked_is_known_when_its_caller_has_gone() {
     let pool = Arc::new(pool);
     let given_up = tokio::time::timeout(Duration::from_millis(50), pool.take()).await;
     assert!(given_up.is_err() && pool.trouble().is_none());
-    while pool.trouble().is_none() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    eventually("the reason", || pool.trouble().is_some()).await;
     let told = pool.trouble().unwrap_or_default();
     assert!(told.contains("no room"), "{told}");
 }
@@ -175,9 +166,10 @@ async fn parked_containers_that_have_ended_are_not_told_of_and_others_take_their
     pool.replace_ended();
     assert_eq!(pool.queue().parked().len(), 1);
     let called = || std::fs::read_to_string(&calls).unwrap_or_default();
-    while !(called().contains("remove") && called().contains("deploy")) {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    eventually("another container", || {
+        called().contains("remove") && called().contains("deploy")
+    })
+    .await;
     children[1].kill().unwrap();
     children[1].wait().unwrap();
 }
