@@ -8,7 +8,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use rsfaas::seal::{folder::seal_folder, key::Key};
+use rsfaas::seal::{folder::seal_built, key::Key};
 
 const SOURCE: &str = "def handle(req): return 'canary-77aa'\n";
 
@@ -34,7 +34,10 @@ impl Host {
                 fs::create_dir_all(path.parent().unwrap()).unwrap();
                 fs::write(path, SOURCE).unwrap();
             }
-            seal_folder(&host.path(name), name, &key, 1_700_000_000).unwrap();
+            seal_built(&host.path(name), name, &key, 1_700_000_000, None, &|_| {
+                false
+            })
+            .unwrap();
         }
         host
     }

@@ -2,7 +2,7 @@
 use std::{fs, path::Path};
 
 use rsfaas::{
-    seal::{FILE_NAME, folder::seal_folder, key::Key},
+    seal::{FILE_NAME, folder::seal_built, key::Key},
     state::{Isolation, Park, Rebuild, SealedFunction, StateDir},
 };
 use serde_json::json;
@@ -41,7 +41,7 @@ pub(crate) fn seal(
         "def handle(req):\n    return req\n",
     )?;
     let key = Key::generate().map_err(|error| Error(error.to_string()))?;
-    seal_folder(&source, name, &key, 1)?;
+    seal_built(&source, name, &key, 1, None, &|_| false)?;
     state.register(&SealedFunction {
         name: name.into(),
         sealed: source.join(FILE_NAME),

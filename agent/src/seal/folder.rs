@@ -83,20 +83,12 @@ pub enum FolderError {
     },
 }
 
-/// Seals what is in `folder` for the function `name`; `time` is in seconds since 1970.
+/// Seals what is in `folder` for the function `name`; `time` is in seconds since 1970. With what a build has made of that
+/// folder's files (the archive) beside them, and without what is no part of the function.
 ///
 /// # Errors
-/// When something cannot be read, sealed, written or removed. Plaintext is there until the
-/// ciphertext is.
-pub fn seal_folder(folder: &Path, name: &str, key: &Key, time: u64) -> Result<Report, FolderError> {
-    seal_built(folder, name, key, time, None, &|_| false)
-}
-
-/// Seals what is in `folder` as [`seal_folder`] does, with what a build has made of its files (the archive) beside them,
-/// and without what is no part of the function.
-///
-/// # Errors
-/// When [`seal_folder`] fails, or the folder is not any more what was built.
+/// When something cannot be read, sealed, written or removed, and when the folder is not any more what was built.
+/// Plaintext is there until the ciphertext is.
 pub fn seal_built(
     folder: &Path,
     name: &str,
@@ -286,6 +278,17 @@ fn sync(folder: &Path) -> Result<(), FolderError> {
 fn io_error(path: &Path) -> impl FnOnce(io::Error) -> FolderError {
     let path = path.to_owned();
     move |source| FolderError::Archive(ArchiveError::Io { path, source })
+}
+
+/// Seals a folder of which nothing is built, in tests.
+#[cfg(test)]
+pub(crate) fn seal_folder(
+    folder: &Path,
+    name: &str,
+    key: &Key,
+    time: u64,
+) -> Result<Report, FolderError> {
+    seal_built(folder, name, key, time, None, &|_| false)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::{
 };
 
 use rsfaas::{
-    seal::{FILE_NAME, folder::seal_folder, key::Key},
+    seal::{FILE_NAME, folder::seal_built, key::Key},
     stack::StackFile,
     state::{SealedFunction, StateDir},
 };
@@ -113,7 +113,7 @@ impl Project {
     /// The same with an entry of the stack file that was there then.
     pub(crate) fn begin_with(&self, name: &str, entry: &serde_json::Value) -> SealedFunction {
         let handler = self.path(name);
-        seal_folder(&handler, name, &self.key, 1).unwrap();
+        seal_built(&handler, name, &self.key, 1, None, &|_| false).unwrap();
         let image = |tag: &str| format!("registry.invalid/{name}:{tag}");
         let record = serde_json::json!({
             "name": name, "sealed": handler.join(FILE_NAME), "base_image": image("base"),

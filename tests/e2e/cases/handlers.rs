@@ -1,7 +1,7 @@
 //! The handler itself does not start, crashes or never answers: its callers are told, and nothing of it is left.
 use std::fs;
 
-use rsfaas::seal::{FILE_NAME, folder::seal_folder, key::Key};
+use rsfaas::seal::{FILE_NAME, folder::seal_built, key::Key};
 
 use super::{
     NIGHT, expect,
@@ -91,7 +91,7 @@ fn with_handler(
     let handler = world.canary.in_handler(handler);
     fs::write(folder.join("handler.py"), handler)?;
     let key = Key::parse(world.author.key(FUNCTION)?.as_bytes())?;
-    seal_folder(&folder, FUNCTION, &key, 1)?;
+    seal_built(&folder, FUNCTION, &key, 1, None, &|_| false)?;
     fs::write(
         world.author.sealed(FUNCTION),
         fs::read(folder.join(FILE_NAME))?,

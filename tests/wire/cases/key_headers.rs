@@ -1,4 +1,6 @@
 //! The headers that carry keys, by other names than the usual ones.
+use agent_ebpf::NAME_LEN;
+
 use super::cases;
 use crate::{
     check::{During as _, Outcome, check},
@@ -25,8 +27,7 @@ fn a_key_in_a_header_that_begins_as_the_usual_one_is_taken_out_and_served(
 }
 
 fn a_key_in_a_header_of_the_longest_name_is_taken_out_and_served(world: &World) -> Outcome {
-    // As long as the programs' room for a name, but for one byte.
-    with_names(world, &format!("X-{}", "k".repeat(61)), "N")
+    with_names(world, &format!("X-{}", "k".repeat(NAME_LEN - 2)), "N")
 }
 
 fn with_names(world: &World, key: &str, next: &str) -> Outcome {
