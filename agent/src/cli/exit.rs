@@ -229,6 +229,16 @@ mod tests {
     }
 
     #[test]
+    fn the_unit_starts_no_agent_again_that_ended_for_what_does_not_pass_by_itself() {
+        let unit = include_str!("../../../deploy/rsfaas-agent.service");
+        let codes = unit
+            .lines()
+            .find_map(|line| line.strip_prefix("RestartPreventExitStatus="));
+        let lasting = [Exit::Usage, Exit::Config].map(|exit| (exit as u8).to_string());
+        assert_eq!(codes, Some(lasting.join(" ").as_str()));
+    }
+
+    #[test]
     fn a_failure_tells_the_chain_of_causes_once() {
         let source = io::Error::other("disk on fire");
         let failure = Failure::from(FileError::Io {
