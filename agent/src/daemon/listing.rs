@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_not_goes_once_that_is_known() {
+    fn a_function_without_record_leaves_the_table() {
         let mut listing = listing(9);
         for function in ["goods", "pydict"] {
             listing.list(function, &names(function, 1)).unwrap();

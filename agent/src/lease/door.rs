@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_come_in_is_told_once() {
+    fn shut_reports_each_entered_flow_once() {
         let door = Door::default();
         open(&door);
         for port in [1, 2, 2] {
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_about_to_end_is_shut_away_by_a_look_and_who_came_before_stays_known() {
+    fn a_look_shuts_the_door_of_a_container_that_is_about_to_end_and_who_came_before_stays_known() {
         let door = Door::default();
         let container = open(&door);
         door.shut_if_ending();

@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_on_its_way_for_the_standby_serves_who_waits() {
+    fn a_container_on_its_way_for_the_standby_serves_who_waits() {
         let mut queue = Containers::new(1);
         assert!(queue.order(1).is_some());
         assert!(

@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_done_stays_done() {
+    fn a_finished_replacement_outlasts_a_power_failure() {
         let recorded = recorded();
         assert_eq!(
             recorded.found_at_the_end(),

@@ -84,7 +84,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn one_of_the_compilers_llvm_or_a_later_one_is_taken() {
+    fn a_linker_with_the_compilers_llvm_or_a_later_one_is_accepted() {
         for version in [LLVM, LLVM + 1] {
             assert_eq!(
                 choose(&[with_llvm(version)]),
@@ -94,7 +94,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn one_whose_llvm_is_within_itself_is_taken() {
+    fn a_statically_linked_bpf_linker_is_accepted() {
         choose(&[linker(
             "/bin/bpf-linker",
             "libm.so.6 => /lib/libm.so.6 (0x7f02)",
@@ -103,7 +103,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn one_of_an_older_llvm_counts_as_missing_and_is_named() {
+    fn a_linker_with_an_older_llvm_counts_as_missing_and_is_named() {
         for library in ["libLLVM.so.21.1", "libLLVM-21.so.1"] {
             let line = format!("{library} => /lib/{library} (0x7f02)");
             assert_eq!(
@@ -114,7 +114,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn one_whose_llvm_is_gone_counts_as_missing_and_is_named() {
+    fn a_linker_whose_llvm_is_gone_counts_as_missing_and_is_named() {
         assert_eq!(
             choose(&[linker("/bin/bpf-linker", "libLLVM.so.22.1 => not found")]),
             Err(
@@ -125,7 +125,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn one_further_down_the_search_path_serves_where_the_first_is_too_old() {
+    fn a_linker_further_down_the_search_path_is_taken_where_the_first_is_too_old() {
         let second = linker("/second/bpf-linker", "libLLVM.so.22.1 => /lib/x (0x7f02)");
         assert_eq!(
             choose(&[with_llvm(LLVM - 1), second]),

@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_locked_is_read_as_it_is_written() {
+    fn a_lock_file_is_read_as_it_was_written() {
         let packages = [package("a", "1:2~3+b1", "00"), package("b", "1", "ff")];
         assert_eq!(parse(&write(&packages)), packages);
         assert_eq!(write(&locked()), LOCK);

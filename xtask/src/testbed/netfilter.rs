@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_there_before_stays() {
+    fn rules_that_were_there_before_stay() {
         assert_eq!(lines(AFTER, AFTER), Vec::<String>::new());
     }
 

@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_house_lets_the_next_in_when_one_leaves() {
+    fn a_freed_slot_admits_the_next_connection() {
         let load = Arc::new(Load::new(1));
         let first = Load::enter(&load);
         let next = std::thread::spawn({
