@@ -1,7 +1,10 @@
 //! The agent under test, started as its users start it.
+mod told;
+
 use std::{
     ffi::OsString,
     fs,
+    io::ErrorKind,
     os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -12,7 +15,6 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use rsfaas::control::{self, Reply};
 use serde_json::Value;
 
 use crate::host::{Error, Host, check, eventually, fail, run};
@@ -53,16 +55,28 @@ impl Agent {
 
     /// Starts it again after it has ended.
     pub(crate) fn restart(&self) -> Result<(), Error> {
-        self.restart_in(&[])
+        self.start_as(&[], &[])
     }
 
     /// The same with more in its environment.
     pub(crate) fn restart_in(&self, environment: &[(&str, OsString)]) -> Result<(), Error> {
+        self.start_as(&[], environment)
+    }
+
+    /// The same by a program that is told what to start, and becomes that.
+    pub(crate) fn restart_by(&self, words: &[String]) -> Result<(), Error> {
+        self.start_as(words, &[])
+    }
+
+    fn start_as(&self, by: &[String], environment: &[(&str, OsString)]) -> Result<(), Error> {
         let log = fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(self.log())?;
-        let child = Command::new(&self.rsfaas)
+        let mut words = by.iter().map(OsString::from).collect::<Vec<_>>();
+        words.push(self.rsfaas.clone().into());
+        let child = Command::new(&words[0])
+            .args(&words[1..])
             .args(["agent", "--config"])
             .arg(self.config())
             .env("RSFAAS_FAULT", self.fault())
@@ -144,90 +158,6 @@ impl Agent {
         self.folder.path().join("state")
     }
 
-    /// What it answers to `rsfaas status`; asked for often, so without a process each time.
-    pub(crate) fn status(&self) -> Result<Value, Error> {
-        match control::ask(&self.control_socket(), &control::Command::Status)? {
-            Reply::Status(status) => Ok(serde_json::to_value(status)?),
-            other => fail(format!("the agent answers {other:?}")),
-        }
-    }
-
-    /// What `rsfaas status` shows.
-    pub(crate) fn shown_status(&self, options: &[&str]) -> Result<String, Error> {
-        let mut status = Command::new(&self.rsfaas);
-        status.arg("status").args(options).arg("--control-socket");
-        run(status.arg(self.control_socket()))
-    }
-
-    fn control_socket(&self) -> PathBuf {
-        self.folder.path().join("agent.sock")
-    }
-
-    /// What it says of one function.
-    pub(crate) fn function(&self, name: &str) -> Result<Value, Error> {
-        let status = self.status()?;
-        status["functions"]
-            .as_array()
-            .and_then(|functions| functions.iter().find(|function| function["name"] == name))
-            .cloned()
-            .ok_or_else(|| Error(format!("{name} is not served: {status}")))
-    }
-
-    /// How often a function was unlocked.
-    pub(crate) fn unlocks(&self, name: &str) -> Result<u64, Error> {
-        Ok(self.function(name)?["unlocks"].as_u64().unwrap_or(0))
-    }
-
-    /// One of its counters.
-    pub(crate) fn counter(&self, name: &str) -> Result<u64, Error> {
-        Ok(self.status()?["counters"][name].as_u64().unwrap_or(0))
-    }
-
-    /// Waits until a function is locked and its next container parked.
-    pub(crate) fn wait_until_locked(&self, name: &str) -> Result<(), Error> {
-        eventually("the function to be locked and parked again", || {
-            let function = self.function(name)?;
-            Ok(function["phase"] == "locked" && has_parked(&function))
-        })
-    }
-
-    /// Waits until a function's next container is parked, be it locked or not.
-    pub(crate) fn wait_until_next_is_parked(&self, name: &str) -> Result<(), Error> {
-        eventually("the next container to be parked", || {
-            Ok(has_parked(&self.function(name)?))
-        })
-    }
-
-    /// Waits until a function is locked, whether anything is parked or not.
-    pub(crate) fn wait_until_ciphertext(&self, name: &str) -> Result<(), Error> {
-        self.wait_until_phase(name, "locked")
-    }
-
-    /// Waits until a function is in a phase.
-    pub(crate) fn wait_until_phase(&self, name: &str, phase: &str) -> Result<(), Error> {
-        eventually(phase, || Ok(self.function(name)?["phase"] == phase))
-    }
-
-    /// Waits until no lease of a function is left: it is ciphertext, though a container may still be removed.
-    pub(crate) fn wait_until_no_lease(&self, name: &str) -> Result<(), Error> {
-        eventually("the last lease to end", || {
-            Ok(self.function(name)?["leases"] == Value::Array(Vec::new()))
-        })
-    }
-
-    /// Waits until every function of its records has a parked container.
-    pub(crate) fn wait_until_parked(&self) -> Result<(), Error> {
-        for entry in fs::read_dir(self.state_dir().join("functions"))? {
-            let record = entry?.path();
-            let function = record.file_stem().and_then(|name| name.to_str());
-            // With a dot in front it is the note of a seal that has not ended.
-            if let Some(function) = function.filter(|name| !name.starts_with('.')) {
-                self.wait_until_locked(function)?;
-            }
-        }
-        Ok(())
-    }
-
     /// What it is told of a function.
     pub(crate) fn record(&self, function: &str) -> Result<Value, Error> {
         Ok(serde_json::from_slice(&fs::read(
@@ -241,12 +171,27 @@ impl Agent {
         records.join(format!("{function}.json"))
     }
 
-    /// Has it let go of a function, whose record is removed.
+    /// `rsfaas forget`, which ends once the agent has let go of the function.
     pub(crate) fn forget(&self, function: &str) -> Result<(), Error> {
-        fs::remove_file(self.record_file(function))?;
-        eventually("the agent to let go of the function", || {
-            Ok(self.function(function).is_err())
+        let mut forget = Command::new(&self.rsfaas);
+        forget.args(["forget", function, "--config"]);
+        run(forget.arg(self.config())).map(drop)
+    }
+
+    /// Whether its process is there.
+    pub(crate) fn runs(&self) -> Result<bool, Error> {
+        Ok(match self.slot()?.as_mut() {
+            Some(child) => child.try_wait()?.is_none(),
+            None => false,
         })
+    }
+
+    /// It is killed nowhere any more.
+    pub(crate) fn disarm(&self) -> Result<(), Error> {
+        match fs::remove_file(self.fault()) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 
     /// Ends it as a service manager would; an error where it ends in another way than well.
@@ -331,11 +276,4 @@ impl Drop for Agent {
 fn signal(child: &Child, signal: Signal) -> Result<(), Error> {
     let pid = i32::try_from(child.id())?;
     Ok(kill(Pid::from_raw(pid), signal)?)
-}
-
-/// Whether a container waits, by what the agent says of a function.
-fn has_parked(function: &Value) -> bool {
-    function["parked"]
-        .as_array()
-        .is_some_and(|parked| !parked.is_empty())
 }

@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     agent::Agent,
-    host::{Error, Host, check, fail, run},
+    host::{Error, Host, check, eventually, fail, run},
 };
 
 /// The test functions, each with a key of its own.
@@ -127,6 +127,34 @@ impl Author {
         check!(output.status.success(), "seal failed:\n{said}");
         self.check_sealed(function)?;
         Ok(said)
+    }
+
+    /// Seals a function as it is by default, where it is not sealed so, and has the agent know it.
+    pub(crate) fn seal_again(
+        &self,
+        host: &Host,
+        agent: &Agent,
+        function: &str,
+    ) -> Result<(), Error> {
+        let defaults = [("rebuild", "mount"), ("isolation", "shared")];
+        let has_defaults = |known: serde_json::Value| {
+            defaults
+                .iter()
+                .all(|(setting, value)| known[*setting] == *value)
+        };
+        let is_sealed = self.check_sealed(function).is_ok();
+        if is_sealed && agent.function(function).is_ok_and(has_defaults) {
+            return Ok(());
+        }
+        let _sealing = self.sealing();
+        let mut seal = self.seal_command(host, agent, function);
+        for (setting, value) in defaults {
+            seal.args([&format!("--{setting}"), value]);
+        }
+        run(&mut seal)?;
+        eventually("the agent to take it up", || {
+            Ok(agent.function(function).is_ok_and(has_defaults))
+        })
     }
 
     /// Makes sure that nothing but the sealed handler and dependency manifests is in a handler folder.

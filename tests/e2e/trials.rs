@@ -158,7 +158,11 @@ fn trial(
         let _turn = world.turns.take(&functions);
         case(world).map_err(|error| {
             let log = world.agent.log_end();
-            Failed::from(format!("{error}\nthe agent's log ends:\n{log}"))
+            let mut told = format!("{error}\nthe agent's log ends:\n{log}");
+            if let Err(after) = world.recover(&functions) {
+                told += &format!("\nthe next cases may fail, too: {after}");
+            }
+            Failed::from(told)
         })
     })
 }

@@ -1,6 +1,6 @@
 //! What a test gets: a host with an agent, and functions that are sealed.
 use std::{
-    sync::{Mutex, OnceLock, PoisonError},
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
     thread,
 };
 
@@ -24,6 +24,8 @@ pub(crate) struct World {
     pub(crate) faas_cli: OnceLock<FaasCli>,
     /// Those that are sealed.
     functions: Mutex<Vec<&'static str>>,
+    /// Held by whoever puts things right.
+    recovering: Mutex<()>,
 }
 
 impl World {
@@ -46,6 +48,7 @@ impl World {
             turns: Turns::default(),
             faas_cli: OnceLock::new(),
             functions: Mutex::new(functions.to_vec()),
+            recovering: Mutex::default(),
         };
         if let Err(error) = world.seal(functions) {
             // Some of them may not be deployed yet, and what went wrong first is what is told.
@@ -76,10 +79,7 @@ impl World {
     /// Removes the functions that are not among those that are needed still: each costs a container
     /// whenever the agent starts.
     pub(crate) fn keep_only(&self, needed: &[&str]) -> Result<(), Error> {
-        let mut functions = self
-            .functions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut functions = ignoring_panics(&self.functions);
         let (mut kept, removed): (Vec<_>, Vec<_>) = functions
             .iter()
             .partition(|function| needed.contains(function));
@@ -99,14 +99,36 @@ impl World {
         all(results)
     }
 
+    /// Whatever a case that has failed left behind: the agent runs as it does by default, and what the case has worked with
+    /// is sealed as it was. Where others run beside it, the agent is theirs too, and begins anew only if it has ended.
+    pub(crate) fn recover(&self, functions: &[&'static str]) -> Result<(), Error> {
+        let _recovering = ignoring_panics(&self.recovering);
+        let alone = functions.is_empty();
+        if alone || !self.agent.runs()? {
+            self.agent.end();
+            self.agent.disarm()?;
+            match self.faas_cli.get() {
+                Some(faas_cli) => {
+                    faas_cli.set("work")?;
+                    self.agent.restart_with(&faas_cli.setting())?;
+                }
+                None => self.agent.restart()?,
+            }
+        }
+        let sealed = ignoring_panics(&self.functions).clone();
+        let touched = |function: &&&str| alone || functions.contains(*function);
+        for function in sealed.iter().filter(touched) {
+            self.author.seal_again(&self.host, &self.agent, function)?;
+            self.agent.wait_until_locked(function)?;
+        }
+        Ok(())
+    }
+
     /// Ends the agent, and removes the functions and both folders; what fails keeps nothing else from it.
     pub(crate) fn take_down(&self) -> Result<(), Error> {
         let mut results = vec![self.agent.stop()];
         self.agent.end();
-        let functions = self
-            .functions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let functions = ignoring_panics(&self.functions);
         let removed = |function: &&str| self.author.remove(&self.host, function);
         results.extend(functions.iter().map(removed));
         results.extend([self.author.remove_folder(), self.agent.remove_folder()]);
@@ -127,6 +149,11 @@ fn is_where_it_was_asked_for(host: &Host, agent: &Agent) -> Result<(), Error> {
         "no interface is served at {attach}: {interfaces}"
     );
     Ok(())
+}
+
+/// What a case that broke off has left is as good as any.
+fn ignoring_panics<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Every error among some results.

@@ -93,6 +93,7 @@ cases! { BESIDE:
     [PYDICT] sealing::an_interrupted_seal_can_be_finished,
     [PYDICT] sealing::the_sealed_handler_can_be_inspected_without_and_opened_with_the_key,
     [PYDICT] sealing::unsealing_gives_the_plain_function_back,
+    [PYDICT] sealing::a_function_that_is_forgotten_while_it_is_served_is_locked_and_on_no_list_any_more,
 }
 
 // The same with faults that strike `pydict` alone: everything is searched for its canary after each of them.
@@ -113,11 +114,11 @@ cases! { COUNTING:
 cases! { ENDING:
     [] connections::callers_behind_a_reverse_proxy_are_told_apart_and_the_lease_ends_when_they_are_gone,
     [] next_key::an_agent_killed_before_the_close_leaves_the_old_key_valid,
-    [] next_key::an_agent_killed_around_the_close_leaves_one_key_valid_and_inspect_says_which,
     [] isolation::a_connection_beyond_the_bound_is_served_when_another_has_ended,
     [] by_image::a_function_rebuilt_by_image_is_answered_and_its_image_purged,
     [] by_image::images_that_a_killed_agent_left_are_purged_by_its_successor,
     [] agent_gone::a_stopped_agent_leaves_nothing_unlocked,
+    [] agent_gone::the_rights_that_the_unit_gives_are_enough_to_unlock_serve_and_lock,
     [] agent_gone::a_killed_agent_leaves_a_locked_function_and_its_successor_sweeps,
     [] agent_gone::what_the_unit_runs_after_an_agent_that_died_unlocked_leaves_no_container_and_no_process,
     [] failures::without_faas_cli_callers_are_told_and_with_it_they_are_served_again,

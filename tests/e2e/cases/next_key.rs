@@ -1,6 +1,4 @@
 //! One-time keys: a caller sends along the key that opens the function from the end of the lease on.
-use std::{thread, time::Duration};
-
 use super::{NIGHT, expect, hold};
 use crate::{
     World,
@@ -143,21 +141,6 @@ pub(super) fn an_agent_killed_before_the_close_leaves_the_old_key_valid(
     expect(&call(world, &next)?, 403, "key-wrong")?;
     expect(&call(world, &old)?, 200, "noche")?;
     world.agent.wait_until_locked("pydict")
-}
-
-pub(super) fn an_agent_killed_around_the_close_leaves_one_key_valid_and_inspect_says_which(
-    world: &World,
-) -> Result<(), Error> {
-    for pause in [0, 5, 50] {
-        let (old, next) = (world.author.key("pydict")?, keygen(world)?);
-        let before = inspected_key_id(world)?;
-        drop(hold(world, &pydict(&old).header(HEADER, &next), "noche")?);
-        // Wherever the agent is by then.
-        thread::sleep(Duration::from_millis(pause));
-        world.agent.kill()?;
-        one_of_them_is_valid(world, &before, &old, &next)?;
-    }
-    Ok(())
 }
 
 /// A call that brings a next key along, whatever it is answered.

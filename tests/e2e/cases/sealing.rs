@@ -1,7 +1,7 @@
 //! What the author does: sealing, looking, unsealing.
 use std::fs;
 
-use super::{NIGHT, expect, keyed};
+use super::{NIGHT, expect, hold_pydict, keyed, unlocked_functions};
 use crate::{
     World,
     host::{Error, check, eventually, run},
@@ -143,4 +143,50 @@ pub(super) fn unsealing_gives_the_plain_function_back(world: &World) -> Result<(
     world.agent.wait_until_locked("pydict")?;
     expect(&keyed(world, "pydict", NIGHT)?, 200, "noche")?;
     world.agent.wait_until_locked("pydict")
+}
+
+pub(super) fn a_function_that_is_forgotten_while_it_is_served_is_locked_and_on_no_list_any_more(
+    world: &World,
+) -> Result<(), Error> {
+    let (record, beside) = (
+        world.agent.record_file("pydict"),
+        world.author.path("pydict.record"),
+    );
+    let before = fs::read(world.author.sealed("pydict"))?;
+    fs::copy(&record, &beside)?;
+    let holder = hold_pydict(world)?;
+    let let_go = world
+        .agent
+        .forget("pydict")
+        .and_then(|()| is_let_go(world, &before));
+    drop(holder);
+    // Known again, without being sealed again.
+    fs::rename(beside, record)?;
+    eventually("the agent to know it again", || {
+        Ok(world.agent.function("pydict").is_ok())
+    })?;
+    world.agent.wait_until_locked("pydict")?;
+    let_go?;
+    expect(&keyed(world, "pydict", NIGHT)?, 200, "noche")?;
+    world.agent.wait_until_locked("pydict")
+}
+
+/// The agent does not know `pydict`, of which there is the locked function and what the key opens.
+fn is_let_go(world: &World, sealed: &[u8]) -> Result<(), Error> {
+    check!(
+        world.agent.function("pydict").is_err(),
+        "the agent has it on its list"
+    );
+    let left = unlocked_functions(world)?;
+    check!(
+        !left.iter().any(|name| name.starts_with("pydict-")),
+        "containers are left: {left:?}"
+    );
+    check!(
+        fs::read(world.author.sealed("pydict"))? != sealed,
+        "it was not encrypted afresh"
+    );
+    world.author.open(&world.host, "pydict")?;
+    let keyless = Request::call("pydict", NIGHT).send(&world.host)?;
+    expect(&keyless, 423, "pydict")
 }
