@@ -1,4 +1,6 @@
 //! The agent under test, as a process in the host's namespace.
+mod told;
+
 use std::{
     fs,
     path::PathBuf,
@@ -10,13 +12,12 @@ use nix::{
     sys::signal::{self, Signal},
     unistd::Pid,
 };
-use rsfaas::control::{self, Reply};
-use serde_json::Value;
+
+use told::all_parked;
 
 use crate::{
     check::{Error, Outcome, PATIENCE, check, eventually, eventually_within, fail, run},
     containers::Containers,
-    functions::ALL,
     scene::{PORT, Scene},
 };
 
@@ -117,64 +118,9 @@ impl Agent {
         })
     }
 
-    /// What it answers to `rsfaas status`; asked for often, so without a process each time.
-    pub(crate) fn status(&self) -> Outcome<Value> {
-        match control::ask(&self.socket(), &control::Command::Status)? {
-            Reply::Status(status) => Ok(serde_json::to_value(status)?),
-            other => fail(format!("the agent answers {other:?}")),
-        }
-    }
-
-    /// One of its counters.
-    pub(crate) fn counter(&self, name: &str) -> Outcome<u64> {
-        let status = self.status()?;
-        status["counters"][name]
-            .as_u64()
-            .ok_or_else(|| Error(format!("no counter {name}: {status}")))
-    }
-
     /// The hook that it was asked to take.
     pub(crate) fn attach(&self) -> &str {
         &self.attach
-    }
-
-    /// The hook of an interface at which its programs are.
-    pub(crate) fn hook(&self, interface: &str) -> Outcome<String> {
-        let status = self.status()?;
-        status["interfaces"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .find(|one| one["name"] == interface)
-            .and_then(|one| one["attached"].as_str())
-            .map(str::to_owned)
-            .ok_or_else(|| Error(format!("{interface} is not covered: {status}")))
-    }
-
-    /// Whether its programs are attached to an interface.
-    pub(crate) fn covers(&self, interface: &str) -> Outcome<bool> {
-        let status = self.status()?;
-        Ok(status["interfaces"]
-            .as_array()
-            .is_some_and(|all| all.iter().any(|one| one["name"] == interface)))
-    }
-
-    /// Waits until they are.
-    pub(crate) fn wait_until_covered(&self, interface: &str) -> Outcome {
-        eventually("the agent to cover the interface", || {
-            self.covers(interface)
-        })
-        .map_err(|error| self.with_log(Error(format!("{interface}: {error}"))))
-    }
-
-    /// What it says of one function.
-    pub(crate) fn function(&self, name: &str) -> Outcome<Value> {
-        let status = self.status()?;
-        status["functions"]
-            .as_array()
-            .and_then(|functions| functions.iter().find(|function| function["name"] == name))
-            .cloned()
-            .ok_or_else(|| Error(format!("{name} is not served: {status}")))
     }
 
     /// Ends the leases and waits until everything is ciphertext and parked again.
@@ -311,16 +257,4 @@ impl Drop for Agent {
         // Only where a test broke off: else it has been stopped.
         let _ = self.kill();
     }
-}
-
-fn all_parked(status: &Value) -> bool {
-    status["functions"].as_array().is_some_and(|functions| {
-        functions.len() == ALL.len()
-            && functions.iter().all(|function| {
-                function["phase"] == "locked"
-                    && function["parked"]
-                        .as_array()
-                        .is_some_and(|parked| !parked.is_empty())
-            })
-    })
 }
