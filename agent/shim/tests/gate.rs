@@ -157,6 +157,24 @@ fn the_command_does_not_see_the_gates_variables() {
 }
 
 #[test]
+fn a_command_whose_image_has_the_handler_shows_the_token_to_whoever_has_to_kill_it() {
+    let output = Command::new(GATE)
+        .args(["cat", "/proc/self/environ"])
+        .env(PARK_TOKEN, "0")
+        .env(HANDLER_DIR, "")
+        .output()
+        .unwrap();
+    let environ = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        environ
+            .split('\0')
+            .any(|it| it == format!("{PARK_TOKEN}=0"))
+            && !environ.contains(HANDLER_DIR),
+        "{environ}"
+    );
+}
+
+#[test]
 fn the_first_process_stays_the_gate_and_the_command_is_another() {
     let gate = Gate::waiting(&["sh", "-c", "echo $PPID; cat /proc/1/comm"]);
     assert_ne!(gate.first, gate.pid);

@@ -3,8 +3,9 @@
 //! `gate --wait`: waits on behalf of the process that started it, and ends. That process hands over its own
 //! mount table as standard input, and is thereby known as the one that waits.
 //!
-//! Where `RSFAAS_HANDLER_DIR` is empty the image has the handler in it, and there is nothing to wait for.
-//! Neither variable of ours reaches the command.
+//! Where `RSFAAS_HANDLER_DIR` is empty the image has the handler in it, and there is nothing to wait for. The command
+//! keeps the token then, by which the agent finds what it has to kill: no other process of the container may have it.
+//! Otherwise neither variable of ours reaches the command.
 #![forbid(unsafe_code)]
 
 mod first;
@@ -93,6 +94,8 @@ fn run() -> Result<u8, End> {
     if command == WAIT {
         return wait::for_parent(&folder).map(|()| 0);
     }
+    let mut program = Command::new(&command);
+    program.args(arguments).env_remove(HANDLER_DIR);
     // Empty: the image has the handler in it.
     if !folder.as_os_str().is_empty() {
         if first::is(&command) {
@@ -100,12 +103,9 @@ fn run() -> Result<u8, End> {
         }
         wait::for_handler(&folder)?;
         enter_again();
+        program.env_remove(PARK_TOKEN);
     }
-    let error = Command::new(&command)
-        .args(arguments)
-        .env_remove(PARK_TOKEN)
-        .env_remove(HANDLER_DIR)
-        .exec();
+    let error = program.exec();
     Err(End::Exec(command, error))
 }
 
