@@ -38,6 +38,8 @@ mod not_found;
 pub mod openfaas;
 #[cfg(feature = "host")]
 pub mod rebuild;
+#[cfg(feature = "host")]
+mod regular;
 pub mod release;
 #[cfg(feature = "host")]
 mod replace;

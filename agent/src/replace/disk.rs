@@ -9,7 +9,7 @@ use std::{
 use tempfile::{NamedTempFile, TempPath};
 
 use super::{Replacement, TEMP_PREFIX};
-use crate::not_found::ignore_not_found;
+use crate::{not_found::ignore_not_found, regular};
 
 /// A file beside the one whose place it is to take; gone when dropped before it has.
 pub(crate) struct Beside {
@@ -56,7 +56,7 @@ impl Replacement for Beside {
     }
 
     fn read_back(&mut self) -> io::Result<Vec<u8>> {
-        fs::read(&self.temporary)
+        regular::read(&self.temporary)
     }
 
     fn rename(&mut self) -> io::Result<()> {
@@ -105,7 +105,7 @@ pub(crate) fn remove_leftovers(folder: &Path) -> io::Result<()> {
 
 /// Whether nobody works on an unfinished file any more.
 pub(crate) fn is_abandoned(path: &Path) -> bool {
-    File::open(path).is_ok_and(|file| file.try_lock().is_ok())
+    regular::open(path).is_ok_and(|file| file.try_lock().is_ok())
 }
 
 #[cfg(test)]

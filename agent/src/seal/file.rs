@@ -1,6 +1,5 @@
 //! A sealed handler on disk: read, opened, and replaced whole or not at all.
 use std::{
-    fs,
     io::{self, Read as _},
     path::{Path, PathBuf},
 };
@@ -14,7 +13,7 @@ use super::{
     key::Key,
 };
 use crate::{
-    fault,
+    fault, regular,
     replace::{self, Beside, ReplaceError, Replacement},
 };
 
@@ -105,7 +104,7 @@ impl SealedFile {
     /// # Errors
     /// When the file cannot be read, or does not begin with a good header.
     pub fn header(&self) -> Result<Header, FileError> {
-        let file = fs::File::open(&self.path).map_err(|source| self.io(source))?;
+        let file = regular::open(&self.path).map_err(|source| self.io(source))?;
         let mut head = Vec::with_capacity(header::MAX_LEN);
         file.take(header::MAX_LEN as u64)
             .read_to_end(&mut head)
@@ -118,7 +117,7 @@ impl SealedFile {
     /// # Errors
     /// When the file cannot be read.
     pub fn read(&self) -> Result<Vec<u8>, FileError> {
-        fs::read(&self.path).map_err(|source| self.io(source))
+        regular::read(&self.path).map_err(|source| self.io(source))
     }
 
     /// The handler folder in memory.

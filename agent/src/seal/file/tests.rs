@@ -1,5 +1,10 @@
 //! Sealed files: replaced whole or not at all.
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink},
+};
+
+use nix::sys::stat::Mode;
 
 use super::*;
 use crate::{
@@ -52,6 +57,27 @@ fn after_the_key_has_changed_the_new_one_opens_and_the_old_one_does_not() {
             ..
         })
     ));
+}
+
+#[test]
+fn what_is_no_file_is_refused_and_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = SealedFile::in_folder(folder.path());
+    let key = Key::generate().unwrap();
+    let refused = || {
+        for error in [file.header().err(), file.open(&key, "pydict").err()] {
+            let text = crate::chain::of(&error.unwrap());
+            assert!(
+                text.ends_with("handler.sealed: it is not a regular file"),
+                "{text}"
+            );
+        }
+    };
+    symlink("/dev/null", file.path()).unwrap();
+    refused();
+    fs::remove_file(file.path()).unwrap();
+    nix::unistd::mkfifo(file.path(), Mode::S_IRWXU).unwrap();
+    refused();
 }
 
 #[test]
