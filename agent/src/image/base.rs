@@ -24,6 +24,8 @@ use crate::{
     state::Park,
 };
 
+/// The step that has an image with the handler, to be looked into.
+const WHOLE: &str = "sealing";
 /// The layer's archive in the context.
 const LAYER: &str = "layer.tar";
 
@@ -93,14 +95,14 @@ impl Preparation<'_> {
         let mut arguments = self.arguments()?;
         let image = Reference::parse(&function.image);
         // An earlier run that was killed has left it, with the handler in it.
-        let left = self.whole(&image).to_string();
+        let left = self.passing(&image, WHOLE).to_string();
         self.engine.remove_with_containers(&left).await?;
         let recipe = if stack::is_dockerfile(&function.lang) {
             Recipe::of_dockerfile(function, self.plain_source()?)?
         } else {
             Recipe::of_template(self.faas, self.stack, function).await?
         };
-        let plain = image.tagged("rsfaas-building");
+        let plain = self.passing(&image, "building");
         // Without a handler the template's own tests could only fail.
         arguments.insert("TEST_ENABLED".into(), "false".into());
         let steps = self
@@ -169,7 +171,7 @@ impl Preparation<'_> {
         folder: Option<&Path>,
     ) -> Result<(Option<(Built, Layer)>, Vec<Leftover>), ImageError> {
         let source = self.plain_source()?;
-        let whole = self.whole(image);
+        let whole = self.passing(image, WHOLE);
         let built = self
             .engine
             .build_noted(
@@ -234,7 +236,7 @@ impl Preparation<'_> {
         let context = context
             .file("Dockerfile", 0o644, dockerfile.as_bytes())
             .map_err(failed())?;
-        let building = image.tagged("rsfaas-base");
+        let building = self.passing(image, "parking");
         self.engine
             .build(&building, context, HashMap::new())
             .await?;
@@ -247,10 +249,10 @@ impl Preparation<'_> {
         Ok(base)
     }
 
-    /// The image with the handler, which is there for as long as it takes to be looked into. It has the same name each
-    /// time, by which a later run finds it.
-    fn whole(&self, image: &Reference) -> Reference {
-        image.tagged(&format!("rsfaas-sealing-{}", self.function.name))
+    /// An image that is there for as long as one step takes. It has the same name each time, by which a later run finds
+    /// it, and the function's name in that: another one of the same repository may be sealed meanwhile.
+    fn passing(&self, image: &Reference, step: &str) -> Reference {
+        image.tagged(&format!("rsfaas-{step}-{}", self.function.name))
     }
 
     fn plain_source(&self) -> Result<&Archive, ImageError> {

@@ -133,6 +133,15 @@ fn faas() -> FaasCli {
     FaasCli::new("/nonexistent/faas-cli".as_ref(), "http://g", None).unwrap()
 }
 
+/// Another function of the same repository may be sealed at the same time.
+fn for_f_alone(asked: &[String]) {
+    let builds = asked.iter().filter(|it| it.starts_with("POST /build?"));
+    let tags = builds.map(|it| it.split(['?', '&']).find_map(|it| it.strip_prefix("t=")));
+    let tags: Vec<_> = tags.map(Option::unwrap).collect();
+    assert!(!tags.is_empty(), "{asked:?}");
+    assert!(tags.iter().all(|tag| tag.ends_with("-f")), "{tags:?}");
+}
+
 /// Prepares a function whose template keeps the handler folder in its image, where it also has this program; tells
 /// whether it was built with the handler.
 async fn prepare(env: &[&'static str], program: &str) -> (Prepared, bool) {
@@ -157,14 +166,15 @@ async fn prepare(env: &[&'static str], program: &str) -> (Prepared, bool) {
     let (engine, asked) = images.engine(project.folder.path());
     let faas = faas();
     let reference = Reference::parse("r/f:1");
-    let plain = reference.tagged("rsfaas-building");
-    let prepared = project
-        .preparation(&engine, &faas)
+    let preparation = project.preparation(&engine, &faas);
+    let plain = preparation.passing(&reference, "building");
+    let prepared = preparation
         .prepare(&project.recipe(), &reference, &plain, &[])
         .await
         .unwrap();
     let asked = asked.lock().unwrap();
     let is_built = asked.iter().any(|it| it.contains("rsfaas-sealing"));
+    for_f_alone(&asked);
     (prepared, is_built)
 }
 
@@ -239,7 +249,7 @@ async fn a_build_that_fails_without_the_handler_is_told_as_such() {
         failure: Some("cannot find module providing package shop"),
         ..Images::default()
     };
-    let (engine, _) = images.engine(project.folder.path());
+    let (engine, asked) = images.engine(project.folder.path());
     let faas = faas();
     let preparation = project.preparation(&engine, &faas);
     let error = crate::chain::of(&preparation.run().await.err().unwrap());
@@ -250,4 +260,5 @@ async fn a_build_that_fails_without_the_handler_is_told_as_such() {
     ] {
         assert!(error.contains(part), "{error}");
     }
+    for_f_alone(&asked.lock().unwrap());
 }
