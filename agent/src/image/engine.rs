@@ -34,15 +34,40 @@ pub(super) struct Storage {
     pub(super) root: PathBuf,
     /// Whether images are not there, but containerd's (<https://docs.docker.com/engine/storage/containerd/>).
     pub(super) in_containerd: bool,
+    /// Whether that folder is on this host.
+    pub(super) is_here: bool,
+    /// What keeps the layers.
+    driver: String,
 }
 
+/// Drivers that keep each layer as a folder of the file system that the engine's own is on. Others have subvolumes, data
+/// sets or devices, most of which show nowhere.
+pub(super) const IN_FOLDERS: [&str; 3] = ["overlay2", "fuse-overlayfs", "vfs"];
+
 impl Storage {
-    fn of(info: SystemInfo) -> Self {
+    /// As the engine has it that is reached at an address; none is the usual socket.
+    pub(super) fn of(info: SystemInfo, address: Option<&str>) -> Self {
         let mut status = info.driver_status.into_iter().flatten();
         Self {
             root: info.docker_root_dir.unwrap_or_default().into(),
             in_containerd: status
                 .any(|pair| pair == ["driver-type", "io.containerd.snapshotter.v1"]),
+            is_here: address.is_none_or(|address| address.starts_with("unix://")),
+            driver: info.driver.unwrap_or_default(),
+        }
+    }
+
+    /// Why a search of the folder would prove nothing, where it would not.
+    pub(super) fn unsearchable(&self) -> Option<String> {
+        if !self.is_here {
+            Some("since DOCKER_HOST names an engine that may be another host's".to_owned())
+        } else if !self.in_containerd && !IN_FOLDERS.contains(&self.driver.as_str()) {
+            let driver = &self.driver;
+            Some(format!(
+                "since the storage driver {driver} does not keep layers as folders there"
+            ))
+        } else {
+            None
         }
     }
 }
@@ -176,7 +201,8 @@ impl Engine {
 
     /// Where the engine keeps everything.
     pub(super) async fn storage(&self) -> Result<Storage, ImageError> {
-        Ok(Storage::of(self.0.info().await?))
+        let address = std::env::var("DOCKER_HOST").ok();
+        Ok(Storage::of(self.0.info().await?, address.as_deref()))
     }
 
     /// Some of all images, steps of builds included, with the names of the folders of their layers.

@@ -88,6 +88,19 @@ fn only_an_engine_that_gave_no_answer_is_asked_after() {
     assert!(told(refused).ends_with(": conflict"));
 }
 
+fn storage(driver: &str, status: [&str; 2], address: Option<&str>) -> Storage {
+    let info = SystemInfo {
+        docker_root_dir: Some("/var/lib/docker".into()),
+        driver: Some(driver.to_owned()),
+        driver_status: Some(vec![status.map(str::to_owned).to_vec()]),
+        ..SystemInfo::default()
+    };
+    Storage::of(info, address)
+}
+
+const CONTAINERD: [&str; 2] = ["driver-type", "io.containerd.snapshotter.v1"];
+const EXT: [&str; 2] = ["Backing Filesystem", "extfs"];
+
 #[test]
 fn an_engine_that_is_named_in_a_way_that_is_not_known_is_told_with_the_ways_that_are() {
     let error = Docker::connect_with_host("ssh://host").unwrap_err();
@@ -103,19 +116,31 @@ fn an_engine_that_is_named_in_a_way_that_is_not_known_is_told_with_the_ways_that
 
 #[test]
 fn images_in_containerd_are_known_by_the_kind_of_driver() {
-    for (pair, in_containerd) in [
-        (["driver-type", "io.containerd.snapshotter.v1"], true),
-        (["Backing Filesystem", "extfs"], false),
-    ] {
-        let info = SystemInfo {
-            docker_root_dir: Some("/var/lib/docker".into()),
-            driver_status: Some(vec![pair.map(str::to_owned).to_vec()]),
-            ..SystemInfo::default()
-        };
-        let storage = Storage {
-            root: "/var/lib/docker".into(),
-            in_containerd,
-        };
-        assert_eq!(Storage::of(info), storage);
+    let of = |status| storage("overlayfs", status, None);
+    assert!(of(CONTAINERD).in_containerd && !of(EXT).in_containerd);
+    assert_eq!(of(CONTAINERD).root, Path::new("/var/lib/docker"));
+    assert_eq!(of(CONTAINERD).unsearchable(), None, "told of by itself");
+}
+
+#[test]
+fn only_where_layers_are_folders_a_search_proves_something() {
+    for driver in ["overlay2", "fuse-overlayfs", "vfs"] {
+        assert_eq!(storage(driver, EXT, None).unsearchable(), None);
+    }
+    for driver in ["btrfs", "zfs", "devicemapper", ""] {
+        let why = storage(driver, EXT, None).unsearchable().unwrap();
+        assert!(why.contains(&format!("driver {driver} ")), "{why}");
+    }
+}
+
+#[test]
+fn a_folder_of_another_host_is_not_this_ones() {
+    let of = |address| storage("overlay2", EXT, address);
+    for address in [None, Some("unix:///run/docker.sock")] {
+        assert!(of(address).is_here && of(address).unsearchable().is_none());
+    }
+    for address in ["tcp://127.0.0.1:2375", "https://e:2376", "ssh://u@e"] {
+        let why = of(Some(address)).unsearchable().unwrap();
+        assert!(why.contains("DOCKER_HOST"), "{why}");
     }
 }

@@ -5,6 +5,7 @@ mod cache;
 mod command;
 mod context;
 mod others;
+mod places;
 mod registry;
 mod traces;
 
@@ -14,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+use self::places::{layer_of, loose, volume_of};
 pub(super) use self::registry::{blobs, pushed_tags, remove_manifest};
 pub use self::traces::Traces;
 pub(crate) use self::{command::PurgeCommand, registry::is_gone};
@@ -90,11 +92,8 @@ impl Purge<'_> {
             self.engine.wait_unused(&image, PATIENCE).await?;
             self.engine.remove(&image).await?;
         }
-        let Storage {
-            root,
-            in_containerd,
-        } = self.engine.storage().await?;
-        if in_containerd {
+        let storage = self.engine.storage().await?;
+        if storage.in_containerd {
             purged.left.push(Leftover {
                 what: "whatever builds have left in containerd's own folder, where this engine keeps images: it \
                        was not searched"
@@ -102,31 +101,53 @@ impl Purge<'_> {
                 how: "docker builder prune --all, which removes every function's cache".into(),
             });
         }
+        let why = storage.unsearchable();
+        if let Some(why) = &why {
+            // Whose they are nobody can tell.
+            if let Err(error) = self.clean_contexts().await {
+                tracing::warn!(%error, "the builder's cache was not cleaned");
+            }
+            purged.left.push(unsearched(&storage, why));
+        }
+        if storage.is_here {
+            self.search(&storage, why.is_none(), purged).await?;
+        }
+        Ok(())
+    }
+
+    /// Searches the engine's folder; whether that is all that there is to search.
+    async fn search(
+        &self,
+        storage: &Storage,
+        is_all: bool,
+        purged: &mut Purged,
+    ) -> Result<(), ImageError> {
+        let root = &storage.root;
         let base = self.base_layers().await?;
-        match self.look(&root, &base).await {
-            None => {
-                purged.left.push(Leftover {
-                    what: format!(
-                        "whatever builds have left in {}: it was not searched",
-                        root.display()
-                    ),
-                    how: "seal on the engine's host, as root, to have it searched; or docker builder prune --all, \
-                          which removes every function's cache"
-                        .into(),
-                });
+        let Some(mut search) = self.look(root, &base).await else {
+            if is_all {
+                purged
+                    .left
+                    .push(unsearched(storage, "since it cannot be read"));
             }
-            Some(search) => {
-                let search = if search.found.is_empty() {
-                    search
-                } else {
-                    let found: Vec<PathBuf> = search.found.keys().cloned().collect();
-                    if let Err(error) = self.clean(&found).await {
-                        tracing::warn!(%error, "the builder's cache was not cleaned");
-                    }
-                    self.look(&root, &base).await.unwrap_or(search)
-                };
-                self.tell(&root, search, purged).await?;
+            return Ok(());
+        };
+        if !search.found.is_empty() {
+            let found: Vec<PathBuf> = search.found.keys().cloned().collect();
+            if let Err(error) = self.clean(&found).await {
+                tracing::warn!(%error, "the builder's cache was not cleaned");
             }
+            search = self.look(root, &base).await.unwrap_or(search);
+        }
+        if !search.found.is_empty() {
+            self.tell(search, purged).await?;
+        } else if is_all && search.contents > 0 {
+            purged.proved.push(format!(
+                "none of the handler's {} files is among the {} files in {}",
+                search.contents,
+                search.files,
+                root.display()
+            ));
         }
         Ok(())
     }
@@ -199,23 +220,16 @@ impl Purge<'_> {
         Ok(())
     }
 
-    async fn tell(
-        &self,
-        root: &Path,
-        search: traces::Search,
-        purged: &mut Purged,
-    ) -> Result<(), ImageError> {
-        if search.found.is_empty() {
-            if search.contents > 0 {
-                purged.proved.push(format!(
-                    "none of the handler's {} files is among the {} files in {}",
-                    search.contents,
-                    search.files,
-                    root.display()
-                ));
-            }
-            return Ok(());
+    /// Removes every record of the builder's cache that holds files of a build context, where nothing shows which ones
+    /// are the handler's.
+    async fn clean_contexts(&self) -> Result<(), ImageError> {
+        for id in cache::of_contexts(&cache::records().await?) {
+            cache::prune(&id).await?;
         }
+        Ok(())
+    }
+
+    async fn tell(&self, search: traces::Search, purged: &mut Purged) -> Result<(), ImageError> {
         let images = self.engine.layer_folders(|_| true).await?;
         let mut left = BTreeMap::<String, (String, usize)>::new();
         for path in search.found.keys() {
@@ -252,79 +266,25 @@ impl Purge<'_> {
     }
 }
 
-/// The files that may be the builder's: in no layer of an image that has a name, with which they go and with nothing else,
-/// and in no volume.
-fn loose<'a>(found: &'a [PathBuf], images: &[(Image, HashSet<String>)]) -> Vec<&'a PathBuf> {
-    let named = |layer: &String| {
-        let mut images = images.iter();
-        images.any(|(image, folders)| !image.tags.is_empty() && folders.contains(layer))
+/// What is said of an engine's folder that was not searched, or not all of it.
+fn unsearched(storage: &Storage, why: &str) -> Leftover {
+    let how = match storage.is_here && storage.unsearchable().is_some() {
+        true => {
+            "docker image prune and docker builder prune --all, which remove every function's steps of builds and cache"
+        }
+        false => {
+            "seal on the engine's host, as root, to have it searched; or docker builder prune --all, which removes \
+             every function's cache"
+        }
     };
-    let is_loose =
-        |path: &&PathBuf| !layer_of(path).as_ref().is_some_and(named) && volume_of(path).is_none();
-    found.iter().filter(is_loose).collect()
-}
-
-/// The folder of the layer that a file is in, by the name that the engine's storage gives it.
-fn layer_of(path: &Path) -> Option<String> {
-    let mut parts = path.components().map(std::path::Component::as_os_str);
-    parts.find(|part| *part == "overlay2" || *part == "vfs")?;
-    let next = parts.next()?;
-    let name = if next == "dir" { parts.next()? } else { next };
-    Some(name.to_string_lossy().into_owned())
-}
-
-/// The volume that a file is in: `volumes/NAME/_data/...` in the engine's folder.
-fn volume_of(path: &Path) -> Option<String> {
-    let parts: Vec<_> = path.iter().collect();
-    let volume = parts
-        .windows(3)
-        .find(|part| part[0] == "volumes" && part[2] == "_data")?;
-    Some(volume[1].to_string_lossy().into_owned())
+    Leftover {
+        what: format!(
+            "whatever builds have left in {}: it was not searched, {why}",
+            storage.root.display()
+        ),
+        how: how.to_owned(),
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PATHS: [&str; 3] = [
-        "/var/lib/docker/overlay2/abc/diff/home/app/handler",
-        "/var/lib/docker/vfs/dir/def/app",
-        "/var/lib/docker/tmp/x",
-    ];
-    const IN_A_VOLUME: &str = "/var/lib/docker/volumes/ghi/_data/handler.py";
-
-    #[test]
-    fn layers_are_known_by_their_folders() {
-        let layers = PATHS.map(|path| layer_of(Path::new(path)));
-        assert_eq!(
-            layers,
-            [Some("abc".to_owned()), Some("def".to_owned()), None]
-        );
-    }
-
-    #[test]
-    fn volumes_are_known_by_their_folders() {
-        assert_eq!(volume_of(Path::new(IN_A_VOLUME)).as_deref(), Some("ghi"));
-        assert!(
-            PATHS
-                .iter()
-                .all(|path| volume_of(Path::new(path)).is_none())
-        );
-    }
-
-    #[test]
-    fn what_an_image_with_a_name_has_is_not_waited_for_while_the_cache_is_pruned() {
-        let image = |tags: &[&str], layer: &str| {
-            let tags = tags.iter().map(|&tag| tag.to_owned()).collect();
-            let image = Image {
-                id: "sha256:0".to_owned(),
-                tags,
-            };
-            (image, HashSet::from([layer.to_owned()]))
-        };
-        let images = [image(&["r/other:1"], "abc"), image(&[], "def")];
-        let mut found = PATHS.map(PathBuf::from).to_vec();
-        found.push(IN_A_VOLUME.into());
-        assert_eq!(loose(&found, &images), [&found[1], &found[2]]);
-    }
-}
+mod tests;
