@@ -3,6 +3,7 @@ use std::path::PathBuf;
 
 use super::{
     exit::{Exit, Failure},
+    lease_images::LeaseImages,
     openfaas::wait_for,
     output, sweep,
     unserved::{is_served, wait_until_unserved},
@@ -10,7 +11,7 @@ use super::{
 use crate::{
     config::Config,
     control,
-    state::{Rebuild, StateDir, StateError},
+    state::{Rebuild, SealedFunction, StateDir, StateError},
 };
 
 /// Take a sealed function off the agent's list, without its key: before or after `faas-cli remove NAME`.
@@ -55,10 +56,18 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         return Err(Failure::new(Exit::NoAgent, message));
     }
     state.unregister(name)?;
-    if let Err(error) = remove_containers(&config, name) {
-        let message =
-            format!("{name} is on no list any more, but its containers may be left: {error}");
-        return Err(Failure::new(error.exit(), message));
+    let containers = remove_containers(&config, name);
+    // Whatever became of those: nobody looks for images once the record is gone.
+    let images = remove_images(&config, &state, sealed.as_ref());
+    for (what, removed) in [
+        ("containers", containers),
+        ("images with its handler", images),
+    ] {
+        removed.map_err(|error| {
+            let message =
+                format!("{name} is on no list any more, but its {what} may be left: {error}");
+            Failure::new(error.exit(), message)
+        })?;
     }
     if let Some(record) = sealed {
         tell!(
@@ -84,6 +93,23 @@ fn is_known(state: &StateDir, name: &str) -> Result<bool, StateError> {
         }
     }
     Ok(false)
+}
+
+/// Removes what leases have left, where the function was rebuilt by image.
+fn remove_images(
+    config: &Config,
+    state: &StateDir,
+    sealed: Option<&SealedFunction>,
+) -> Result<(), Failure> {
+    let Some(record) = sealed.filter(|record| record.rebuild == Rebuild::Image) else {
+        return Ok(());
+    };
+    let images = LeaseImages {
+        state,
+        control_socket: &config.control_socket,
+        purge_command: config.purge_command.clone(),
+    };
+    wait_for(images.remove(record, true))
 }
 
 /// Has the agent remove them, and what is left where there is none.

@@ -18,6 +18,7 @@ mod forget;
 mod inspect;
 mod key_file;
 mod keygen;
+mod lease_images;
 mod lock;
 mod log;
 mod open;

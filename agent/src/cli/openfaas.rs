@@ -4,7 +4,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::exit::{Exit, Failure};
+use super::{
+    exit::{Exit, Failure},
+    lease_images::LeaseImages,
+};
 use crate::{
     config::Config,
     openfaas::{FaasCli, FaasError, Gateway},
@@ -106,6 +109,15 @@ impl Stack {
 }
 
 impl Setting {
+    /// The images that leases leave.
+    pub(super) fn lease_images(&self) -> LeaseImages<'_> {
+        LeaseImages {
+            state: &self.state,
+            control_socket: &self.control_socket,
+            purge_command: self.purge_command.clone(),
+        }
+    }
+
     /// The images that are deployed, by the functions' names. The gateway is asked with the login.
     pub(super) async fn deployed_images(&self) -> Result<BTreeMap<String, String>, FaasError> {
         self.gateway.images().await

@@ -14,7 +14,7 @@ use std::{
 
 use self::{
     found::{Found, Plan},
-    purge::{images, purge},
+    purge::{images, purge, remove_lease_images},
 };
 use super::{
     exit::Failure,
@@ -170,6 +170,7 @@ async fn seal(
     fault::pass(Point::SealRegistered);
     // Only now does no container of the plain function use it.
     let purged = purge(setting, function, &record, &handler, images).await;
+    let purged = purged.and(remove_lease_images(setting, &record, found.registered.as_ref()).await);
     fault::pass(Point::SealPurged);
     if purged.is_ok() {
         setting.state.finish(name)?;
@@ -178,7 +179,7 @@ async fn seal(
     tell!("{name}: sealed");
     tell_unused_base(setting, found.registered);
     // The next run goes on with it.
-    Ok(purged?)
+    purged
 }
 
 /// Refuses a way of unlocking that the function's build does not allow, and warns of what one puts on disks.

@@ -15,6 +15,7 @@ use crate::{
         key::Key,
     },
     stack::Function,
+    state::Rebuild,
 };
 
 /// Give the plain handler folder and the plain function back.
@@ -97,6 +98,7 @@ async fn give_back(
     outcome: Outcome,
 ) -> Result<(), Failure> {
     let name = &function.name;
+    let record = setting.state.function(name).ok().flatten();
     setting.state.unregister(name)?;
     // At the end of a lease the agent replaces the sealed file, which would come back.
     wait_until_unserved(&setting.control_socket, name).await?;
@@ -105,6 +107,11 @@ async fn give_back(
         tell!("{name}: the handler folder is plain already");
     } else {
         tell!("{name}: the handler folder is plain again");
+    }
+    if let Some(record) = record.filter(|record| record.rebuild == Rebuild::Image)
+        && let Err(error) = setting.lease_images().remove(&record, true).await
+    {
+        tell!("warning: {name}: images of its leases may be left: {error}");
     }
     for step in ["build", "push", "deploy"] {
         tell!("{name}: faas-cli {step}");

@@ -44,6 +44,11 @@ impl Unlocked<'_> {
         Ok(format!("{TAG}{host}-{digits}"))
     }
 
+    /// Whether a tag is such an image's.
+    pub(crate) fn is_tag(tag: &str) -> bool {
+        tag.starts_with(TAG)
+    }
+
     /// Builds the image. Plaintext is handed to the engine as a stream, never as a file of the agent's.
     ///
     /// # Errors
@@ -120,7 +125,7 @@ impl Unlocked<'_> {
             }
         }
         let own = format!("{TAG}{host}-");
-        for tag in tags.iter().filter(|tag| tag.starts_with(TAG)) {
+        for tag in tags.iter().filter(|tag| Self::is_tag(tag)) {
             let image = base.tagged(tag);
             if tag.starts_with(&own) {
                 left.own.push(image);

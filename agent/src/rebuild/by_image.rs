@@ -27,6 +27,9 @@ use crate::{
 /// How long a close waits for its container to be removed before it is told to have failed.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Between two looks whether everything is removed.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// How long a container's first process may take to show its token: a runtime says that it has started when it is about
 /// to, and on a busy host that takes a while.
 const SHOWS_WITHIN: Duration = Duration::from_millis(500);
@@ -66,6 +69,13 @@ impl ByImage {
     /// Whether containers or images of leases that are over are being removed still.
     pub(super) fn still_removes(&self) -> bool {
         Arc::strong_count(&self.late) > 1
+    }
+
+    /// Waits until they are not.
+    pub(super) async fn removed(&self) {
+        while self.still_removes() {
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 
     /// Purges images that an earlier agent has left, killed or kept from it.

@@ -258,10 +258,12 @@ impl Rebuilder {
         }
     }
 
-    /// Removes everything that waits.
+    /// Removes everything that waits, and waits for what is being removed still: whoever has the function forgotten is
+    /// told that it is once that is so.
     pub async fn clear(&self) {
-        if let Way::Mount(way) = &self.way {
-            way.clear().await;
+        match &self.way {
+            Way::Mount(way) => way.clear().await,
+            Way::Image(way) => way.removed().await,
         }
     }
 }

@@ -13,10 +13,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use zeroize::Zeroizing;
 
 use super::{RebuildError, mount::ParkToken};
-use crate::{replace, state::StateDir};
+use crate::{replace, state::StateDir, there::if_there};
 
 /// Letters and digits of a suffix: with the longest function name and a slot they make a DNS label.
 const SUFFIX_LEN: usize = 9;
+/// File of the state folder with the host's ID.
+const HOST_ID: &str = "host-id";
 /// Letters and digits of the secret that suffixes are made of, 259 bits.
 const SECRET_LEN: usize = 52;
 const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
@@ -45,9 +47,19 @@ impl UnlockedNames {
     /// When the folder cannot be read or written.
     pub fn of_host(state: &StateDir) -> io::Result<Self> {
         Ok(Self {
-            host: kept::<SUFFIX_LEN>(&state.root().join("host-id"))?,
+            host: kept::<SUFFIX_LEN>(&state.root().join(HOST_ID))?,
             secret: Zeroizing::new(kept::<SECRET_LEN>(&state.root().join("names"))?),
         })
+    }
+
+    /// What tells a host's containers and images from another's, where it is known by a state folder already.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn host_id_of(state: &StateDir) -> io::Result<Option<String>> {
+        let file = state.root().join(HOST_ID);
+        let is_there = if_there(std::fs::metadata(&file))?.is_some();
+        is_there.then(|| kept::<SUFFIX_LEN>(&file)).transpose()
     }
 
     /// How many slots a function has: those on standby, those that serve, and two whose removal the
@@ -226,8 +238,11 @@ mod tests {
     fn a_host_keeps_its_names() {
         let folder = tempfile::tempdir().unwrap();
         let state = StateDir::new(folder.path());
+        assert_eq!(UnlockedNames::host_id_of(&state).unwrap(), None);
         let names = UnlockedNames::of_host(&state).unwrap();
         assert_eq!(UnlockedNames::of_host(&state).unwrap(), names);
+        let known = UnlockedNames::host_id_of(&state).unwrap();
+        assert_eq!(known.as_deref(), Some(names.host_id()));
         assert!(names.of("pydict", 2).starts_with("pydict-"));
         assert!(names.of("pydict", 2).ends_with("-2"));
         assert!(names.is_own(&names.of("pydict", 2)));

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 mod engine;
 mod full_disk;
+mod leases;
 #[path = "../support/little_memory.rs"]
 mod little_memory;
 mod project;

@@ -63,6 +63,12 @@ impl Project {
         self
     }
 
+    /// With an engine that has this image.
+    pub(crate) fn with_image(mut self, name: &str) -> Self {
+        self.engine = Some(engine::with_image(self.root.path(), name));
+        self
+    }
+
     /// A further function.
     pub(crate) fn add(&self, name: &str) {
         fs::create_dir(self.path(name)).unwrap();

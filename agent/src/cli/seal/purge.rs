@@ -1,10 +1,10 @@
 //! Removes what plain builds of a function left, once nothing uses it any more.
-use super::{super::openfaas::Setting, images::Images, tell};
+use super::{super::exit::Failure, super::openfaas::Setting, images::Images, tell};
 use crate::{
     image::{self, Engine, ImageError, Leftover, Purge, Purged, Reference, Traces},
     seal::archive::Archive,
     stack::Function,
-    state::SealedFunction,
+    state::{Rebuild, SealedFunction},
 };
 
 /// The images that the plain function has beside the one that is known, while it may still be deployed.
@@ -19,6 +19,23 @@ pub(super) async fn images(setting: &Setting, function: &Function) -> Images {
     Images::of(name, &Reference::parse(&function.image), &deployed, others)
 }
 
+/// Removes the images with the handler that leases have left, where the function is not rebuilt by image any more: while it
+/// is, the agent looks for them.
+pub(super) async fn remove_lease_images(
+    setting: &Setting,
+    record: &SealedFunction,
+    registered: Option<&SealedFunction>,
+) -> Result<(), Failure> {
+    if record.rebuild == Rebuild::Image {
+        return Ok(());
+    }
+    let earlier = registered.filter(|earlier| earlier.rebuild == Rebuild::Image);
+    let images = setting.lease_images();
+    images
+        .remove(earlier.unwrap_or(record), earlier.is_some())
+        .await
+}
+
 /// Removes what plain builds left, and says what was proved and what is left.
 pub(super) async fn purge(
     setting: &Setting,
@@ -26,7 +43,7 @@ pub(super) async fn purge(
     record: &SealedFunction,
     handler: &Archive,
     images: Images,
-) -> Result<(), ImageError> {
+) -> Result<(), Failure> {
     let name = &function.name;
     let image = Reference::parse(&function.image);
     let all = images.further.iter().chain([&image]);
@@ -72,5 +89,5 @@ pub(super) async fn purge(
         tell!("{name}: checked: {proof}");
     }
     tell::left(name, &left);
-    failure.map_or(Ok(()), Err)
+    failure.map_or(Ok(()), |error| Err(error.into()))
 }

@@ -1,9 +1,9 @@
 //! Other images of a function's repository. Whether they are earlier builds of it nobody can tell: they are named, and
 //! stay.
 use super::{Leftover, NAMED, Purge, Purged, registry::pushed_tags};
-use crate::image::containerd::pulled_tags;
+use crate::image::{Unlocked, containerd::pulled_tags};
 
-/// Names those that are none of this program's, and that no other function has.
+/// Names those that are none of this program's, or have a handler in them all the same, and that no other function has.
 pub(super) async fn name(purge: &Purge<'_>, purged: &mut Purged) {
     // Whoever cannot be asked did not remove the function's own image either, and that is told.
     let pushed = pushed_tags(purge.image).await.unwrap_or_default();
@@ -38,7 +38,8 @@ fn named(purge: &Purge<'_>, mut tags: Vec<String>) -> Option<String> {
     tags.retain(|tag| {
         let image = purge.image.tagged(tag);
         let is_told = purge.images().any(|purged| purged.tag == *tag);
-        !image.is_own() && !is_told && !purge.taken.contains(tag)
+        let is_plain = !image.is_own() || Unlocked::is_tag(tag);
+        is_plain && !is_told && !purge.taken.contains(tag)
     });
     tags.sort_unstable();
     tags.dedup();
@@ -99,6 +100,8 @@ mod tests {
         assert_eq!(named(&purge, tags(&known)), None);
         let found = [&known[..], &["0.9", "0.8"]].concat();
         assert_eq!(named(&purge, tags(&found)).unwrap(), "0.8, 0.9");
+        let lease = "rsfaas-lease-host-1";
+        assert_eq!(named(&purge, tags(&[lease])).as_deref(), Some(lease));
         let many = ["a", "b", "c", "d", "e", "f", "g", "h"];
         assert_eq!(
             named(&purge, tags(&many)).unwrap(),

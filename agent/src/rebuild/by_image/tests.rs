@@ -1,5 +1,7 @@
+use tokio::sync::Semaphore;
+
 use super::*;
-use crate::{eventually::eventually, rebuild::example};
+use crate::rebuild::{Rebuilder, SealedHandler, Way, example};
 
 /// A lease that has begun nothing yet.
 fn begun(folder: &std::path::Path) -> Built {
@@ -60,7 +62,16 @@ async fn a_close_whose_container_stays_has_failed_and_its_name_is_not_free() {
     let mut next = std::pin::pin!(slots.take());
     assert!(futures_util::poll!(&mut next).is_pending());
     assert!(built.way.still_removes());
+    let rebuilder = Rebuilder {
+        function: built.way.function.clone(),
+        sealed: Arc::new(SealedHandler::new("pydict", folder.path())),
+        turns: Arc::new(Semaphore::new(1)),
+        way: Way::Image(Arc::clone(&built.way)),
+    };
+    let mut cleared = std::pin::pin!(rebuilder.clear());
+    assert!(futures_util::poll!(&mut cleared).is_pending());
     std::fs::write(folder.path().join("faas-cli.up"), "").unwrap();
     assert_eq!(next.await.unwrap().name, name);
-    eventually("the removal", || !built.way.still_removes()).await;
+    cleared.await;
+    assert!(!built.way.still_removes());
 }
