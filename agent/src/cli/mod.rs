@@ -25,6 +25,7 @@ mod open;
 mod openfaas;
 mod output;
 mod seal;
+mod signals;
 mod status;
 mod sweep;
 mod target;

@@ -1,12 +1,11 @@
 //! `rsfaas open`: what a sealed file holds, for whoever has the key.
 use std::{fmt::Write as _, path::PathBuf};
 
-use nix::sys::signal::{SigSet, SigmaskHow, Signal};
-
 use super::{
     exit::{Exit, Failure},
     key_file::KeyFile,
     output,
+    signals::DeferredSignals,
     target::Target,
 };
 use crate::seal::archive::{Archive, Content, Existing};
@@ -100,34 +99,4 @@ fn listing(archive: &Archive) -> String {
 
 fn usage(message: String) -> Failure {
     Failure::new(Exit::Usage, message)
-}
-
-/// Holds back the signals that end a program until the files are in place or away again: an
-/// interrupted run would leave plaintext under a temporary name.
-struct DeferredSignals {
-    before: SigSet,
-}
-
-impl DeferredSignals {
-    fn new() -> Result<Self, Failure> {
-        let signals: SigSet = [
-            Signal::SIGINT,
-            Signal::SIGTERM,
-            Signal::SIGHUP,
-            Signal::SIGQUIT,
-        ]
-        .into_iter()
-        .collect();
-        let before = signals
-            .thread_swap_mask(SigmaskHow::SIG_BLOCK)
-            .map_err(|error| Failure::new(Exit::Unexpected, error))?;
-        Ok(Self { before })
-    }
-}
-
-impl Drop for DeferredSignals {
-    fn drop(&mut self) {
-        // A mask that was in force before cannot be refused.
-        let _ = self.before.thread_set_mask();
-    }
 }

@@ -7,6 +7,7 @@ use std::{
 use super::{
     exit::{Exit, Failure},
     lease_images::LeaseImages,
+    signals::leave_to_others,
 };
 use crate::{
     config::Config,
@@ -152,6 +153,10 @@ fn usual(folder: &Path) -> PathBuf {
 pub(super) fn wait_for<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        // The thread that does the work may have them held back: then no other one takes them.
+        .on_thread_start(|| {
+            let _ = leave_to_others();
+        })
         .build()
         .map_err(|error| Failure::new(Exit::Unexpected, error))?
         .block_on(work)
@@ -170,6 +175,15 @@ mod tests {
         assert_eq!(usual(folder.path()), at("stack.yml"));
         std::fs::write(at("stack.yaml"), "").unwrap();
         assert_eq!(usual(folder.path()), at("stack.yaml"));
+    }
+
+    #[test]
+    fn no_thread_but_the_one_that_works_takes_a_signal_that_ends_the_program() {
+        use nix::sys::signal::{SigSet, Signal};
+
+        let holds = || SigSet::thread_get_mask().unwrap().contains(Signal::SIGTERM);
+        let work = async { Ok((holds(), tokio::task::spawn_blocking(holds).await.unwrap())) };
+        assert_eq!(wait_for(work).unwrap(), (false, true));
     }
 
     #[test]

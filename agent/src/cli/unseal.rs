@@ -5,6 +5,7 @@ use super::{
     exit::{Exit, Failure},
     key_file::KeyFile,
     openfaas::{Setting, Stack, wait_for},
+    signals::DeferredSignals,
     unserved::{is_served, wait_until_unserved},
 };
 use crate::{
@@ -81,7 +82,10 @@ async fn unseal(
     }
     // The function is served until its plain files are there: if they cannot be, nothing else has changed.
     let template = LeftOut::of(&setting.stack, function)?;
-    let outcome = place_plain(&function.handler, name, key, &|path| template.has(path))?;
+    let outcome = {
+        let _deferred = DeferredSignals::new()?;
+        place_plain(&function.handler, name, key, &|path| template.has(path))?
+    };
     let given_back = give_back(setting, function, outcome).await;
     given_back.map_err(|error| {
         let message = format!(

@@ -2,7 +2,9 @@
 use std::{
     fs,
     io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{
+        DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown,
+    },
     path::{Path, PathBuf},
 };
 
@@ -47,7 +49,7 @@ impl Archive {
                 let parent = parent(folder);
                 let staged = stage(parent)?;
                 self.extract(staged.path(), owner)?;
-                self.set_folder_modes(staged.path(), |_| true)?;
+                self.settle_folders(staged.path(), owner, |_| true)?;
                 fs::rename(staged.path(), folder).map_err(ArchiveError::io(folder))?;
                 // The folder has another name now, so there is nothing under this one to remove.
                 let _moved = staged.keep();
@@ -84,20 +86,17 @@ impl Archive {
         Ok(())
     }
 
-    /// Gives folders their modes, inner ones first, and syncs them.
-    fn set_folder_modes(
+    /// Gives folders their owner and modes, inner ones first, and syncs them.
+    fn settle_folders(
         &self,
         root: &Path,
+        owner: Option<Owner>,
         which: impl Fn(&Path) -> bool,
     ) -> Result<(), ArchiveError> {
         for entry in self.entries().rev() {
             if entry.content == Content::Folder && which(entry.path) {
                 let path = root.join(entry.path);
-                let opened = fs::File::open(&path).map_err(ArchiveError::io(&path))?;
-                opened
-                    .set_permissions(fs::Permissions::from_mode(entry.mode))
-                    .and_then(|()| opened.sync_all())
-                    .map_err(ArchiveError::io(&path))?;
+                settle(&path, entry.mode, owner).map_err(ArchiveError::io(&path))?;
             }
         }
         Ok(())
@@ -136,7 +135,7 @@ impl Archive {
             let there = fs::symlink_metadata(&path).is_ok();
             match entry.content {
                 Content::Folder if there => continue,
-                Content::Folder => write(&path, entry).and_then(|()| own(&path, owner)),
+                Content::Folder => write(&path, entry),
                 _ if there && existing == Existing::Keep => continue,
                 _ => fs::rename(from.join(entry.path), &path),
             }
@@ -145,7 +144,9 @@ impl Archive {
                 made.push(entry.path);
             }
         }
-        self.set_folder_modes(to, |path| made.contains(&path))
+        // Those that an interrupted run has made are not this one's, and have neither yet.
+        let is_kept = existing == Existing::Keep;
+        self.settle_folders(to, owner, |path| is_kept || made.contains(&path))
     }
 }
 
@@ -174,6 +175,24 @@ fn write(path: &Path, entry: Entry<'_>) -> io::Result<()> {
             file.sync_all()
         }
     }
+}
+
+/// A folder's owner and mode. Somebody else may have put a link in its place meanwhile.
+fn settle(path: &Path, mode: u32, owner: Option<Owner>) -> io::Result<()> {
+    let folder = fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(nix::libc::O_DIRECTORY | nix::libc::O_NOFOLLOW)
+        .open(path)?;
+    let status = folder.metadata()?;
+    if let Some(Owner { uid, gid }) =
+        owner.filter(|it| (it.uid, it.gid) != (status.uid(), status.gid()))
+    {
+        fchown(&folder, Some(uid), Some(gid))?;
+    }
+    if status.mode() & 0o777 != mode {
+        folder.set_permissions(fs::Permissions::from_mode(mode))?;
+    }
+    folder.sync_all()
 }
 
 fn own(path: &Path, owner: Option<Owner>) -> io::Result<()> {

@@ -1,4 +1,6 @@
 //! Sealing and unsealing a folder, and what an interruption leaves.
+use std::os::unix::fs::{PermissionsExt as _, chown};
+
 use super::*;
 use crate::little_memory::with_little_memory;
 
@@ -194,6 +196,25 @@ fn unsealing_interrupted_half_way_is_completed() {
         unseal(folder.path(), "pydict", &key).unwrap(),
         Outcome::Already
     );
+}
+
+#[test]
+fn folders_that_an_interrupted_unsealing_has_made_get_their_modes_and_owner() {
+    let (folder, key) = handler();
+    let pkg = folder.path().join("pkg");
+    let set_mode = |mode| fs::set_permissions(&pkg, fs::Permissions::from_mode(mode)).unwrap();
+    set_mode(0o751);
+    seal(folder.path(), &key);
+    fs::create_dir(&pkg).unwrap();
+    set_mode(0o700);
+    let is_root = nix::unistd::geteuid().is_root();
+    if is_root {
+        chown(folder.path(), Some(1234), Some(1235)).unwrap();
+    }
+    unseal(folder.path(), "pydict", &key).unwrap();
+    let status = fs::metadata(&pkg).unwrap();
+    assert_eq!(status.mode() & 0o777, 0o751);
+    assert!(!is_root || (status.uid(), status.gid()) == (1234, 1235));
 }
 
 #[test]
