@@ -23,6 +23,13 @@ const ONE_REPLICA: [(&str, &str); 3] = [
     ("com.openfaas.scale.zero", "false"),
 ];
 
+/// Annotations that have a connector call a function (<https://docs.openfaas.com/reference/triggers/>).
+const CALLED_BY: [&str; 2] = ["topic", "schedule"];
+
+/// Annotations that have Kubernetes probe the function itself (<https://docs.openfaas.com/reference/workloads/>), start with
+/// these.
+const PROBED_BY: [&str; 2] = ["com.openfaas.health.", "com.openfaas.ready."];
+
 /// What keeps interpreters from writing what they have compiled of a handler: beside a file that was delivered over its own
 /// place, or into a folder that image or stack file name, it would lie on the container's disk.
 pub const NOTHING_COMPILED: [(&str, &str); 2] = [
@@ -55,13 +62,20 @@ impl Deployment {
         deployment.label("com.rsfaas.function", &function.name)
     }
 
-    /// Without what only the function itself may have: environment, secrets, its process.
+    /// Without what only the function itself may have: environment, secrets, its process, its answers to probes.
     #[must_use]
     pub fn bare(mut self) -> Self {
         for key in ["environment", "environment_file", "secrets", "fprocess"] {
             self.entry.remove(key);
         }
-        self
+        self.unprobed()
+    }
+
+    /// Probed at its watchdog alone: where the function does not run, or not yet, a probe of its own path would have it
+    /// started again and again, or never be called.
+    #[must_use]
+    pub fn unprobed(self) -> Self {
+        self.without_annotations(|name| PROBED_BY.iter().any(|start| name.starts_with(start)))
     }
 
     /// Under another name.
@@ -80,12 +94,12 @@ impl Deployment {
         self.label("com.rsfaas.role", role)
     }
 
-    /// From this image, as an unlocked container. It has no annotations: connectors call every function whose `topic`
-    /// says so (<https://docs.openfaas.com/reference/triggers/>), and this one is nobody's to call by its name.
+    /// From this image, as an unlocked container. No connector calls it: it is nobody's to call by its name.
     #[must_use]
-    pub fn unlocked(mut self, image: &str) -> Self {
-        self.entry.remove("annotations");
-        let deployment = self.image(image, "unlocked");
+    pub fn unlocked(self, image: &str) -> Self {
+        let deployment = self
+            .without_annotations(|name| CALLED_BY.contains(&name))
+            .image(image, "unlocked");
         ONE_REPLICA
             .into_iter()
             .fold(deployment, |deployment, (name, value)| {
@@ -138,6 +152,14 @@ impl Deployment {
         self
     }
 
+    fn without_annotations(mut self, are_these: impl Fn(&str) -> bool) -> Self {
+        let annotations = self.entry.get_mut("annotations");
+        if let Some(annotations) = annotations.and_then(Value::as_object_mut) {
+            annotations.retain(|name, _| !are_these(name));
+        }
+        self
+    }
+
     fn label(mut self, name: &str, value: &str) -> Self {
         self.put("labels", name, value);
         self
@@ -183,136 +205,4 @@ impl Deployment {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::{substitute::Substituted, *};
-    use crate::state::{Isolation, Park, Rebuild};
-
-    fn function() -> SealedFunction {
-        SealedFunction {
-            name: "pydict".into(),
-            sealed: "/f/handler.sealed".into(),
-            base_image: "r/pydict:base".into(),
-            locked_image: "r/pydict:locked".into(),
-            handler_dir: "/home/app/function".into(),
-            park: Park::Python,
-            upstream_port: 5000,
-            user: "app".into(),
-            rebuild: Rebuild::Mount,
-            isolation: Isolation::Shared,
-            key_header: "X-RsFaaS-Key".into(),
-            stack: json!({
-                "lang": "python3", "handler": "./pydict", "image": "r/pydict:1", "fprocess": "python x",
-                "environment": {"A": 1}, "secrets": ["token"], "labels": {"team": "a"},
-                "limits": {"memory": "64m"}, "build_args": {"B": 1}, "annotations": {"topic": "cron-function"},
-            }),
-            manifests: None,
-        }
-    }
-
-    fn entry(deployment: &Deployment) -> Value {
-        let text = deployment.to_yaml().unwrap();
-        let file: Value = serde_norway::from_str(&text).unwrap();
-        assert_eq!(file["provider"]["gateway"], "http://g");
-        file["functions"][deployment.name.as_str()].clone()
-    }
-
-    #[test]
-    fn an_unlocked_container_has_everything_that_the_function_has() {
-        let deployment = Deployment::of(&function(), "http://g")
-            .named("pydict-abc123-0")
-            .unlocked("r/pydict:base")
-            .environment("TOKEN", "t")
-            .behind("/.rsfaas/gate");
-        let entry = entry(&deployment);
-        assert_eq!(entry["image"], "r/pydict:base");
-        assert_eq!(entry["environment"], json!({"A": 1, "TOKEN": "t"}));
-        assert_eq!(entry["secrets"], json!(["token"]));
-        assert_eq!(entry["limits"]["memory"], "64m");
-        assert_eq!(entry["fprocess"], "/.rsfaas/gate python x");
-        assert_eq!(entry["labels"]["team"], "a");
-        assert_eq!(entry["labels"]["com.rsfaas.role"], "unlocked");
-        assert_eq!(entry["labels"]["com.rsfaas.function"], "pydict");
-        assert!(entry["build_args"].is_null());
-        assert!(entry["annotations"].is_null(), "connectors would call it");
-    }
-
-    #[test]
-    fn a_process_is_behind_the_gate_wherever_the_entry_names_it() {
-        let mut function = function();
-        function.stack["environment"] =
-            json!({"function_process": "./a", "fprocess": "./b", "PROCESS": "c"});
-        let deployment = Deployment::of(&function, "http://g").behind("/gate");
-        let entry = entry(&deployment);
-        let expected =
-            json!({"function_process": "/gate ./a", "fprocess": "/gate ./b", "PROCESS": "c"});
-        assert_eq!(entry["environment"], expected);
-        assert_eq!(entry["fprocess"], "/gate python x");
-        function.stack = json!({"fprocess": ""});
-        let deployment = Deployment::of(&function, "http://g").behind("/gate");
-        assert_eq!(
-            self::entry(&deployment)["fprocess"],
-            "",
-            "the image's counts"
-        );
-    }
-
-    #[test]
-    fn what_keeps_compiled_files_off_the_disk_is_not_left_to_the_entry() {
-        let mut function = function();
-        function.stack["environment"] = json!({"PYTHONDONTWRITEBYTECODE": ""});
-        let deployment = Deployment::of(&function, "http://g");
-        assert_eq!(deployment.fixed().count(), 0);
-        let fixed: Vec<_> = deployment.nothing_compiled().fixed().collect();
-        assert_eq!(
-            fixed,
-            ["PYTHONDONTWRITEBYTECODE=1", "NODE_DISABLE_COMPILE_CACHE=1"]
-        );
-    }
-
-    #[test]
-    fn faas_cli_gets_values_and_finds_no_variables_in_them() {
-        let environment =
-            json!({"A": "${HOME}", "B": "$$", "C": "a\\/b\\\\c\n\\", "D": "3.10", "E": "Null"});
-        let stack = json!({"environment": environment});
-        let function = SealedFunction {
-            stack,
-            ..function()
-        };
-        let text = Deployment::of(&function, "http://g").to_yaml().unwrap();
-        let Substituted { text, unset } = substitute::substitute(&text, &|_| None).unwrap();
-        assert!(unset.is_empty());
-        let file: BTreeMap<String, Value> = serde_norway::from_str(&text).unwrap();
-        assert_eq!(file["functions"]["pydict"]["environment"], environment);
-    }
-
-    #[test]
-    fn an_unlocked_container_has_one_replica_whatever_the_author_scales_to() {
-        let mut function = function();
-        function.stack["labels"] = json!({
-            "com.openfaas.scale.min": "2", "com.openfaas.scale.max": 5, "com.openfaas.scale.zero": true,
-        });
-        let of = |deployment: Deployment| {
-            let labels = entry(&deployment)["labels"].take();
-            ["min", "max", "zero"].map(|name| labels[format!("com.openfaas.scale.{name}")].clone())
-        };
-        let deployment = Deployment::of(&function, "http://g");
-        let unlocked = of(deployment.clone().unlocked("r/pydict:base"));
-        assert_eq!(unlocked, ["1", "1", "false"]);
-        let locked = of(deployment.image("l", "locked"));
-        assert_eq!(locked, [json!("2"), json!(5), json!(true)], "the author's");
-    }
-
-    #[test]
-    fn a_locked_function_has_neither_environment_nor_secrets() {
-        let entry = entry(
-            &Deployment::of(&function(), "http://g")
-                .bare()
-                .image("l", "locked"),
-        );
-        for key in ["environment", "secrets", "fprocess"] {
-            assert!(entry[key].is_null(), "{key}");
-        }
-    }
-}
+mod tests;

@@ -70,6 +70,7 @@ impl Pool {
         let deployment = Deployment::of(&self.function, self.faas.gateway())
             .named(&slot.name)
             .unlocked(&self.function.base_image)
+            .unprobed()
             .environment(rsfaas_shim::PARK_TOKEN, token.expose())
             .environment(
                 rsfaas_shim::HANDLER_DIR,
