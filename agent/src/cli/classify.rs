@@ -30,6 +30,7 @@ impl Classify for ClientError {
             Self::NoAgent { .. }
             | Self::NoAnswer { .. }
             | Self::Broken { .. }
+            | Self::Unconfirmed { .. }
             | Self::Unknown { .. } => Exit::NoAgent,
             Self::NotPermitted { .. } => Exit::Permission,
         }

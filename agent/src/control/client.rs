@@ -57,6 +57,17 @@ pub enum ClientError {
         /// What the system said.
         source: io::Error,
     },
+    /// The connection broke while the agent ended leases.
+    #[error(
+        "the agent on {path} broke off before it said that everything is locked ({source}), so that is not certain: where \
+         an agent runs, run `rsfaas lock` again; where none does, `rsfaas sweep` ends what is left"
+    )]
+    Unconfirmed {
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The agent's answer is not understood: another version.
     #[error("the agent on {path} answers in a way unknown to this version: {source}")]
     Unknown {
@@ -111,6 +122,13 @@ fn ask_within(path: &Path, command: &Command, patience: Duration) -> Result<Repl
     line.push(b'\n');
     stream.set_read_timeout(Some(patience)).map_err(broken)?;
     stream.write_all(&line).map_err(broken)?;
+    let broken = |source| match command {
+        Command::Status => broken(source),
+        Command::Lock { .. } => ClientError::Unconfirmed {
+            path: path.to_owned(),
+            source,
+        },
+    };
     let mut reader = BufReader::new(stream);
     // What has come stays there over an error.
     let mut answer = Vec::new();
@@ -129,6 +147,10 @@ fn ask_within(path: &Path, command: &Command, patience: Duration) -> Result<Repl
         {
             return Err(silent);
         }
+    }
+    // As far as it came, a part of an answer may read as a whole one.
+    if !answer.ends_with(b"\n") {
+        return Err(broken(io::ErrorKind::UnexpectedEof.into()));
     }
     serde_json::from_slice(&answer).map_err(unknown)
 }
@@ -199,6 +221,30 @@ mod tests {
         let lock = Command::Lock { function: None };
         let reply = ask_within(&path, &lock, Duration::from_millis(500)).unwrap();
         assert_eq!(reply, Reply::Locked);
+        agent.join().unwrap();
+    }
+
+    #[test]
+    fn an_agent_that_ends_before_its_answer_is_whole_has_confirmed_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("agent.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        let agent = thread::spawn(move || {
+            for answer in ["", "\"locked\"", ""] {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut line = String::new();
+                BufReader::new(&stream).read_line(&mut line).unwrap();
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
+        });
+        for _ in 0..2 {
+            let error = ask(&path, &Command::Lock { function: None }).unwrap_err();
+            assert!(matches!(error, ClientError::Unconfirmed { .. }), "{error}");
+            let text = error.to_string();
+            assert!(text.contains("not certain"), "{text}");
+        }
+        let error = ask(&path, &Command::Status).unwrap_err();
+        assert!(matches!(error, ClientError::Broken { .. }), "{error}");
         agent.join().unwrap();
     }
 
