@@ -73,9 +73,10 @@ impl Stack {
         }
         let functions = stack.functions(self.function.as_deref())?;
         let variable = std::env::var(VARIABLE).ok();
-        let gateway = address(stack.gateway(), variable.as_deref(), || config.gateway());
-        let faas = FaasCli::new(&config.faas_cli, &gateway, config.credentials.as_deref())?;
-        let gateway = Gateway::new(&gateway, config.credentials.as_deref())?;
+        let (place, address) = address(stack.gateway(), variable.as_deref(), || config.gateway());
+        let faas = FaasCli::new(&config.faas_cli, &address, config.credentials.as_deref())?;
+        let gateway = Gateway::new(&address, config.credentials.as_deref())
+            .map_err(|error| place.failure(&file, error))?;
         let state = StateDir::new(self.state_dir.as_ref().unwrap_or(&config.state_dir));
         Ok(Setting {
             stack,
@@ -125,17 +126,46 @@ impl Setting {
     }
 }
 
+/// Where the gateway's address is named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Stack,
+    Variable,
+    Config,
+}
+
+impl Place {
+    /// What it means that an address of there cannot be used.
+    fn failure(self, file: &Path, error: FaasError) -> Failure {
+        match self {
+            Self::Stack => {
+                let place = file.display();
+                Failure::new(Exit::Stack, format!("{place}: provider.gateway: {error}"))
+            }
+            Self::Variable => Failure::new(Exit::Usage, format!("{VARIABLE}: {error}")),
+            Self::Config => error.into(),
+        }
+    }
+}
+
 /// The gateway's address, by faas-cli's rules: what the stack file names, then the environment, and only then what the
 /// host is set to; `http` where no scheme is written.
-fn address(stack: Option<&str>, variable: Option<&str>, host: impl Fn() -> String) -> String {
-    let Some(named) = stack.or(variable.filter(|variable| !variable.is_empty())) else {
-        return host();
+fn address(
+    stack: Option<&str>,
+    variable: Option<&str>,
+    host: impl Fn() -> String,
+) -> (Place, String) {
+    let variable = variable.filter(|variable| !variable.is_empty());
+    let (place, named) = match (stack, variable) {
+        (Some(named), _) => (Place::Stack, named),
+        (None, Some(named)) => (Place::Variable, named),
+        (None, None) => return (Place::Config, host()),
     };
     let named = named.trim_end_matches('/').to_lowercase();
     if named.starts_with("http") {
-        named
+        (place, named)
     } else {
-        format!("http://{named}")
+        (place, format!("http://{named}"))
     }
 }
 
@@ -191,14 +221,41 @@ mod tests {
         let address =
             |stack, variable| address(stack, variable, || "http://127.0.0.1:8090".to_owned());
         for (stack, variable, expected) in [
-            (Some("http://g:8080/"), Some("http://e"), "http://g:8080"),
-            (Some("G:8080"), None, "http://g:8080"),
-            (None, Some("gateway:31112"), "http://gateway:31112"),
-            (None, Some("https://e/"), "https://e"),
-            (None, Some(""), "http://127.0.0.1:8090"),
-            (None, None, "http://127.0.0.1:8090"),
+            (
+                Some("http://g:8080/"),
+                Some("http://e"),
+                (Place::Stack, "http://g:8080"),
+            ),
+            (Some("G:8080"), None, (Place::Stack, "http://g:8080")),
+            (
+                None,
+                Some("gateway:31112"),
+                (Place::Variable, "http://gateway:31112"),
+            ),
+            (None, Some("https://e/"), (Place::Variable, "https://e")),
+            (None, Some(""), (Place::Config, "http://127.0.0.1:8090")),
+            (None, None, (Place::Config, "http://127.0.0.1:8090")),
         ] {
-            assert_eq!(address(stack, variable), expected);
+            let (place, address) = address(stack, variable);
+            assert_eq!((place, address.as_str()), expected);
+        }
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_used_is_told_with_where_it_is_named() {
+        for (place, exit, start) in [
+            (Place::Stack, Exit::Stack, "f.yaml: provider.gateway: "),
+            (Place::Variable, Exit::Usage, "OPENFAAS_URL: "),
+            (Place::Config, Exit::Config, "the gateway's address "),
+        ] {
+            let error = Gateway::new("https://e", None).err().unwrap();
+            let failure = place.failure(Path::new("f.yaml"), error);
+            let said = failure.to_string();
+            assert_eq!(failure.exit(), exit);
+            assert!(
+                said.starts_with(start) && said.contains("\"https://e\""),
+                "{said}"
+            );
         }
     }
 }

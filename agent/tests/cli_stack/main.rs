@@ -33,6 +33,17 @@ fn without_a_gateway_nothing_is_sealed_and_its_address_is_told_with_where_it_com
 }
 
 #[test]
+fn an_address_that_cannot_be_used_is_a_mistake_of_whatever_names_it() {
+    let project = Project::at_address("https://gateway.invalid");
+    for command in ["seal", "unseal"] {
+        let output = project.run(command);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(10), "{said}");
+        assert!(said.contains("stack.yaml: provider.gateway: "), "{said}");
+    }
+}
+
+#[test]
 fn a_sealing_that_was_killed_goes_on_without_building_and_is_not_finished_before_the_purge() {
     let project = Project::new();
     let record = project.begin();

@@ -64,6 +64,6 @@ fn a_state_folder_that_takes_no_record_stops_before_anything_is_asked_or_built()
 #[test]
 fn a_gateway_that_is_not_asked_by_plain_http_is_refused_first() {
     for gateway in ["https://gateway.invalid", "http://gateway.invalid/faas"] {
-        assert_eq!(seal_at(project().path(), "f.key", gateway), Exit::Config);
+        assert_eq!(seal_at(project().path(), "f.key", gateway), Exit::Stack);
     }
 }
