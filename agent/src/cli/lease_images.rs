@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{exit::Failure, let_go::is_served};
+use super::{exit::Failure, unserved::is_served};
 use crate::{
     image::{Engine, ImageError, PurgeCommand, Reference, Unlocked},
     rebuild::UnlockedNames,

@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use zeroize::Zeroizing;
 
 use super::{RebuildError, mount::ParkToken};
-use crate::{replace, state::StateDir, there::if_there};
+use crate::{not_found::ignore_not_found, replace, state::StateDir};
 
 /// Letters and digits of a suffix: with the longest function name and a slot they make a DNS label.
 const SUFFIX_LEN: usize = 9;
@@ -58,7 +58,7 @@ impl UnlockedNames {
     /// When it cannot be read.
     pub fn host_id_of(state: &StateDir) -> io::Result<Option<String>> {
         let file = state.root().join(HOST_ID);
-        let is_there = if_there(std::fs::metadata(&file))?.is_some();
+        let is_there = ignore_not_found(std::fs::metadata(&file))?.is_some();
         is_there.then(|| kept::<SUFFIX_LEN>(&file)).transpose()
     }
 

@@ -10,7 +10,7 @@ use std::{
 
 use rsfaas::{
     control::{Reply, Status},
-    secrecy::Swap,
+    memory_protection::Swap,
     state::{Rebuild, SealedFunction},
 };
 

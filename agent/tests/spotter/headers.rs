@@ -4,8 +4,8 @@ use agent_ebpf::NAME_LEN;
 use crate::{
     packet::Packet,
     rig::{
-        Fate::{Hold as HOLD, Pass as PASS},
         Rig,
+        Verdict::{Hold as HOLD, Pass as PASS},
     },
 };
 

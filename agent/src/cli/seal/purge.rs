@@ -1,7 +1,7 @@
 //! Removes what plain builds of a function left, once nothing uses it any more.
 use super::{super::exit::Failure, super::openfaas::Setting, images::Images, tell};
 use crate::{
-    image::{self, Engine, ImageError, Leftover, Purge, Purged, Reference, Traces},
+    image::{self, Engine, Leftover, Purge, Purged, Reference, Traces},
     seal::archive::Archive,
     stack::Function,
     state::{Rebuild, SealedFunction},
