@@ -2,7 +2,7 @@
 
 /// A flow's addresses and ports. IPv4 addresses are mapped into IPv6 (`::ffff:a.b.c.d`).
 #[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FlowKey {
     /// The client's address, network byte order.
     pub source: [u8; 16],

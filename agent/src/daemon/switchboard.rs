@@ -6,6 +6,7 @@ mod idle;
 mod judge;
 mod keys;
 mod missed;
+mod timers;
 mod wait;
 mod way;
 
@@ -18,7 +19,7 @@ use std::{
 use agent_ebpf::FlowKey;
 use tokio::time::Instant;
 
-use self::{flow::Flow, way::Way};
+use self::{flow::Flow, timers::Timers, way::Way};
 use super::{counters::Counters, registry::Registry};
 use crate::{
     clock::monotonic_now,
@@ -52,8 +53,7 @@ pub(super) struct Switchboard {
     interfaces: HashMap<u32, Way>,
     /// When the kernel's table was last looked through, by its monotonic clock.
     swept: u64,
-    /// Nothing that is waited for is late before this.
-    due: Option<Instant>,
+    timers: Timers,
     /// Bytes that all connections hold.
     held_bytes: usize,
     pub(super) counters: Counters,
@@ -81,7 +81,7 @@ impl Switchboard {
             idle_limit: config.idle_limit(),
             interfaces: HashMap::new(),
             swept: 0,
-            due: None,
+            timers: Timers::default(),
             held_bytes: 0,
             counters,
         }
@@ -270,8 +270,9 @@ impl Switchboard {
     }
 
     fn forget(&mut self, key: &FlowKey) {
-        if let Some(flow) = self.flows.remove(key) {
+        if let Some(mut flow) = self.flows.remove(key) {
             self.held_bytes -= flow.held_bytes;
+            self.timers.set(*key, &mut flow.timer, None);
         }
         self.forget_reset(key);
         self.missed.remove(key);

@@ -34,6 +34,8 @@ pub(super) struct Flow {
     pub(super) deadline: Option<Instant>,
     /// When the client is to be told that a part of a head has come.
     pub(super) acknowledge: Option<Instant>,
+    /// Its time in [`Timers`](super::timers::Timers).
+    pub(super) timer: Option<Instant>,
     /// Where that part ends, as it was last seen.
     awaited: Option<u32>,
     /// Where the part ends of which the client was last told so.
@@ -54,14 +56,14 @@ impl Flow {
             window: (0, 0),
             deadline: None,
             acknowledge: None,
+            timer: None,
             awaited: None,
             acknowledged: None,
         }
     }
 
-    /// Starts, keeps or ends the wait for what the connection lacks, once something has come; `due` is no later than any
-    /// flow's.
-    pub(super) fn set_deadline(&mut self, head_timeout: Duration, due: &mut Option<Instant>) {
+    /// Starts, keeps or ends the wait for what the connection lacks, once something has come.
+    pub(super) fn set_deadline(&mut self, head_timeout: Duration) {
         let now = Instant::now();
         let awaited = self.connection.awaited();
         let has_more_come = awaited != std::mem::replace(&mut self.awaited, awaited);
@@ -75,7 +77,6 @@ impl Flow {
         } else {
             None
         };
-        *due = [*due, self.due()].into_iter().flatten().min();
     }
 
     /// Whether the client was told of bytes that are held still: it does not send them again.

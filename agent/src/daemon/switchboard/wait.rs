@@ -8,7 +8,7 @@ use crate::{daemon::registry::Registry, head::Target, lease::Message};
 impl Switchboard {
     /// When something that is waited for may be late: see [`Self::expire`].
     pub(in crate::daemon) fn due(&self) -> Option<Instant> {
-        self.due
+        self.timers.next()
     }
 
     pub(super) fn answered(&mut self, key: &FlowKey, time: u64, registry: &Registry) {
@@ -29,27 +29,37 @@ impl Switchboard {
     /// Acknowledges parts of heads whose rest does not come soon, and judges what there is of those whose rest does not
     /// come in time.
     pub(in crate::daemon) fn expire(&mut self, now: Instant, registry: &Registry) {
-        if self.due.is_none_or(|due| due > now) {
-            return;
-        }
-        let late = |time: Option<Instant>| time.is_some_and(|time| time <= now);
-        for key in self.which(|flow| late(flow.acknowledge)) {
-            self.acknowledge(&key);
-        }
-        for key in self.which(|flow| late(flow.deadline)) {
-            if let Some(flow) = self.flows.get_mut(&key) {
-                flow.deadline = None;
-                if flow.connection.is_doubtful() {
-                    self.take_for_body(&key, registry);
-                    self.wait(&key);
-                } else {
-                    self.counters.heads_timed_out += 1;
-                    let actions = flow.connection.give_up();
-                    self.act(&key, actions, registry);
-                }
+        let is_late = |time: Option<Instant>| time.is_some_and(|time| time <= now);
+        for key in self.timers.take_due(now) {
+            let Some(flow) = self.flows.get_mut(&key) else {
+                continue;
+            };
+            flow.timer = None;
+            let is_over = is_late(flow.deadline);
+            if is_late(flow.acknowledge) {
+                self.acknowledge(&key);
             }
+            if is_over {
+                self.end_wait(&key, registry);
+            }
+            self.set_timer(&key);
         }
-        self.due = self.flows.values().filter_map(Flow::due).min();
+    }
+
+    /// Ends the wait for what has not come in its time.
+    fn end_wait(&mut self, key: &FlowKey, registry: &Registry) {
+        let Some(flow) = self.flows.get_mut(key) else {
+            return;
+        };
+        flow.deadline = None;
+        if flow.connection.is_doubtful() {
+            self.take_for_body(key, registry);
+            self.wait(key);
+        } else {
+            self.counters.heads_timed_out += 1;
+            let actions = flow.connection.give_up();
+            self.act(key, actions, registry);
+        }
     }
 
     pub(super) fn which(&self, is_meant: impl Fn(&Flow) -> bool) -> Vec<FlowKey> {
@@ -84,7 +94,16 @@ impl Switchboard {
     /// Waits for what a connection lacks.
     pub(super) fn wait(&mut self, key: &FlowKey) {
         if let Some(flow) = self.flows.get_mut(key) {
-            flow.set_deadline(self.head_timeout, &mut self.due);
+            flow.set_deadline(self.head_timeout);
+            self.set_timer(key);
+        }
+    }
+
+    /// Notes when something of a connection is late.
+    fn set_timer(&mut self, key: &FlowKey) {
+        if let Some(flow) = self.flows.get_mut(key) {
+            let due = flow.due();
+            self.timers.set(*key, &mut flow.timer, due);
         }
     }
 }

@@ -72,7 +72,7 @@ impl Switchboard {
         let reset = template.reset();
         flow.acknowledged = Some(end);
         // Before the client knows.
-        noted(self.pending_resets.note(*key, reset));
+        noted(self.pending_resets.note(*key, &reset));
         if self.reply(&frame, caught) {
             self.counters.heads_acknowledged += 1;
         }
