@@ -6,7 +6,7 @@ use tokio::{sync::Mutex, task::JoinHandle};
 
 use super::{
     ParkedStatus, READY_TIMEOUT, RebuildError, Standby,
-    mount::{Delivered, Entry, EntryKind, Parked, Place, PlaceContent},
+    mount::{Delivered, DeliveryPlace, Entry, EntryKind, Parked, PlaceContent},
     names::{Slot, Slots},
     pool::{Pool, Taken},
 };
@@ -144,8 +144,8 @@ impl Mounted {
         handler: &Archive,
     ) -> Result<Delivered, RebuildError> {
         let built = handler.places().map_err(RebuildError::Archive)?;
-        let places: Vec<Place<'_>> = match &built {
-            None => vec![Place {
+        let places: Vec<DeliveryPlace<'_>> = match &built {
+            None => vec![DeliveryPlace {
                 path: folder,
                 content: PlaceContent::Folder(handler.entries().map(entry).collect()),
             }],
@@ -195,14 +195,14 @@ impl Mounted {
     }
 }
 
-fn place<'a>(place: &archive::Place<'a>) -> Option<Place<'a>> {
+fn place<'a>(place: &archive::BuiltPlace<'a>) -> Option<DeliveryPlace<'a>> {
     let mut entries = place.entries.iter().map(|it| entry(*it));
     let content = if place.is_folder {
         PlaceContent::Folder(entries.collect())
     } else {
         PlaceContent::File(entries.next()?)
     };
-    Some(Place {
+    Some(DeliveryPlace {
         path: place.path,
         content,
     })

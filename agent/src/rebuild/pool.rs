@@ -101,7 +101,7 @@ impl Pool {
             }
             self.discard_ended(slot);
         }
-        let (place, order) = self.queue().wait();
+        let (ticket, order) = self.queue().wait();
         match order {
             Some(order) => {
                 let pool = Arc::clone(self);
@@ -110,11 +110,11 @@ impl Pool {
             // It is one of those on their way, which the standby lacks then.
             None => self.changed.notify_waiters(),
         }
-        let mut place = Place {
+        let mut held = HeldTicket {
             pool: Arc::clone(self),
-            place,
+            ticket,
         };
-        let come = (&mut place.place).await;
+        let come = (&mut held.ticket).await;
         let (slot, parked) = come.map_err(|_| RebuildError::BrokenOff)??;
         Ok(Taken {
             slot,
@@ -277,16 +277,16 @@ impl Pool {
     }
 }
 
-/// Somebody's place among those who wait. What comes after they have given up is parked, as far as there is room.
-struct Place {
+/// The ticket of somebody who waits. What comes after they have given up is parked, as far as there is room.
+struct HeldTicket {
     pool: Arc<Pool>,
-    place: queue::Place<Waiting, RebuildError>,
+    ticket: queue::QueueTicket<Waiting, RebuildError>,
 }
 
-impl Drop for Place {
+impl Drop for HeldTicket {
     fn drop(&mut self) {
-        self.place.close();
-        let Ok(Ok(container)) = self.place.try_recv() else {
+        self.ticket.close();
+        let Ok(Ok(container)) = self.ticket.try_recv() else {
             return;
         };
         if let Some((slot, _)) = self.pool.queue().put(container) {

@@ -3,8 +3,8 @@ use std::collections::VecDeque;
 
 use tokio::sync::oneshot;
 
-/// A place among those who wait.
-pub(super) type Place<T, E> = oneshot::Receiver<Result<T, E>>;
+/// What somebody who waits in turn gets a container by.
+pub(super) type QueueTicket<T, E> = oneshot::Receiver<Result<T, E>>;
 
 /// A container that is to be brought, and counts as on its way.
 #[must_use]
@@ -12,7 +12,7 @@ pub(super) struct Order(u64);
 
 /// Somebody who waits.
 struct Waiting<T, E> {
-    place: oneshot::Sender<Result<T, E>>,
+    container: oneshot::Sender<Result<T, E>>,
     /// The first order that was made for them, or since they came.
     since: u64,
 }
@@ -67,13 +67,13 @@ impl<T, E> Queue<T, E> {
     }
 
     /// Waits in turn, and orders one more where that takes one.
-    pub(super) fn wait(&mut self) -> (Place<T, E>, Option<Order>) {
-        let (sender, place) = oneshot::channel();
+    pub(super) fn wait(&mut self) -> (QueueTicket<T, E>, Option<Order>) {
+        let (sender, ticket) = oneshot::channel();
         self.waiting.push_back(Waiting {
-            place: sender,
+            container: sender,
             since: self.ordered,
         });
-        (place, self.order(0))
+        (ticket, self.order(0))
     }
 
     /// Orders one more where it takes that for so many to be parked once nobody waits any more.
@@ -125,7 +125,7 @@ impl<T, E> Queue<T, E> {
     /// Gives one to whoever is next, or parks it; it comes back where nobody is to have it.
     pub(super) fn put(&mut self, mut container: T) -> Option<T> {
         while let Some(waiting) = self.waiting.pop_front() {
-            match waiting.place.send(Ok(container)) {
+            match waiting.container.send(Ok(container)) {
                 Err(Ok(back)) => container = back,
                 Ok(()) | Err(Err(_)) => return None,
             }
@@ -151,7 +151,7 @@ impl<T, E> Queue<T, E> {
             return self.order(0);
         };
         // It may have given up just now.
-        let _ = next.place.send(Err(error));
+        let _ = next.container.send(Err(error));
         None
     }
 
@@ -163,7 +163,8 @@ impl<T, E> Queue<T, E> {
     }
 
     fn drop_those_who_gave_up(&mut self) {
-        self.waiting.retain(|waiting| !waiting.place.is_closed());
+        self.waiting
+            .retain(|waiting| !waiting.container.is_closed());
     }
 
     /// Whether nothing is parked any more.
@@ -183,8 +184,8 @@ mod tests {
 
     type Containers = Queue<u8, &'static str>;
 
-    fn got(place: &mut Place<u8, &'static str>) -> Option<Result<u8, &'static str>> {
-        place.try_recv().ok()
+    fn got(ticket: &mut QueueTicket<u8, &'static str>) -> Option<Result<u8, &'static str>> {
+        ticket.try_recv().ok()
     }
 
     #[test]
@@ -218,11 +219,11 @@ mod tests {
             queue.order(1).is_none(),
             "as many as wanted are on their way"
         );
-        let (mut place, more) = queue.wait();
+        let (mut ticket, more) = queue.wait();
         assert!(more.is_none());
         assert!(queue.order(1).is_some(), "for the standby after all");
         queue.came(1);
-        assert_eq!(got(&mut place), Some(Ok(1)));
+        assert_eq!(got(&mut ticket), Some(Ok(1)));
     }
 
     #[test]
@@ -240,12 +241,12 @@ mod tests {
     fn a_failure_is_told_only_where_none_comes_in_its_place() {
         let mut queue = Containers::new(1);
         let first = queue.order(1).unwrap();
-        let (mut place, _) = queue.wait();
+        let (mut ticket, _) = queue.wait();
         let second = queue.order(1).unwrap();
         assert!(queue.failed(&first, "no room").is_none());
-        assert_eq!(got(&mut place), None, "another one is on its way");
+        assert_eq!(got(&mut ticket), None, "another one is on its way");
         assert!(queue.failed(&second, "no room").is_none());
-        assert_eq!(got(&mut place), Some(Err("no room")));
+        assert_eq!(got(&mut ticket), Some(Err("no room")));
     }
 
     #[test]

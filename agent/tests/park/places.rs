@@ -6,7 +6,7 @@ use std::{
     path::PathBuf,
 };
 
-use rsfaas::rebuild::mount::{Place, PlaceContent};
+use rsfaas::rebuild::mount::{DeliveryPlace, PlaceContent};
 
 use crate::{
     PATIENCE, USER,
@@ -28,7 +28,7 @@ async fn single_files_and_folders_are_delivered_to_places_of_their_own() {
     script.mode = 0o755;
     let places = [
         folder_place(&static_dir, &[file("a/page", "page")]),
-        Place {
+        DeliveryPlace {
             path: &program,
             content: PlaceContent::File(script),
         },
@@ -64,7 +64,7 @@ async fn beside_a_delivered_module_nothing_compiled_is_written() {
     let watched = container.handler_dir();
     let text = "class handler:\n    def handle(word):\n        return word\n";
     let places = [
-        Place {
+        DeliveryPlace {
             path: &module,
             content: PlaceContent::File(file("", text)),
         },

@@ -1,7 +1,7 @@
 //! Templates and handlers, small ones.
 use std::path::Path;
 
-use rsfaas::rebuild::mount::{Entry, EntryKind, Place, PlaceContent};
+use rsfaas::rebuild::mount::{DeliveryPlace, Entry, EntryKind, PlaceContent};
 
 /// A template as OpenFaaS has them: the server imports the handler and listens afterwards.
 pub(crate) const INDEX: &str = r#"
@@ -90,8 +90,8 @@ module.exports = (word) => {
 };
 "#;
 
-pub(crate) fn folder_place<'a>(path: &'a Path, entries: &[Entry<'a>]) -> Place<'a> {
-    Place {
+pub(crate) fn folder_place<'a>(path: &'a Path, entries: &[Entry<'a>]) -> DeliveryPlace<'a> {
+    DeliveryPlace {
         path,
         content: PlaceContent::Folder(entries.to_vec()),
     }

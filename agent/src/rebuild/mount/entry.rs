@@ -15,7 +15,7 @@ pub struct Entry<'a> {
 }
 
 /// A place of a container and what is delivered there.
-pub struct Place<'a> {
+pub struct DeliveryPlace<'a> {
     /// Absolute path, as the container sees it.
     pub path: &'a Path,
     /// What is mounted over it.

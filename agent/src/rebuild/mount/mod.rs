@@ -45,7 +45,7 @@ use self::{
 };
 pub use self::{
     container_processes::ContainerProcesses,
-    entry::{Entry, EntryKind, Place, PlaceContent},
+    entry::{DeliveryPlace, Entry, EntryKind, PlaceContent},
     error::MountError,
     ready::wait_listening,
     token::ParkToken,
@@ -125,7 +125,7 @@ impl Parked {
     /// # Errors
     /// When a place is not there, an entry's path leaves it, the process has ended, or the kernel
     /// refuses. What was written is overwritten again then.
-    pub fn deliver(self, places: &[Place<'_>]) -> Result<Delivered, MountError> {
+    pub fn deliver(self, places: &[DeliveryPlace<'_>]) -> Result<Delivered, MountError> {
         let (root, owner) = (self.process.root()?, self.process.owner()?);
         let mut ramfs = Ramfs::new()?;
         let mut attachments = Vec::with_capacity(places.len());

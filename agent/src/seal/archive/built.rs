@@ -42,7 +42,7 @@ pub struct Built {
 }
 
 /// One place of a container, and what is delivered there.
-pub struct Place<'a> {
+pub struct BuiltPlace<'a> {
     /// Its absolute path in the container.
     pub path: &'a Path,
     /// One file of any path where the place is a file; else everything in the folder.
@@ -97,7 +97,7 @@ impl Archive {
     ///
     /// # Errors
     /// When a place is not in the archive.
-    pub fn places(&self) -> Result<Option<Vec<Place<'_>>>, ArchiveError> {
+    pub fn places(&self) -> Result<Option<Vec<BuiltPlace<'_>>>, ArchiveError> {
         let Some(list) = self
             .built
             .iter()
@@ -115,7 +115,7 @@ impl Archive {
             .map(Some)
     }
 
-    fn place_at<'a>(&'a self, path: &'a Path) -> Result<Place<'a>, ArchiveError> {
+    fn place_at<'a>(&'a self, path: &'a Path) -> Result<BuiltPlace<'a>, ArchiveError> {
         let relative = path.strip_prefix("/").map_err(|_| bad(path))?;
         let root = Path::new(FILES).join(relative);
         let mut entries: Vec<Entry<'_>> = self
@@ -132,7 +132,7 @@ impl Archive {
                 entry.path = entry.path.strip_prefix(&root).map_err(|_| bad(path))?;
             }
         }
-        Ok(Place {
+        Ok(BuiltPlace {
             path,
             entries,
             is_folder,

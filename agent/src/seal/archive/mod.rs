@@ -24,7 +24,7 @@ use zeroize::Zeroizing;
 
 use self::built::RESERVED;
 pub use self::{
-    built::{Built, BuiltFile, Place},
+    built::{Built, BuiltFile, BuiltPlace},
     manifest::is_manifest,
     place::{Existing, Owner},
     survey::{IsLeftOut, Survey},
