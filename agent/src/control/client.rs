@@ -170,12 +170,12 @@ mod tests {
     fn a_socket_that_a_child_of_a_dead_agent_still_has_is_answered_by_nobody() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("agent.sock");
-        let script = "import os, socket, sys, time\n\
+        let script = "import os, socket, sys\n\
                       s = socket.socket(socket.AF_UNIX)\n\
                       s.bind(sys.argv[1] + '.new')\n\
                       s.listen()\n\
                       if os.fork() == 0:\n\
-                      \x20   time.sleep(5)\n\
+                      \x20   sys.stdin.read()\n\
                       \x20   os._exit(0)\n\
                       os.rename(sys.argv[1] + '.new', sys.argv[1])\n\
                       sys.stdin.read()\n";
@@ -185,6 +185,8 @@ mod tests {
             .stdin(process::Stdio::piped())
             .spawn()
             .unwrap();
+        // The child goes with it, at the end.
+        let _stdin = agent.stdin.take();
         eventually_without_tasks("the agent's socket", || is_answered(&path));
         agent.kill().unwrap();
         agent.wait().unwrap();

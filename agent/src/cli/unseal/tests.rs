@@ -15,6 +15,7 @@ use super::*;
 use crate::{
     cli::{self, Cli},
     control::{Reply, Status},
+    eventually::eventually_without_tasks,
     lease::{FunctionStatus, Phase, example},
     memory_protection::Swap,
     script,
@@ -102,9 +103,9 @@ impl Project {
         let (state, sealed) = (self.state.clone(), self.sealed());
         let of_lease = state.clone();
         let lease = thread::spawn(move || {
-            while of_lease.function("f").unwrap().is_some() {
-                thread::sleep(Duration::from_millis(5));
-            }
+            eventually_without_tasks("the function to be on no list", || {
+                of_lease.function("f").unwrap().is_none()
+            });
             thread::sleep(Duration::from_millis(300));
             fs::write(&sealed, "encrypted afresh").unwrap();
         });
