@@ -74,16 +74,18 @@ impl Traces {
         self.0.is_empty()
     }
 
-    /// Looks through all regular files below a folder, on its own filesystem. What goes away meanwhile is
-    /// not there any more.
+    /// Looks through all regular files below a folder. The folders in it may be file systems of their own, as where volumes
+    /// have a disk; what is mounted further down is what containers see of the same files. What goes away meanwhile is not
+    /// there any more.
     pub(super) fn search(&self, root: &Path) -> io::Result<Search> {
-        let device = fs::symlink_metadata(root)?.dev();
+        let device = fs::metadata(root)?.dev();
         let mut search = Search {
             contents: self.len(),
             ..Search::default()
         };
-        let mut folders = vec![root.to_owned()];
-        while let Some(folder) = folders.pop() {
+        let mut folders = vec![(root.to_owned(), device)];
+        while let Some((folder, device)) = folders.pop() {
+            let is_root = folder == root;
             for entry in ignore_not_found(fs::read_dir(&folder))?
                 .into_iter()
                 .flatten()
@@ -92,8 +94,8 @@ impl Traces {
                 let Some(status) = ignore_not_found(fs::symlink_metadata(&path))? else {
                     continue;
                 };
-                if status.is_dir() && status.dev() == device {
-                    folders.push(path);
+                if status.is_dir() && (is_root || status.dev() == device) {
+                    folders.push((path, status.dev()));
                 } else if status.is_file() {
                     search.files += 1;
                     if let Some(digest) = self.digest(&path, status.len())? {
@@ -120,8 +122,13 @@ impl Traces {
 
 #[cfg(test)]
 mod tests {
+    use nix::mount::{MsFlags, mount};
+
     use super::*;
-    use crate::seal::archive::{Built, BuiltFile, Survey};
+    use crate::{
+        little_memory::with_little_memory,
+        seal::archive::{Built, BuiltFile, Survey},
+    };
 
     const SOURCE: &str = "package function, secret";
     const PROGRAM: &str = "the program of the handler";
@@ -158,6 +165,24 @@ mod tests {
         let search = traces.search(root.path()).unwrap();
         assert_eq!((search.files, search.contents), (4, 2));
         assert!(search.found.keys().eq(&planted));
+    }
+
+    #[test]
+    fn a_folder_with_a_disk_of_its_own_is_searched_and_what_containers_have_mounted_is_not() {
+        let handler = tempfile::tempdir().unwrap();
+        fs::write(handler.path().join("handler.py"), SOURCE).unwrap();
+        let traces = Traces::of(&Survey::of(handler.path()).unwrap().read().unwrap());
+        with_little_memory("64k", |root| {
+            let [volumes, shm] = ["volumes", "containers/a/shm"].map(|path| root.join(path));
+            for place in [&volumes, &shm] {
+                fs::create_dir_all(place).unwrap();
+                let kind = Some("tmpfs");
+                mount(kind, place, kind, MsFlags::empty(), None::<&str>).unwrap();
+                fs::write(place.join("x"), SOURCE).unwrap();
+            }
+            let search = traces.search(root).unwrap();
+            assert!(search.found.keys().eq([&volumes.join("x")]));
+        });
     }
 
     #[test]
