@@ -59,6 +59,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let containers = remove_containers(&config, name);
     // Whatever became of those: nobody looks for images once the record is gone.
     let images = remove_images(&config, &state, sealed.as_ref());
+    if let (Err(_), Err(error)) = (&containers, &images) {
+        tell!("warning: {name}: its images with its handler may be left: {error}");
+    }
     for (what, removed) in [
         ("containers", containers),
         ("images with its handler", images),

@@ -43,10 +43,13 @@ impl LeaseImages<'_> {
         if self.are_others(record, &base) {
             return Ok(());
         }
-        let host = UnlockedNames::host_id_of(self.state)
-            .map_err(|error| Failure::io(self.state.root().display(), &error))?;
-        let Some(host) = host else {
-            return Ok(());
+        let host = match UnlockedNames::host_id_of(self.state) {
+            Ok(Some(host)) => host,
+            Err(error) if is_known => {
+                return Err(Failure::io(self.state.root().display(), &error));
+            }
+            // No agent has run here, or this user may not know which one.
+            Ok(None) | Err(_) => return Ok(()),
         };
         let engine = Engine::connect().await?;
         let start = Instant::now();
