@@ -175,7 +175,7 @@ fn change(message: &LinkMessage) -> Option<InterfaceChange> {
         | LinkLayerType::Tunnel6
         | LinkLayerType::Sit => false,
         other => {
-            tracing::info!(
+            tracing::warn!(
                 index,
                 kind = ?other,
                 "requests through this interface are not spotted: its packets are of a kind that is not known"
