@@ -224,7 +224,8 @@ impl Agent {
         lines[lines.len().saturating_sub(30)..].join("\n")
     }
 
-    fn reap(&self) -> Outcome<std::process::ExitStatus> {
+    /// Waits until it has ended.
+    pub(crate) fn reap(&self) -> Outcome<std::process::ExitStatus> {
         let Some(mut child) = self.slot().take() else {
             return fail("no agent runs");
         };

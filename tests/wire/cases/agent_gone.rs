@@ -12,6 +12,8 @@ use crate::{
     world::{World, expect_refused, expect_status, is_rewritten, is_untouched},
 };
 
+/// The exit code for what the kernel lacks (docs/exit-codes.md).
+const KERNEL: i32 = 12;
 /// Bytes of a head that are no whole line.
 const HALF: usize = 10;
 
@@ -26,6 +28,7 @@ cases![
     the_sweep_after_a_killed_agent_ends_the_connection_of_half_a_head,
     the_sweep_after_a_killed_agent_removes_its_interfaces,
     a_connection_of_whose_head_the_rest_has_come_outlives_the_agent,
+    an_agent_whose_interfaces_another_program_removes_ends_and_says_so,
     an_agent_whose_terminal_is_gone_stops_as_if_told_to,
     a_stopping_agent_tells_so_whoever_asks_it_for_something,
 ];
@@ -199,6 +202,17 @@ fn a_connection_of_whose_head_the_rest_has_come_outlives_the_agent(world: &World
     restart(world)?;
     client.write(&bytes)?;
     expect_status(200, &client.answer()?)
+}
+
+/// Without them it could release nothing of what it holds.
+fn an_agent_whose_interfaces_another_program_removes_ends_and_says_so(world: &World) -> Outcome {
+    world.scene.host.ip("link del rsfaas0")?;
+    let ended = world.agent.reap();
+    let log = world.agent.log_end();
+    restart(world)?;
+    check!(ended?.code() == Some(KERNEL), "it ended otherwise: {log}");
+    check!(log.contains("rsfaas0"), "it does not say why: {log}");
+    Ok(())
 }
 
 fn an_agent_whose_terminal_is_gone_stops_as_if_told_to(world: &World) -> Outcome {
