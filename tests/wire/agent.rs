@@ -5,7 +5,10 @@ use std::{
     fs,
     path::PathBuf,
     process::{Child, Command, Output, Stdio},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use nix::{
@@ -32,6 +35,8 @@ pub(crate) struct Agent {
     /// Where it attaches its programs: `attach` in its configuration.
     attach: String,
     process: Mutex<Option<Child>>,
+    /// Whether it was started as most tests need it.
+    as_usual: AtomicBool,
 }
 
 impl Agent {
@@ -44,6 +49,7 @@ impl Agent {
             faas_cli: containers.faas_cli(),
             attach: std::env::var("RSFAAS_ATTACH").unwrap_or_else(|_| "tc".into()),
             process: Mutex::new(None),
+            as_usual: AtomicBool::new(false),
         })
     }
 
@@ -74,6 +80,8 @@ impl Agent {
     }
 
     fn start_as(&self, scene: &Scene, by: &[&str], port: u16, lines: &str) -> Outcome {
+        let as_usual = by.is_empty() && port == PORT && lines == LINGERING;
+        self.as_usual.store(as_usual, Relaxed);
         let config = self.folder.join("agent.toml");
         let text = format!(
             "port = {port}\nstate_dir = {:?}\ncontrol_socket = {:?}\nfaas_cli = {:?}\nattach = {:?}\n{lines}",
@@ -169,6 +177,11 @@ impl Agent {
             .arg(&config)
             .env("OPENFAAS_CONFIG", &self.folder)
             .output()?)
+    }
+
+    /// Whether its last start was one that most tests need.
+    pub(crate) fn is_as_usual(&self) -> bool {
+        self.as_usual.load(Relaxed)
     }
 
     /// Whether its process is there still.

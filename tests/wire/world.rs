@@ -1,7 +1,10 @@
 //! What a test gets, and what most tests ask for.
 use std::{fs::File, path::PathBuf};
 
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::{
+    resource::{Resource, getrlimit, setrlimit},
+    signal::Signal,
+};
 use rsfaas::{seal::FILE_NAME, state::StateDir};
 use rsfaas_shim::Refusal;
 
@@ -70,6 +73,11 @@ impl World {
 
     /// Whatever a test that has failed left behind: the agent runs as most tests need it, with nothing unlocked.
     pub(crate) fn recover(&self) -> Outcome {
+        // What it holds it judges itself, if it can: without it the clients would bring their keys to the gateway.
+        let _ = self.agent.signal(Signal::SIGCONT);
+        if self.agent.is_as_usual() && self.agent.lock_all().is_ok() {
+            return Ok(());
+        }
         // It may have ended by itself.
         let _ = self.agent.kill();
         self.containers.clear()?;
