@@ -47,7 +47,7 @@ pub(crate) fn spot_ethernet(ctx: TcContext) -> i32 {
     match packet::parse(&ctx, Link::Ethernet, Direction::ToGateway) {
         Parsed::Segment(segment) => spot(&ctx, segment).at_tc(),
         // All other answers are watched as they leave.
-        Parsed::OtherWay => watch_instead(&ctx, turn::is_watched_at_ingress),
+        Parsed::OtherWay => watch_instead(&ctx, turn::is_leaving),
         Parsed::NotOurs => Verdict::Pass.at_tc(),
     }
 }
@@ -66,7 +66,7 @@ pub(crate) fn spot_loopback(ctx: TcContext) -> i32 {
 /// TC ingress of interfaces where XDP spots.
 #[classifier]
 pub(crate) fn answer_ethernet(ctx: TcContext) -> i32 {
-    watch_instead(&ctx, turn::is_watched_at_ingress)
+    watch_instead(&ctx, turn::is_leaving)
 }
 
 /// Hands over what comes from the gateway, if it is to be watched where it comes in: both in one would need more than a

@@ -255,20 +255,6 @@ pub(crate) fn is_leaving(segment: &Segment) -> bool {
     }
 }
 
-/// Whether what the gateway sends on a segment's connection is watched where it comes in: that of connections whose
-/// requests leave this host, which goes out nowhere, and of those that the agent has. Other programs may redirect it past
-/// every egress hook; what is watched twice is told once.
-#[inline(always)]
-pub(crate) fn is_watched_at_ingress(segment: &Segment) -> bool {
-    match noted(segment) {
-        Some(start) => {
-            start.is_leaving != 0
-                || start.may_be_held != 0 && FLOWS.get_ptr(&segment.flow).is_some()
-        }
-        None => FLOWS.get_ptr(&segment.flow).is_some(),
-    }
-}
-
 #[inline(always)]
 fn set(segment: &Segment, next: u32, reached: u32, may_be_held: bool) {
     let start = Start {

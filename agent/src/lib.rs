@@ -31,6 +31,8 @@ pub mod lease;
 #[path = "../tests/support/little_memory.rs"]
 mod little_memory;
 #[cfg(feature = "host")]
+mod lock;
+#[cfg(feature = "host")]
 pub mod memory_protection;
 #[cfg(feature = "host")]
 mod not_found;

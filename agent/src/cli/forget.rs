@@ -11,13 +11,14 @@ use super::{
 use crate::{
     config::Config,
     control,
+    image::Engine,
     state::{Rebuild, SealedFunction, StateDir, StateError},
 };
 
 /// Take a sealed function off the agent's list, without its key: before or after `faas-cli remove NAME`.
 ///
 /// Its record goes, its leases end, and its containers, parked or unlocked, are removed; where no agent runs, what one
-/// has left of any function is. The locked function stays deployed: `faas-cli remove NAME` removes it. The sealed file
+/// has left of any function is (a function with `--rebuild image` is refused then). The locked function stays deployed: `faas-cli remove NAME` removes it. The sealed file
 /// stays where it is; with its key, `rsfaas open` shows what is in it and `rsfaas unseal` gives the plain function back.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -44,27 +45,32 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     state.check_writable()?;
     let is_agent_there =
         is_served(&config.control_socket, name)? || control::is_answered(&config.control_socket);
-    if !is_agent_there
-        && sealed
-            .as_ref()
-            .is_some_and(|record| record.rebuild == Rebuild::Image)
-    {
+    let by_image = sealed
+        .as_ref()
+        .filter(|record| record.rebuild == Rebuild::Image);
+    if by_image.is_some() && !is_agent_there {
         let message = format!(
             "{name} is rebuilt by image, and an agent that died may have left one with the handler in it: start the agent, \
              which looks for it, then forget {name}"
         );
         return Err(Failure::new(Exit::NoAgent, message));
     }
+    if by_image.is_some() {
+        wait_for(async { Ok(Engine::connect().await.map(drop)?) })?;
+    }
     state.unregister(name)?;
     let containers = remove_containers(&config, name);
     // Whatever became of those: nobody looks for images once the record is gone.
-    let images = remove_images(&config, &state, sealed.as_ref());
+    let images = remove_images(&config, &state, by_image);
     if let (Err(_), Err(error)) = (&containers, &images) {
         tell!("warning: {name}: its images with its handler may be left: {error}");
     }
     for (what, removed) in [
         ("containers", containers),
-        ("images with its handler", images),
+        (
+            "images with its handler (rsfaas-lease-... beside its own)",
+            images,
+        ),
     ] {
         removed.map_err(|error| {
             let message =
@@ -102,9 +108,9 @@ fn is_known(state: &StateDir, name: &str) -> Result<bool, StateError> {
 fn remove_images(
     config: &Config,
     state: &StateDir,
-    sealed: Option<&SealedFunction>,
+    by_image: Option<&SealedFunction>,
 ) -> Result<(), Failure> {
-    let Some(record) = sealed.filter(|record| record.rebuild == Rebuild::Image) else {
+    let Some(record) = by_image else {
         return Ok(());
     };
     let images = LeaseImages {

@@ -97,13 +97,16 @@ impl LeaseImages<'_> {
         purged.map_err(|error: ImageError| error.into())
     }
 
-    /// Whether another function of this host that is rebuilt so has the same repository.
+    /// Whether another function of this host that is rebuilt so has the same repository, or may have.
     fn are_others(&self, record: &SealedFunction, base: &Reference) -> bool {
-        let records = self.state.all().into_iter().flatten().flatten();
-        let mut others = records.filter(|it| it.name != record.name);
-        others.any(|other| {
-            let image = Reference::parse(&other.base_image);
-            other.rebuild == Rebuild::Image && image.is_beside(base)
+        let records = self.state.all().and_then(|all| all.into_iter().collect());
+        // Of one that cannot be read it is not known.
+        records.map_or(true, |records: Vec<SealedFunction>| {
+            let mut others = records.iter().filter(|it| it.name != record.name);
+            others.any(|other| {
+                let image = Reference::parse(&other.base_image);
+                other.rebuild == Rebuild::Image && image.is_beside(base)
+            })
         })
     }
 }

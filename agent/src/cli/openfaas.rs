@@ -4,6 +4,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use tokio::runtime::Builder;
+
 use super::{
     exit::{Exit, Failure},
     lease_images::LeaseImages,
@@ -181,12 +183,26 @@ fn usual(folder: &Path) -> PathBuf {
 
 /// Runs work that waits for others.
 pub(super) fn wait_for<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    tokio::runtime::Builder::new_current_thread()
+    run(&mut Builder::new_current_thread(), work)
+}
+
+/// The same for work that holds signals back at times: no other thread takes them meanwhile.
+pub(super) fn wait_for_without_signals<T>(
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let mut runtime = Builder::new_current_thread();
+    runtime.on_thread_start(|| {
+        let _ = leave_to_others();
+    });
+    run(&mut runtime, work)
+}
+
+fn run<T>(
+    runtime: &mut Builder,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    runtime
         .enable_all()
-        // The thread that does the work may have them held back: then no other one takes them.
-        .on_thread_start(|| {
-            let _ = leave_to_others();
-        })
         .build()
         .map_err(|error| Failure::new(Exit::Unexpected, error))?
         .block_on(work)
@@ -213,7 +229,7 @@ mod tests {
 
         let holds = || SigSet::thread_get_mask().unwrap().contains(Signal::SIGTERM);
         let work = async { Ok((holds(), tokio::task::spawn_blocking(holds).await.unwrap())) };
-        assert_eq!(wait_for(work).unwrap(), (false, true));
+        assert_eq!(wait_for_without_signals(work).unwrap(), (false, true));
     }
 
     #[test]

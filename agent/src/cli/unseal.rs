@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use super::{
     exit::{Exit, Failure},
     key_file::KeyFile,
-    openfaas::{Setting, Stack, wait_for},
+    openfaas::{Setting, Stack, wait_for_without_signals},
     signals::DeferredSignals,
     unserved::{is_served, wait_until_unserved},
 };
@@ -35,7 +35,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let setting = args.stack.read()?;
     let key = args.key.read()?;
-    wait_for(async {
+    wait_for_without_signals(async {
         // The gateway is asked with the login before anything is changed.
         let deployed = setting.deployed_images().await?;
         // Without it no function could be built once it is plain, and none would serve until then.
@@ -104,18 +104,20 @@ async fn give_back(
     let name = &function.name;
     let record = setting.state.function(name).ok().flatten();
     setting.state.unregister(name)?;
+    let unserved = wait_until_unserved(&setting.control_socket, name).await;
+    // Whatever became of that: nobody looks for images once the record is gone.
+    if let Some(record) = record.filter(|record| record.rebuild == Rebuild::Image)
+        && let Err(error) = setting.lease_images().remove(&record, true).await
+    {
+        tell!("warning: {name}: images of its leases may be left: {error}");
+    }
     // At the end of a lease the agent replaces the sealed file, which would come back.
-    wait_until_unserved(&setting.control_socket, name).await?;
+    unserved?;
     remove_sealed(&function.handler)?;
     if outcome == Outcome::Already {
         tell!("{name}: the handler folder is plain already");
     } else {
         tell!("{name}: the handler folder is plain again");
-    }
-    if let Some(record) = record.filter(|record| record.rebuild == Rebuild::Image)
-        && let Err(error) = setting.lease_images().remove(&record, true).await
-    {
-        tell!("warning: {name}: images of its leases may be left: {error}");
     }
     for step in ["build", "push", "deploy"] {
         tell!("{name}: faas-cli {step}");

@@ -38,6 +38,8 @@ pub(super) struct Registry {
     is_behind: bool,
     /// What is said of it already.
     told: BTreeSet<String>,
+    /// Functions that could not be started at the last look: that was told.
+    not_started: BTreeSet<String>,
 }
 
 struct Served {
@@ -56,6 +58,7 @@ impl Registry {
             drivers: JoinSet::new(),
             is_behind: false,
             told: BTreeSet::new(),
+            not_started: BTreeSet::new(),
         }
     }
 
@@ -130,15 +133,19 @@ impl Registry {
                 && let Err(error) = self.start(record.clone())
             {
                 self.is_behind = true;
-                if !self.listing.is_left(name) {
+                if !self.not_started.contains(name) {
                     tracing::error!(function = name, %error, "a function is not served until it can be");
                 }
-                not_started.insert(name.as_str());
+                not_started.insert(name.clone());
             }
         }
-        for name in records.unknown().chain(not_started.iter().copied()) {
+        for name in records
+            .unknown()
+            .chain(not_started.iter().map(String::as_str))
+        {
             if !self.functions.contains_key(name)
                 && let Err(error) = self.listing.hold(name)
+                && !self.not_started.contains(name)
             {
                 tracing::error!(function = name, %error, "requests for a function are not held");
             }
@@ -147,6 +154,7 @@ impl Registry {
         for function in self.listing.settle(is_unknown) {
             tracing::info!(function, "no longer served");
         }
+        self.not_started = not_started;
         Ok(())
     }
 

@@ -57,10 +57,26 @@ impl Storage {
         }
     }
 
+    /// The same, known to have folders of these layers: a socket may be another host's, forwarded, and then none of them is
+    /// on this one.
+    pub(super) fn with_layers(self, layers: &HashSet<String>) -> Self {
+        let folder = self.root.join(match self.driver.as_str() {
+            "vfs" => "vfs/dir",
+            driver => driver,
+        });
+        // What may not be looked at is not known to be elsewhere.
+        let is_there = |layer: &String| folder.join(layer).try_exists().unwrap_or(true);
+        let are_here = layers.is_empty() || layers.iter().any(is_there);
+        Self {
+            is_here: self.is_here && (self.in_containerd || are_here),
+            ..self
+        }
+    }
+
     /// Why a search of the folder would prove nothing, where it would not.
     pub(super) fn unsearchable(&self) -> Option<String> {
         if !self.is_here {
-            Some("since DOCKER_HOST names an engine that may be another host's".to_owned())
+            Some("since the engine may be another host's (DOCKER_HOST)".to_owned())
         } else if !self.in_containerd && !IN_FOLDERS.contains(&self.driver.as_str()) {
             let driver = &self.driver;
             Some(format!(

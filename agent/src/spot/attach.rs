@@ -8,9 +8,8 @@ use aya::{
     },
     util::KernelVersion,
 };
-use nix::net::if_::if_nametoindex;
 
-use super::{Attach, Hook, Interface, SpotError, clsact, hook};
+use super::{Attach, Hook, Interface, SpotError, clsact, hook, tc::Tc};
 use crate::chain;
 
 /// Ingress of interfaces with an Ethernet header.
@@ -48,13 +47,6 @@ pub(super) struct Attached {
     tc: Vec<Tc>,
 }
 
-/// A program at TC.
-struct Tc {
-    program: &'static str,
-    at: TcAttachType,
-    link: SchedClassifierLinkId,
-}
-
 impl Attached {
     /// Attaches them. What is in the way of XDP is logged, and TC taken.
     pub(super) fn to(
@@ -75,7 +67,7 @@ impl Attached {
         };
         for (program, at) in at_tc_beside(interface, hook) {
             match at_tc(ebpf, program, &interface.name, at) {
-                Ok(link) => attached.tc.push(Tc { program, at, link }),
+                Ok(link) => attached.tc.push(Tc::new(program, at, link)),
                 Err(error) => {
                     // Left there, the others would be in the way of the next attempt.
                     attached.detach(ebpf);
@@ -86,18 +78,16 @@ impl Attached {
         Ok(attached)
     }
 
-    /// Whether they are where they were attached: before Linux 6.6 other programs may take them away, or put theirs before.
-    pub(super) fn are_in_place(&self) -> bool {
-        let index = self.interface.index;
-        let is_in_place = |tc: &Tc| {
-            clsact::is_in_place(index, tc.at).unwrap_or_else(|error| {
-                tracing::debug!(interface = self.interface.name, %error, "its filters");
-                true
-            })
-        };
-        self.tc.iter().all(is_in_place)
-            // It has just gone.
-            || if_nametoindex(self.interface.name.as_str()) != Ok(index)
+    /// Attaches those at TC again that others have taken away, or put theirs before.
+    pub(super) fn restore(&mut self, ebpf: &mut Ebpf) {
+        for tc in &mut self.tc {
+            tc.restore(ebpf, &self.interface.name, self.interface.index);
+        }
+    }
+
+    /// Whether every program is attached that was to be.
+    pub(super) fn is_whole(&self) -> bool {
+        self.tc.iter().all(Tc::is_attached)
     }
 
     /// Lets go of them. With an interface that is gone the kernel has detached them already, and only
@@ -127,14 +117,7 @@ fn at_tc_beside(interface: &Interface, hook: Hook) -> Vec<(&'static str, TcAttac
     ]
 }
 
-impl Tc {
-    fn detach(self, ebpf: &mut Ebpf) -> Result<(), SpotError> {
-        let program = classifier(ebpf, self.program)?;
-        detached(self.program, program.detach(self.link))
-    }
-}
-
-fn note(interface: &str, result: Result<(), SpotError>) {
+pub(super) fn note(interface: &str, result: Result<(), SpotError>) {
     if let Err(error) = result {
         tracing::debug!(interface, %error, "already detached");
     }
@@ -243,7 +226,10 @@ pub fn detach_left() -> Result<(), SpotError> {
     clsact::detach_left(&ANYWHERE)
 }
 
-fn detached(name: &'static str, result: Result<(), ProgramError>) -> Result<(), SpotError> {
+pub(super) fn detached(
+    name: &'static str,
+    result: Result<(), ProgramError>,
+) -> Result<(), SpotError> {
     result.map_err(|source| refused(name, source))
 }
 

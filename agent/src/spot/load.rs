@@ -8,12 +8,15 @@ use aya::{
     programs::{SchedClassifier, TcAttachType, TestRun as _, TestRunOptions, Xdp},
 };
 
+use nix::net::if_::if_nametoindex;
+
 use super::{
     AdmissionKey, Admissions, Attach, Counters, Flows, Hook, Interface, Names, ProgramLog,
     ReleaseSign, SpotError,
     attach::{self, Attached, LEAVING, SPOT, WATCH},
     automaton,
     tables::take_map,
+    tc::Tc,
 };
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../target/artifacts/spotter.o");
@@ -35,10 +38,10 @@ pub struct Options {
 
 /// The loaded programs; dropping it detaches them and everything passes again.
 pub struct Spotter {
-    ebpf: Ebpf,
+    pub(super) ebpf: Ebpf,
     pub(super) attached: BTreeMap<u32, Attached>,
-    /// Where programs could not be attached anew, by index, and what was asked for there.
-    pub(super) lost: BTreeMap<u32, (Interface, Attach)>,
+    /// What sends released frames on, and the name and index of the interface where it is.
+    pub(super) release: Option<(String, u32, Tc)>,
     /// The last interface at which it was looked whether they are in place.
     pub(super) looked_at: u32,
 }
@@ -77,7 +80,7 @@ impl Spotter {
         Ok(Self {
             ebpf,
             attached: BTreeMap::new(),
-            lost: BTreeMap::new(),
+            release: None,
             looked_at: 0,
         })
     }
@@ -102,7 +105,6 @@ impl Spotter {
         let attached = Attached::to(&mut self.ebpf, interface, wanted)?;
         let hook = attached.hook;
         self.attached.insert(interface.index, attached);
-        self.lost.remove(&interface.index);
         Ok(hook)
     }
 
@@ -111,12 +113,16 @@ impl Spotter {
     /// # Errors
     /// When the kernel refuses.
     pub fn attach_release(&mut self, interface: &str) -> Result<(), SpotError> {
-        attach::at_tc(&mut self.ebpf, RELEASE, interface, TcAttachType::Ingress).map(drop)
+        let at = TcAttachType::Ingress;
+        let link = attach::at_tc(&mut self.ebpf, RELEASE, interface, at)?;
+        let index =
+            if_nametoindex(interface).map_err(|error| SpotError::Netlink(error.to_string()))?;
+        self.release = Some((interface.to_owned(), index, Tc::new(RELEASE, at, link)));
+        Ok(())
     }
 
     /// Forgets an interface that has gone.
     pub fn detach(&mut self, index: u32) {
-        self.lost.remove(&index);
         if let Some(attached) = self.attached.remove(&index) {
             attached.detach(&mut self.ebpf);
         }
@@ -126,6 +132,7 @@ impl Spotter {
     pub fn interfaces(&self) -> impl Iterator<Item = (&str, Hook)> {
         self.attached
             .values()
+            .filter(|attached| attached.is_whole())
             .map(|attached| (attached.interface.name.as_str(), attached.hook))
     }
 

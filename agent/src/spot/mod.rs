@@ -27,6 +27,8 @@ mod restore;
 mod sign;
 #[cfg(feature = "host")]
 mod tables;
+#[cfg(feature = "host")]
+mod tc;
 
 #[cfg(feature = "host")]
 pub use admissions::{AdmissionKey, Admissions, HeadName, Known};

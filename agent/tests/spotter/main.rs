@@ -27,7 +27,6 @@ mod admissions;
 mod flows;
 mod frames;
 mod headers;
-mod ingress;
 mod load;
 mod loopback;
 #[path = "../support/packet.rs"]

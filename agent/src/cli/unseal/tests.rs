@@ -93,7 +93,7 @@ impl Project {
         };
         let (setting, key) = (args.stack.read()?, args.key.read()?);
         let deployed = [("f".to_owned(), image.to_owned())].into();
-        wait_for(unseal_all(&setting, &key, &deployed))
+        wait_for_without_signals(unseal_all(&setting, &key, &deployed))
     }
 
     /// An agent with an open lease: once the function is not registered any more, it replaces the sealed file a

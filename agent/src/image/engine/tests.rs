@@ -144,3 +144,18 @@ fn a_folder_of_another_host_is_not_this_ones() {
         assert!(why.contains("DOCKER_HOST"), "{why}");
     }
 }
+
+#[test]
+fn an_engine_whose_layers_are_not_here_is_another_hosts() {
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir_all(root.path().join("overlay2/abc")).unwrap();
+    let with = |layers: &[&str]| {
+        let mut here = storage("overlay2", EXT, Some("unix:///run/forwarded.sock"));
+        here.root = root.path().to_owned();
+        let layers = layers.iter().map(|layer| (*layer).to_owned()).collect();
+        here.with_layers(&layers).unsearchable()
+    };
+    assert_eq!(with(&[]), None, "nothing is known of any");
+    assert_eq!(with(&["abc", "def"]), None);
+    assert!(with(&["def"]).unwrap().contains("another host's"));
+}

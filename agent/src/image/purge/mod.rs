@@ -92,7 +92,8 @@ impl Purge<'_> {
             self.engine.wait_unused(&image, PATIENCE).await?;
             self.engine.remove(&image).await?;
         }
-        let storage = self.engine.storage().await?;
+        let base = self.base_layers().await?;
+        let storage = self.engine.storage().await?.with_layers(&base);
         if storage.in_containerd {
             purged.left.push(Leftover {
                 what: "whatever builds have left in containerd's own folder, where this engine keeps images: it \
@@ -110,7 +111,7 @@ impl Purge<'_> {
             purged.left.push(unsearched(&storage, why));
         }
         if storage.is_here {
-            self.search(&storage, why.is_none(), purged).await?;
+            self.search(&storage, &base, why.is_none(), purged).await?;
         }
         Ok(())
     }
@@ -119,12 +120,12 @@ impl Purge<'_> {
     async fn search(
         &self,
         storage: &Storage,
+        base: &HashSet<String>,
         is_all: bool,
         purged: &mut Purged,
     ) -> Result<(), ImageError> {
         let root = &storage.root;
-        let base = self.base_layers().await?;
-        let Some(mut search) = self.look(root, &base).await else {
+        let Some(mut search) = self.look(root, base).await else {
             if is_all {
                 purged
                     .left
@@ -137,7 +138,7 @@ impl Purge<'_> {
             if let Err(error) = self.clean(&found).await {
                 tracing::warn!(%error, "the builder's cache was not cleaned");
             }
-            search = self.look(root, &base).await.unwrap_or(search);
+            search = self.look(root, base).await.unwrap_or(search);
         }
         if !search.found.is_empty() {
             self.tell(search, purged).await?;

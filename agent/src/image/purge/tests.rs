@@ -37,7 +37,11 @@ async fn searched(driver: &str) -> Purged {
     let storage = Storage::of(info, None);
     let mut purged = Purged::default();
     let is_all = storage.unsearchable().is_none();
-    purge.search(&storage, is_all, &mut purged).await.unwrap();
+    let base = HashSet::new();
+    purge
+        .search(&storage, &base, is_all, &mut purged)
+        .await
+        .unwrap();
     purged
 }
 

@@ -8,6 +8,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+
 use super::{Archive, ArchiveError, Content, Entry, TEMP_PREFIX};
 
 /// What is to happen to a file that is there already.
@@ -93,10 +95,11 @@ impl Archive {
         owner: Option<Owner>,
         which: impl Fn(&Path) -> bool,
     ) -> Result<(), ArchiveError> {
+        let opened = fs::File::open(root).map_err(ArchiveError::io(root))?;
         for entry in self.entries().rev() {
             if entry.content == Content::Folder && which(entry.path) {
-                let path = root.join(entry.path);
-                settle(&path, entry.mode, owner).map_err(ArchiveError::io(&path))?;
+                settle(&opened, entry.path, entry.mode, owner)
+                    .map_err(ArchiveError::io(&root.join(entry.path)))?;
             }
         }
         Ok(())
@@ -177,12 +180,16 @@ fn write(path: &Path, entry: Entry<'_>) -> io::Result<()> {
     }
 }
 
-/// A folder's owner and mode. Somebody else may have put a link in its place meanwhile.
-fn settle(path: &Path, mode: u32, owner: Option<Owner>) -> io::Result<()> {
-    let folder = fs::OpenOptions::new()
-        .read(true)
-        .custom_flags(nix::libc::O_DIRECTORY | nix::libc::O_NOFOLLOW)
-        .open(path)?;
+/// A folder's owner and mode. Somebody else may have put a link in the place of any part of its path meanwhile.
+fn settle(root: &fs::File, path: &Path, mode: u32, owner: Option<Owner>) -> io::Result<()> {
+    let folder = openat2(
+        root,
+        path,
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+        ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS,
+    )?;
+    let folder = fs::File::from(folder);
     let status = folder.metadata()?;
     if let Some(Owner { uid, gid }) =
         owner.filter(|it| (it.uid, it.gid) != (status.uid(), status.gid()))

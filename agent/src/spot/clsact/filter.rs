@@ -4,7 +4,7 @@ use std::io;
 use aya::programs::TcAttachType;
 use rtnetlink::packet_route::{
     RouteNetlinkMessage,
-    tc::{TcHandle, TcMessage},
+    tc::{TcAttribute, TcHandle, TcMessage},
 };
 
 use super::{HANDLE, dump::dump};
@@ -37,6 +37,8 @@ fn list(interface: u32, hook: TcAttachType) -> io::Result<Vec<Filter>> {
         },
         ..TcHandle::CLSACT
     };
+    // In others are the filters to which some of it lead.
+    question.attributes.push(TcAttribute::Chain(0));
     let mut filters = Vec::new();
     dump(RouteNetlinkMessage::GetTrafficFilter(question), |message| {
         filters.extend(Filter::read(message.payload()));
