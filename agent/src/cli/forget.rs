@@ -67,10 +67,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
     for (what, removed) in [
         ("containers", containers),
-        (
-            "images with its handler (rsfaas-lease-... beside its own)",
-            images,
-        ),
+        ("images with its handler", images),
     ] {
         removed.map_err(|error| {
             let message =
