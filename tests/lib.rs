@@ -4,4 +4,5 @@ pub mod bpf;
 pub mod canary;
 pub mod check;
 pub mod random;
+pub mod status;
 pub mod unit;

@@ -42,7 +42,7 @@ pub enum Reply {
 }
 
 /// The agent's state.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// The agent's version.
     pub version: String,

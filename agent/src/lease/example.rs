@@ -25,7 +25,7 @@ pub(crate) fn locked(name: &str) -> FunctionStatus {
 }
 
 /// A connection from a port.
-pub(super) fn flow(port: u16) -> FlowKey {
+pub(crate) fn flow(port: u16) -> FlowKey {
     FlowKey {
         source: [0; 16],
         destination: [0; 16],

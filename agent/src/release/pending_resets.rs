@@ -142,15 +142,7 @@ fn packet_in(slot: &[u8]) -> Option<Frame> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn flow(source_port: u16) -> FlowKey {
-        FlowKey {
-            source: [1; 16],
-            destination: [2; 16],
-            source_port,
-            destination_port: 8080,
-        }
-    }
+    use crate::lease::example::flow;
 
     /// An IPv4 header to an address of no network, with a byte behind it.
     fn reset(last: u8) -> Frame {

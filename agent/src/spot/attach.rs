@@ -97,7 +97,7 @@ impl Attached {
             let result = xdp(ebpf).and_then(|program| detached(XDP, program.detach(link)));
             note(&self.interface.name, result);
         }
-        for tc in self.tc {
+        for mut tc in self.tc {
             note(&self.interface.name, tc.detach(ebpf));
         }
     }

@@ -37,8 +37,9 @@ impl Tc {
         self.link.is_some()
     }
 
-    pub(super) fn detach(self, ebpf: &mut Ebpf) -> Result<(), SpotError> {
-        let Some(link) = self.link else {
+    /// Lets go of it, where it is attached.
+    pub(super) fn detach(&mut self, ebpf: &mut Ebpf) -> Result<(), SpotError> {
+        let Some(link) = self.link.take() else {
             return Ok(());
         };
         let program = classifier(ebpf, self.program)?;
@@ -60,11 +61,7 @@ impl Tc {
                 "another program has taken the spotter's away, or has put its own before; attaching it again"
             );
         }
-        if let Some(link) = self.link.take() {
-            let result = classifier(ebpf, program)
-                .and_then(|classifier| detached(program, classifier.detach(link)));
-            note(interface, result);
-        }
+        note(interface, self.detach(ebpf));
         match at_tc(ebpf, program, interface, self.at) {
             Ok(link) => {
                 if !is_known {

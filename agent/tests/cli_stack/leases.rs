@@ -1,6 +1,5 @@
 //! Images with the handler in them that leases have left, of a function that is not rebuilt by image any more.
 use std::{
-    collections::BTreeMap,
     fs,
     io::{BufRead as _, BufReader, Write as _},
     os::unix::net::UnixListener,
@@ -10,7 +9,6 @@ use std::{
 
 use rsfaas::{
     control::{Reply, Status},
-    memory_protection::Swap,
     state::{Rebuild, SealedFunction},
 };
 
@@ -95,15 +93,9 @@ fn those_that_may_be_another_functions_stay_for_its_agent() {
 fn agent(project: &Project) {
     let listener = UnixListener::bind(project.path("agent.sock")).unwrap();
     let status = Status {
-        version: String::new(),
         pid: 1,
         port: 8080,
-        interfaces: Vec::new(),
-        swap: Swap::default(),
-        functions: Vec::new(),
-        busy: Vec::new(),
-        counters: BTreeMap::new(),
-        timelines: Vec::new(),
+        ..Status::default()
     };
     let mut answer = serde_json::to_vec(&Reply::Status(Box::new(status))).unwrap();
     answer.push(b'\n');

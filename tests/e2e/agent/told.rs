@@ -2,6 +2,7 @@
 use std::{fs, path::PathBuf, process::Command};
 
 use rsfaas::control::{self, Reply};
+use rsfaas_tests::status::function;
 use serde_json::Value;
 
 use super::Agent;
@@ -30,11 +31,7 @@ impl Agent {
     /// What it says of one function.
     pub(crate) fn function(&self, name: &str) -> Result<Value, Error> {
         let status = self.status()?;
-        status["functions"]
-            .as_array()
-            .and_then(|functions| functions.iter().find(|function| function["name"] == name))
-            .cloned()
-            .ok_or_else(|| Error(format!("{name} is not served: {status}")))
+        function(&status, name).ok_or_else(|| Error(format!("{name} is not served: {status}")))
     }
 
     /// How often a function was unlocked.

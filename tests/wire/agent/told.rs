@@ -1,5 +1,6 @@
 //! What the agent tells of itself, and waiting for it.
 use rsfaas::control::{self, Reply};
+use rsfaas_tests::status::function;
 use serde_json::Value;
 
 use super::Agent;
@@ -57,11 +58,7 @@ impl Agent {
     /// What it says of one function.
     pub(crate) fn function(&self, name: &str) -> Outcome<Value> {
         let status = self.status()?;
-        status["functions"]
-            .as_array()
-            .and_then(|functions| functions.iter().find(|function| function["name"] == name))
-            .cloned()
-            .ok_or_else(|| Error(format!("{name} is not served: {status}")))
+        function(&status, name).ok_or_else(|| Error(format!("{name} is not served: {status}")))
     }
 }
 

@@ -16,6 +16,7 @@ use nix::{
     },
     unistd::Pid,
 };
+use rsfaas_tests::status::function;
 use serde_json::Value;
 
 use super::{PATIENCE, parse};
@@ -152,10 +153,7 @@ impl Agent {
     /// What it says of a function.
     pub(crate) fn function(&self, name: &str) -> Result<Value, Error> {
         let status = self.status()?;
-        status["functions"]
-            .as_array()
-            .and_then(|functions| functions.iter().find(|function| function["name"] == name))
-            .cloned()
+        function(&status, name)
             .ok_or_else(|| Error::NotSeen(format!("{name} among the agent's functions")))
     }
 

@@ -1,7 +1,5 @@
-use std::collections::BTreeMap;
-
 use super::*;
-use crate::{lease::example, memory_protection::Swap, rebuild::ParkedStatus};
+use crate::{lease::example, rebuild::ParkedStatus};
 
 #[test]
 fn what_the_agent_refuses_has_the_code_of_its_reason() {
@@ -114,12 +112,7 @@ fn status() -> Status {
         version: "1".into(),
         pid: 1,
         port: 8080,
-        interfaces: Vec::new(),
-        swap: Swap::default(),
-        functions: Vec::new(),
-        busy: Vec::new(),
-        counters: BTreeMap::new(),
-        timelines: Vec::new(),
+        ..Status::default()
     }
 }
 

@@ -47,15 +47,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-
-    fn flow(source_port: u16) -> FlowKey {
-        FlowKey {
-            source: [1; 16],
-            destination: [2; 16],
-            source_port,
-            destination_port: 8080,
-        }
-    }
+    use crate::lease::example::flow;
 
     #[test]
     fn connections_are_due_in_the_order_of_their_times_and_once() {
