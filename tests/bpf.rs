@@ -1,7 +1,7 @@
 //! bpf(2) as it is, so that tests and searches share nothing with what the agent loads its programs with.
 use std::{
     io,
-    os::fd::{FromRawFd as _, OwnedFd},
+    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
 };
 
 use nix::libc;
@@ -21,10 +21,16 @@ pub enum Command {
     ProgramLoad = 5,
     /// Runs a program on a packet.
     ProgramRun = 10,
+    /// Opens a program.
+    ProgramById = 13,
     /// Opens a map.
     MapById = 14,
     /// Attaches a program.
     LinkCreate = 28,
+    /// Puts another program into an attached one's place.
+    LinkUpdate = 29,
+    /// Opens what attaches a program.
+    LinkById = 30,
     /// Counts what programs do.
     EnableStats = 32,
 }
@@ -75,6 +81,37 @@ pub fn count_runs() -> io::Result<OwnedFd> {
     const RUN_TIME: u32 = 0;
     // SAFETY: the attributes are a number, and the command gives a descriptor.
     unsafe { descriptor(Command::EnableStats, &mut words(&[RUN_TIME])) }
+}
+
+/// What attaches a program, by its number.
+///
+/// # Errors
+/// When there is none.
+pub fn link(number: u32) -> io::Result<OwnedFd> {
+    // SAFETY: the attributes are a number, and the command gives a descriptor.
+    unsafe { descriptor(Command::LinkById, &mut words(&[number])) }
+}
+
+/// A program, by its number.
+///
+/// # Errors
+/// When there is none.
+pub fn program(number: u32) -> io::Result<OwnedFd> {
+    // SAFETY: the attributes are a number, and the command gives a descriptor.
+    unsafe { descriptor(Command::ProgramById, &mut words(&[number])) }
+}
+
+/// Puts a program into the place of the one that is attached there.
+///
+/// # Errors
+/// When another is, or the kernel refuses.
+pub fn replace(link: &OwnedFd, attached: &OwnedFd, by: &OwnedFd) -> io::Result<()> {
+    /// `BPF_F_REPLACE`.
+    const ONLY_IF: u32 = 4;
+    let number = |descriptor: &OwnedFd| descriptor.as_raw_fd() as u32;
+    let mut attributes = words(&[number(link), number(by), ONLY_IF, number(attached)]);
+    // SAFETY: the attributes are numbers.
+    unsafe { call(Command::LinkUpdate, &mut attributes) }.map(drop)
 }
 
 /// Calls a command that gives a descriptor.

@@ -44,7 +44,9 @@ pub(super) enum Body {
     Chunked,
     /// The head is not whole: what comes of it will tell.
     Unknown,
-    /// No HTTP any more, or not to be told: an upgrade, `CONNECT`, contradictory headers.
+    /// So many bytes, behind which another protocol may follow, once the gateway has agreed to that (RFC 9110, section 7.8).
+    BeforeUpgrade(u64),
+    /// No HTTP any more, or not to be told: `CONNECT`, contradictory headers.
     Opaque,
 }
 
@@ -278,9 +280,19 @@ fn header(line: &[u8]) -> Option<Header<'_>> {
 
 /// How the body is framed (RFC 9112, section 6.3), in some bytes with this request line.
 fn body(bytes: &[u8], line: &RequestLine, headers: &[Header<'_>]) -> Body {
-    if &bytes[line.method.clone()] == b"CONNECT" || values(headers, "upgrade").next().is_some() {
+    if &bytes[line.method.clone()] == b"CONNECT" {
         return Body::Opaque;
     }
+    let is_upgrade = values(headers, "upgrade").next().is_some();
+    match framed(bytes, line, headers) {
+        Body::Length(length) if is_upgrade => Body::BeforeUpgrade(length),
+        _ if is_upgrade => Body::Opaque,
+        body => body,
+    }
+}
+
+/// How it is framed by its length or its encoding.
+fn framed(bytes: &[u8], line: &RequestLine, headers: &[Header<'_>]) -> Body {
     // The gateway's server does not look at it in a request of HTTP/1.0, whatever it says.
     let is_looked_at = !bytes[line.target.end..line.end].starts_with(b" HTTP/1.0");
     let mut encodings = values(headers, "transfer-encoding").filter(|_| is_looked_at);

@@ -149,7 +149,7 @@ fn a_key_pipelined_behind_a_request_for_something_else_is_served_and_taken_out(
 }
 
 /// Requests for something else and keyless ones, what the gateway answers, and whether they have a body.
-fn firsts(world: &World) -> Outcome<[(Request, u16, bool); 4]> {
+fn firsts(world: &World) -> Outcome<[(Request, u16, bool); 5]> {
     let post = |path| Request::line(&format!("POST {path} HTTP/1.1")).header("Host: gateway");
     Ok([
         (
@@ -170,6 +170,14 @@ fn firsts(world: &World) -> Outcome<[(Request, u16, bool); 4]> {
         (
             Request::to(world.a()?).body(b"0123456789abcdef0123456789abcdef"),
             423,
+            true,
+        ),
+        (
+            post("/function/other")
+                .header("Connection: Upgrade, HTTP2-Settings")
+                .header("Upgrade: h2c")
+                .body(b"[1, 2]"),
+            404,
             true,
         ),
     ])

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: measurements side by side, one module a command.
 
+mod attached;
 mod cycles;
 mod figures;
 mod memory;

@@ -17,13 +17,10 @@ use crate::{
     testbed::Testbed,
 };
 
-/// Single unlocks that the others are compared with.
-const COLD: usize = 30;
-
 /// What to do, and with which OpenFaaS.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Calls in all
+    /// Calls of each kind in all: as many alone as by several callers, since the slowest of more is slower
     #[arg(long, default_value_t = 200, value_parser = count)]
     runs: usize,
     /// Callers at a time
@@ -57,9 +54,12 @@ fn measure(options: &Options, testbed: &Testbed, project: &Project) -> Result<Va
 
     let agent = project.start_agent(0)?;
     project.seal(FUNCTION, &agent)?;
-    eprintln!("bench: {COLD} single unlocks, no container parked");
+    eprintln!(
+        "bench: {} single unlocks, no container parked",
+        options.runs
+    );
     let mut cold = Vec::new();
-    for _ in 0..COLD {
+    for _ in 0..options.runs {
         agent.wait_until_locked(FUNCTION, 0)?;
         cold.push(call()?);
     }

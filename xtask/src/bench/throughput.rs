@@ -1,17 +1,22 @@
 //! What the gateway does under load, with the agent's programs attached and without.
 //!
-//! Two turns of the same scatter by some hundredths, and a process that starts or ends changes what follows: so
-//! an agent is started before each turn, ends before those that are without it, and the two kinds alternate.
+//! Two turns of the same scatter by some hundredths, and what the machine does drifts: so turns are short and many, the
+//! two kinds alternate, and nothing but the programs changes between them.
 
 use std::{f64::consts::PI, process::Command};
 
 use serde_json::{Value, json};
 
-use super::quantile;
-use crate::{error::Error, process::output, scene::Project, testbed::Testbed};
+use super::{attached::Attached, quantile};
+use crate::{
+    error::Error,
+    process::output,
+    scene::{Agent, Project},
+    testbed::Testbed,
+};
 
 /// How long a turn is, for wrk.
-pub(super) const TURN: &str = "-d2s";
+pub(super) const TURN: &str = "-d1s";
 /// What goes before it, until caches hold what the turn needs.
 pub(super) const WARM_UP: &str = "-d1s";
 
@@ -94,9 +99,18 @@ pub(super) fn add_to(
     testbed: &Testbed,
     project: &Project,
 ) -> Result<(), Error> {
-    let with = || with_agent(testbed, project);
-    let without = || without_agent(testbed, project);
+    let agent = project.start_agent(0)?;
+    let measured = measure(pairs, testbed, &agent);
+    agent.stop()?;
+    measured?.add_to(figures)
+}
+
+fn measure(pairs: usize, testbed: &Testbed, agent: &Agent) -> Result<Ratios, Error> {
+    let attached = Attached::of(agent.pid())?;
+    let with = || turn(testbed);
+    let without = || attached.without(|| turn(testbed));
     let mut ratios = Ratios::default();
+    wrk(testbed, WARM_UP)?;
     for pair in 0..pairs {
         eprintln!("bench: gateway's throughput, {} of {pairs}", pair + 1);
         // Which comes first alternates, so that what drifts does so for both.
@@ -113,23 +127,10 @@ pub(super) fn add_to(
         ratios.with.push(first.mean(last).over(early.mean(late)));
         ratios.without.push(same);
     }
-    ratios.add_to(figures)
-}
-
-fn with_agent(testbed: &Testbed, project: &Project) -> Result<Load, Error> {
-    let agent = project.start_agent(0)?;
-    let load = turn(testbed);
-    agent.stop()?;
-    load
-}
-
-fn without_agent(testbed: &Testbed, project: &Project) -> Result<Load, Error> {
-    project.start_agent(0)?.stop()?;
-    turn(testbed)
+    Ok(ratios)
 }
 
 fn turn(testbed: &Testbed) -> Result<Load, Error> {
-    wrk(testbed, WARM_UP)?;
     let text = wrk(testbed, TURN)?;
     load(&text).ok_or_else(|| Error::NotSeen(format!("a load in {text:?}")))
 }

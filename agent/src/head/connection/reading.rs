@@ -154,8 +154,17 @@ impl Connection {
         match body {
             Body::Length(length) => self.pass(length, actions),
             Body::Chunked => self.state = State::Chunks(Chunks::default()),
-            Body::Unknown | Body::Opaque => self.make_opaque(actions),
+            // Nobody changes the protocol before the gateway has agreed: what is there already may be a request.
+            Body::BeforeUpgrade(length) if self.is_call_behind(length) => self.pass(length, actions),
+            Body::BeforeUpgrade(_) | Body::Unknown | Body::Opaque => self.make_opaque(actions),
         }
+    }
+
+    /// Whether a request for a function is held behind so many bytes.
+    fn is_call_behind(&self, length: u64) -> bool {
+        let held = self.stream.as_ref().map_or(&[][..], Stream::ready);
+        let behind = usize::try_from(length).ok().and_then(|it| held.get(it..));
+        behind.is_some_and(request::is_call)
     }
 
     /// Lets so many bytes go on: those that are held, and the others when they come.

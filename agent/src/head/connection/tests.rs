@@ -176,6 +176,20 @@ fn an_upgraded_connection_is_left_alone_after_its_head() {
     assert!(matches!(actions.last(), Some(Action::Opaque)));
 }
 
+#[test]
+fn a_request_behind_an_offer_to_change_the_protocol_is_judged() {
+    let mut connection = connection();
+    let offer = "POST / HTTP/1.1\r\nUpgrade: h2c\r\nContent-Length: 2\r\n\r\n{}";
+    let behind = keyed("\r\n");
+    let actions = connection.segment(0, format!("{offer}{behind}").as_bytes(), FIRST);
+    let actions = connection.decide(judged(&actions), &Decision::Leave);
+    assert_eq!(released(0, &actions), offer.as_bytes());
+    let actions = connection.decide(judged(&actions), &Decision::Unlock("other".into()));
+    let bytes = released(place(offer), &actions);
+    assert_eq!(bytes.len(), behind.len());
+    assert!(bytes.starts_with(b"POST /function/other "));
+}
+
 fn place(text: &str) -> u32 {
     u32::try_from(text.len()).unwrap()
 }
