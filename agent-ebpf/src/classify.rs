@@ -23,22 +23,14 @@ pub(crate) enum Class {
 }
 
 /// Judges a payload segment of a flow that the agent does not have. One that starts no request may go on with one, and have
-/// others inside; of a flow that is older than the programs, it may be of anything.
+/// others inside.
 #[inline(always)]
-pub(crate) fn classify(
-    frame: &impl Frame,
-    segment: &Segment,
-    scratch: &mut Scratch,
-    is_unknown: bool,
-) -> Class {
+pub(crate) fn classify(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Class {
     let kind = match start::read(frame, segment, scratch) {
         Start::Unusual => return Class::Hold(Counter::HeldUndecided),
         // Elsewhere, a few bytes that could start a request are far more likely of a body.
         Start::Incomplete if turn::is_clients(segment) => {
             return Class::Hold(Counter::HeldUndecided);
-        }
-        Start::Other | Start::Incomplete if is_unknown => {
-            return Class::Pass(Counter::Passed);
         }
         Start::Other | Start::Incomplete => {
             scratch.look_inside();

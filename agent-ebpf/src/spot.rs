@@ -37,7 +37,7 @@ pub(crate) fn spot(frame: &impl Frame, segment: Segment) -> Verdict {
         Judged::Pass => return notice_end(frame, segment),
         Judged::Early => return Verdict::Hold,
         Judged::Further { is_head } => (Counter::HeldFlow, Place::Further, is_head),
-        Judged::First(counter) => match take(frame, segment, counter) {
+        Judged::First(counter) => match take(frame, segment, scratch, counter) {
             Some(place) => (counter, place, counter == Counter::HeldKeyed),
             None => return Verdict::Hold,
         },
@@ -114,7 +114,7 @@ fn judge(frame: &impl Frame, segment: &Segment, scratch: &mut Scratch) -> Judged
         count(Counter::DroppedEarly);
         return Judged::Early;
     }
-    match classify::classify(frame, segment, scratch, arrival.is_unknown) {
+    match classify::classify(frame, segment, scratch) {
         Class::Pass(counter) => {
             count(counter);
             Judged::Pass
@@ -170,9 +170,17 @@ fn owned(segment: &Segment, flow: &Flow) -> Judged {
 
 /// Gives the agent a flow, from this segment on; `None` where there is no room for it.
 #[inline(always)]
-fn take(frame: &impl Frame, segment: &Segment, counter: Counter) -> Option<Place> {
+fn take(
+    frame: &impl Frame,
+    segment: &Segment,
+    scratch: &Scratch,
+    counter: Counter,
+) -> Option<Place> {
     // Nothing but a request names an unlocked container, whose name nobody is told.
-    let doubtful = counter != Counter::HeldDirect && turn::may_go_on(segment);
+    // Of one that was missed, and comes again, the working memory tells nothing.
+    let is_inside = counter == Counter::HeldUndecided && scratch.is_inside();
+    let may_go_on = || turn::may_go_on(segment, is_inside);
+    let doubtful = counter != Counter::HeldDirect && may_go_on();
     let awaited = if doubtful {
         Awaited::Answer
     } else {
@@ -208,7 +216,7 @@ fn take(frame: &impl Frame, segment: &Segment, counter: Counter) -> Option<Place
     }
     turn::given(segment);
     // The answer may have gone out on another CPU before the entry was there to tell of it.
-    if doubtful && turn::may_go_on(segment) {
+    if doubtful && may_go_on() {
         Some(Place::FirstUnanswered)
     } else {
         Some(Place::First)

@@ -21,13 +21,13 @@ pub(crate) fn is_clients(segment: &Segment) -> bool {
     unsafe { STARTS.get(&segment.flow) }.is_some_and(|start| start.next == segment.sequence)
 }
 
-/// Whether a segment may be the rest of a request.
+/// Whether a segment may be the rest of a request; `is_inside` tells that it starts none.
 #[inline(always)]
-pub(crate) fn may_go_on(segment: &Segment) -> bool {
+pub(crate) fn may_go_on(segment: &Segment, is_inside: bool) -> bool {
     // SAFETY: the entry is read at once; only this flow's segments change it.
     match unsafe { STARTS.get(&segment.flow) } {
         Some(start) => start.next != segment.sequence && start.passed != segment.sequence,
-        None => false,
+        None => is_inside,
     }
 }
 
@@ -50,8 +50,6 @@ pub(crate) struct Arrival {
     pub(crate) may_be_held: bool,
     /// Whether the flow is of another protocol by now.
     pub(crate) is_switched: bool,
-    /// Whether the flow is older than the programs.
-    pub(crate) is_unknown: bool,
 }
 
 /// Notes that a segment has come.
@@ -63,7 +61,6 @@ pub(crate) fn arrived(segment: &Segment) -> Arrival {
             is_late: false,
             may_be_held: true,
             is_switched: false,
-            is_unknown: true,
         };
     };
     start.is_leaving = segment.is_leaving;
@@ -76,7 +73,6 @@ pub(crate) fn arrived(segment: &Segment) -> Arrival {
         is_late: !is_before(start.next, end_of(segment)),
         may_be_held: start.may_be_held != 0,
         is_switched: start.is_switched != 0,
-        is_unknown: false,
     }
 }
 

@@ -73,6 +73,23 @@ fn size(line: &[u8]) -> Option<u64> {
     valid.then(|| u64::from_str_radix(text, 16).ok())?
 }
 
+/// The length of a body in chunks with which some bytes start, where they hold all of it.
+pub(super) fn length(bytes: &[u8]) -> Option<u64> {
+    let mut chunks = Chunks::default();
+    let mut length = 0;
+    loop {
+        let rest = bytes.get(usize::try_from(length).ok()?..)?;
+        if rest.is_empty() {
+            return None;
+        }
+        match chunks.step(rest) {
+            Step::Pass(step) => length += step,
+            Step::End(step) => return Some(length + step),
+            Step::Invalid => return None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +113,14 @@ mod tests {
         let mut chunks = at_trailers();
         assert_eq!(chunks.step(b"A: b\r\n"), Step::Pass(6));
         assert_eq!(chunks.step(b"\r\nGET"), Step::End(2));
+    }
+
+    #[test]
+    fn the_length_is_told_where_all_of_the_body_is_there() {
+        let body = b"2\r\n{}\r\n0\r\nA: b\r\n\r\n";
+        assert_eq!(length(&[body, b"GET".as_slice()].concat()), Some(18));
+        assert!((0..body.len()).all(|cut| length(&body[..cut]).is_none()));
+        assert_eq!(length(b"x\r\n"), None);
     }
 
     #[test]

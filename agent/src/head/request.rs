@@ -44,8 +44,8 @@ pub(super) enum Body {
     Chunked,
     /// The head is not whole: what comes of it will tell.
     Unknown,
-    /// So many bytes, behind which another protocol may follow, once the gateway has agreed to that (RFC 9110, section 7.8).
-    BeforeUpgrade(u64),
+    /// So many bytes, or chunks. Another protocol may follow, once the gateway has agreed to that (RFC 9110, section 7.8).
+    BeforeUpgrade(Option<u64>),
     /// No HTTP any more, or not to be told: `CONNECT`, contradictory headers.
     Opaque,
 }
@@ -285,8 +285,8 @@ fn body(bytes: &[u8], line: &RequestLine, headers: &[Header<'_>]) -> Body {
     }
     let is_upgrade = values(headers, "upgrade").next().is_some();
     match framed(bytes, line, headers) {
-        Body::Length(length) if is_upgrade => Body::BeforeUpgrade(length),
-        _ if is_upgrade => Body::Opaque,
+        Body::Length(length) if is_upgrade => Body::BeforeUpgrade(Some(length)),
+        Body::Chunked if is_upgrade => Body::BeforeUpgrade(None),
         body => body,
     }
 }

@@ -50,6 +50,7 @@ at_each_hook! {
     silent_flows_are_told_from_those_of_which_something_was_seen,
     a_request_that_names_an_unlocked_function_is_one_wherever_it_stands,
     what_goes_on_with_a_request_is_held_where_the_next_may_be_inside,
+    of_a_flow_older_than_the_programs_what_starts_no_request_may_have_one_inside,
     what_comes_behind_a_whole_request_is_the_next_one_before_that_is_answered,
     a_head_inside_of_a_body_ends_no_request,
     a_flow_is_left_with_an_answer_if_no_more_of_it_has_come,
@@ -505,6 +506,23 @@ fn what_goes_on_with_a_request_is_held_where_the_next_may_be_inside(mut rig: Rig
         let text = format!("{before}\"GET http://a/ HTTP/1.1\", X-RsFaaS-Key: none");
         assert_eq!(rig.spot(&behind(&text)), PASS, "{text}");
     }
+}
+
+fn of_a_flow_older_than_the_programs_what_starts_no_request_may_have_one_inside(mut rig: Rig) {
+    let mut ring = rig.spotter.ring().unwrap();
+    for text in [
+        "a: b\r\nX-RsFaaS-Key: k",
+        "[1, 2]GET /function/a HTTP/1.1\r\n",
+    ] {
+        assert!(is_unanswered(&mut rig, &mut ring, &behind(text)), "{text}");
+        rig.forget();
+    }
+    assert_eq!(rig.spot(&behind("the rest of a body")), PASS);
+    let keyed = Packet::of(KEYED.as_bytes());
+    assert!(
+        !is_unanswered(&mut rig, &mut ring, &keyed),
+        "a request by itself"
+    );
 }
 
 fn what_comes_behind_a_whole_request_is_the_next_one_before_that_is_answered(mut rig: Rig) {

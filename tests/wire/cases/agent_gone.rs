@@ -22,6 +22,7 @@ cases![
     a_killed_agents_callers_get_the_locked_answer,
     a_killed_agents_successor_serves_what_was_held,
     a_connection_outlives_the_agent_that_served_it,
+    a_keyed_request_behind_a_body_that_began_before_the_agent_did_is_served,
     a_stopping_agents_callers_get_an_answer,
     a_stopping_agent_ends_the_connection_of_half_a_head,
     a_killed_agents_successor_ends_the_connection_of_half_a_head,
@@ -116,6 +117,27 @@ fn a_connection_outlives_the_agent_that_served_it(world: &World) -> Outcome {
         .seen(client.address()?)?
         .iter()
         .try_for_each(|seen| is_rewritten(world.a()?, &request, seen))
+}
+
+fn a_keyed_request_behind_a_body_that_began_before_the_agent_did_is_served(
+    world: &World,
+) -> Outcome {
+    let first = Request::line("POST /function/other HTTP/1.1")
+        .header("Host: gateway")
+        .body(b"[1, 2, 3, 4]");
+    let second = Request::keyed(world.a()?).body(b"word");
+    let bytes = [first.bytes(), second.bytes()].concat();
+    let (begun, rest) = bytes.split_at(first.bytes().len() - 6);
+    let mut client = Client::open(world.route()?)?;
+    client.write(begun)?;
+    world.agent.kill()?;
+    restart(world)?;
+    client.write(rest)?;
+    expect_status(404, &client.answer()?)?;
+    expect_status(200, &client.answer()?)?;
+    let seen = world.gateway.seen(client.address()?)?;
+    is_untouched(&first, &seen[0])?;
+    is_rewritten(world.a()?, &second, &seen[1])
 }
 
 fn a_stopping_agents_callers_get_an_answer(world: &World) -> Outcome {

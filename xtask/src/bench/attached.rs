@@ -46,7 +46,10 @@ impl Attached {
             ));
         }
         // r0 = TCX_NEXT; exit
-        let code = [instruction(0xb7, 0, 0, u32::MAX), instruction(0x95, 0, 0, 0)];
+        let code = [
+            instruction(0xb7, 0, 0, u32::MAX),
+            instruction(0x95, 0, 0, 0),
+        ];
         Ok(Self {
             places: places.into_values().collect(),
             null: bpf::load(Kind::Tc, &code).at("bpf(BPF_PROG_LOAD)")?,
@@ -57,7 +60,10 @@ impl Attached {
     ///
     /// # Errors
     /// What is measured gives, and when the programs cannot be changed.
-    pub(super) fn without<T>(&self, measure: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    pub(super) fn without<T>(
+        &self,
+        measure: impl FnOnce() -> Result<T, Error>,
+    ) -> Result<T, Error> {
         for Place { link, program } in &self.places {
             bpf::replace(link, program, &self.null).at("bpf(BPF_LINK_UPDATE)")?;
         }
@@ -82,7 +88,8 @@ mod tests {
 
     #[test]
     fn a_link_at_tc_tells_its_number_and_its_programs() {
-        let text = "pos:\t0\nlink_type:\ttcx\nlink_id:\t9\nprog_tag:\tab\nprog_id:\t7\nifindex:\t1\n";
+        let text =
+            "pos:\t0\nlink_type:\ttcx\nlink_id:\t9\nprog_tag:\tab\nprog_id:\t7\nifindex:\t1\n";
         assert_eq!(parse(text), Some((9, 7)));
         assert_eq!(parse(&text.replace("tcx", "xdp")), None);
     }

@@ -2,7 +2,7 @@
 use super::{BODY_LEN, Connection, HEAD_LEN, KEYED_HEAD_LEN, State};
 use crate::head::{
     action::{Action, Actions, RequestId},
-    framing::{Chunks, Step},
+    framing::{self, Chunks, Step},
     inside,
     request::{self, Body, Head, Lengths, Parsed, Request},
     rest::{self, Rest},
@@ -154,17 +154,21 @@ impl Connection {
         match body {
             Body::Length(length) => self.pass(length, actions),
             Body::Chunked => self.state = State::Chunks(Chunks::default()),
-            // Nobody changes the protocol before the gateway has agreed: what is there already may be a request.
-            Body::BeforeUpgrade(length) if self.is_call_behind(length) => self.pass(length, actions),
-            Body::BeforeUpgrade(_) | Body::Unknown | Body::Opaque => self.make_opaque(actions),
+            Body::BeforeUpgrade(length) => match self.length_before_call(length) {
+                Some(length) => self.pass(length, actions),
+                None => self.make_opaque(actions),
+            },
+            Body::Unknown | Body::Opaque => self.make_opaque(actions),
         }
     }
 
-    /// Whether a request for a function is held behind so many bytes.
-    fn is_call_behind(&self, length: u64) -> bool {
-        let held = self.stream.as_ref().map_or(&[][..], Stream::ready);
-        let behind = usize::try_from(length).ok().and_then(|it| held.get(it..));
-        behind.is_some_and(request::is_call)
+    /// Of a body with this length, or in chunks, the length in bytes, where a request for a function is held behind it.
+    /// Nobody changes the protocol before the gateway has agreed, so that it is one.
+    fn length_before_call(&self, length: Option<u64>) -> Option<u64> {
+        let held = self.stream.as_ref()?.ready();
+        let length = length.or_else(|| framing::length(held))?;
+        let behind = held.get(usize::try_from(length).ok()?..)?;
+        request::is_call(behind).then_some(length)
     }
 
     /// Lets so many bytes go on: those that are held, and the others when they come.

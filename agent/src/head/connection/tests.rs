@@ -178,16 +178,22 @@ fn an_upgraded_connection_is_left_alone_after_its_head() {
 
 #[test]
 fn a_request_behind_an_offer_to_change_the_protocol_is_judged() {
-    let mut connection = connection();
-    let offer = "POST / HTTP/1.1\r\nUpgrade: h2c\r\nContent-Length: 2\r\n\r\n{}";
-    let behind = keyed("\r\n");
-    let actions = connection.segment(0, format!("{offer}{behind}").as_bytes(), FIRST);
-    let actions = connection.decide(judged(&actions), &Decision::Leave);
-    assert_eq!(released(0, &actions), offer.as_bytes());
-    let actions = connection.decide(judged(&actions), &Decision::Unlock("other".into()));
-    let bytes = released(place(offer), &actions);
-    assert_eq!(bytes.len(), behind.len());
-    assert!(bytes.starts_with(b"POST /function/other "));
+    for body in [
+        "\r\n",
+        "Content-Length: 2\r\n\r\n{}",
+        "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+    ] {
+        let mut connection = connection();
+        let offer = format!("POST / HTTP/1.1\r\nUpgrade: h2c\r\n{body}");
+        let behind = keyed("\r\n");
+        let actions = connection.segment(0, format!("{offer}{behind}").as_bytes(), FIRST);
+        let actions = connection.decide(judged(&actions), &Decision::Leave);
+        assert_eq!(released(0, &actions), offer.as_bytes());
+        let actions = connection.decide(judged(&actions), &Decision::Unlock("other".into()));
+        let bytes = released(place(&offer), &actions);
+        assert_eq!(bytes.len(), behind.len());
+        assert!(bytes.starts_with(b"POST /function/other "));
+    }
 }
 
 fn place(text: &str) -> u32 {

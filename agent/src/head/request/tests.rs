@@ -106,11 +106,11 @@ fn the_body_is_framed_as_the_headers_say_and_opaque_where_they_contradict() {
         ("Transfer-Encoding: gzip, chunked\r\n", Body::Opaque),
         (
             "Connection: Upgrade\r\nUpgrade: websocket\r\n",
-            Body::BeforeUpgrade(0),
+            Body::BeforeUpgrade(Some(0)),
         ),
         (
             "Upgrade: h2c\r\nTransfer-Encoding: chunked\r\n",
-            Body::Opaque,
+            Body::BeforeUpgrade(None),
         ),
     ];
     for (headers, expected) in cases {
