@@ -10,15 +10,15 @@ use crate::{error::Error, scene::Project};
 /// What to do, and with which OpenFaaS.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Measurements of the gateway's throughput, of two turns with the agent and two without
-    #[arg(long, default_value_t = 15, value_parser = count)]
+    /// Measurements of the gateway's throughput, of two turns with the agent's programs and two without
+    #[arg(long, default_value_t = 200, value_parser = count)]
     pairs: usize,
     #[command(flatten)]
     place: Place,
 }
 
 /// Measures, and prints nanoseconds a packet, throughput by hook, and the gateway's throughput and latency
-/// with the agent against those without.
+/// with the agent's programs against those without.
 ///
 /// # Errors
 /// When anything fails.

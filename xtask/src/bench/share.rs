@@ -1,17 +1,20 @@
 //! What the programs take of a request's processor time, by the kernel's count of both. It does not scatter as
 //! throughput does.
 
-use std::{fs, ops::Sub};
+use std::{fs, ops::Sub, time::Duration};
 
 use rsfaas_tests::bpf;
 use serde_json::{Value, json};
 
-use super::throughput::{TURN, WARM_UP, behind, wrk};
+use super::throughput::{WARM_UP, behind, wrk};
 use crate::{
     error::{At as _, Error},
     scene::Project,
     testbed::Testbed,
 };
+
+/// How long is measured.
+const TURN: Duration = Duration::from_secs(2);
 
 /// What there was in a turn.
 #[derive(Clone, Copy)]

@@ -1,9 +1,10 @@
-//! What the gateway does under load, with the agent's programs attached and without.
+//! What the gateway does under load, with the agent's programs attached and with ones that do nothing in their place.
 //!
-//! Two turns of the same scatter by some hundredths, and what the machine does drifts: so turns are short and many, the
-//! two kinds alternate, and nothing but the programs changes between them.
+//! Two turns of the same scatter by a tenth on a machine that others have a part of, and an agent that starts or ends changes
+//! what follows: so turns are short and many, the two kinds alternate, and nothing but the programs changes between them.
+//! The kernel's calls of the ones that do nothing count for neither side: some nanoseconds each, of which a request has ten.
 
-use std::{f64::consts::PI, process::Command};
+use std::{f64::consts::PI, process::Command, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -15,10 +16,10 @@ use crate::{
     testbed::Testbed,
 };
 
-/// How long a turn is, for wrk.
-pub(super) const TURN: &str = "-d1s";
-/// What goes before it, until caches hold what the turn needs.
-pub(super) const WARM_UP: &str = "-d1s";
+/// How long a turn is.
+const TURN: Duration = Duration::from_millis(250);
+/// How long what goes before the first one, until caches hold what the turns need.
+pub(super) const WARM_UP: Duration = Duration::from_secs(1);
 
 /// What the gateway did in one turn.
 #[derive(Clone, Copy)]
@@ -49,11 +50,11 @@ impl Load {
     }
 }
 
-/// Of each pair of turns with the agent and pair without it, the one against the other.
+/// Of each pair of turns with the programs and pair without them, the one against the other.
 #[derive(Default)]
 struct Ratios {
     with: Vec<Load>,
-    /// Of the two turns without it, one against the other: how far two measurements of the same lie apart on this
+    /// Of the two turns without them, one against the other: how far two measurements of the same lie apart on this
     /// machine. Each is one turn, where the others are two.
     without: Vec<Load>,
 }
@@ -89,7 +90,7 @@ fn error_of_median(loads: &[Load]) -> Option<f64> {
     Some((PI / 2.0).sqrt() * (variance / count).sqrt())
 }
 
-/// Adds throughput and latency with the agent against those without it.
+/// Adds throughput and latency with the agent's programs against those without them.
 ///
 /// # Errors
 /// When anything fails.
@@ -112,7 +113,9 @@ fn measure(pairs: usize, testbed: &Testbed, agent: &Agent) -> Result<Ratios, Err
     let mut ratios = Ratios::default();
     wrk(testbed, WARM_UP)?;
     for pair in 0..pairs {
-        eprintln!("bench: gateway's throughput, {} of {pairs}", pair + 1);
+        if pair % 10 == 0 {
+            eprintln!("bench: gateway's throughput, {pair} of {pairs}");
+        }
         // Which comes first alternates, so that what drifts does so for both.
         let ((first, last), (early, late), same) = if pair % 2 == 0 {
             let first = with()?;
@@ -139,9 +142,15 @@ fn turn(testbed: &Testbed) -> Result<Load, Error> {
 ///
 /// # Errors
 /// When any of them was not answered.
-pub(super) fn wrk(testbed: &Testbed, duration: &str) -> Result<String, Error> {
+pub(super) fn wrk(testbed: &Testbed, duration: Duration) -> Result<String, Error> {
     let address = format!("{}/healthz", testbed.gateway.trim_end_matches('/'));
-    let text = output(Command::new("wrk").args(["-t1", "-c16", duration, "--latency", &address]))?;
+    // It knows whole seconds only, and tells what it has seen when it is interrupted.
+    let limit = duration.as_secs_f64().to_string();
+    let text = output(
+        Command::new("timeout")
+            .args(["--preserve-status", "--signal=INT", &limit])
+            .args(["wrk", "-t1", "-c16", "-d1h", "--latency", &address]),
+    )?;
     if text.contains("Non-2xx") || text.contains("Socket errors") {
         return Err(Error::NotSeen(format!("a load without errors in {text:?}")));
     }
@@ -176,12 +185,12 @@ fn microseconds(text: &str) -> Option<f64> {
 pub(super) fn to_text(figures: &Value) -> String {
     let number = |value: &Value| value.as_f64().unwrap_or_default();
     let mut text = String::new();
-    for (what, suffix) in [("with the agent", ""), ("without as well", "_of_same")] {
+    for (what, suffix) in [("with the programs", ""), ("without as well", "_of_same")] {
         let of = |figure: &str| &figures[format!("{figure}{suffix}")];
         let latency = of("latency_ratio");
         let error = of("throughput_error").as_f64();
         text += &format!(
-            "gateway's throughput {what:<15} / without: {:.3} +- {}; latency p50 {:.3}, p99 {:.3}\n",
+            "gateway's throughput {what:<17} / without: {:.3} +- {}; latency p50 {:.3}, p99 {:.3}\n",
             number(of("throughput_ratio")),
             error.map_or("?".to_owned(), |error| format!("{error:.3}")),
             number(&latency["p50"]),
@@ -220,10 +229,13 @@ mod tests {
         ratios.add_to(&mut figures).unwrap();
         let text = to_text(&figures);
         assert!(
-            text.contains("with the agent  / without: 0.980 +- 0.011; latency p50 1.010"),
+            text.contains("with the programs / without: 0.980 +- 0.011; latency p50 1.010"),
             "{text}"
         );
-        assert!(text.contains("without as well / without: 1.000"), "{text}");
+        assert!(
+            text.contains("without as well   / without: 1.000"),
+            "{text}"
+        );
         let single = ratios.with[0];
         let ratios = Ratios {
             with: vec![single],
