@@ -25,6 +25,9 @@ use crate::{
 /// Longest time that may be set, in seconds: a year. No clock that it is added to gets near its end.
 const LONGEST: u64 = 365 * 24 * 60 * 60;
 
+/// Longest time that an answer may be waited for, in milliseconds: whoever uploads text waits as long.
+const LONGEST_FOR_AN_ANSWER: u64 = 60_000;
+
 /// Names that unlocked containers of one function may have: a number of two digits at their end, with which the longest
 /// function's name is as long as a DNS label may be.
 const MOST_CONTAINERS: usize = 100;
@@ -68,6 +71,9 @@ pub struct Config {
     pub unlock_timeout: u64,
     /// Seconds without more of it after which an incomplete request head is judged by the lines that are there.
     pub head_timeout: u64,
+    /// Milliseconds for which something that is a request sent ahead, or text of a body, waits for the gateway's answer to
+    /// what came before; then it is taken for text.
+    pub answer_timeout_ms: u64,
     /// Wrong keys a minute and function after which further wrong ones are refused as too many.
     pub wrong_keys: usize,
     /// Where the spotter is attached.
@@ -108,6 +114,7 @@ impl Default for Config {
             linger: 0,
             unlock_timeout: 50,
             head_timeout: 2,
+            answer_timeout_ms: 250,
             wrong_keys: 10,
             attach: Attach::Auto,
             attach_interfaces: BTreeMap::new(),
@@ -204,6 +211,10 @@ impl Config {
                 all_times.any(|time| time > LONGEST),
                 "times must be at most 31536000 seconds, which is a year",
             ),
+            (
+                !(1..=LONGEST_FOR_AN_ANSWER).contains(&self.answer_timeout_ms),
+                "`answer_timeout_ms` must be at least 1 and at most 60000, which is a minute",
+            ),
             (self.wrong_keys == 0, "`wrong_keys` must be at least 1"),
             (
                 !are_names,
@@ -285,6 +296,12 @@ impl Config {
     #[must_use]
     pub fn head_timeout(&self) -> Duration {
         Duration::from_secs(self.head_timeout)
+    }
+
+    /// How long what may be a request sent ahead waits for the answer to what came before.
+    #[must_use]
+    pub fn answer_timeout(&self) -> Duration {
+        Duration::from_millis(self.answer_timeout_ms)
     }
 }
 

@@ -25,7 +25,9 @@ use crate::{
 };
 
 /// A lease outlasts its last connection, so that not every call of a test needs an unlock of its own.
-const LINGERING: &str = "linger = 5\n";
+pub(crate) const LINGERING: &str = "linger = 5\n";
+/// As most tests need it: nothing is given up because a machine is slow.
+const AS_USUAL: &str = "linger = 5\nhead_timeout = 60\nanswer_timeout_ms = 60000\n";
 
 /// The agent, and how it is started.
 pub(crate) struct Agent {
@@ -60,7 +62,7 @@ impl Agent {
 
     /// Starts it as most tests need it.
     pub(crate) fn start(&self, scene: &Scene) -> Outcome {
-        self.start_with(scene, LINGERING)
+        self.start_with(scene, AS_USUAL)
     }
 
     /// Starts it with these lines in its configuration; returns once every function is parked.
@@ -71,7 +73,7 @@ impl Agent {
     /// Starts it by a program that is told what to start, and becomes that.
     pub(crate) fn start_by(&self, scene: &Scene, words: &[String]) -> Outcome {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        self.start_as(scene, &words, PORT, LINGERING)
+        self.start_as(scene, &words, PORT, AS_USUAL)
     }
 
     /// Starts it where it is to spot requests to another port.
@@ -80,7 +82,7 @@ impl Agent {
     }
 
     fn start_as(&self, scene: &Scene, by: &[&str], port: u16, lines: &str) -> Outcome {
-        let as_usual = by.is_empty() && port == PORT && lines == LINGERING;
+        let as_usual = by.is_empty() && port == PORT && lines == AS_USUAL;
         self.as_usual.store(as_usual, Relaxed);
         let config = self.folder.join("agent.toml");
         let text = format!(

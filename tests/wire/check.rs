@@ -7,7 +7,7 @@ pub(crate) use rsfaas_tests::{
 };
 
 /// For hangs only: nothing is said about speed.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Waits until something holds.
 pub(crate) fn eventually(what: &str, holds: impl FnMut() -> Outcome<bool>) -> Outcome {

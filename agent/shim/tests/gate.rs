@@ -287,6 +287,23 @@ fn misuse_is_explained_and_has_its_own_codes() {
 }
 
 #[test]
+fn a_command_that_somebody_is_writing_still_is_waited_for() {
+    let folder = TempDir::new().unwrap();
+    let command = folder.path().join("command");
+    fs::copy("/bin/true", &command).unwrap();
+    let written = fs::OpenOptions::new().write(true).open(&command).unwrap();
+    let mut gate = Command::new(GATE)
+        .arg(&command)
+        .env(HANDLER_DIR, "")
+        .spawn()
+        .unwrap();
+    thread::sleep(Duration::from_millis(100));
+    assert!(gate.try_wait().unwrap().is_none());
+    drop(written);
+    assert!(gate.wait().unwrap().success());
+}
+
+#[test]
 fn a_command_that_is_not_there_is_named() {
     let gate = Gate::waiting(&["/no/such/command"]);
     gate.mount("rsfaas");

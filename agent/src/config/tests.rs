@@ -120,6 +120,8 @@ fn values_that_cannot_work_are_refused() {
         "linger = 9223372036854775807",
         "unlock_timeout = 9223372036854775807",
         "head_timeout = 9223372036854775807",
+        "answer_timeout_ms = 0",
+        "answer_timeout_ms = 60001",
     ] {
         assert!(parse(text).is_err(), "{text}");
     }

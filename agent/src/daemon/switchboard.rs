@@ -19,7 +19,11 @@ use std::{
 use agent_ebpf::FlowKey;
 use tokio::time::Instant;
 
-use self::{flow::Flow, timers::Timers, way::Way};
+use self::{
+    flow::{Flow, Patience},
+    timers::Timers,
+    way::Way,
+};
 use super::{counters::Counters, registry::Registry};
 use crate::{
     clock::monotonic_now,
@@ -48,7 +52,7 @@ pub(super) struct Switchboard {
     port: Port,
     pending_resets: PendingResets,
     key_headers: KeyHeaders,
-    head_timeout: Duration,
+    patience: Patience,
     idle_limit: Duration,
     interfaces: HashMap<u32, Way>,
     /// When the kernel's table was last looked through, by its monotonic clock.
@@ -77,7 +81,10 @@ impl Switchboard {
             port,
             pending_resets: PendingResets::new(&config.state_dir),
             key_headers: KeyHeaders::new(&config.key_header, &config.next_key_header()),
-            head_timeout: config.head_timeout(),
+            patience: Patience {
+                head: config.head_timeout(),
+                answer: config.answer_timeout(),
+            },
             idle_limit: config.idle_limit(),
             interfaces: HashMap::new(),
             swept: 0,

@@ -6,7 +6,10 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering},
+    },
 };
 
 use rsfaas::{
@@ -63,11 +66,7 @@ impl Container {
     /// That of the agent of a host.
     pub(crate) fn start_for(host: &str, root: TempDir, hook: bool, command: &[&str]) -> Self {
         let token = Arc::new(ParkToken::generate(host).unwrap());
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let port = unused_port();
         // The outer one is outside the container, as a runtime is: without its mounts and the token.
         let mut unshare = Command::new("unshare");
         unshare
@@ -126,8 +125,7 @@ impl Container {
     }
 
     pub(crate) fn gated_for(host: &str, root: TempDir, program: &[&str]) -> Self {
-        let gate = root.path().join("gate");
-        fs::copy(build_gate(), &gate).unwrap();
+        let gate = copy_gate(&root);
         let command = [&[gate.to_str().unwrap()], program].concat();
         Self::start_for(host, root, false, &command)
     }
@@ -138,7 +136,7 @@ impl Container {
         let hook = Path::new(env!("CARGO_MANIFEST_DIR")).join("shim/node/park.js");
         fs::create_dir(root.path().join("node")).unwrap();
         fs::copy(hook, root.path().join("node/park.js")).unwrap();
-        fs::copy(build_gate(), root.path().join("gate")).unwrap();
+        copy_gate(&root);
         fs::write(root.path().join("home").join(program), text).unwrap();
         Self::start(root, true, &["/usr/bin/node", program])
     }
@@ -194,6 +192,26 @@ impl Drop for Container {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A port that no other container here is given, and that the kernel gives nobody by itself (it starts at 32768).
+fn unused_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(20_000);
+    loop {
+        let port = NEXT.fetch_add(1, Ordering::Relaxed);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// By a process of its own: one that another test is just starting would have what this one writes open for a moment
+/// longer, and nobody could start it.
+fn copy_gate(root: &TempDir) -> PathBuf {
+    let gate = root.path().join("gate");
+    let copied = Command::new("cp").arg(build_gate()).arg(&gate).status();
+    assert!(copied.unwrap().success());
+    gate
 }
 
 /// The gate belongs to another package, whose programs cargo does not build for these tests.

@@ -26,6 +26,13 @@ impl Agent {
             .ok_or_else(|| Error(format!("no counter {name}: {status}")))
     }
 
+    /// Does something, and waits until a counter has risen since.
+    pub(crate) fn until_counted(&self, name: &str, work: impl FnOnce() -> Outcome) -> Outcome {
+        let before = self.counter(name)?;
+        work()?;
+        eventually(name, || Ok(self.counter(name)? > before))
+    }
+
     /// The hook of an interface at which its programs are.
     pub(crate) fn hook(&self, interface: &str) -> Outcome<String> {
         let status = self.status()?;

@@ -166,13 +166,10 @@ fn a_stopping_agents_callers_get_an_answer(world: &World) -> Outcome {
 /// A client of whose head a part has come, and that was told so: it does not send it again.
 fn told_of_half_a_head(world: &World) -> Outcome<Client> {
     let bytes = Request::keyed(world.a()?).bytes();
-    let told = world.agent.counter("heads_acknowledged")?;
     let mut client = Client::open(world.route()?)?;
     // Not even a line, of which nothing can be judged.
-    client.write(&bytes[..HALF])?;
-    eventually("the client to be told", || {
-        Ok(world.agent.counter("heads_acknowledged")? > told)
-    })?;
+    let write = || client.write(&bytes[..HALF]);
+    world.agent.until_counted("heads_acknowledged", write)?;
     Ok(client)
 }
 

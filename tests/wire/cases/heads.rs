@@ -1,7 +1,8 @@
 //! A keyed request's head, however it is cut, however long it is, wherever in it the key stands.
 use super::cases;
 use crate::{
-    check::{During as _, Outcome, check, eventually},
+    agent::LINGERING,
+    check::{During as _, Outcome, check},
     client::Client,
     http::{KEY_HEADER, Request},
     raw::{Peer, Shape},
@@ -125,38 +126,38 @@ fn a_key_that_comes_too_late_is_taken_out(world: &World) -> Outcome {
     let request = Request::keyed(function).body(b"late");
     let bytes = request.bytes();
     let (first, second) = bytes.split_at(60);
-    let mut client = Client::open(world.route()?)?;
-    client.write(first)?;
-    is_given_up(world)?;
-    client.write(second)?;
-    expect_status(423, &client.answer()?)?;
-    let seen = world.gateway.only(client.address()?)?;
-    check!(seen.body == b"late", "the body was changed");
-    // The connection is the agent's still.
-    client.write(&bytes)?;
-    expect_status(200, &client.answer()?)
+    world.with_setting(LINGERING, || {
+        let mut client = Client::open(world.route()?)?;
+        is_given_up(world, &mut client, first)?;
+        client.write(second)?;
+        expect_status(423, &client.answer()?)?;
+        let seen = world.gateway.only(client.address()?)?;
+        check!(seen.body == b"late", "the body was changed");
+        // The connection is the agent's still.
+        client.write(&bytes)?;
+        expect_status(200, &client.answer()?)
+    })
 }
 
-/// Waits until the agent has given up a head.
-fn is_given_up(world: &World) -> Outcome {
-    let given_up = world.agent.counter("heads_timed_out")?;
-    eventually("the agent to wait no longer", || {
-        Ok(world.agent.counter("heads_timed_out")? > given_up)
-    })
+/// Sends the start of a head, and waits until the agent has given that up.
+fn is_given_up(world: &World, client: &mut Client, start: &[u8]) -> Outcome {
+    let write = || client.write(start);
+    world.agent.until_counted("heads_timed_out", write)
 }
 
 /// The gateway refuses a head with a folded line, once it has read it.
 fn a_folded_key_that_is_cut_off_its_header_is_taken_out(world: &World) -> Outcome {
     let function = world.a()?;
-    let mut client = Client::open(world.route()?)?;
     let start = Request::to(function).header(&format!("{KEY_HEADER}:"));
     let start = start.head();
     let lines = start.len() - "\r\n".len();
-    client.write(&start[..lines])?;
-    is_given_up(world)?;
-    client.write(format!(" {}\r\n\r\n", function.key).as_bytes())?;
-    check!(client.is_broken_off()?, "the gateway reads folded lines");
-    Ok(())
+    world.with_setting(LINGERING, || {
+        let mut client = Client::open(world.route()?)?;
+        is_given_up(world, &mut client, &start[..lines])?;
+        client.write(format!(" {}\r\n\r\n", function.key).as_bytes())?;
+        check!(client.is_broken_off()?, "the gateway reads folded lines");
+        Ok(())
+    })
 }
 
 fn a_head_of_many_lines_is_served(world: &World) -> Outcome {

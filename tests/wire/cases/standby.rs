@@ -12,6 +12,8 @@ cases![containers_for_the_standby_are_deployed_one_after_the_other];
 
 /// Two at once would both come as late as the second.
 fn containers_for_the_standby_are_deployed_one_after_the_other(world: &World) -> Outcome {
+    // What is being parked since the last test's call is not of this one.
+    world.agent.lock_all()?;
     let before = world.containers.deployments(functions::A)?.len();
     world.with_setting(&format!("standby = {STANDBY}\n"), || {
         eventually("the whole standby to be parked", || {

@@ -5,13 +5,18 @@ use tokio::time::Instant;
 
 use crate::{head::Connection, release::FrameTemplate, spot::HeadName};
 
-/// How long something that may be a request sent ahead waits for the answer to what came before.
-const ANSWER_TIME: Duration = Duration::from_millis(250);
-
 /// How long a part of a head is held before the client is told that it has come, if the rest has not come by then: what
 /// others wait (Linux's shortest delayed acknowledgement), and less than any client waits before it sends it again
 /// (RFC 6298; Linux's shortest is 200 ms).
 const ACKNOWLEDGE_TIME: Duration = Duration::from_millis(40);
+
+/// How long is waited for what does not come.
+pub(super) struct Patience {
+    /// For more of a head.
+    pub(super) head: Duration,
+    /// For the answer to what came before something that may be a request sent ahead.
+    pub(super) answer: Duration,
+}
 
 /// A flow.
 pub(super) struct Flow {
@@ -63,17 +68,17 @@ impl Flow {
     }
 
     /// Starts, keeps or ends the wait for what the connection lacks, once something has come.
-    pub(super) fn set_deadline(&mut self, head_timeout: Duration) {
+    pub(super) fn set_deadline(&mut self, patience: &Patience) {
         let now = Instant::now();
         let awaited = self.connection.awaited();
         let has_more_come = awaited != std::mem::replace(&mut self.awaited, awaited);
         self.acknowledge = awaited.map(|_| self.acknowledge.unwrap_or(now + ACKNOWLEDGE_TIME));
         self.deadline = if self.connection.is_doubtful() {
-            Some(self.deadline.unwrap_or(now + ANSWER_TIME))
+            Some(self.deadline.unwrap_or(now + patience.answer))
         } else if awaited.is_some() {
             self.deadline
                 .filter(|_| !has_more_come)
-                .or(Some(now + head_timeout))
+                .or(Some(now + patience.head))
         } else {
             None
         };

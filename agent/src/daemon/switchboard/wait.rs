@@ -94,7 +94,7 @@ impl Switchboard {
     /// Waits for what a connection lacks.
     pub(super) fn wait(&mut self, key: &FlowKey) {
         if let Some(flow) = self.flows.get_mut(key) {
-            flow.set_deadline(self.head_timeout);
+            flow.set_deadline(&self.patience);
             self.set_timer(key);
         }
     }

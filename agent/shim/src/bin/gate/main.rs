@@ -18,12 +18,17 @@ use std::{
     os::unix::process::CommandExt as _,
     path::PathBuf,
     process::{Command, ExitCode},
+    thread,
+    time::{Duration, Instant},
 };
 
 use nix::errno::Errno;
 use rsfaas_shim::{HANDLER_DIR, PARK_TOKEN};
 
 const WAIT: &str = "--wait";
+/// How long a command may be open for writing still, and how often that is looked at.
+const BUSY: Duration = Duration::from_secs(5);
+const BUSY_PAUSE: Duration = Duration::from_millis(1);
 
 /// Why the gate ended without becoming its command.
 enum End {
@@ -105,8 +110,20 @@ fn run() -> Result<u8, End> {
         enter_again();
         program.env_remove(PARK_TOKEN);
     }
-    let error = program.exec();
-    Err(End::Exec(command, error))
+    Err(End::Exec(command, exec(&mut program)))
+}
+
+/// Becomes a program; why not, where it cannot. A process that the agent was just starting while it delivered has what was
+/// written open for a moment longer.
+fn exec(program: &mut Command) -> io::Error {
+    let start = Instant::now();
+    loop {
+        let error = program.exec();
+        if error.kind() != io::ErrorKind::ExecutableFileBusy || start.elapsed() > BUSY {
+            return error;
+        }
+        thread::sleep(BUSY_PAUSE);
+    }
 }
 
 /// A process that stands inside what was delivered still stands in what lies below the mount: it takes the
