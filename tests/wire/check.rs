@@ -1,5 +1,9 @@
 //! How a test fails, and how it waits.
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
 
 pub(crate) use rsfaas_tests::{
     check,
@@ -8,6 +12,41 @@ pub(crate) use rsfaas_tests::{
 
 /// For hangs only: nothing is said about speed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How often something is tried anew on a machine that stands still again and again.
+const TRIES: usize = 5;
+const TICK: Duration = Duration::from_millis(10);
+
+/// Does something for which no more than a second may pass between two steps; anew where this machine stood still for half
+/// of that meanwhile, since what was seen then tells nothing.
+pub(crate) fn steadily(work: impl Fn() -> Outcome) -> Outcome {
+    for _ in 0..TRIES {
+        let (done, stall) = with_longest_stall(&work);
+        if stall < Duration::from_millis(500) {
+            return done;
+        }
+    }
+    fail("the machine stood still each time")
+}
+
+/// Does something; for how long a thread beside it did not go on.
+fn with_longest_stall(work: impl FnOnce() -> Outcome) -> (Outcome, Duration) {
+    let is_done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let beside = scope.spawn(|| {
+            let mut longest = Duration::ZERO;
+            while !is_done.load(Ordering::Relaxed) {
+                let start = Instant::now();
+                thread::sleep(TICK);
+                longest = longest.max(start.elapsed());
+            }
+            longest
+        });
+        let done = work();
+        is_done.store(true, Ordering::Relaxed);
+        (done, beside.join().unwrap_or_default())
+    })
+}
 
 /// Waits until something holds.
 pub(crate) fn eventually(what: &str, holds: impl FnMut() -> Outcome<bool>) -> Outcome {

@@ -6,7 +6,7 @@ use super::{
     cases,
 };
 use crate::{
-    check::{During as _, Outcome, check},
+    check::{During as _, Outcome, check, steadily},
     client::Client,
     functions,
     http::Request,
@@ -68,7 +68,7 @@ fn what_follows_a_change_of_protocol_is_carried_both_ways_as_it_is(world: &World
 }
 
 fn a_connection_in_another_protocol_on_which_bytes_flow_is_not_idle(world: &World) -> Outcome {
-    world.with_setting("idle_limit = 1\n", || {
+    let work = || {
         let mut client = switched(world)?;
         for _ in 0..30 {
             // What could be the start of a request line, too.
@@ -81,5 +81,6 @@ fn a_connection_in_another_protocol_on_which_bytes_flow_is_not_idle(world: &Worl
         check!(idle == 0, "it was taken for idle");
         // With the last of them it is.
         world.lease_ends()
-    })
+    };
+    steadily(|| world.with_setting("idle_limit = 1\n", work))
 }
