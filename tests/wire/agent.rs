@@ -27,7 +27,7 @@ use crate::{
 /// A lease outlasts its last connection, so that not every call of a test needs an unlock of its own.
 pub(crate) const LINGERING: &str = "linger = 5\n";
 /// As most tests need it: nothing is given up because a machine is slow.
-const AS_USUAL: &str = "linger = 5\nhead_timeout = 60\nanswer_timeout_ms = 60000\n";
+const AS_USUAL: &str = "linger = 5\nhead_timeout = 60\n";
 
 /// The agent, and how it is started.
 pub(crate) struct Agent {

@@ -61,20 +61,33 @@ fn in_order(world: &World, requests: &[Request]) -> Outcome {
     Ok(())
 }
 
+/// Runs something under an agent that waits for answers, however late a slow machine lets them come.
+fn patiently(world: &World, work: impl FnOnce() -> Outcome) -> Outcome {
+    world.with_setting("linger = 5\nanswer_timeout_ms = 60000\n", work)
+}
+
 fn a_keyed_request_sent_ahead_in_a_segment_of_its_own_is_answered_in_turn(
     world: &World,
 ) -> Outcome {
-    let function = world.a()?;
-    let requests = [Request::to(function), Request::keyed(function)];
-    let mut client = Client::open(world.route()?)?;
-    for request in &requests {
-        client.write(&request.bytes())?;
-    }
-    expect_status(423, &client.answer()?)?;
-    expect_status(200, &client.answer()?)?;
-    let seen = world.gateway.seen(client.address()?)?;
-    is_untouched(&requests[0], &seen[0])?;
-    is_rewritten(function, &requests[1], &seen[1])
+    patiently(world, || {
+        let function = world.a()?;
+        let slow = Request::line("POST /function/other/slow HTTP/1.1").header("Host: gateway");
+        for (first, status) in [
+            (Request::to(function), 423),
+            (slow.body(b"longer than is waited for as usual"), 404),
+        ] {
+            let keyed = Request::keyed(function);
+            let mut client = Client::open(world.route()?)?;
+            client.write(&first.bytes())?;
+            client.write(&keyed.bytes())?;
+            expect_status(status, &client.answer()?)?;
+            expect_status(200, &client.answer()?)?;
+            let seen = world.gateway.seen(client.address()?)?;
+            is_untouched(&first, &seen[0])?;
+            is_rewritten(function, &keyed, &seen[1])?;
+        }
+        Ok(())
+    })
 }
 
 /// However long that takes: there is no body that it could be a part of.
@@ -198,22 +211,24 @@ fn cut(world: &World, first: &Request, second: &Request, cut: usize) -> Outcome<
 }
 
 fn a_keyed_request_behind_another_one_is_served_wherever_the_two_are_cut(world: &World) -> Outcome {
-    let function = world.a()?;
-    let second = Request::keyed(function).body(b"word");
-    for (first, status, has_body) in firsts(world)? {
-        let start = first.bytes().len();
-        let end = start + second.bytes().len();
-        let line = start + second.line_text().len() + "\r\n".len();
-        // Of a line that is cut behind a body, see below.
-        let cuts = (1..end).filter(|cut| !(has_body && (start + 1..line).contains(cut)));
-        for place in cuts {
-            let during = || format!("{} cut after {place} bytes", first.line_text());
-            let (answers, seen) = cut(world, &first, &second, place).during(during())?;
-            check!(answers == [status, 200], "{}: {answers:?}", during());
-            is_rewritten(function, &second, &seen).during(during())?;
+    patiently(world, || {
+        let function = world.a()?;
+        let second = Request::keyed(function).body(b"word");
+        for (first, status, has_body) in firsts(world)? {
+            let start = first.bytes().len();
+            let end = start + second.bytes().len();
+            let line = start + second.line_text().len() + "\r\n".len();
+            // Of a line that is cut behind a body, see below.
+            let cuts = (1..end).filter(|cut| !(has_body && (start + 1..line).contains(cut)));
+            for place in cuts {
+                let during = || format!("{} cut after {place} bytes", first.line_text());
+                let (answers, seen) = cut(world, &first, &second, place).during(during())?;
+                check!(answers == [status, 200], "{}: {answers:?}", during());
+                is_rewritten(function, &second, &seen).during(during())?;
+            }
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 fn a_keyed_request_whose_line_is_cut_behind_a_body_is_answered_without_its_key(
@@ -243,22 +258,24 @@ fn a_keyed_request_whose_line_is_cut_behind_a_body_is_answered_without_its_key(
 }
 
 fn an_unlocked_containers_name_behind_another_request_leads_nowhere(world: &World) -> Outcome {
-    let (_holder, name) = world.holder()?;
-    let second =
-        Request::line(&format!("GET /function/{name}/path HTTP/1.1")).header("Host: gateway");
-    for (first, status, has_body) in firsts(world)? {
-        let start = first.bytes().len();
-        let line = start + second.line_text().len() + "\r\n".len();
-        // Of a line that is cut behind a body, nobody can tell where it leads.
-        let cuts = (1..line + 5).filter(|cut| !(has_body && (start + 1..line).contains(cut)));
-        for place in cuts {
-            let during = || format!("{} cut after {place} bytes", first.line_text());
-            let (answers, seen) = cut(world, &first, &second, place).during(during())?;
-            check!(answers == [status, 404], "{}: {answers:?}", during());
-            check!(!seen.path.contains(&name), "{}: {}", during(), seen.path);
+    patiently(world, || {
+        let (_holder, name) = world.holder()?;
+        let second =
+            Request::line(&format!("GET /function/{name}/path HTTP/1.1")).header("Host: gateway");
+        for (first, status, has_body) in firsts(world)? {
+            let start = first.bytes().len();
+            let line = start + second.line_text().len() + "\r\n".len();
+            // Of a line that is cut behind a body, nobody can tell where it leads.
+            let cuts = (1..line + 5).filter(|cut| !(has_body && (start + 1..line).contains(cut)));
+            for place in cuts {
+                let during = || format!("{} cut after {place} bytes", first.line_text());
+                let (answers, seen) = cut(world, &first, &second, place).during(during())?;
+                check!(answers == [status, 404], "{}: {answers:?}", during());
+                check!(!seen.path.contains(&name), "{}: {}", during(), seen.path);
+            }
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// Though something before it was taken for a body that looked like a request.
