@@ -112,7 +112,7 @@ impl World {
     /// Its lease ends.
     pub(crate) fn lease_ends(&self) -> Outcome {
         eventually("the lease to end", || {
-            Ok(self.agent.function(functions::A)?["phase"] == "locked")
+            Ok(self.agent.phase(functions::A)? == "locked")
         })
     }
 

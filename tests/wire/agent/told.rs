@@ -67,6 +67,12 @@ impl Agent {
         let status = self.status()?;
         function(&status, name).ok_or_else(|| Error(format!("{name} is not served: {status}")))
     }
+
+    /// Where that stands.
+    pub(crate) fn phase(&self, name: &str) -> Outcome<String> {
+        let function = self.function(name)?;
+        Ok(function["phase"].as_str().unwrap_or_default().to_owned())
+    }
 }
 
 /// Whether every function is locked, and has a container parked.

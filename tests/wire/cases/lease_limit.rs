@@ -129,7 +129,7 @@ fn an_answer_that_flows_for_longer_than_the_idle_limit_is_whole(world: &World) -
         client.write(&keyed(world, "stream")?.bytes())?;
         expect_status(200, &client.answer()?)?;
         // It was the lease that let it be whole, and it is the same one still.
-        let phase = world.agent.function(functions::A)?["phase"].clone();
+        let phase = world.agent.phase(functions::A)?;
         check!(phase == "unlocked", "{phase}");
         Ok(())
     })

@@ -22,17 +22,14 @@ cases![
 /// A few tries, on a machine that may be busy.
 const TRIES: usize = 5;
 
-fn phase(world: &World) -> Outcome<String> {
-    let function = world.agent.function(functions::A)?;
-    Ok(function["phase"].as_str().unwrap_or_default().to_owned())
-}
-
 /// The shortest time from the end of a connection to that of its lease.
 fn noticed(world: &World, end: impl Fn() -> Outcome<Instant>) -> Outcome<Duration> {
     let mut best = Duration::MAX;
     for _ in 0..TRIES {
         let ended = end()?;
-        eventually("the end to be noticed", || Ok(phase(world)? != "unlocked"))?;
+        eventually("the end to be noticed", || {
+            Ok(world.agent.phase(functions::A)? != "unlocked")
+        })?;
         best = best.min(ended.elapsed());
         world.lease_ends()?;
     }
@@ -47,7 +44,10 @@ fn a_lease_ends_with_its_last_connection_however_that_ends(world: &World) -> Out
             let mut client = Client::open(world.route()?)?;
             client.write(&bytes)?;
             expect_status(200, &client.answer()?)?;
-            check!(phase(world)? == "unlocked", "the lease has ended before");
+            check!(
+                world.agent.phase(functions::A)? == "unlocked",
+                "the lease has ended before"
+            );
             drop(client);
             Ok(Instant::now())
         })?;
@@ -55,7 +55,10 @@ fn a_lease_ends_with_its_last_connection_however_that_ends(world: &World) -> Out
             let mut peer = Peer::open(&world.scene, Shape::default())?;
             peer.send(0, &bytes)?;
             expect_status(200, &peer.answer()?)?;
-            check!(phase(world)? == "unlocked", "the lease has ended before");
+            check!(
+                world.agent.phase(functions::A)? == "unlocked",
+                "the lease has ended before"
+            );
             peer.reset(bytes.len())?;
             Ok(Instant::now())
         })?;

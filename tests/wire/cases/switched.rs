@@ -75,7 +75,7 @@ fn a_connection_in_another_protocol_on_which_bytes_flow_is_not_idle(world: &Worl
             is_carried(&mut client, b"tick")?;
             thread::sleep(Duration::from_millis(100));
         }
-        let phase = world.agent.function(functions::A)?["phase"].clone();
+        let phase = world.agent.phase(functions::A)?;
         check!(phase == "unlocked", "{phase}");
         let idle = world.agent.counter("leases_idle")?;
         check!(idle == 0, "it was taken for idle");
