@@ -1,4 +1,6 @@
 //! Keyed requests that cannot, or must not, be led to the unlocked container.
+use std::ops::Range;
+
 use rsfaas::{rebuild::UnlockedNames, state::StateDir};
 use rsfaas_shim::Refusal;
 
@@ -6,6 +8,7 @@ use super::cases;
 use crate::{
     check::{During as _, Outcome, check},
     client::Client,
+    containers::Routed,
     functions::{self, Function},
     gateway::Seen,
     http::{KEY_HEADER, Request},
@@ -110,62 +113,88 @@ fn a_target_that_the_gateway_redirects_goes_on_without_the_key(world: &World) ->
     Ok(())
 }
 
-fn an_unlocked_containers_name_leads_nowhere(world: &World) -> Outcome {
-    let names = UnlockedNames::of_host(&StateDir::new(world.agent.state_dir()))?;
-    let function = world.a()?;
-    for slot in 0..4 {
-        let name = names.of(function.name, slot);
-        let plain = Request::line(&format!("GET /function/{name} HTTP/1.1"));
-        for request in [plain, keyed(function, &format!("/function/{name}/path"))] {
-            let (status, head) = ask(world, &request)?;
-            check!(status == 404 && !head.contains(&name), "{status}:\n{head}");
-        }
-    }
-    Ok(())
-}
+/// As long as a key, and opens nothing: it reaches the gateway with the name of no sealed function.
+const NO_KEY: &str = "rsfaas1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq";
 
-/// The status, and the name that the gateway has read, where a request for one comes cut in two.
-fn ask_for(world: &World, request: &Request, cut: usize) -> Outcome<(u16, String)> {
+/// What somebody is answered who asks for a name in two segments, and what the gateway has read: without the name, and
+/// without the last header, a key or what has its place.
+fn told(world: &World, request: &Request, cut: usize) -> Outcome<[String; 3]> {
     let bytes = request.bytes();
     let mut client = Client::open(world.route()?)?;
     client.write(&bytes[..cut])?;
     client.write(&bytes[cut..])?;
-    let status = client.answer()?.status;
+    let answer = client.answer()?;
     let seen = world.gateway.only(client.address()?)?;
     check!(
         seen.head.len() == bytes.len(),
         "the head's length has changed"
     );
-    Ok((status, seen.path))
+    let name = seen.path.split(['/', '?']).nth(2).unwrap_or_default();
+    let routed = world.containers.route(name);
+    check!(routed == Routed::Unknown, "{} is {routed:?}", seen.path);
+    let read = String::from_utf8_lossy(&seen.head).into_owned();
+    let last = read.trim_end().lines().next_back().unwrap_or_default();
+    let body = String::from_utf8_lossy(&answer.body).into_owned();
+    Ok([answer.head, body, read.clone()]
+        .map(|text| text.replace(name, "NAME").replace(last, "LAST")))
+}
+
+/// Whoever asks for the name of an unlocked container, with the right key or without, is told what he is told of a name
+/// that is no function's, and the gateway is asked for one.
+fn is_as_good_as_any_other(
+    world: &World,
+    path: &str,
+    name: &str,
+    cuts: impl Fn(usize) -> Range<usize>,
+) -> Outcome {
+    let function = world.a()?;
+    // As long, so that it is cut at the same places.
+    let absent = name.replace(function.name, "nobody");
+    let ask = |name| {
+        Request::line(&format!("GET {} HTTP/1.1", path.replace("NAME", name)))
+            .header("Host: gateway")
+    };
+    let keyed = |name, key| ask(name).header(&format!("{KEY_HEADER}: {key}"));
+    for (request, other) in [
+        (ask(name), ask(&absent)),
+        (keyed(name, function.key.as_str()), keyed(&absent, NO_KEY)),
+    ] {
+        for cut in cuts(request.bytes().len()) {
+            let during = || format!("{path}, cut after {cut} bytes");
+            let expected = told(world, &other, cut).during(during())?;
+            let told = told(world, &request, cut).during(during())?;
+            check!(
+                told == expected,
+                "{}: {told:#?} instead of {expected:#?}",
+                during()
+            );
+        }
+    }
+    Ok(())
+}
+
+fn an_unlocked_containers_name_leads_nowhere(world: &World) -> Outcome {
+    let names = UnlockedNames::of_host(&StateDir::new(world.agent.state_dir()))?;
+    for slot in 0..4 {
+        let name = names.of(functions::A, slot);
+        for path in [
+            "/function/NAME",
+            "/function/NAME/path?a=b",
+            "/async-function/NAME",
+        ] {
+            is_as_good_as_any_other(world, path, &name, |length| length..length + 1)?;
+        }
+    }
+    Ok(())
 }
 
 fn a_serving_containers_name_in_two_segments_is_as_good_as_any_that_does_not_exist(
     world: &World,
 ) -> Outcome {
-    let function = world.a()?;
     let (mut holder, name) = world.holder()?;
-    let name = name.as_str();
-    // As long, so that it is cut at the same places.
-    let absent = format!("nobody{}", &name[function.name.len()..]);
-    let keyless = |name: &str| Request::line(&format!("GET /function/{name} HTTP/1.1"));
-    let keyed = |name: &str| keyless(name).header(&format!("{KEY_HEADER}: {}", function.key));
-    let without_key = (keyless(name), keyless(&absent));
-    // That key would reach the gateway with the name of no sealed function.
-    let with_key = (keyed(name), keyless(&absent));
-    for (request, other) in [without_key, with_key] {
-        for cut in 1..request.bytes().len() {
-            let other_cut = cut.min(other.bytes().len() - 1);
-            let (expected, _) = ask_for(world, &other, other_cut)?;
-            let (status, read) =
-                ask_for(world, &request, cut).during(format!("cut after {cut} bytes"))?;
-            check!(
-                status == expected && !read.contains(name),
-                "cut after {cut} bytes: {status} instead of {expected}, {read}"
-            );
-        }
-    }
+    is_as_good_as_any_other(world, "/function/NAME", &name, |length| 1..length)?;
     // It serves whoever comes by the function's own name.
-    holder.write(&Request::keyed(function).bytes())?;
+    holder.write(&Request::keyed(world.a()?).bytes())?;
     expect_status(200, &holder.answer()?)
 }
 
