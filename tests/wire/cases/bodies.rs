@@ -7,10 +7,9 @@ use super::cases;
 use crate::{
     check::{During as _, Outcome},
     client::Client,
-    functions,
-    http::{KEY_HEADER, Request},
+    http::Request,
     raw::{Peer, Shape},
-    world::{World, expect_status, is_rewritten, is_untouched},
+    world::{World, expect_status, is_rewritten},
 };
 
 cases![
@@ -25,11 +24,10 @@ cases![
     segments_held_out_of_order_need_not_be_sent_again,
     duplicated_segments_arrive_once,
     overlapping_segments_arrive_once,
-    a_body_that_holds_a_keyed_request_arrives_as_it_is,
-    a_chunk_that_holds_a_keyed_request_arrives_as_it_is,
-    a_keyless_body_that_holds_a_keyed_request_arrives_as_it_is,
-    a_body_of_an_unsealed_function_that_holds_a_keyed_request_arrives_as_it_is,
 ];
+
+/// Asks whether the body may come, which waits for the answer.
+pub(super) const EXPECTS: &str = "Expect: 100-continue";
 
 /// Bytes that do not repeat in step with any segment size.
 pub(super) fn noise(length: usize) -> Vec<u8> {
@@ -100,9 +98,7 @@ fn a_body_in_chunks_that_pauses_within_its_framing_arrives(world: &World) -> Out
 fn a_body_that_waits_to_be_asked_for_arrives(world: &World) -> Outcome {
     let function = world.a()?;
     let body = noise(20_000);
-    let request = Request::keyed(function)
-        .header("Expect: 100-continue")
-        .body(&body);
+    let request = Request::keyed(function).header(EXPECTS).body(&body);
     let mut client = Client::open(world.route()?)?;
     client.write(&request.head())?;
     expect_status(100, &client.answer()?)?;
@@ -226,66 +222,4 @@ fn overlapping_segments_arrive_once(world: &World) -> Outcome {
         }
         Ok(())
     })
-}
-
-/// A keyed request as text, with a key that is no function's here.
-pub(super) fn inner(world: &World) -> Outcome<Vec<u8>> {
-    let name = world.function(functions::B)?.name;
-    let key = "rsfaas1".to_owned() + &"q".repeat(58);
-    Ok(Request::line(&format!("POST /function/{name} HTTP/1.1"))
-        .header(&format!("{KEY_HEADER}: {key}"))
-        .body(b"inner")
-        .bytes())
-}
-
-fn a_body_that_holds_a_keyed_request_arrives_as_it_is(world: &World) -> Outcome {
-    let function = world.a()?;
-    let request = Request::keyed(function).body(&inner(world)?.repeat(3));
-    let bytes = request.bytes();
-    // In the head's segment, and at the start of segments of its own.
-    world.serves(world.route()?, &request)?;
-    let (head, body) = bytes.split_at(request.head().len());
-    let pieces = [head].into_iter().chain(body.chunks(body.len() / 3));
-    world.is_served(world.route()?, function, &request, pieces)
-}
-
-fn a_chunk_that_holds_a_keyed_request_arrives_as_it_is(world: &World) -> Outcome {
-    let function = world.a()?;
-    let inner = inner(world)?;
-    let request = Request::keyed(function).chunks([inner.as_slice(), &inner]);
-    let bytes = request.bytes();
-    world.serves(world.route()?, &request)?;
-    // Cut behind the first chunk's size line, so that a segment starts with the inner request.
-    let size_line = format!("{:x}\r\n", inner.len()).len();
-    let (first, second) = bytes.split_at(request.head().len() + size_line);
-    world.is_served(world.route()?, function, &request, [first, second])
-}
-
-/// Sends the request cut around the end of its head, twice on one connection.
-fn arrives_untouched(world: &World, request: &Request, status: u16) -> Outcome {
-    let (bytes, head) = (request.bytes(), request.head().len());
-    for cut in [head - 1, head, head + 5] {
-        let mut client = Client::open(world.route()?)?;
-        for _ in 0..2 {
-            client.write(&bytes[..cut])?;
-            client.write(&bytes[cut..])?;
-            expect_status(status, &client.answer()?)?;
-        }
-        for seen in world.gateway.seen(client.address()?)? {
-            is_untouched(request, &seen).during(format!("cut at {cut}, {head} bytes of head"))?;
-        }
-    }
-    Ok(())
-}
-
-fn a_keyless_body_that_holds_a_keyed_request_arrives_as_it_is(world: &World) -> Outcome {
-    let request = Request::to(world.a()?).body(&inner(world)?);
-    arrives_untouched(world, &request, 423)
-}
-
-fn a_body_of_an_unsealed_function_that_holds_a_keyed_request_arrives_as_it_is(
-    world: &World,
-) -> Outcome {
-    let request = Request::line("POST /function/unsealed HTTP/1.1").body(&inner(world)?);
-    arrives_untouched(world, &request, 404)
 }

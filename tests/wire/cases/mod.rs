@@ -13,6 +13,7 @@ mod leaving;
 mod linger;
 mod load;
 mod locking;
+mod lookalikes;
 mod losses;
 mod network;
 mod overlaps;
@@ -58,6 +59,7 @@ pub(crate) fn all() -> impl Iterator<Item = Case> {
         pauses::CASES,
         targets::CASES,
         bodies::CASES,
+        lookalikes::CASES,
         kept_alive::CASES,
         pipelined::CASES,
         admitted::CASES,

@@ -1,10 +1,7 @@
 //! Connections that another protocol takes over: the head is judged, what follows is carried as it is.
 use std::{thread, time::Duration};
 
-use super::{
-    bodies::{inner, noise},
-    cases,
-};
+use super::{bodies::noise, cases, lookalikes::inner};
 use crate::{
     check::{During as _, Outcome, check, steadily},
     client::Client,
