@@ -7,6 +7,7 @@ use super::cases;
 use crate::{
     check::{During as _, Outcome},
     client::Client,
+    functions::Function,
     http::Request,
     raw::{Peer, Shape},
     world::{World, expect_status, is_rewritten},
@@ -20,6 +21,7 @@ cases![
     a_body_that_waits_to_be_asked_for_arrives,
     an_upload_of_ten_mebibytes_arrives,
     reordered_segments_arrive_in_order,
+    an_upload_whose_segments_are_shuffled_arrives,
     a_request_whose_first_segment_was_lost_arrives,
     segments_held_out_of_order_need_not_be_sent_again,
     duplicated_segments_arrive_once,
@@ -115,25 +117,51 @@ fn an_upload_of_ten_mebibytes_arrives(world: &World) -> Outcome {
     world.serves(world.route()?, &chunked)
 }
 
-/// Sends the request's segments of 100 bytes in an order of its own, behind the first.
-fn arrives(world: &World, order: impl Fn(&Peer, &[(usize, &[u8])]) -> Outcome) -> Outcome {
+/// Segments, each with its place.
+type Segments<'a> = [(usize, &'a [u8])];
+
+/// A body of known length, and the same one in chunks.
+fn with_body(function: &Function, body: &[u8]) -> [Request; 2] {
+    [
+        Request::keyed(function).body(body),
+        Request::keyed(function).chunks(body.chunks(90)),
+    ]
+}
+
+/// Sends a short body in short segments, those behind the first in an order of its own.
+fn arrives(world: &World, order: impl Fn(&mut Peer, &Segments<'_>) -> Outcome) -> Outcome {
+    arrives_in(world, &noise(1000), 100, order)
+}
+
+/// The same of any body, and segments of any length: together with the head, and once it is asked for.
+fn arrives_in(
+    world: &World,
+    body: &[u8],
+    length: usize,
+    order: impl Fn(&mut Peer, &Segments<'_>) -> Outcome,
+) -> Outcome {
     let function = world.a()?;
-    for request in [
-        Request::keyed(function).body(&noise(1000)),
-        Request::keyed(function).chunks(noise(1000).chunks(90)),
-    ] {
-        let bytes = request.bytes();
-        let segments: Vec<(usize, &[u8])> = bytes
-            .chunks(100)
-            .enumerate()
-            .map(|(index, bytes)| (index * 100, bytes))
-            .collect();
-        let mut peer = Peer::open(&world.scene, Shape::default())?;
-        peer.send(0, segments[0].1)?;
-        order(&peer, &segments[1..])?;
-        expect_status(200, &peer.answer()?)?;
-        peer.reset(bytes.len())?;
-        is_rewritten(function, &request, &world.gateway.only(peer.address())?)?;
+    for request in with_body(function, body) {
+        let asking = request.clone().header(EXPECTS);
+        let head = asking.head().len();
+        for (request, first, asks) in [(request, length, false), (asking, head, true)] {
+            let bytes = request.bytes();
+            let (start, rest) = bytes.split_at(first);
+            let segments: Vec<(usize, &[u8])> = rest
+                .chunks(length)
+                .enumerate()
+                .map(|(index, bytes)| (first + index * length, bytes))
+                .collect();
+            let mut peer = Peer::open(&world.scene, Shape::default())?;
+            peer.send(0, start)?;
+            if asks {
+                expect_status(100, &peer.answer()?)?;
+            }
+            order(&mut peer, &segments)?;
+            expect_status(200, &peer.answer()?).during(format!("asks for it: {asks}"))?;
+            peer.reset(bytes.len())?;
+            is_rewritten(function, &request, &world.gateway.only(peer.address())?)?;
+        }
     }
     Ok(())
 }
@@ -154,13 +182,30 @@ fn reordered_segments_arrive_in_order(world: &World) -> Outcome {
     })
 }
 
+/// Segments that come in an order of their own before the next ones do: fewer than the gateway's TCP keeps behind a gap.
+const SHUFFLED: usize = 20;
+
+fn an_upload_whose_segments_are_shuffled_arrives(world: &World) -> Outcome {
+    arrives_in(world, &noise(200_000), 1460, |peer, segments| {
+        let order = noise(segments.len());
+        let mut segments: Vec<_> = order.iter().zip(segments).collect();
+        for part in segments.chunks_mut(SHUFFLED) {
+            let (_, (place, bytes)) = part[part.len() - 1];
+            let end = place + bytes.len();
+            part.sort();
+            for (_, (place, bytes)) in part {
+                peer.send(*place, bytes)?;
+            }
+            peer.delivered(end)?;
+        }
+        Ok(())
+    })
+}
+
 /// Where the network loses the first segment, or it is overtaken, what came before it is sent again behind it.
 fn a_request_whose_first_segment_was_lost_arrives(world: &World) -> Outcome {
     let function = world.a()?;
-    for request in [
-        Request::keyed(function).body(&noise(1000)),
-        Request::keyed(function).chunks(noise(1000).chunks(90)),
-    ] {
+    for request in with_body(function, &noise(1000)) {
         let bytes = request.bytes();
         let mut peer = Peer::open(&world.scene, Shape::default())?;
         let segments: Vec<_> = bytes.chunks(50).enumerate().collect();
