@@ -7,6 +7,7 @@ mod leases;
 #[path = "../support/little_memory.rs"]
 mod little_memory;
 mod project;
+mod refused;
 #[path = "../support/server.rs"]
 mod server;
 mod several;
