@@ -91,6 +91,13 @@ impl Report {
             .flat_map(|finding| finding.hits.iter().map(|hit| (finding.place.as_str(), hit)))
     }
 
+    /// Places in which there was nothing to be searched, with the reason.
+    pub fn absent(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.findings
+            .iter()
+            .filter_map(|finding| Some((finding.place.as_str(), finding.absent.as_deref()?)))
+    }
+
     /// Bytes searched in all.
     #[must_use]
     pub fn bytes(&self) -> u64 {
@@ -194,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_could_not_be_searched_is_a_problem_and_one_that_is_not_there_is_none() {
+    fn a_place_that_could_not_be_searched_is_a_problem_and_one_that_is_not_there_is_told() {
         let failed = report(Finding {
             failures: vec!["permission denied".into()],
             ..Finding::default()
@@ -208,6 +215,8 @@ mod tests {
             ..Finding::default()
         });
         assert!(absent.problems(|_, _| false).is_empty());
+        assert!(absent.absent().eq([("logs", "no journal")]));
+        assert_eq!(failed.absent().count(), 0);
     }
 
     #[test]

@@ -24,14 +24,15 @@ use libtest_mimic::{Arguments, Trial};
 use rsfaas_tests::{
     canary::{
         Finding, Needles, Place, Secret,
-        places::{BpfMaps, Delivered, Files, KernelLog, UnnamedFiles},
+        places::{Blocks, BpfMaps, Delivered, Files, KernelLog, UnnamedFiles},
         search,
     },
     random,
 };
 
 use crate::plant::{
-    ARRAY, Disk, HASH, PER_CPU_ARRAY, gzip, map_with, ramfs_with, ring_with, write_and_delete, zstd,
+    ARRAY, Disk, HASH, LRU_HASH, LRU_PER_CPU_HASH, PER_CPU_ARRAY, PER_CPU_HASH, gzip, map_with,
+    ramfs_with, ring_with, write_and_delete, zstd,
 };
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         of_shared_folders_only_what_has_changed_since_is_searched,
         a_secret_in_the_free_blocks_of_a_disk_is_found,
         a_compressed_secret_in_the_free_blocks_of_a_disk_is_found,
+        an_image_that_is_not_mounted_where_the_data_lie_counts_as_not_searched,
         a_secret_in_a_deleted_file_that_is_open_is_found,
         a_secret_in_the_kernel_log_is_found,
         a_delivered_handler_is_found_in_memory_that_is_mounted_nowhere,
@@ -180,6 +182,20 @@ fn a_compressed_secret_in_the_free_blocks_of_a_disk_is_found() -> Result {
     Ok(())
 }
 
+fn an_image_that_is_not_mounted_where_the_data_lie_counts_as_not_searched() -> Result {
+    let (disk, folder) = (Disk::new()?, tempfile::tempdir()?);
+    let other = Blocks {
+        mount: folder.path().to_owned(),
+        ..disk.blocks()
+    };
+    let failures = find(other, &secret()?)?.failures;
+    let told = failures
+        .first()
+        .is_some_and(|it| it.contains("not mounted"));
+    assert!(told, "{failures:?}");
+    Ok(())
+}
+
 fn a_secret_in_a_deleted_file_that_is_open_is_found() -> Result {
     let (folder, secret) = (tempfile::tempdir()?, secret()?);
     let path = folder.path().join("deleted");
@@ -217,7 +233,14 @@ fn a_delivered_handler_is_found_in_memory_that_is_mounted_nowhere() -> Result {
 }
 
 fn a_secret_in_a_bpf_map_is_found_on_whatever_cpu_it_is() -> Result {
-    for kind in [ARRAY, HASH, PER_CPU_ARRAY] {
+    for kind in [
+        ARRAY,
+        HASH,
+        LRU_HASH,
+        PER_CPU_ARRAY,
+        PER_CPU_HASH,
+        LRU_PER_CPU_HASH,
+    ] {
         let secret = secret()?;
         let _map = map_with(kind, secret.as_bytes())?;
         let pid = std::process::id();

@@ -188,7 +188,10 @@ pub(crate) fn ramfs_with(secret: &str) -> Result<OwnedFd> {
 /// Kinds of map (`enum bpf_map_type` in the kernel's `linux/bpf.h`).
 pub(crate) const HASH: u32 = 1;
 pub(crate) const ARRAY: u32 = 2;
+pub(crate) const PER_CPU_HASH: u32 = 5;
 pub(crate) const PER_CPU_ARRAY: u32 = 6;
+pub(crate) const LRU_HASH: u32 = 9;
+pub(crate) const LRU_PER_CPU_HASH: u32 = 10;
 const RING: u32 = 27;
 
 /// Bytes of a map's value.

@@ -1,14 +1,15 @@
 //! The raw bytes of a disk that is an image file: also what was deleted, and lies in free blocks.
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, Read},
     ops::Range,
-    os::unix::fs::FileExt as _,
-    path::PathBuf,
+    os::unix::fs::{FileExt as _, MetadataExt as _},
+    path::{Path, PathBuf},
 };
 
 use nix::{
     errno::Errno,
+    libc,
     unistd::{Whence, lseek, syncfs},
 };
 
@@ -35,7 +36,7 @@ pub struct Blocks {
 
 impl Place for Blocks {
     fn name(&self) -> &'static str {
-        "raw disk, free blocks too"
+        Self::NAME
     }
 
     fn has_marker(&self) -> bool {
@@ -47,8 +48,15 @@ impl Place for Blocks {
     }
 
     fn search(&self, scan: &mut Scan<'_>) -> Result<(), Unsearchable> {
-        let mount =
-            File::open(&self.mount).map_err(Unsearchable::at(self.mount.display().to_string()))?;
+        let failed = || Unsearchable::at(self.mount.display().to_string());
+        let mount = File::open(&self.mount).map_err(failed())?;
+        if !self.is_mounted().map_err(failed())? {
+            let why = format!("not mounted at {}", self.mount.display());
+            return Err(Unsearchable::because(
+                self.image.display().to_string(),
+                &why,
+            ));
+        }
         // What is deleted before it comes to the disk never gets there; the rest is on it now.
         syncfs(&mount).map_err(|error| Unsearchable::new("sync", error.into()))?;
         scan.item();
@@ -58,6 +66,21 @@ impl Place for Blocks {
 }
 
 impl Blocks {
+    /// What it is called in reports.
+    pub const NAME: &str = "raw disk, free blocks too";
+
+    /// Whether it is this image that is mounted there: one of earlier days would be searched in vain.
+    fn is_mounted(&self) -> io::Result<bool> {
+        let device = fs::metadata(&self.mount)?.dev();
+        let (major, minor) = (libc::major(device), libc::minor(device));
+        // As the kernel tells of a loop device; others have no such file.
+        let file = format!("/sys/dev/block/{major}:{minor}/loop/backing_file");
+        let Ok(image) = fs::read_to_string(file) else {
+            return Ok(false);
+        };
+        Ok(self.image.canonicalize()? == Path::new(image.trim_end()))
+    }
+
     fn search_image(&self, scan: &mut Scan<'_>) -> io::Result<()> {
         // The loop device writes through this file's page cache: what is read here is what is on the disk.
         let image = File::open(&self.image)?;
