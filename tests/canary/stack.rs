@@ -172,17 +172,32 @@ impl Stack {
     /// # Errors
     /// As [`places`](Self::places).
     pub fn files(&self) -> Result<Vec<Box<dyn Place>>, Unsearchable> {
+        let folders = self.folders()?.into_iter();
+        let mut places: Vec<Box<dyn Place>> = folders
+            .map(|files| Box::new(files) as Box<dyn Place>)
+            .collect();
+        if let Some((records, _)) = self.engine()? {
+            places.push(Box::new(records.clone()));
+            places.push(Box::new(BuildCache(records)));
+        }
+        places.push(Box::new(Journal { since: self.since }));
+        places.push(Box::new(KernelLog));
+        Ok(places)
+    }
+
+    /// The regular files below folders, of which every part has its own and the host some.
+    ///
+    /// # Errors
+    /// As [`places`](Self::places).
+    pub fn folders(&self) -> Result<Vec<Files>, Unsearchable> {
         let mut files = match &self.testbed {
             Some(testbed) => testbed_files(testbed),
             None => host_files(),
         };
         files.push(Files::new("agent's folders", self.agent_folders.clone()).with_marker());
-        let mut places: Vec<Box<dyn Place>> = Vec::new();
-        if let Some((records, folder)) = self.engine()? {
+        if let Some((_, folder)) = self.engine()? {
             let engine = Files::new("engine's folder", [folder]);
             files.insert(0, engine.with_layers().with_marker());
-            places.push(Box::new(records.clone()));
-            places.push(Box::new(BuildCache(records)));
         }
         if self.only_changed {
             files = files
@@ -196,12 +211,7 @@ impl Stack {
         ] {
             files.push(Files::new(name, folders).optional().since(self.since));
         }
-        places.push(Box::new(Journal { since: self.since }));
-        places.push(Box::new(KernelLog));
-        let files = files
-            .into_iter()
-            .map(|files| Box::new(files) as Box<dyn Place>);
-        Ok(files.chain(places).collect())
+        Ok(files)
     }
 
     /// The raw bytes of the disk that the testbed's data lie on; of other disks nothing is promised.

@@ -84,6 +84,12 @@ impl Files {
         Self { since, ..self }
     }
 
+    /// The folders.
+    #[must_use]
+    pub fn roots(&self) -> &[PathBuf] {
+        &self.roots
+    }
+
     fn folder(&self, scan: &mut Scan<'_>, folder: &Path, mount: Mount) {
         let entries = match fs::read_dir(folder) {
             Ok(entries) => entries,

@@ -11,6 +11,7 @@ mod plant;
 mod subject;
 
 use std::{
+    collections::BTreeMap,
     path::Path,
     time::{Instant, SystemTime},
 };
@@ -64,6 +65,7 @@ pub(crate) fn on(testbed: &Testbed, program: &Path) -> Result<(), Error> {
         testbed,
         project: &project,
         since: SystemTime::now(),
+        absent: BTreeMap::new(),
         problems: Vec::new(),
     };
     let mut removed = Vec::new();
@@ -79,9 +81,15 @@ pub(crate) fn on(testbed: &Testbed, program: &Path) -> Result<(), Error> {
     }
     searched?;
     let seconds = start.elapsed().as_secs_f64();
+    if !run.absent.is_empty() {
+        println!("\nnot searched:");
+        for (place, why) in &run.absent {
+            println!("  {place}: {why}");
+        }
+    }
     match run.problems.len() {
         0 => {
-            println!("\nnothing is left, in {seconds:.1} s");
+            println!("\nnothing is left wherever it was searched, in {seconds:.1} s");
             Ok(())
         }
         count => {
@@ -98,6 +106,8 @@ struct Run<'a> {
     testbed: &'a Testbed,
     project: &'a Project,
     since: SystemTime,
+    /// Places that were not searched, with the reason.
+    absent: BTreeMap<String, String>,
     problems: Vec<String>,
 }
 
@@ -118,7 +128,7 @@ impl Run<'_> {
             &agent.state_dir(),
             &stack,
         )?;
-        print!("{report}");
+        self.show(&report);
         self.problems.extend(missed);
 
         heading("mount, unlocked");
@@ -231,8 +241,15 @@ impl Run<'_> {
         self.judge(phase, &report, is_callers);
     }
 
-    fn judge(&mut self, phase: &str, report: &Report, expected: impl Fn(&str, &Hit) -> bool) {
+    fn show(&mut self, report: &Report) {
         print!("{report}");
+        let absent = report.absent();
+        self.absent
+            .extend(absent.map(|(place, why)| (place.to_owned(), why.to_owned())));
+    }
+
+    fn judge(&mut self, phase: &str, report: &Report, expected: impl Fn(&str, &Hit) -> bool) {
+        self.show(report);
         let problems = report.problems(expected);
         self.problems
             .extend(problems.iter().map(|problem| format!("{phase}: {problem}")));
