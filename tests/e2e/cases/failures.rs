@@ -5,19 +5,25 @@ use std::{
     io::Write as _,
     path::{Path, PathBuf},
     process::Command,
+    time::{Duration, Instant},
 };
 
-use super::{NIGHT, containers_with_processes, expect, hold_pydict, keyed};
+use rsfaas_shim::Refusal;
+
+use super::{NIGHT, containers_with_processes, expect, hold_pydict, is_refused, keyed};
 use crate::{
     World,
     faas_cli::FaasCli,
     gateway::{FakeGateway, Mood},
     host::{Error, check, eventually, run},
-    http::Request,
+    http::{Connection, Request},
     netns::ClientHost,
 };
 
 const FUNCTION: &str = "pydict";
+
+/// What a busy machine may take for something that is due.
+const SLACK: Duration = Duration::from_secs(30);
 
 pub(super) fn without_faas_cli_callers_are_told_and_with_it_they_are_served_again(
     world: &World,
@@ -25,13 +31,44 @@ pub(super) fn without_faas_cli_callers_are_told_and_with_it_they_are_served_agai
     world
         .agent
         .restart_with("faas_cli = \"/nonexistent/faas-cli\"")?;
-    expect(&keyed(world, FUNCTION, NIGHT)?, 503, "rebuild-failed")?;
+    is_refused(
+        &keyed(world, FUNCTION, NIGHT)?,
+        FUNCTION,
+        Refusal::RebuildFailed,
+    )?;
     world.agent.wait_until_ciphertext(FUNCTION)?;
     check!(
         last_error(world)?.contains("install faas-cli"),
         "status says {:?}",
         last_error(world)?
     );
+    world.agent.stop()?;
+    is_well(world)
+}
+
+pub(super) fn a_faas_cli_that_fails_at_an_unlock_has_its_caller_told_who_is_served_once_it_works(
+    world: &World,
+) -> Result<(), Error> {
+    let faas_cli = FaasCli::new(world.agent.folder())?;
+    // With nothing parked an unlock needs it.
+    let setting = format!("{}\nstandby = 0", faas_cli.setting());
+    world.agent.restart_with(&setting)?;
+    world.agent.wait_until_ciphertext(FUNCTION)?;
+    faas_cli.set("fail")?;
+    let mut caller = Connection::open(&world.host)?;
+    caller.write(&request(world)?.bytes())?;
+    is_refused(&caller.answer()?, FUNCTION, Refusal::RebuildFailed)?;
+    opens(world)?;
+    check!(
+        last_error(world)?.contains("broken"),
+        "status says {:?}",
+        last_error(world)?
+    );
+    faas_cli.set("work")?;
+    caller.write(&request(world)?.bytes())?;
+    expect(&caller.answer()?, 200, "noche")?;
+    drop(caller);
+    world.agent.wait_until_ciphertext(FUNCTION)?;
     world.agent.stop()?;
     is_well(world)
 }
@@ -77,7 +114,11 @@ pub(super) fn a_faas_cli_that_hangs_has_callers_told_in_time(world: &World) -> R
     encrypts_afresh(world, || {
         expect(&keyed(world, FUNCTION, NIGHT)?, 200, "noche")
     })?;
-    expect(&keyed(world, FUNCTION, NIGHT)?, 504, "rebuild-timeout")?;
+    is_refused(
+        &keyed(world, FUNCTION, NIGHT)?,
+        FUNCTION,
+        Refusal::RebuildTimeout,
+    )?;
     opens(world)?;
     world.agent.kill()?;
     is_well(world)
@@ -125,7 +166,9 @@ pub(super) fn a_gateway_that_fails_hangs_or_is_gone_has_callers_told_and_is_used
 pub(super) fn a_client_that_vanishes_without_a_word_holds_its_lease_until_the_idle_limit(
     world: &World,
 ) -> Result<(), Error> {
-    world.agent.restart_with("idle_limit = 1")?;
+    let idle_limit = Duration::from_secs(1);
+    let setting = format!("idle_limit = {}", idle_limit.as_secs());
+    world.agent.restart_with(&setting)?;
     world.agent.wait_until_parked()?;
     let client = ClientHost::new()?;
     let mut connection = client.connect(world.host.port)?;
@@ -133,6 +176,13 @@ pub(super) fn a_client_that_vanishes_without_a_word_holds_its_lease_until_the_id
     expect(&connection.answer()?, 200, "noche")?;
     // With its link: no packet of its gets through any more.
     drop(client);
+    let vanished = Instant::now();
+    world.agent.wait_until_no_lease(FUNCTION)?;
+    let held = vanished.elapsed();
+    check!(
+        held < idle_limit + SLACK,
+        "it held the lease for {held:?} more"
+    );
     world.agent.wait_until_locked(FUNCTION)?;
     check!(
         world.agent.counter("leases_idle")? > 0,

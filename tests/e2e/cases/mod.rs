@@ -20,6 +20,7 @@ mod templates;
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use rsfaas::{rebuild::UnlockedNames, state::StateDir};
+use rsfaas_shim::Refusal;
 
 pub(crate) use templates::TEMPLATES;
 
@@ -122,6 +123,7 @@ cases! { ENDING:
     [] agent_gone::a_killed_agent_leaves_a_locked_function_and_its_successor_sweeps,
     [] agent_gone::what_the_unit_runs_after_an_agent_that_died_unlocked_leaves_no_container_and_no_process,
     [] failures::without_faas_cli_callers_are_told_and_with_it_they_are_served_again,
+    [] failures::a_faas_cli_that_fails_at_an_unlock_has_its_caller_told_who_is_served_once_it_works,
     [] failures::a_faas_cli_that_fails_while_it_locks_leaves_ciphertext_and_no_process,
     [] failures::a_faas_cli_that_hangs_has_callers_told_in_time,
     [] failures::a_gateway_that_fails_hangs_or_is_gone_has_callers_told_and_is_used_again,
@@ -146,6 +148,29 @@ fn expect(answer: &Answer, status: u16, part: &str) -> Result<(), Error> {
     check!(
         answer.status == status && answer.body.contains(part),
         "not {status} with {part:?} but:\n{}{}",
+        answer.head,
+        answer.body
+    );
+    Ok(())
+}
+
+/// The locked function has told its caller why, in words and for programs, and when to try again.
+fn is_refused(answer: &Answer, function: &str, refusal: Refusal) -> Result<(), Error> {
+    let head = answer.head.to_ascii_lowercase();
+    let told_to_wait = refusal
+        .retry_after()
+        .is_none_or(|seconds| head.contains(&format!("\r\nretry-after: {seconds}\r\n")));
+    let body = serde_json::json!({
+        "error": refusal.reason(),
+        "function": function,
+        "message": refusal.message(function, rsfaas_shim::DEFAULT_KEY_HEADER),
+    });
+    check!(
+        answer.status == refusal.status()
+            && told_to_wait
+            && head.contains("\r\ncontent-type: application/json\r\n")
+            && serde_json::from_str(&answer.body).ok() == Some(body),
+        "it is not told of {refusal:?} but:\n{}{}",
         answer.head,
         answer.body
     );
