@@ -14,7 +14,7 @@ use rsfaas_tests::{
 use crate::{
     World,
     author::Author,
-    host::{Error, check, eventually},
+    host::{Error, check, eventually, fail},
 };
 
 /// What the secrets are called.
@@ -101,7 +101,20 @@ impl Canary {
         secrets.push(Secret::marker("image", &image)?);
         let disk = self.stack(world)?.disk()?;
         let disk = disk.ok_or_else(|| Error("there is no such disk".into()))?;
+        if let Some(why) = disk.is_absent() {
+            return fail(why);
+        }
         nothing_is_left(&search(&[disk], &Needles::new(secrets)?), |_| false)
+    }
+
+    /// Why there is no disk of which blocks can be searched, where there is none.
+    pub(crate) fn has_no_disk(&self, world: &World) -> Option<String> {
+        match self.stack(world).and_then(|stack| Ok(stack.disk()?)) {
+            Ok(Some(disk)) => disk.is_absent(),
+            Ok(None) => Some("only the testbed has one".into()),
+            // Which the search fails for, too.
+            Err(_) => None,
+        }
     }
 
     /// Searches for it, wherever a process that dies could leave something. The memory of engine, registry and
