@@ -1,5 +1,8 @@
 //! A container of the engine's, with Python in it, from whose inside the gateway is called.
-use std::process::{Command, Stdio};
+use std::{
+    io::{Seek as _, Write as _},
+    process::{Command, Stdio},
+};
 
 use rsfaas::state::StateDir;
 
@@ -12,9 +15,10 @@ const NAME: &str = "rsfaas-e2e";
 /// The gateway's host, seen from inside.
 const HOST: &str = "gateway-host";
 
-/// Calls a function: address, key and body are its arguments; prints status and answer.
+/// Calls a function: address and body are its arguments, and the key its input; prints status and answer.
 const CALL: &str = "import sys, urllib.request, urllib.error\n\
-    url, key, body = sys.argv[1:]\n\
+    url, body = sys.argv[1:]\n\
+    key = sys.stdin.read()\n\
     headers = {'X-RsFaaS-Key': key} if key else {}\n\
     try:\n\
     \x20   answer = urllib.request.urlopen(urllib.request.Request(url, body.encode(), headers))\n\
@@ -52,7 +56,8 @@ fn python(world: &World, options: &[&str], script: &str) -> Result<Command, Erro
     Ok(command)
 }
 
-/// Calls a function from inside a container; status and answer.
+/// Calls a function from inside a container; status and answer. The engine keeps what it runs, and what that prints, on
+/// its disk, where neither key nor answer may be found afterwards.
 pub(crate) fn call(
     world: &World,
     function: &str,
@@ -60,7 +65,12 @@ pub(crate) fn call(
     body: &str,
 ) -> Result<String, Error> {
     let url = format!("http://{HOST}:{}/function/{function}", world.host.port);
-    run(python(world, &[], CALL)?.args([url.as_str(), key.unwrap_or_default(), body]))
+    let mut input = tempfile::tempfile()?;
+    input.write_all(key.unwrap_or_default().as_bytes())?;
+    input.rewind()?;
+    let options = ["--interactive", "--log-driver", "none"];
+    let mut call = python(world, &options, CALL)?;
+    run(call.args([url.as_str(), body]).stdin(input))
 }
 
 /// A container that hands on what comes to a published port; gone when dropped.
