@@ -106,7 +106,7 @@ pub(super) fn a_faas_cli_that_fails_while_it_locks_leaves_ciphertext_and_no_proc
 
 pub(super) fn a_faas_cli_that_hangs_has_callers_told_in_time(world: &World) -> Result<(), Error> {
     let faas_cli = FaasCli::new(world.agent.folder())?;
-    let setting = format!("{}\nunlock_timeout = 2", faas_cli.setting());
+    let setting = format!("{}\nunlock_timeout = 10", faas_cli.setting());
     world.agent.restart_with(&setting)?;
     world.agent.wait_until_parked()?;
     faas_cli.set("hang")?;
@@ -130,7 +130,7 @@ pub(super) fn a_gateway_that_fails_hangs_or_is_gone_has_callers_told_and_is_used
     let gateway = FakeGateway::before(world.host.port)?;
     let login = login()?;
     world.agent.restart_with(&format!(
-        "gateway = {:?}\ncredentials = {:?}\nunlock_timeout = 3",
+        "gateway = {:?}\ncredentials = {:?}\nunlock_timeout = 10",
         gateway.url(),
         login.path()
     ))?;
