@@ -87,6 +87,15 @@ impl Gateway {
         }
     }
 
+    /// How many bytes were read from a client's latest connection.
+    pub(crate) fn has_read(&self, peer: SocketAddr) -> usize {
+        let recording = lock(&self.own.0);
+        let latest = recording
+            .iter()
+            .rfind(|conversation| conversation.peer == peer);
+        latest.map_or(0, |conversation| lock(&conversation.bytes).len())
+    }
+
     /// The one request that was read from a client's latest connection.
     pub(crate) fn only(&self, peer: SocketAddr) -> Outcome<Seen> {
         let mut seen = self.seen(peer)?;
