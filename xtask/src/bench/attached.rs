@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, os::fd::OwnedFd};
 
 use rsfaas_tests::bpf::{self, Kind, instruction};
 
-use super::throughput::behind;
+use super::behind;
 use crate::error::{At as _, Error};
 
 /// Programs of an agent's that are attached, at TC.

@@ -125,6 +125,14 @@ fn quantile(values: &[f64], quantile: f64) -> Option<f64> {
     sorted.get(rank.saturating_sub(1)).copied()
 }
 
+/// The rest of the line that starts so, in what others print.
+fn behind<'a>(text: &'a str, start: &str) -> Option<&'a str> {
+    let mut lines = text.lines().map(str::trim);
+    lines
+        .find_map(|line| line.strip_prefix(start))
+        .map(str::trim)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

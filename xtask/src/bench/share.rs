@@ -6,7 +6,10 @@ use std::{fs, ops::Sub, time::Duration};
 use rsfaas_tests::bpf;
 use serde_json::{Value, json};
 
-use super::throughput::{WARM_UP, behind, wrk};
+use super::{
+    behind,
+    throughput::{WARM_UP, wrk},
+};
 use crate::{
     error::{At as _, Error},
     scene::Project,

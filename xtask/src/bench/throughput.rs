@@ -8,7 +8,7 @@ use std::{f64::consts::PI, process::Command, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::{attached::Attached, quantile};
+use super::{attached::Attached, behind, quantile};
 use crate::{
     error::Error,
     process::output,
@@ -164,14 +164,6 @@ fn load(text: &str) -> Option<Load> {
         p50: microseconds(behind(text, "50%")?)?,
         p99: microseconds(behind(text, "99%")?)?,
     })
-}
-
-/// The rest of the line that starts so.
-pub(super) fn behind<'a>(text: &'a str, start: &str) -> Option<&'a str> {
-    let mut lines = text.lines().map(str::trim);
-    lines
-        .find_map(|line| line.strip_prefix(start))
-        .map(str::trim)
 }
 
 /// A time as wrk prints it.
