@@ -88,8 +88,7 @@ pub fn count_runs() -> io::Result<OwnedFd> {
 /// # Errors
 /// When there is none.
 pub fn link(number: u32) -> io::Result<OwnedFd> {
-    // SAFETY: the attributes are a number, and the command gives a descriptor.
-    unsafe { descriptor(Command::LinkById, &mut words(&[number])) }
+    by_number(Command::LinkById, number)
 }
 
 /// A program, by its number.
@@ -97,8 +96,20 @@ pub fn link(number: u32) -> io::Result<OwnedFd> {
 /// # Errors
 /// When there is none.
 pub fn program(number: u32) -> io::Result<OwnedFd> {
-    // SAFETY: the attributes are a number, and the command gives a descriptor.
-    unsafe { descriptor(Command::ProgramById, &mut words(&[number])) }
+    by_number(Command::ProgramById, number)
+}
+
+/// A map, by its number.
+///
+/// # Errors
+/// When there is none.
+pub fn map(number: u32) -> io::Result<OwnedFd> {
+    by_number(Command::MapById, number)
+}
+
+fn by_number(command: Command, number: u32) -> io::Result<OwnedFd> {
+    // SAFETY: the attributes are a number, and those who call name commands that give a descriptor.
+    unsafe { descriptor(command, &mut words(&[number])) }
 }
 
 /// Puts a program into the place of the one that is attached there.

@@ -176,10 +176,10 @@ fn take(
     scratch: &Scratch,
     counter: Counter,
 ) -> Option<Place> {
-    // Nothing but a request names an unlocked container, whose name nobody is told.
     // Of one that was missed, and comes again, the working memory tells nothing.
     let is_inside = counter == Counter::HeldUndecided && scratch.is_inside();
     let may_go_on = || turn::may_go_on(segment, is_inside);
+    // Nothing but a request names an unlocked container, whose name nobody is told.
     let doubtful = counter != Counter::HeldDirect && may_go_on();
     let awaited = if doubtful {
         Awaited::Answer

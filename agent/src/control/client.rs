@@ -157,11 +157,7 @@ fn ask_within(path: &Path, command: &Command, patience: Duration) -> Result<Repl
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        os::unix::net::UnixListener,
-        process, thread,
-        time::{Duration, Instant},
-    };
+    use std::{os::unix::net::UnixListener, process, thread};
 
     use super::*;
     use crate::eventually::eventually_without_tasks;
@@ -259,10 +255,6 @@ mod tests {
         assert!(is_answered(&path));
         drop(listener);
         // A program that another test is just starting has the socket for a moment longer.
-        let start = Instant::now();
-        while is_answered(&path) {
-            assert!(start.elapsed() < Duration::from_secs(10), "still answered");
-            thread::sleep(Duration::from_millis(5));
-        }
+        eventually_without_tasks("nobody to answer", || !is_answered(&path));
     }
 }

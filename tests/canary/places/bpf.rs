@@ -20,10 +20,7 @@ pub(super) struct Map(OwnedFd);
 
 impl Map {
     pub(super) fn by_id(id: u32) -> io::Result<Self> {
-        let mut attributes = [0; 12];
-        attributes[..4].copy_from_slice(&id.to_ne_bytes());
-        // SAFETY: the attributes are a number, and point to nothing.
-        unsafe { bpf::descriptor(Command::MapById, &mut attributes) }.map(Self)
+        bpf::map(id).map(Self)
     }
 
     /// The key after one, or the first; `None` behind the last.

@@ -120,12 +120,20 @@ fn an_upload_of_ten_mebibytes_arrives(world: &World) -> Outcome {
 /// Segments, each with its place.
 type Segments<'a> = [(usize, &'a [u8])];
 
-/// A body of known length, and the same one in chunks.
-fn with_body(function: &Function, body: &[u8]) -> [Request; 2] {
+/// A request with a body of known length, and with the same one in chunks.
+pub(super) fn with_body(request: &Request, chunks: &[&[u8]]) -> [Request; 2] {
     [
-        Request::keyed(function).body(body),
-        Request::keyed(function).chunks(body.chunks(90)),
+        request.clone().body(&chunks.concat()),
+        request.clone().chunks(chunks.iter().copied()),
     ]
+}
+
+/// A keyed request with such bodies.
+fn keyed_with(function: &Function, body: &[u8]) -> [Request; 2] {
+    with_body(
+        &Request::keyed(function),
+        &body.chunks(90).collect::<Vec<_>>(),
+    )
 }
 
 /// Sends a short body in short segments, those behind the first in an order of its own.
@@ -141,7 +149,7 @@ fn arrives_in(
     order: impl Fn(&mut Peer, &Segments<'_>) -> Outcome,
 ) -> Outcome {
     let function = world.a()?;
-    for request in with_body(function, body) {
+    for request in keyed_with(function, body) {
         let asking = request.clone().header(EXPECTS);
         let head = asking.head().len();
         for (request, first, asks) in [(request, length, false), (asking, head, true)] {
@@ -209,7 +217,7 @@ fn an_upload_whose_segments_are_shuffled_arrives(world: &World) -> Outcome {
 /// Where the network loses the first segment, or it is overtaken, what came before it is sent again behind it.
 fn a_request_whose_first_segment_was_lost_arrives(world: &World) -> Outcome {
     let function = world.a()?;
-    for request in with_body(function, &noise(1000)) {
+    for request in keyed_with(function, &noise(1000)) {
         let bytes = request.bytes();
         let mut peer = Peer::open(&world.scene, Shape::default())?;
         let segments: Vec<_> = bytes.chunks(50).enumerate().collect();

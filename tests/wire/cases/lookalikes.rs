@@ -1,5 +1,8 @@
 //! Bodies that hold the text of a keyed request arrive byte for byte, though the key is the right one.
-use super::{bodies::EXPECTS, cases};
+use super::{
+    bodies::{self, EXPECTS},
+    cases,
+};
 use crate::{
     check::{During as _, Outcome, check},
     client::Client,
@@ -32,10 +35,10 @@ fn parts(world: &World) -> Outcome<[Vec<u8>; 3]> {
 /// The request with such a body, as it is and in chunks.
 fn with_body(world: &World, request: &Request) -> Outcome<[Request; 2]> {
     let parts = parts(world)?;
-    Ok([
-        request.clone().body(&parts.concat()),
-        request.clone().chunks(parts.iter().map(Vec::as_slice)),
-    ])
+    Ok(bodies::with_body(
+        request,
+        &parts.each_ref().map(Vec::as_slice),
+    ))
 }
 
 /// Where such a body is cut, each time in other places: nowhere, where the text starts, and a little before it starts again.

@@ -3,6 +3,7 @@ use std::thread;
 
 use super::cases;
 use crate::{
+    agent::LINGERING,
     check::{During as _, Outcome, check},
     client::{Client, SENT_AGAIN},
     functions,
@@ -63,7 +64,7 @@ fn in_order(world: &World, requests: &[Request]) -> Outcome {
 
 /// Runs something under an agent that waits for answers, however late a slow machine lets them come.
 fn patiently(world: &World, work: impl FnOnce() -> Outcome) -> Outcome {
-    world.with_setting("linger = 5\nanswer_timeout_ms = 60000\n", work)
+    world.with_setting(&format!("{LINGERING}answer_timeout_ms = 60000\n"), work)
 }
 
 fn a_keyed_request_sent_ahead_in_a_segment_of_its_own_is_answered_in_turn(

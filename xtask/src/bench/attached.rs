@@ -1,11 +1,11 @@
 //! An agent's programs where they are attached, and in their place ones that do nothing: nothing starts, ends or is
 //! verified between two turns that are compared.
 
-use std::{collections::BTreeMap, fs, os::fd::OwnedFd};
+use std::{collections::BTreeMap, os::fd::OwnedFd};
 
 use rsfaas_tests::bpf::{self, Kind, instruction};
 
-use super::behind;
+use super::{behind, descriptors};
 use crate::error::{At as _, Error};
 
 /// Programs of an agent's that are attached, at TC.
@@ -26,10 +26,7 @@ impl Attached {
     /// When it has none: before Linux 6.6 nothing tells which they are.
     pub(super) fn of(process: u32) -> Result<Self, Error> {
         let mut places = BTreeMap::new();
-        let folder = format!("/proc/{process}/fdinfo");
-        for entry in fs::read_dir(&folder).at(&folder)? {
-            // One that has been closed meanwhile is no link.
-            let text = fs::read_to_string(entry.at(&folder)?.path()).unwrap_or_default();
+        for text in descriptors(process)? {
             let Some((link, program)) = parse(&text) else {
                 continue;
             };

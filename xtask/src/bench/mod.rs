@@ -12,14 +12,18 @@ mod share;
 mod throughput;
 mod unlock;
 
-use std::path::PathBuf;
+use std::{
+    fs::{self, DirEntry},
+    io,
+    path::PathBuf,
+};
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use crate::{
     build,
-    error::Error,
+    error::{At as _, Error},
     process::{cargo, output},
     setup, testbed,
     testbed::Testbed,
@@ -123,6 +127,19 @@ fn quantile(values: &[f64], quantile: f64) -> Option<f64> {
     sorted.sort_by(f64::total_cmp);
     let rank = (quantile * sorted.len() as f64).ceil() as usize;
     sorted.get(rank.saturating_sub(1)).copied()
+}
+
+/// What `/proc` tells of each descriptor of a process (proc_pid_fdinfo(5)); nothing of one that has been closed meanwhile.
+///
+/// # Errors
+/// When there is no such process.
+fn descriptors(process: u32) -> Result<Vec<String>, Error> {
+    let folder = format!("/proc/{process}/fdinfo");
+    let entries = fs::read_dir(&folder).at(&folder)?;
+    let text = |entry: io::Result<DirEntry>| {
+        Ok(fs::read_to_string(entry.at(&folder)?.path()).unwrap_or_default())
+    };
+    entries.map(text).collect()
 }
 
 /// The rest of the line that starts so, in what others print.

@@ -7,7 +7,7 @@ use rsfaas_tests::bpf;
 use serde_json::{Value, json};
 
 use super::{
-    behind,
+    behind, descriptors,
     throughput::{WARM_UP, wrk},
 };
 use crate::{
@@ -81,11 +81,8 @@ impl Turn {
 impl Programs {
     /// A process's.
     fn of(process: u32) -> Result<Self, Error> {
-        let folder = format!("/proc/{process}/fdinfo");
         let mut all = Self::default();
-        for entry in fs::read_dir(&folder).at(&folder)? {
-            // One that has been closed meanwhile is no program.
-            let text = fs::read_to_string(entry.at(&folder)?.path()).unwrap_or_default();
+        for text in descriptors(process)? {
             let Self { runs, time } = Self::parse(&text).unwrap_or_default();
             all.runs += runs;
             all.time += time;

@@ -321,6 +321,12 @@ mod tests {
         assert!(!is_mount_table(b"/proc/1/mounts", &[1]));
     }
 
+    /// Whether it waits. It is asked again where a file of its is closed meanwhile: by a program that starts, or by other
+    /// tests in this one.
+    fn waits(process: &Process) -> Option<bool> {
+        (0..1000).find_map(|_| process.is_waiting().ok())
+    }
+
     #[test]
     fn a_process_that_follows_anothers_mount_table_does_not_wait() {
         assert!(!is_mount_table(b"/proc/7/mountinfo", &[4711, 8]));
@@ -331,9 +337,7 @@ mod tests {
             .spawn()
             .unwrap();
         let process = Process::open(child.id().cast_signed()).unwrap();
-        // It closes files while it starts.
-        let told = (0..1000).find_map(|_| process.is_waiting().ok());
-        assert_eq!(told, Some(false));
+        assert_eq!(waits(&process), Some(false));
         process.kill().unwrap();
         child.wait().unwrap();
     }
@@ -342,9 +346,7 @@ mod tests {
     fn a_process_that_follows_its_mount_table_waits() {
         let process = Process::open(std::process::id().cast_signed()).unwrap();
         let table = File::open("/proc/self/mountinfo").unwrap();
-        // Other tests close files of this process all the while.
-        let told = (0..1000).find_map(|_| process.is_waiting().ok());
-        assert_eq!(told, Some(true));
+        assert_eq!(waits(&process), Some(true));
         drop(table);
     }
 
